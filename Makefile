@@ -1,0 +1,49 @@
+# make          builds build/release/hkrun (CONFIG=debug|asan for others)
+# make demo     rehearses recipes/heroku_to_aws.lua on the sample app
+# make check    builds and passes all tests
+# make deps     installs what the build and the tests need (Debian)
+.DEFAULT_GOAL := all
+CONFIG ?= release
+BUILD  := build/$(CONFIG)
+PREFIX ?= /usr/local
+HKRUN  := $(BUILD)/hkrun
+
+PKGS := lua5.4 libuv libcurl openssl libpq hiredis libssh yaml-0.1 expat jansson libarchive libedit libmicrohttpd zlib
+WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
+HARD := -fstack-protector-strong -fPIE
+CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=2
+CFLAGS.debug   := -O0 -g3
+CFLAGS.asan    := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=undefined -fno-omit-frame-pointer
+LDFLAGS.asan   := -fsanitize=address,undefined
+
+CFLAGS  = -std=c11 -D_GNU_SOURCE -pthread $(WARN) $(HARD) $(CFLAGS.$(CONFIG)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
+LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS.$(CONFIG))
+LDLIBS  = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+
+SOURCES := $(wildcard host/*.c)
+OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
+EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
+
+.PHONY: all deps demo test check bench models install clean
+all: $(HKRUN)
+
+$(HKRUN): $(OBJECTS)
+	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@ln -sfn $(HKRUN) hkrun
+
+$(BUILD)/%.o: host/%.c host/host.h | $(BUILD)
+	$(CC) $(CFLAGS) -MMD -c -o $@ $<
+
+$(BUILD)/embed.S: $(EMBEDDED) tools/embed.sh | $(BUILD)
+	@tools/embed.sh $(EMBEDDED) > $@
+
+$(BUILD)/embed.o: $(BUILD)/embed.S
+	$(CC) -c -o $@ $<
+
+$(BUILD):
+	@mkdir -p $@
+
+-include $(wildcard $(BUILD)/*.d)
+
+clean:
+	rm -rf build hkrun

@@ -1,0 +1,150 @@
+/*
+** host.c: the list of bindings, the searcher of embedded Lua modules, and the
+** few helpers that every binding uses.
+**
+** Lua: host.resource.read(name) -> bytes | nil, err; host.resource.list(prefix)
+** The environment variable HKRUN_LIB=DIR reads DIR/NAME from disk instead.
+*/
+#include "host.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <lualib.h>
+
+#define ENTRY(name) { "host." #name, luaopen_host_##name },
+static const luaL_Reg bindings[] = { HOST_BINDINGS(ENTRY) { NULL, NULL } };
+
+void host_push_error (lua_State *L, const char *kind, const char *code,
+                      int retry, const char *message) {
+  lua_createtable(L, 0, 4);
+  lua_pushstring(L, kind);
+  lua_setfield(L, -2, "kind");
+  lua_pushstring(L, message);
+  lua_setfield(L, -2, "message");
+  if (code != NULL) {
+    lua_pushstring(L, code);
+    lua_setfield(L, -2, "code");
+  }
+  lua_pushboolean(L, retry);
+  lua_setfield(L, -2, "retry");
+}
+
+int host_fail (lua_State *L, const char *kind, const char *code, int retry,
+               const char *fmt, ...) {
+  char message[1024];
+  va_list ap;
+  va_start(ap, fmt);
+  vsnprintf(message, sizeof message, fmt, ap);
+  va_end(ap);
+  lua_pushnil(L);
+  host_push_error(L, kind, code, retry, message);
+  return 2;
+}
+
+int host_wait (lua_State *L, const char *mode) {
+  lua_pushboolean(L, 0);
+  lua_pushstring(L, mode);
+  return 2;
+}
+
+/* --- embedded files ------------------------------------------------------ */
+
+static int by_name (const void *key, const void *entry) {
+  return strcmp(key, ((const HostEmbedded *)entry)->name);
+}
+
+/* Pushes the bytes of an embedded file, or of the one on disk; 0 if none. */
+static int push_resource (lua_State *L, const char *name) {
+  const char *lib = getenv("HKRUN_LIB");
+  if (lib != NULL && *lib != '\0') {
+    const char *path = lua_pushfstring(L, "%s/%s", lib, name);
+    FILE *f = fopen(path, "rb");
+    lua_pop(L, 1);
+    if (f == NULL) return 0;
+    luaL_Buffer b;
+    luaL_buffinit(L, &b);
+    size_t n;
+    do {
+      char *p = luaL_prepbuffer(&b);
+      n = fread(p, 1, LUAL_BUFFERSIZE, f);
+      luaL_addsize(&b, n);
+    } while (n == LUAL_BUFFERSIZE);
+    fclose(f);
+    luaL_pushresult(&b);
+    return 1;
+  }
+  const HostEmbedded *e = bsearch(name, host_embedded, host_embedded_count,
+                                  sizeof *host_embedded, by_name);
+  if (e == NULL) return 0;
+  lua_pushlstring(L, e->start, (size_t)(e->end - e->start));
+  return 1;
+}
+
+/* read(name: string) -> string | nil, err */
+static int resource_read (lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  if (push_resource(L, name)) return 1;
+  return host_fail(L, "not_found", NULL, 0, "no embedded file %s", name);
+}
+
+/* list(prefix: string) -> { names }, those embedded in the binary */
+static int resource_list (lua_State *L) {
+  size_t len;
+  const char *prefix = luaL_checklstring(L, 1, &len);
+  lua_Integer n = 0;
+  lua_newtable(L);
+  for (size_t i = 0; i < host_embedded_count; i++) {
+    if (strncmp(host_embedded[i].name, prefix, len) != 0) continue;
+    lua_pushstring(L, host_embedded[i].name);
+    lua_rawseti(L, -2, ++n);
+  }
+  return 1;
+}
+
+int luaopen_host_resource (lua_State *L) {
+  static const luaL_Reg functions[] = {
+    { "read", resource_read }, { "list", resource_list }, { NULL, NULL }
+  };
+  luaL_newlib(L, functions);
+  return 1;
+}
+
+/* The searcher: require "aws.vpc" -> stdlib/aws/vpc.lua */
+static int search_embedded (lua_State *L) {
+  const char *module = luaL_checkstring(L, 1);
+  const char *path = luaL_gsub(L, module, ".", "/");
+  const char *name = lua_pushfstring(L, "stdlib/%s.lua", path);
+  if (!push_resource(L, name)) {
+    lua_pushfstring(L, "no module '%s' in hkrun's standard library", module);
+    return 1;
+  }
+  size_t len;
+  const char *code = lua_tolstring(L, -1, &len);
+  const char *chunk = lua_pushfstring(L, "@%s", name);
+  if (luaL_loadbufferx(L, code, len, chunk, "t") != LUA_OK)
+    return lua_error(L);
+  lua_pushstring(L, name);
+  return 2;
+}
+
+void host_open (lua_State *L) {
+  luaL_getsubtable(L, LUA_REGISTRYINDEX, LUA_PRELOAD_TABLE);
+  luaL_setfuncs(L, bindings, 0);
+  lua_pop(L, 1);
+  lua_getglobal(L, "package");
+  lua_getfield(L, -1, "searchers");     /* preload, embedded, recipe's path */
+  lua_rawgeti(L, -1, 2);
+  lua_rawseti(L, -2, 3);
+  lua_pushcfunction(L, search_embedded);
+  lua_rawseti(L, -2, 2);
+  lua_pushnil(L);
+  lua_rawseti(L, -2, 4);
+  lua_pop(L, 1);
+  lua_pushliteral(L, "");
+  lua_setfield(L, -2, "path");
+  lua_pushliteral(L, "");
+  lua_setfield(L, -2, "cpath");
+  lua_pop(L, 1);
+}

@@ -1,0 +1,83 @@
+/*
+** host.h: the one contract that the bindings in this folder share.
+**
+** A binding is one file with one luaopen_host_NAME, listed below. It never
+** blocks the loop, never yields and never calls Lua from a libuv callback. A
+** caller's mistake raises; the world's failure returns `nil, err`, err being
+** {kind=, message=, code=, retry=} as made by host_fail.
+*/
+#ifndef HKRUN_HOST_H
+#define HKRUN_HOST_H
+
+#include <stddef.h>
+#include <lua.h>
+#include <lauxlib.h>
+#include <uv.h>
+
+/* --- failures ------------------------------------------------------------ */
+
+/* Pushes nil and an error table; returns 2. `code` may be NULL. */
+int host_fail (lua_State *L, const char *kind, const char *code, int retry,
+               const char *fmt, ...) __attribute__((format(printf, 5, 6)));
+
+/* Pushes only the error table. */
+void host_push_error (lua_State *L, const char *kind, const char *code,
+                      int retry, const char *message);
+
+/* --- steps: what a handle with a descriptor answers ---------------------- */
+
+/* Pushes false and "read", "write" or "readwrite"; returns 2. */
+int host_wait (lua_State *L, const char *mode);
+
+/* --- the loop and its ids ------------------------------------------------ */
+
+/* The loop of this state, made on first use. */
+uv_loop_t *host_loop (lua_State *L);
+
+/* A number that a task can await. */
+lua_Integer host_id_new (lua_State *L);
+
+/* Lets whoever awaits `id` run again; loop thread only. */
+void host_ready (lua_State *L, lua_Integer id);
+
+/* The same for libuv callbacks, which have the loop and no Lua state. */
+void host_ready_loop (uv_loop_t *loop, lua_Integer id);
+
+/* A wake-up that any thread may send. Sends before the next poll are one. */
+typedef struct HostWake HostWake;
+HostWake *host_wake_new (lua_State *L);
+lua_Integer host_wake_id (const HostWake *w);
+void host_wake_send (HostWake *w);
+void host_wake_free (HostWake *w);      /* loop thread; after the last send */
+
+/* --- secrets (secret.c) -------------------------------------------------- */
+
+/* The bytes of a string or of a secret at `arg`; raises for anything else. */
+const char *host_bytes (lua_State *L, int arg, size_t *len);
+int host_is_secret (lua_State *L, int arg);
+void host_push_secret (lua_State *L, const char *s, size_t len);
+
+/* --- files embedded in the binary (build/.../embed.S) -------------------- */
+
+typedef struct HostEmbedded {
+  const char *name;                     /* "stdlib/task.lua" */
+  const char *start, *end;
+} HostEmbedded;
+extern const HostEmbedded host_embedded[];      /* sorted by name */
+extern const size_t host_embedded_count;
+
+/* --- the list of bindings: one line each --------------------------------- */
+
+#define HOST_BINDINGS(X) \
+  X(resource) \
+  X(loop) \
+  X(fs) \
+  X(process)
+
+#define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
+HOST_BINDINGS(HOST_DECLARE)
+
+/* Adds the preloaded host.* modules and the searcher of embedded modules. */
+void host_open (lua_State *L);
+
+#endif

@@ -1,0 +1,53 @@
+/*
+** main.c: argv -> a Lua state -> lua/boot.lua -> the exit code.
+*/
+#include "host.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <sys/prctl.h>
+#include <sys/resource.h>
+#include <lualib.h>
+
+/* boot(argv) -> exit code; runs protected so that no error prints a trace. */
+static int run (lua_State *L) {
+  char **argv = lua_touserdata(L, 1);
+  luaL_openlibs(L);
+  host_open(L);
+  lua_newtable(L);
+  for (int i = 0; argv[i] != NULL; i++) {
+    lua_pushstring(L, argv[i]);
+    lua_rawseti(L, -2, i);
+  }
+  lua_setglobal(L, "arg");
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "boot");
+  lua_call(L, 1, 1);
+  lua_call(L, 0, 1);
+  return 1;
+}
+
+int main (int argc, char **argv) {
+  (void)argc;
+  signal(SIGPIPE, SIG_IGN);
+  struct rlimit no_core = { 0, 0 };             /* secrets stay out of cores */
+  setrlimit(RLIMIT_CORE, &no_core);
+#ifndef __SANITIZE_ADDRESS__                    /* whose leak check traces us */
+  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
+#endif
+  lua_State *L = luaL_newstate();
+  if (L == NULL) {
+    fputs("hkrun: not enough memory to start\n", stderr);
+    return 1;
+  }
+  lua_pushcfunction(L, run);
+  lua_pushlightuserdata(L, argv);
+  int code = 1;
+  if (lua_pcall(L, 1, 1, 0) == LUA_OK)
+    code = (int)lua_tointeger(L, -1);
+  else
+    fprintf(stderr, "hkrun: %s\n", luaL_tolstring(L, -1, NULL));
+  lua_close(L);
+  return code;
+}

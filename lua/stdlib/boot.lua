@@ -1,0 +1,60 @@
+--- The command line: `hkrun COMMAND ARGS`, `hkrun RECIPE.lua`, `hkrun -e CODE`.
+--- A command is lua/stdlib/command/NAME.lua: { help=, main=function(args) -> exit code }.
+local errors = require "errors"
+local task = require "task"
+
+--- An undeclared global is a mistake, in our code and in recipes.
+setmetatable(_G, {
+  __newindex = function(_, name) error("assignment to the undeclared global " .. tostring(name), 2) end,
+  __index = function(_, name) error("the undeclared global " .. tostring(name), 2) end,
+})
+
+local function commands()
+  local list = {}
+  for _, name in ipairs(require "host.resource".list "stdlib/command/") do
+    list[#list + 1] = name:match "command/(.-)%.lua$"
+  end
+  return list
+end
+
+local function usage()
+  local lines = { "usage: hkrun RECIPE.lua [--option value ...] | hkrun COMMAND ...", "" }
+  for _, name in ipairs(commands()) do
+    lines[#lines + 1] = ("  %-10s %s"):format(name, require("command." .. name).help)
+  end
+  return table.concat(lines, "\n")
+end
+
+local function find(args)
+  local first = args[1]
+  if first == nil then return "repl", args end
+  if first == "-h" or first == "--help" or first == "help" then return nil end
+  if first == "--version" then return "version", args end
+  if first == "-e" or first == "-" then return "eval", args end
+  if first:find "%.lua$" then return "apply", args end
+  for _, name in ipairs(commands()) do
+    if name == first then return name, table.pack(table.unpack(args, 2)) end
+  end
+  errors.usage("hkrun has no command %s%s", first, require "options".suggestion(first, commands()))
+end
+
+local function main(args)
+  local name, rest = find(args)
+  if not name then print(usage()) return 0 end
+  rest.n = nil
+  return require("command." .. name).main(rest)
+end
+
+return function()
+  local args, verbose = {}, false
+  for _, word in ipairs(arg) do
+    if word == "-v" then verbose = true else args[#args + 1] = word end
+  end
+  local ok, code = task.run(main, args)
+  if ok then return code or 0 end
+  if not (errors.is(code, "cancelled") or code.shown) then
+    io.stderr:write("hkrun: ", tostring(code), "\n")
+  end
+  if (verbose or errors.is(code, "bug")) and code.traceback then io.stderr:write(code.traceback, "\n") end
+  return errors.exit_code(code)
+end

@@ -1,0 +1,99 @@
+--- Errors as values: one sentence that says what was tried, on what, why it
+--- failed and what to do.
+---
+--- Kinds: "usage" (bad input, exit code 2), "cancelled", "timeout", "network",
+--- "tls", "auth", "protocol", "not_found", "limit", "invalid", "io", "closed",
+--- "remote" (the other side's own error, `code` is its code), "stopped" (the
+--- user said no), "bug".
+local M = {}
+
+---@class Error
+---@field kind string
+---@field op? string what was tried, on what: "create the VPC shop"
+---@field message string why it failed
+---@field code? string|integer the other side's own code
+---@field hint? string what to do
+---@field cause? any the error underneath
+---@field retry? boolean whether trying again can help
+---@field traceback? string
+
+local mt = {}
+mt.__index = mt
+mt.__name = "hkrun.error"
+
+function mt.__tostring(e)
+  local parts = {}
+  if e.op then parts[#parts + 1] = "cannot " .. e.op .. ": " end
+  parts[#parts + 1] = e.message or e.kind or "failed"
+  if e.code and not parts[#parts]:find(tostring(e.code), 1, true) then
+    parts[#parts + 1] = " (" .. tostring(e.code) .. ")"
+  end
+  if e.hint then parts[#parts + 1] = "; " .. e.hint end
+  return table.concat(parts)
+end
+
+--- Makes an error object of a table of fields; a plain string is a message.
+---@return Error
+function M.new(fields)
+  if type(fields) ~= "table" then fields = { message = tostring(fields) } end
+  if getmetatable(fields) == mt then return fields end
+  fields.kind = fields.kind or (fields.cause and M.kind(fields.cause)) or "bug"
+  if not fields.message and fields.cause then
+    local cause = fields.cause
+    fields.message = type(cause) == "table" and getmetatable(cause) ~= mt and cause.message or tostring(cause)
+    if type(cause) == "table" then
+      fields.code = fields.code or cause.code
+      if fields.retry == nil then fields.retry = cause.retry end
+    end
+  end
+  return setmetatable(fields, mt)
+end
+
+function M.raise(fields)
+  error(M.new(fields), 0)
+end
+
+--- Raises a caller's mistake: bad input, exit code 2.
+function M.usage(fmt, ...)
+  error(M.new { kind = "usage", message = select("#", ...) > 0 and fmt:format(...) or fmt }, 0)
+end
+
+--- Returns v, or raises err (as host functions return it) with what was tried.
+---@param op string "connect to db.example.com:5432"
+function M.check(op, v, err, hint)
+  if v ~= nil then return v, err end
+  if getmetatable(err) == mt then
+    if err.op then error(err, 0) end
+    err.op = op
+    error(err, 0)
+  end
+  err = err or { kind = "bug", message = "no reason was given" }
+  error(M.new { op = op, kind = err.kind, message = err.message, code = err.code,
+                retry = err.retry, hint = hint or err.hint, cause = err }, 0)
+end
+
+--- Whether e is an error object (of that kind).
+function M.is(e, kind)
+  return getmetatable(e) == mt and (kind == nil or e.kind == kind)
+end
+
+function M.kind(e)
+  return type(e) == "table" and e.kind or "bug"
+end
+
+--- The exit code that an error ends a command with.
+function M.exit_code(e)
+  local kind = M.kind(e)
+  return kind == "usage" and 2 or kind == "cancelled" and 130 or 1
+end
+
+--- A message handler for xpcall: keeps the traceback for -v.
+function M.handler(e)
+  if getmetatable(e) ~= mt then
+    e = M.new { kind = "bug", message = tostring(e) }
+  end
+  e.traceback = e.traceback or debug.traceback("", 2)
+  return e
+end
+
+return M

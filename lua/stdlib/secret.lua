@@ -1,0 +1,1 @@
+return { size = function(s) return #s end }

@@ -1,0 +1,329 @@
+--- Tasks: side by side, structured, cancellable. A task is a coroutine that
+--- waits for ids of the loop; nothing outlives the block that started it.
+---
+--- Cancelling raises the error kind "cancelled" inside the waiting task, once:
+--- its `<close>` handlers and error handlers may wait again.
+local loop = require "host.loop"
+local errors = require "errors"
+
+local M = {}
+
+---@class Task
+---@field parent? Task
+---@field done boolean
+local Task = {}
+Task.__index = Task
+
+local waiting = {}          -- id -> list of tasks
+local early = {}            -- ids that became ready before anyone awaited them
+local runnable = {}         -- { task, id } in order
+local running               -- the task that runs now
+local live = 0              -- tasks that have not ended
+
+local function cancelled_error()
+  return errors.new { kind = "cancelled", message = "cancelled" }
+end
+
+local function wake(task, value)
+  runnable[#runnable + 1] = { task, value }
+end
+
+local function forget(id, task)
+  local list = waiting[id]
+  if not list then return end
+  for i = #list, 1, -1 do
+    if list[i] == task then table.remove(list, i) end
+  end
+  if #list == 0 then waiting[id] = nil end
+end
+
+local function finish(task, ok, ...)
+  task.done, task.ok, task.result = true, ok, table.pack(...)
+  live = live - 1
+  for _, joiner in ipairs(task.joiners) do wake(joiner, task) end
+end
+
+local function resume(task, value)
+  if task.done then return end
+  local before = running
+  running = task
+  task.paused = false
+  local ok, err = coroutine.resume(task.co, value)
+  running = before
+  if not ok and not task.done then finish(task, false, err) end
+end
+
+local function new(fn, parent, ...)
+  local task = setmetatable({ parent = parent, done = false, joiners = {}, shields = 0 }, Task)
+  local args = table.pack(...)
+  task.co = coroutine.create(function()
+    finish(task, xpcall(fn, errors.handler, table.unpack(args, 1, args.n)))
+  end)
+  live = live + 1
+  wake(task)
+  return task
+end
+
+--- Stops here until the scheduler has a reason; returns that reason.
+local function pause(task)
+  if task.cancel_wanted and not task.cancel_told and task.shields == 0 then
+    task.cancel_told = true
+    error(cancelled_error(), 0)
+  end
+  task.paused = true
+  local value = coroutine.yield()
+  task.paused = false
+  if value == "cancel" then
+    task.cancel_told = true
+    error(cancelled_error(), 0)
+  end
+  return value
+end
+
+local function current(what)
+  return running or error(what .. " works only inside a task", 3)
+end
+
+--- Waits until an id of the loop is ready.
+---@param id integer
+---@param seconds? number gives up after so long
+---@return boolean ready false when the time is over
+function M.await(id, seconds)
+  local task = current("task.await")
+  if early[id] then early[id] = nil return true end
+  local list = waiting[id] or {}
+  waiting[id] = list
+  list[#list + 1] = task
+  local timer = seconds and loop.timer(seconds)
+  if timer then waiting[timer] = { task } end
+  local ok, value = pcall(pause, task)
+  forget(id, task)
+  if timer then forget(timer, task) loop.cancel(timer) end
+  if not ok then error(value, 0) end
+  return value == id
+end
+
+--- Waits until a descriptor can be read or written.
+---@param mode "read"|"write"|"readwrite"
+---@return boolean ready false when the time is over
+function M.wait_fd(fd, mode, seconds)
+  local id = errors.check("wait for a connection", loop.watch(fd, mode))
+  local ok, ready = pcall(M.await, id, seconds)
+  loop.cancel(id)
+  early[id] = nil
+  if not ok then error(ready, 0) end
+  return ready
+end
+
+--- Calls handle[method](handle, ...) until it is done, waiting as it asks.
+--- The handle's own deadline(), in seconds of task.now(), bounds each wait.
+---@return any ... the step's results, or nil, err
+function M.step(handle, method, ...)
+  while true do
+    local r = table.pack(handle[method](handle, ...))
+    if r[1] == nil then return nil, r[2] end
+    if r[1] then return table.unpack(r, 2, r.n) end
+    local deadline = handle.deadline and handle:deadline()
+    local seconds = deadline and math.max(0, deadline - loop.now())
+    if not M.wait_fd(handle:fd(), r[2], seconds) then
+      return nil, { kind = "timeout", message = "no answer in time", retry = true }
+    end
+  end
+end
+
+--- Looks a name up; numeric addresses come back as they are.
+---@return string[] addresses
+function M.resolve(host)
+  local id, err = loop.resolve(host)
+  local op = "look up " .. host
+  errors.check(op, id, err)
+  local ok, e = pcall(M.await, id)
+  if not ok then loop.cancel(id) error(e, 0) end
+  return (errors.check(op, loop.resolved(id)))
+end
+
+function M.sleep(seconds)
+  M.await(loop.timer(seconds))
+end
+
+--- Seconds on a clock that only goes forward.
+M.now = loop.now
+
+--- The running task; its fields are free for its callers to hang things on
+--- (`task.current().stage`), and are inherited through `parent`.
+function M.current() return running end
+
+--- Starts a task of its own: a server, a ticker. Whoever starts it must
+--- cancel and join it.
+function M.spawn(fn, ...)
+  return new(fn, running, ...)
+end
+
+--- Waits until the task has ended; raises its error.
+function Task:join()
+  local me = current("join")
+  while not self.done do
+    self.joiners[#self.joiners + 1] = me
+    local ok, e = pcall(pause, me)
+    for i = #self.joiners, 1, -1 do
+      if self.joiners[i] == me then table.remove(self.joiners, i) end
+    end
+    if not ok then error(e, 0) end
+  end
+  if self.ok then return table.unpack(self.result, 1, self.result.n) end
+  error(self.result[1], 0)
+end
+
+--- Asks the task to end: raises "cancelled" where it waits, or at its next wait.
+function Task:cancel()
+  if self.done or self.cancel_wanted then return end
+  self.cancel_wanted = true
+  if self.paused and self.shields == 0 then wake(self, "cancel") end
+end
+
+--- Runs fn with cancelling held back: what is begun inside is finished.
+function M.shield(fn, ...)
+  local task = current("task.shield")
+  task.shields = task.shields + 1
+  local r = table.pack(pcall(fn, ...))
+  task.shields = task.shields - 1
+  if not r[1] then error(r[2], 0) end
+  return table.unpack(r, 2, r.n)
+end
+
+--- Waits for all children to end, whatever happens to the caller; the first
+--- failure (or a cancel of the caller) cancels those that still run.
+local function join_all(children)
+  local failure
+  for _, child in ipairs(children) do
+    while not child.done do
+      local ok, e = pcall(child.join, child)
+      if not ok then
+        failure = failure or e
+        for _, other in ipairs(children) do other:cancel() end
+      end
+    end
+    if not child.ok then
+      local e = child.result[1]
+      if not failure or (errors.is(failure, "cancelled") and not errors.is(e, "cancelled")) then failure = e end
+      for _, other in ipairs(children) do other:cancel() end
+    end
+  end
+  if failure then error(failure, 0) end
+end
+
+--- Runs the functions of a table side by side; returns their results under
+--- the same keys. The first failure cancels the rest and is raised.
+---@param fns table<any, function>
+---@return table
+function M.all(fns)
+  local keys, children, watch = {}, {}, {}
+  for key in pairs(fns) do keys[#keys + 1] = key end
+  table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
+  local me = current("task.all")
+  for i, key in ipairs(keys) do
+    children[i] = new(function()
+      local ok, e = xpcall(fns[key], errors.handler)
+      if not ok then
+        for j, other in ipairs(children) do if j ~= i then other:cancel() end end
+        error(e, 0)
+      end
+      watch[key] = e
+    end, me)
+  end
+  join_all(children)
+  return watch
+end
+
+--- Calls fn(item, index) for each item, at most `limit` at once (default 8);
+--- returns the results in the list's order.
+---@param list any[]
+---@param opts? { limit: integer }
+function M.map(list, fn, opts)
+  local results, next_index, workers = {}, 0, {}
+  for i = 1, math.min(#list, opts and opts.limit or 8) do
+    workers[i] = function()
+      while next_index < #list do
+        next_index = next_index + 1
+        local index = next_index
+        results[index] = fn(list[index], index)
+      end
+    end
+  end
+  M.all(workers)
+  return results
+end
+
+--- Runs fn with a deadline; raises kind "timeout" naming `what` when it is over.
+---@param seconds number
+---@param what string "wait for the database shop"
+function M.within(seconds, what, fn, ...)
+  local me = current("task.within")
+  local child = new(fn, me, ...)
+  local over = false
+  local timer = new(function()
+    M.sleep(seconds)
+    over = true
+    child:cancel()
+  end, me)
+  local ok, e = pcall(join_all, { child })
+  timer:cancel()
+  pcall(timer.join, timer)
+  if not ok then
+    if over and errors.is(e, "cancelled") then
+      errors.raise { kind = "timeout", op = what, message = ("not done within %g s"):format(seconds), retry = true }
+    end
+    error(e, 0)
+  end
+  return table.unpack(child.result, 1, child.result.n)
+end
+
+--- How many tasks have not ended.
+function M.count() return live end
+
+local function dispatch(ids)
+  for _, id in ipairs(ids) do
+    local list = waiting[id]
+    if list then
+      waiting[id] = nil
+      for _, task in ipairs(list) do wake(task, id) end
+    else
+      early[id] = true
+    end
+  end
+end
+
+--- An id that nobody will await: a closed handle's.
+function M.forget(id) early[id] = nil end
+
+--- Runs fn as the first task, and everything it starts, to the end. Ctrl-C
+--- (and TERM) cancels it; the second one leaves at once with 130.
+---@return boolean ok, any ... as pcall
+function M.run(fn, ...)
+  local root = new(fn, nil, ...)
+  local interrupts = { [loop.signal("int")] = true, [loop.signal("term")] = true }
+  local asked = false
+  while not root.done or #runnable > 0 do
+    while #runnable > 0 do
+      local batch = runnable
+      runnable = {}
+      for _, entry in ipairs(batch) do resume(entry[1], entry[2]) end
+      if #runnable > 0 then dispatch(loop.poll(false)) end
+    end
+    if root.done then break end
+    local ids = loop.poll(true)
+    for i = #ids, 1, -1 do
+      if interrupts[ids[i]] then
+        table.remove(ids, i)
+        if asked then os.exit(130) end
+        asked = true
+        root:cancel()
+      end
+    end
+    dispatch(ids)
+  end
+  for id in pairs(interrupts) do loop.cancel(id) end
+  return root.ok, table.unpack(root.result, 1, root.result.n)
+end
+
+return M

@@ -1,0 +1,63 @@
+local test = require "test"
+local task = require "task"
+local fs = require "fs"
+local process = require "process"
+
+local T = test.cases()
+
+T["output, exit code and standard input arrive"] = function()
+  local r = process.run { "sh", "-c", "cat; echo err >&2; exit 3", stdin = "hello" }
+  test.equal({ r.code, r.stdout, r.stderr }, { 3, "hello", "err\n" })
+end
+
+T["a megabyte goes both ways without blocking"] = function()
+  local big = ("x"):rep(1 << 20)
+  test.equal(#process.run { "cat", stdin = big }.stdout, #big)
+end
+
+T["the environment is only what was given"] = function()
+  local r = process.run { "env", env = { A = "1" } }
+  test.equal(r.stdout, "A=1\n")
+end
+
+T["a program that is not there is named"] = function()
+  test.raises("cannot start no%-such%-program", process.run, { "no-such-program" })
+  test.raises("cannot start /etc/passwd", process.run, { "/etc/passwd" })
+end
+
+T["stop ends a child that ignores TERM, with its children"] = function()
+  local dir = test.tmpdir()
+  local p = process.start { "sh", "-c", "trap '' TERM; sleep 60 & echo $! > " .. dir .. "/pid; while :; do sleep 0.1; done" }
+  while not fs.exists(dir .. "/pid") or fs.stat(dir .. "/pid").size == 0 do task.sleep(0.01) end
+  test.equal(p:stop(0.05), 137)
+  test.equal(p:stop(), 137)
+  local pid = fs.read(dir .. "/pid"):match "%d+"
+  local function is_gone()              -- a zombie waits only for its reaper
+    local ok, stat = pcall(fs.read, "/proc/" .. pid .. "/stat")
+    return not ok or stat:match "%) (%a)" == "Z"
+  end
+  for _ = 1, 100 do
+    if is_gone() then break end
+    task.sleep(0.01)
+  end
+  test.truthy(is_gone(), "the grandchild is gone")
+end
+
+T["waiting for a child can be given up"] = function()
+  local p <close> = process.start { "sleep", "60" }
+  test.equal(p:wait(0.01), nil)
+end
+
+T["cancelling a run kills its child"] = function()
+  local t = task.spawn(process.run, { "sleep", "60" })
+  task.sleep(0.05)
+  t:cancel()
+  test.raises("cancelled", t.join, t)
+end
+
+T["lines are read one by one"] = function()
+  local p <close> = process.start { "printf", "a\\nb\\nlast", stdout = "pipe" }
+  test.equal({ p:read_line(), p:read_line(), p:read_line(), p:read_line() }, { "a", "b", "last" })
+end
+
+return T
