@@ -309,8 +309,15 @@ static int process_close (lua_State *L) {
   return 0;
 }
 
+/* self() -> the pid of hkrun */
+static int process_self (lua_State *L) {
+  lua_pushinteger(L, getpid());
+  return 1;
+}
+
 int luaopen_host_process (lua_State *L) {
   static const luaL_Reg functions[] = { { "spawn", process_spawn },
+                                        { "self", process_self },
                                         { NULL, NULL } };
   static const luaL_Reg methods[] = {
     { "read", process_read }, { "write", process_write },

@@ -7,6 +7,9 @@ local fs = require "fs"
 
 local M = {}
 
+--- The pid of hkrun itself.
+M.pid = host.self
+
 ---@class Process
 ---@field pid integer
 local Process = {}

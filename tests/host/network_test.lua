@@ -1,0 +1,84 @@
+local test = require "test"
+local task = require "task"
+local process = require "process"
+local network = require "rehearsal.planes.network"
+
+local T = test.cases()
+
+--- Listens inside a host until the test ends.
+local function listen(host, port)
+  local p = process.start { "python3", "-c", ([[
+import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+s.bind(("%s", %d)); s.listen(); print("ready", flush=True)
+while True:
+    c = s.accept()[0]; c.sendall(b"hello"); c.close()
+]]):format(host.address, port), prefix = host.prefix, stdout = "pipe" }
+  test.defer(function() p:stop(1) end)
+  test.equal(p:read_line(), "ready")
+end
+
+local function reaches(prefix, address, port)
+  return process.run { "python3", "-c", ([[
+import socket
+c = socket.create_connection(("%s", %d), timeout=0.5); c.settimeout(0.5)
+assert c.recv(5) == b"hello"
+]]):format(address, port), prefix = prefix }.code == 0
+end
+
+if require "fs".uid() == 0 then
+  T["the security groups decide who reaches a private host"] = function()
+    test.truthy(network.available())
+    local net <close> = network.new()
+    net:add_vpc "vpc-1"
+    local db = net:add_host("vpc-1", "10.40.2.5", { "sg-db" })
+    local bastion = net:add_host("vpc-1", "10.40.0.7", { "sg-bastion" })
+    local other = net:add_host("vpc-1", "10.40.0.8", { "sg-other" })
+    local everywhere = { protocol = "-1", cidrs = { "0.0.0.0/0" } }
+    net:set_groups("vpc-1", {
+      ["sg-db"] = { ingress = { { protocol = "tcp", from = 5432, to = 5432, groups = { "sg-bastion" } } }, egress = { everywhere } },
+      ["sg-bastion"] = { ingress = { { protocol = "tcp", from = 22, to = 22, cidrs = { network.CLIENT .. "/32" } } }, egress = { everywhere } },
+      ["sg-other"] = { ingress = {}, egress = { everywhere } },
+    })
+    listen(db, 5432)
+    listen(bastion, 22)
+    listen(bastion, 23)
+    local public = net:publish(bastion)
+    test.truthy(reaches(bastion.prefix, "10.40.2.5", 5432), "the bastion reaches the database")
+    test.truthy(not reaches(other.prefix, "10.40.2.5", 5432), "a stranger in the VPC does not")
+    test.truthy(not reaches(nil, "10.40.2.5", 5432), "the internet does not")
+    test.truthy(reaches(nil, public, 22), "the client reaches the bastion's ssh")
+    test.truthy(not reaches(nil, public, 23), "but no other port of it")
+    net:set_groups("vpc-1", {})
+    test.truthy(not reaches(bastion.prefix, "10.40.2.5", 5432), "a revoked rule is gone")
+  end
+
+  T["a load balancer's port is mapped, and removing hosts leaves no link"] = function()
+    local net = network.new()
+    net:add_vpc "vpc-2"
+    local app = net:add_host("vpc-2", "10.40.1.9", { "sg-app" })
+    net:set_groups("vpc-2", { ["sg-app"] = { ingress = { { protocol = "tcp", from = 8080, to = 8080, cidrs = { "0.0.0.0/0" } } }, egress = {} } })
+    listen(app, 8080)
+    local public = net:publish(app, { [80] = 8080 })
+    test.truthy(reaches(nil, public, 80), "port 80 outside is 8080 inside")
+    test.truthy(not reaches(app.prefix, network.CLIENT, 80), "without an egress rule nothing goes out")
+    test.cleanup()
+    net:remove_host(app)
+    net:close()
+    for _ = 1, 50 do
+      if not process.run({ "ip", "link" }).stdout:find "hkrun" then break end
+      task.sleep(0.02)
+    end
+    test.truthy(not process.run({ "ip", "link" }).stdout:find "hkrun", "the links are gone")
+  end
+else
+  T["without root there is no isolation, and it says so"] = function()
+    local net <close> = network.new()
+    test.equal(net.isolated, false)
+    test.match(net.reason, "root")
+    net:add_vpc "vpc-1"
+    test.equal(net:add_host("vpc-1", "10.40.2.5", {}).address, "127.0.0.1")
+  end
+end
+
+return T
