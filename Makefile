@@ -2,6 +2,7 @@
 # make demo     rehearses recipes/heroku_to_aws.lua on the sample app
 # make check    builds and passes all tests
 # make deps     installs what the build and the tests need (Debian)
+# make models   rewrites what hkrun knows of the AWS services from an installed botocore
 .DEFAULT_GOAL := all
 CONFIG ?= release
 BUILD  := build/$(CONFIG)
@@ -47,3 +48,6 @@ $(BUILD):
 
 clean:
 	rm -rf build hkrun
+
+models: # rewrites lua/stdlib/aws/models from the botocore that python3 imports
+	python3 tools/models.py
