@@ -72,7 +72,9 @@ extern const size_t host_embedded_count;
   X(resource) \
   X(loop) \
   X(fs) \
-  X(process)
+  X(process) \
+  X(secret) \
+  X(json)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)

@@ -1,0 +1,43 @@
+--- JSON (RFC 8259). Integers keep their 64 bits, arrays their mark; strings
+--- must be UTF-8; 256 levels at most.
+local host = require "host.json"
+
+local M = {}
+
+--- JSON's null, in both directions. Test it with `value == json.null`.
+M.null = host.null
+
+--- Marks a table as an array, so that an empty one is written as []. Arrays
+--- that decode answers have the mark.
+---@generic T: table
+---@param list T
+---@return T list the same table
+M.array = host.array
+
+--- Whether a table has the mark.
+---@return boolean
+M.is_array = host.is_array
+
+--- Writes a value. Members are sorted by name unless sort = false, so equal
+--- values give equal text. Raises for what JSON cannot hold: functions, NaN,
+--- tables that mix a list with names.
+---@param value any
+---@param opts? { pretty: boolean, sort: boolean }
+---@return string|Secret json a secret if the value holds one; the unknown that it holds, if any
+function M.encode(value, opts)
+  return host.encode(value, opts and opts.pretty, not opts or opts.sort ~= false)
+end
+
+--- Reads a document. `secrets = true` makes every string a secret, a set of
+--- names those at or below the members so named: they are never Lua strings.
+--- In a document that is a secret itself, every string and number is one, but
+--- for a fixed list of members that hold identifiers, dates and states.
+---@param text string|Secret
+---@param opts? { secrets: boolean|table<string, true> }
+---@return any value
+---@return table? err kind "invalid" or "limit", with line and column
+function M.decode(text, opts)
+  return host.decode(text, opts and opts.secrets)
+end
+
+return M
