@@ -25,12 +25,12 @@ SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
 
-.PHONY: all deps demo test check bench models install clean
+.PHONY: all deps demo tools check test bench models install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS)
 	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
-	@ln -sfn $(HKRUN) hkrun
+	@[ $(CONFIG) != release ] || ln -sfn $(HKRUN) hkrun
 
 $(BUILD)/%.o: host/%.c host/host.h | $(BUILD)
 	$(CC) $(CFLAGS) -MMD -c -o $@ $<
@@ -45,6 +45,42 @@ $(BUILD):
 	@mkdir -p $@
 
 -include $(wildcard $(BUILD)/*.d)
+
+deps:
+	@tools/deps.sh
+
+demo: deps
+	@$(MAKE) -s all
+	./hkrun rehearse recipes/heroku_to_aws.lua
+
+# The judges that we did not write: moto, boto3, the AWS CLI (pinned).
+tools: build/tools/installed
+build/tools/installed: tools/judges.txt
+	@rm -rf build/tools && python3 -m venv build/tools
+	@build/tools/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+
+check: deps
+	@$(MAKE) -s all tools
+	@$(MAKE) -s CONFIG=asan build/asan/hkrun
+	@tools/check.sh
+
+test: all
+	./hkrun test tests/unit tests/host
+
+bench: deps all tools
+	@tests/bench/run.sh
+
+# Writes the AWS service descriptors anew from the pinned botocore.
+models: tools
+	build/tools/bin/python tools/models.py
+
+install: all
+	install -D -m 755 $(HKRUN) $(DESTDIR)$(PREFIX)/bin/hkrun
+	install -d $(DESTDIR)$(PREFIX)/share/hkrun
+	cp -R recipes examples $(DESTDIR)$(PREFIX)/share/hkrun/
+	install -D -m 644 docs/hkrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/hkrun.1
+	rm -rf $(DESTDIR)$(PREFIX)/share/hkrun/examples/*/node_modules
 
 clean:
 	rm -rf build hkrun

@@ -1,0 +1,5 @@
+std = "lua54"
+max_line_length = 150
+-- `local guard <close> = ...` is used by leaving its block
+ignore = { "212/_.*", "212/self", "213", "431", "432" }
+exclude_files = { "build", "examples/**/node_modules" }
