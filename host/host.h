@@ -74,7 +74,9 @@ extern const size_t host_embedded_count;
   X(fs) \
   X(process) \
   X(secret) \
-  X(json)
+  X(json) \
+  X(pg) \
+  X(pgcopy)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)

@@ -1,0 +1,752 @@
+/*
+** pgcopy.c: the parallel copy engine. Jobs are given from Lua before start(); n worker threads, each with at most
+** one source and one target connection, do them in order of weight as soon as what they depend on is done.
+** A job is either a stream (COPY ... TO STDOUT on the source, COPY ... FROM STDIN on the target, in one target
+** transaction) or a statement on the target. CopyData passes through unparsed in blocks of 64 KiB.
+** Raises: a wrong argument, a call out of order. Returns nil, err: what a job or a connection met (in result()).
+** States: building -> running -> finished (its id is ready) -> closed. Worker threads never touch Lua.
+*/
+#include <errno.h>
+#include <poll.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "pg.h"
+
+#define PG_COPY "hkrun.pg.copy"
+#define BLOCK 65536
+#define WORKERS_MAX 64
+
+enum { WAITING, RUNNING, DONE, FAILED, SKIPPED };
+static const char *const state_names[] = { "waiting", "running", "done", "failed", "skipped" };
+
+typedef struct Job {
+  char *source, *before, *target, *after;            /* SQL; source NULL = a statement job */
+  int *after_jobs, nafter;                           /* indexes of the jobs this one waits for */
+  int *locks, nlocks;                                /* n = holds thing n alone, -n = shares it */
+  double weight;
+  int state;                                         /* under the mutex */
+  double seconds;
+  atomic_llong bytes, rows;
+  HostPgError error;
+} Job;
+
+typedef struct Engine {
+  HostPgParams source, target;
+  char *snapshot, *source_setup, *target_setup, *source_pin, *target_pin;
+  Job **jobs;
+  int njobs, size, nworkers, nthreads, left, running, live, stop_on_error;
+  int nlocks;
+  int *held;                                         /* per lock: -1 alone, n > 0 shared by n */
+  pthread_t threads[WORKERS_MAX];
+  pthread_mutex_t mutex;
+  pthread_cond_t cond;
+  int event;                                         /* readable once cancelled */
+  atomic_int cancelled;
+  atomic_llong bytes, rows, done, failed;
+  HostPgError fatal;                                 /* no worker could go on */
+  HostWake *wake;
+  int open;
+} Engine;
+
+typedef struct Worker {
+  Engine *e;
+  PGconn *source, *target;
+  int notices;
+} Worker;
+
+/* ---- waiting, in a worker thread ---- */
+
+static int stopped (Engine *e) {
+  return atomic_load(&e->cancelled);
+}
+
+/* waits until a connection is readable (want POLLIN) or writable, or the engine is cancelled (returns 0) */
+static int wait_on (Engine *e, PGconn *a, short want_a, PGconn *b, short want_b, short *got_b) {
+  struct pollfd p[3] = { { e->event, POLLIN, 0 }, { -1, 0, 0 }, { -1, 0, 0 } };
+  if (a != NULL) { p[1].fd = PQsocket(a); p[1].events = want_a; }
+  if (b != NULL) { p[2].fd = PQsocket(b); p[2].events = want_b; }
+  while (poll(p, 3, -1) < 0 && errno == EINTR) { }
+  if (got_b != NULL) *got_b = p[2].revents;
+  return !stopped(e);
+}
+
+static void ask_to_stop (PGconn *pg) {
+  char buf[256];
+  PGcancel *c = pg != NULL && PQtransactionStatus(pg) == PQTRANS_ACTIVE ? PQgetCancel(pg) : NULL;
+  if (c != NULL) {
+    PQcancel(c, buf, sizeof buf);
+    PQfreeCancel(c);
+  }
+}
+
+static void disconnect (Worker *w) {                 /* also the way to undo whatever was half done */
+  if (stopped(w->e)) {
+    ask_to_stop(w->source);
+    ask_to_stop(w->target);
+  }
+  if (w->source != NULL) PQfinish(w->source);
+  if (w->target != NULL) PQfinish(w->target);
+  w->source = w->target = NULL;
+}
+
+/* next result of pg, or NULL when there is none or the engine is cancelled */
+static PGresult *result_of (Engine *e, PGconn *pg) {
+  for (;;) {
+    int r = PQflush(pg);
+    if (!PQisBusy(pg)) return PQgetResult(pg);
+    if (!wait_on(e, pg, (short)(POLLIN | (r == 1 ? POLLOUT : 0)), NULL, 0, NULL)) return NULL;
+    if (!PQconsumeInput(pg)) return PQgetResult(pg);
+  }
+}
+
+/* runs statements to the end, or to the begin of a COPY if that is expected; keeps the first error */
+static int run (Worker *w, PGconn *pg, const char *sql, HostPgError *error, ExecStatusType expect) {
+  PGresult *res;
+  int ok = 1;
+  if (!PQsendQuery(pg, sql)) {
+    host_pg_error_conn(error, pg);
+    return 0;
+  }
+  while ((res = result_of(w->e, pg)) != NULL) {
+    ExecStatusType st = PQresultStatus(res);
+    if (st != PGRES_COMMAND_OK && st != PGRES_TUPLES_OK && st != PGRES_EMPTY_QUERY && st != expect) {
+      if (ok) host_pg_error_result(error, pg, res);
+      ok = 0;
+    }
+    PQclear(res);
+    if (ok && st == expect && (st == PGRES_COPY_IN || st == PGRES_COPY_OUT)) return 1;
+    if (st == PGRES_COPY_IN || st == PGRES_COPY_OUT) {   /* a statement job that is a COPY: refuse it */
+      host_pg_error_text(error, "invalid", 0, "a COPY cannot be a statement of its own here");
+      return 0;
+    }
+  }
+  if (stopped(w->e)) {
+    if (ok) host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
+    return 0;
+  }
+  if (ok && expect != PGRES_COMMAND_OK) {
+    host_pg_error_text(error, "protocol", 0, "the server did not begin a COPY");
+    return 0;
+  }
+  return ok;
+}
+
+static void count_notice (void *arg, const PGresult *res) {
+  (void)res;
+  ((Worker *)arg)->notices++;
+}
+
+/* ---- connections of a worker ---- */
+
+static PGconn *dial (Worker *w, const HostPgParams *p, const char *setup, const char *pin, HostPgError *error) {
+  char hex[65];
+  PGconn *pg = PQconnectStartParams(p->keys, p->values, 0);
+  PostgresPollingStatusType st = PGRES_POLLING_WRITING;
+  while (pg != NULL && PQstatus(pg) != CONNECTION_BAD && st != PGRES_POLLING_OK) {
+    if (!wait_on(w->e, pg, st == PGRES_POLLING_READING ? POLLIN : POLLOUT, NULL, 0, NULL)) break;
+    st = PQconnectPoll(pg);
+    if (st == PGRES_POLLING_FAILED) break;
+  }
+  if (pg == NULL || st != PGRES_POLLING_OK) {
+    if (stopped(w->e)) host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
+    else host_pg_error_conn(error, pg);
+    PQfinish(pg);
+    return NULL;
+  }
+  if (pin != NULL && (!host_pg_fingerprint(pg, hex) || strcmp(pin, hex) != 0)) {
+    host_pg_error_text(error, "tls", 0, "the server's certificate is not the pinned one");
+    PQfinish(pg);
+    return NULL;
+  }
+  PQsetnonblocking(pg, 1);
+  PQsetNoticeReceiver(pg, count_notice, w);
+  if (setup != NULL && !run(w, pg, setup, error, PGRES_COMMAND_OK)) {
+    PQfinish(pg);
+    return NULL;
+  }
+  return pg;
+}
+
+static int join_snapshot (Worker *w, HostPgError *error) {
+  char sql[256];
+  if (w->e->snapshot == NULL) return run(w, w->source, "BEGIN READ ONLY", error, PGRES_COMMAND_OK);
+  snprintf(sql, sizeof sql, "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY; SET TRANSACTION SNAPSHOT '%s'",
+           w->e->snapshot);
+  return run(w, w->source, sql, error, PGRES_COMMAND_OK);
+}
+
+static int connect_for (Worker *w, const Job *j, HostPgError *error) {
+  if (w->target == NULL && (w->target = dial(w, &w->e->target, w->e->target_setup, w->e->target_pin, error)) == NULL) return 0;
+  if (j->source == NULL) return 1;
+  if (w->source == NULL && (w->source = dial(w, &w->e->source, w->e->source_setup, w->e->source_pin, error)) == NULL) return 0;
+  if (PQtransactionStatus(w->source) == PQTRANS_INERROR &&
+      !run(w, w->source, "ROLLBACK", error, PGRES_COMMAND_OK)) return 0;
+  return PQtransactionStatus(w->source) == PQTRANS_INTRANS || join_snapshot(w, error);
+}
+
+/* ---- one stream ---- */
+
+/* sends a block; 1 = sent, 0 = the target spoke up (an error), -1 = cancelled or lost */
+static int send_block (Worker *w, Job *j, const char *block, int len, HostPgError *error) {
+  int before = w->notices;
+  atomic_fetch_add_explicit(&j->bytes, len, memory_order_relaxed);
+  atomic_fetch_add_explicit(&w->e->bytes, len, memory_order_relaxed);
+  if (len > 0 && PQputCopyData(w->target, block, len) != 1) {
+    host_pg_error_conn(error, w->target);
+    return -1;
+  }
+  for (;;) {
+    int r = PQflush(w->target);
+    short got = 0;
+    if (r == 0) return 1;
+    if (r < 0) return 0;                             /* the reason may wait in the input */
+    if (!wait_on(w->e, NULL, 0, w->target, POLLIN | POLLOUT, &got)) {
+      host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
+      return -1;
+    }
+    if ((got & (POLLIN | POLLHUP | POLLERR)) != 0) {
+      if (!PQconsumeInput(w->target)) return 0;
+      (void)PQisBusy(w->target);                     /* parses: notices are taken out */
+      if (w->notices == before && (got & POLLOUT) == 0) return 0;
+      before = w->notices;
+    }
+  }
+}
+
+static int lost (PGconn *pg, HostPgError *error) {
+  host_pg_error_conn(error, pg);
+  return -1;
+}
+
+/* moves rows until the source ends; 1 = all sent, 0 = the target spoke up, -1 = error is set */
+static int pump (Worker *w, Job *j, HostPgError *error) {
+  char *block = malloc(BLOCK);
+  int used = 0, r = 1, tried = 0;
+  if (block == NULL) {
+    host_pg_error_text(error, "limit", 0, "not enough memory for a copy block");
+    return -1;
+  }
+  while (r == 1) {
+    char *row = NULL;
+    int n = PQgetCopyData(w->source, &row, 1);
+    if (n == 0 && used < BLOCK - 8192 && !tried) {   /* perhaps more is here already: fill the block */
+      tried = 1;
+      if (!PQconsumeInput(w->source)) r = lost(w->source, error);
+      continue;
+    }
+    if (n > 0) tried = 0;
+    if (n > 0 && used + n <= BLOCK) {
+      memcpy(block + used, row, (size_t)n);
+      used += n;
+    }
+    else if (n != 0 || used > 0) {                   /* full, at the end, or nothing more to read just now */
+      if (used > 0) r = send_block(w, j, block, used, error);
+      used = 0;
+      if (r == 1 && n > BLOCK) r = send_block(w, j, row, n, error);
+      else if (r == 1 && n > 0) {
+        memcpy(block, row, (size_t)n);
+        used = n;
+      }
+    }
+    else if (!wait_on(w->e, w->source, POLLIN, NULL, 0, NULL)) {
+      host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
+      r = -1;
+    }
+    else tried = 0;
+    if (n > 0) PQfreemem(row);
+    if (n < 0) break;                                /* -1 the end, -2 failed: the result says which */
+  }
+  free(block);
+  return r;
+}
+
+/* the outcome of a COPY: its row count, or -1 with the error */
+static long long outcome (Worker *w, PGconn *pg, HostPgError *error) {
+  long long rows = -1;
+  PGresult *res;
+  int bad = 0;
+  while ((res = result_of(w->e, pg)) != NULL) {
+    if (PQresultStatus(res) == PGRES_COMMAND_OK) rows = strtoll(PQcmdTuples(res), NULL, 10);
+    else if (!bad) {
+      host_pg_error_result(error, pg, res);
+      bad = 1;
+    }
+    PQclear(res);
+    if (bad && PQstatus(pg) != CONNECTION_OK) break;
+  }
+  if (!bad && rows < 0) host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
+  return bad ? -1 : rows;
+}
+
+static int stream (Worker *w, Job *j) {
+  HostPgError from = { 0 }, to = { 0 };
+  long long sent = -1, taken = -1;
+  int r = -1;
+  if (!run(w, w->target, j->before, &j->error, PGRES_COMMAND_OK)) return 0;
+  if (!run(w, w->source, j->source, &j->error, PGRES_COPY_OUT)) return 0;
+  if (!run(w, w->target, j->target, &j->error, PGRES_COPY_IN)) {
+    PQfinish(w->source);                             /* it streams into nothing: begin anew for the next job */
+    w->source = NULL;
+    return 0;
+  }
+  r = pump(w, j, &j->error);
+  if (r == 1) {
+    sent = outcome(w, w->source, &from);
+    PQputCopyEnd(w->target, sent < 0 ? "the source failed" : NULL);
+    taken = outcome(w, w->target, &to);
+  }
+  else if (r == 0) {                                 /* the target's own reason is the one that helps */
+    PQputCopyEnd(w->target, "stopped");
+    taken = outcome(w, w->target, &to);
+    if (taken >= 0) host_pg_error_text(&to, "network", 1, "the target ended the COPY early");
+    taken = -1;
+  }
+  if (r == 1 && sent < 0) j->error = from;
+  else if (r != -1 && taken < 0) { j->error = to; host_pg_error_free(&from); }
+  else if (r == 1 && sent != taken) {
+    char text[128];
+    snprintf(text, sizeof text, "the source sent %lld rows and the target took %lld", sent, taken);
+    host_pg_error_text(&j->error, "protocol", 0, text);
+  }
+  if (r == 1 && sent < 0) host_pg_error_free(&to);
+  if (j->error.kind != NULL) {
+    if (r != 1) {
+      PQfinish(w->source);
+      w->source = NULL;
+    }
+    return 0;
+  }
+  if (j->after != NULL && !run(w, w->target, j->after, &j->error, PGRES_COMMAND_OK)) return 0;
+  if (!run(w, w->target, "COMMIT", &j->error, PGRES_COMMAND_OK)) return 0;
+  atomic_store(&j->rows, taken);
+  atomic_fetch_add(&w->e->rows, taken);
+  return 1;
+}
+
+/* ---- the queue ---- */
+
+static int may_lock (const Engine *e, const Job *j) {
+  int i;
+  for (i = 0; i < j->nlocks; i++) {
+    int n = j->locks[i], h = e->held[n < 0 ? -n : n];
+    if (n < 0 ? h < 0 : h != 0) return 0;
+  }
+  return 1;
+}
+
+static void lock_things (Engine *e, const Job *j, int on) {
+  int i;
+  for (i = 0; i < j->nlocks; i++) {
+    int n = j->locks[i], *h = &e->held[n < 0 ? -n : n];
+    if (n < 0) *h += on ? 1 : -1;
+    else *h = on ? -1 : 0;
+  }
+}
+
+/* 1 = may run, 0 = not yet, -1 = something it needs failed */
+static int ready (const Engine *e, const Job *j) {
+  int i, r = 1;
+  for (i = 0; i < j->nafter; i++) {
+    int st = e->jobs[j->after_jobs[i]]->state;
+    if (st == FAILED || st == SKIPPED) return -1;
+    if (st != DONE) r = 0;
+  }
+  return r;
+}
+
+/* takes the heaviest job that may run; NULL = none will come (mutex held) */
+static Job *take (Engine *e) {
+  for (;;) {
+    Job *best = NULL;
+    int i, left = 0, changed = 0;
+    if (stopped(e) || e->fatal.kind != NULL || (e->stop_on_error && atomic_load(&e->failed) > 0)) return NULL;
+    for (i = 0; i < e->njobs; i++) {
+      Job *j = e->jobs[i];
+      int r;
+      if (j->state != WAITING) continue;
+      left = 1;
+      r = ready(e, j);
+      if (r < 0) {
+        j->state = SKIPPED;
+        changed = 1;
+      }
+      else if (r > 0 && (best == NULL || j->weight > best->weight) && may_lock(e, j)) best = j;
+    }
+    if (best != NULL) {
+      best->state = RUNNING;
+      lock_things(e, best, 1);
+      e->running++;
+      return best;
+    }
+    if (changed) continue;
+    if (!left || e->running == 0) return NULL;
+    pthread_cond_wait(&e->cond, &e->mutex);
+  }
+}
+
+static double now (void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+static int perform (Worker *w, Job *j, int *connected) {
+  *connected = connect_for(w, j, &j->error);
+  if (!*connected) return 0;
+  if (j->source != NULL) return stream(w, j);
+  return run(w, w->target, j->target, &j->error, PGRES_COMMAND_OK);
+}
+
+/* puts a finished job away; 0 = this worker should leave */
+static int settle (Worker *w, Job *j, int ok, int connected, double seconds) {
+  Engine *e = w->e;
+  int go_on = 1;
+  pthread_mutex_lock(&e->mutex);
+  lock_things(e, j, 0);
+  e->running--;
+  j->seconds = seconds;
+  if (ok) {
+    j->state = DONE;
+    atomic_fetch_add(&e->done, 1);
+  }
+  else if (!connected && e->live > 1 && strcmp(j->error.kind, "limit") == 0) {
+    host_pg_error_free(&j->error);                   /* the server is full: the other workers do it */
+    j->state = WAITING;
+    go_on = 0;
+  }
+  else {
+    j->state = FAILED;
+    atomic_fetch_add(&e->failed, 1);
+    if (!connected && e->fatal.kind == NULL) {
+      e->fatal.kind = j->error.kind;
+      e->fatal.retry = j->error.retry;
+      memcpy(e->fatal.code, j->error.code, sizeof e->fatal.code);
+      e->fatal.message = j->error.message != NULL ? strdup(j->error.message) : NULL;
+      go_on = 0;
+    }
+  }
+  if (!go_on) e->live--;
+  pthread_cond_broadcast(&e->cond);
+  pthread_mutex_unlock(&e->mutex);
+  return go_on;
+}
+
+static void *work (void *arg) {
+  Engine *e = arg;
+  Worker w = { e, NULL, NULL, 0 };
+  int last, counted = 1;
+  for (;;) {
+    Job *j;
+    double t;
+    int ok, connected;
+    pthread_mutex_lock(&e->mutex);
+    j = take(e);
+    pthread_mutex_unlock(&e->mutex);
+    if (j == NULL) break;
+    t = now();
+    ok = perform(&w, j, &connected);
+    if (!ok && w.target != NULL) {                   /* leave no half-done transaction and no broken connection */
+      if (PQstatus(w.target) != CONNECTION_OK || PQtransactionStatus(w.target) != PQTRANS_IDLE || stopped(e)) {
+        if (stopped(e)) ask_to_stop(w.target);
+        PQfinish(w.target);
+        w.target = NULL;
+      }
+      if (w.source != NULL && (PQstatus(w.source) != CONNECTION_OK || PQtransactionStatus(w.source) == PQTRANS_ACTIVE)) {
+        if (stopped(e)) ask_to_stop(w.source);
+        PQfinish(w.source);
+        w.source = NULL;
+      }
+    }
+    if (!settle(&w, j, ok, connected, now() - t)) {
+      counted = 0;
+      break;
+    }
+  }
+  disconnect(&w);
+  pthread_mutex_lock(&e->mutex);
+  if (counted) e->live--;
+  last = --e->left == 0;
+  pthread_cond_broadcast(&e->cond);
+  pthread_mutex_unlock(&e->mutex);
+  if (last) host_wake_send(e->wake);
+  return NULL;
+}
+
+/* ---- Lua ---- */
+
+static Engine *check_engine (lua_State *L) {
+  return luaL_checkudata(L, 1, PG_COPY);
+}
+
+static int closed (lua_State *L) {
+  return host_fail(L, "closed", NULL, 0, "the copy engine is closed");
+}
+
+static void stop (Engine *e) {
+  const uint64_t one = 1;
+  atomic_store(&e->cancelled, 1);
+  while (write(e->event, &one, sizeof one) < 0 && errno == EINTR) { }
+  pthread_mutex_lock(&e->mutex);
+  pthread_cond_broadcast(&e->cond);
+  pthread_mutex_unlock(&e->mutex);
+}
+
+static void free_job (Job *j) {
+  free(j->source);
+  free(j->before);
+  free(j->target);
+  free(j->after);
+  free(j->after_jobs);
+  free(j->locks);
+  host_pg_error_free(&j->error);
+  free(j);
+}
+
+static int engine_close (lua_State *L) {             /* close, __gc and __close; safe twice; ends the workers first */
+  Engine *e = check_engine(L);
+  int i;
+  if (!e->open) return 0;
+  e->open = 0;
+  if (e->nthreads > 0) stop(e);
+  for (i = 0; i < e->nthreads; i++) pthread_join(e->threads[i], NULL);
+  for (i = 0; i < e->njobs; i++) free_job(e->jobs[i]);
+  free(e->jobs);
+  free(e->held);
+  free(e->snapshot);
+  free(e->source_setup);
+  free(e->target_setup);
+  free(e->source_pin);
+  free(e->target_pin);
+  host_pg_params_free(&e->source);
+  host_pg_params_free(&e->target);
+  host_pg_error_free(&e->fatal);
+  if (e->wake != NULL) host_wake_free(e->wake);
+  if (e->event >= 0) close(e->event);
+  pthread_cond_destroy(&e->cond);
+  pthread_mutex_destroy(&e->mutex);
+  return 0;
+}
+
+static char *field_copy (lua_State *L, int table, const char *name, int required) {
+  char *copy = NULL;
+  lua_getfield(L, table, name);
+  if (!lua_isnil(L, -1)) {
+    const char *s = luaL_checkstring(L, -1);
+    copy = strdup(s);
+    if (copy == NULL) luaL_error(L, "not enough memory");
+  }
+  else if (required) luaL_error(L, "a copy job needs the field '%s'", name);
+  lua_pop(L, 1);
+  return copy;
+}
+
+/* pgcopy.new(source, target, workers, {snapshot =, source_setup =, target_setup =, stop_on_error =}) -> engine */
+static int engine_new (lua_State *L) {
+  lua_Integer n = luaL_checkinteger(L, 3);
+  Engine *e;
+  luaL_checktype(L, 4, LUA_TTABLE);
+  luaL_argcheck(L, n >= 1 && n <= WORKERS_MAX, 3, "between 1 and 64 workers");
+  e = lua_newuserdatauv(L, sizeof *e, 0);
+  memset(e, 0, sizeof *e);
+  e->event = -1;
+  luaL_setmetatable(L, PG_COPY);
+  pthread_mutex_init(&e->mutex, NULL);
+  pthread_cond_init(&e->cond, NULL);
+  e->open = 1;
+  e->nworkers = (int)n;
+  e->event = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  if (e->event < 0) return host_fail(L, "limit", NULL, 0, "no descriptor for the copy engine: %s", strerror(errno));
+  host_pg_params(L, 1, &e->source);
+  host_pg_params(L, 2, &e->target);
+  e->snapshot = field_copy(L, 4, "snapshot", 0);
+  e->source_setup = field_copy(L, 4, "source_setup", 0);
+  e->target_setup = field_copy(L, 4, "target_setup", 0);
+  e->source_pin = field_copy(L, 4, "source_pin", 0);
+  e->target_pin = field_copy(L, 4, "target_pin", 0);
+  lua_getfield(L, 4, "stop_on_error");
+  e->stop_on_error = lua_toboolean(L, -1);
+  lua_pop(L, 1);
+  e->wake = host_wake_new(L);
+  return 1;
+}
+
+/* a list of integers under `name` -> malloc'ed array at *out */
+static int field_list (lua_State *L, int table, const char *name, int **out) {
+  int i, n = 0;
+  if (lua_getfield(L, table, name) == LUA_TTABLE && (n = (int)lua_rawlen(L, -1)) > 0) {
+    *out = calloc((size_t)n, sizeof **out);
+    if (*out == NULL) luaL_error(L, "not enough memory");
+    for (i = 0; i < n; i++) {
+      int ok;
+      lua_rawgeti(L, -1, i + 1);
+      (*out)[i] = (int)lua_tointegerx(L, -1, &ok);
+      if (!ok) luaL_error(L, "'%s' must be a list of integers", name);
+      lua_pop(L, 1);
+    }
+  }
+  lua_pop(L, 1);
+  return n;
+}
+
+/*
+** engine:add{source =, before = "BEGIN", target =, after =, needs = {index...}, locks = {n | -n...}, weight =} -> index
+** source: a COPY TO STDOUT; target: its COPY FROM STDIN, or a statement if there is no source. before and after
+** run in the target's transaction around the COPY. locks: n (1...) is held alone, -n is shared.
+*/
+static int engine_add (lua_State *L) {
+  Engine *e = check_engine(L);
+  Job *j;
+  int i;
+  luaL_checktype(L, 2, LUA_TTABLE);
+  if (!e->open) return closed(L);
+  if (e->nthreads > 0) luaL_error(L, "the engine has started: no more jobs can be added");
+  if (e->njobs == e->size) {
+    int size = e->size == 0 ? 64 : e->size * 2;
+    Job **jobs = realloc(e->jobs, (size_t)size * sizeof *jobs);
+    if (jobs == NULL) luaL_error(L, "not enough memory");
+    e->jobs = jobs;
+    e->size = size;
+  }
+  j = calloc(1, sizeof *j);
+  if (j == NULL) luaL_error(L, "not enough memory");
+  e->jobs[e->njobs++] = j;                           /* from here on close frees it */
+  j->target = field_copy(L, 2, "target", 1);
+  j->source = field_copy(L, 2, "source", 0);
+  j->before = field_copy(L, 2, "before", 0);
+  j->after = field_copy(L, 2, "after", 0);
+  if (j->before == NULL && j->source != NULL) j->before = strdup("BEGIN");
+  j->nafter = field_list(L, 2, "needs", &j->after_jobs);
+  j->nlocks = field_list(L, 2, "locks", &j->locks);
+  for (i = 0; i < j->nafter; i++)
+    if (--j->after_jobs[i] < 0 || j->after_jobs[i] >= e->njobs - 1) luaL_error(L, "a job can need only earlier jobs");
+  for (i = 0; i < j->nlocks; i++) {
+    int n = j->locks[i] < 0 ? -j->locks[i] : j->locks[i];
+    if (n < 1 || n > 10000000) luaL_error(L, "a lock is a number from 1 on");
+    if (n > e->nlocks) e->nlocks = n;
+  }
+  lua_getfield(L, 2, "weight");
+  j->weight = luaL_optnumber(L, -1, 0);
+  lua_pushinteger(L, e->njobs);
+  return 1;
+}
+
+/* engine:start() -> true; await engine:id() */
+static int engine_start (lua_State *L) {
+  Engine *e = check_engine(L);
+  int i, n;
+  if (!e->open) return closed(L);
+  if (e->nthreads > 0) luaL_error(L, "the engine has started already");
+  e->held = calloc((size_t)e->nlocks + 1, sizeof *e->held);
+  if (e->held == NULL) return host_fail(L, "limit", NULL, 0, "not enough memory");
+  pthread_mutex_lock(&e->mutex);
+  n = e->live = e->left = e->nworkers;
+  for (i = 0; i < n; i++) {
+    if (pthread_create(&e->threads[i], NULL, work, e) != 0) break;
+    e->nthreads++;
+  }
+  e->live = e->left = e->nthreads;
+  pthread_mutex_unlock(&e->mutex);
+  if (e->nthreads == 0) return host_fail(L, "limit", NULL, 1, "no thread for the copy engine");
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+/* engine:id() -> the id that is ready once all workers have left */
+static int engine_id (lua_State *L) {
+  Engine *e = check_engine(L);
+  if (!e->open) return closed(L);
+  lua_pushinteger(L, host_wake_id(e->wake));
+  return 1;
+}
+
+/* engine:progress() -> bytes, rows, jobs done, jobs failed */
+static int engine_progress (lua_State *L) {
+  Engine *e = check_engine(L);
+  if (!e->open) return closed(L);
+  lua_pushinteger(L, atomic_load(&e->bytes));
+  lua_pushinteger(L, atomic_load(&e->rows));
+  lua_pushinteger(L, atomic_load(&e->done));
+  lua_pushinteger(L, atomic_load(&e->failed));
+  return 4;
+}
+
+/* engine:job(index) -> {state =, bytes =, rows =, seconds =, error = {...} | nil} */
+static int engine_job (lua_State *L) {
+  Engine *e = check_engine(L);
+  lua_Integer i = luaL_checkinteger(L, 2);
+  Job *j;
+  int state;
+  double seconds;
+  if (!e->open) return closed(L);
+  luaL_argcheck(L, i >= 1 && i <= e->njobs, 2, "no such job");
+  j = e->jobs[i - 1];
+  pthread_mutex_lock(&e->mutex);
+  state = j->state;
+  seconds = j->seconds;
+  pthread_mutex_unlock(&e->mutex);
+  lua_createtable(L, 0, 5);
+  lua_pushstring(L, state_names[state]);              lua_setfield(L, -2, "state");
+  lua_pushinteger(L, atomic_load(&j->bytes));         lua_setfield(L, -2, "bytes");
+  lua_pushinteger(L, atomic_load(&j->rows));          lua_setfield(L, -2, "rows");
+  lua_pushnumber(L, seconds);                         lua_setfield(L, -2, "seconds");
+  if (state == FAILED) {                              /* settled: its worker touches it no more */
+    host_pg_error_table(L, &j->error);
+    lua_setfield(L, -2, "error");
+  }
+  return 1;
+}
+
+/* engine:cancel()   asks the workers to stop; the id is ready once they have */
+static int engine_cancel (lua_State *L) {
+  Engine *e = check_engine(L);
+  if (e->open) stop(e);
+  return 0;
+}
+
+/* engine:result() -> true | nil, err   err of kind "cancelled", of the connection, or of the first job that failed */
+static int engine_result (lua_State *L) {
+  Engine *e = check_engine(L);
+  const HostPgError *found = NULL;
+  int i, left;
+  if (!e->open) return closed(L);
+  pthread_mutex_lock(&e->mutex);
+  left = e->left;
+  pthread_mutex_unlock(&e->mutex);
+  if (e->nthreads == 0 || left > 0) return host_fail(L, "invalid", NULL, 0, "the copy has not ended");
+  if (atomic_load(&e->cancelled)) return host_fail(L, "cancelled", NULL, 1, "the copy was cancelled");
+  if (e->fatal.kind != NULL) found = &e->fatal;
+  for (i = 0; found == NULL && i < e->njobs; i++)
+    if (e->jobs[i]->state == FAILED) found = &e->jobs[i]->error;
+  if (found == NULL) {
+    lua_pushboolean(L, 1);
+    return 1;
+  }
+  lua_pushnil(L);
+  host_pg_error_table(L, found);
+  return 2;
+}
+
+static const luaL_Reg methods[] = {
+  { "close", engine_close }, { "add", engine_add }, { "start", engine_start }, { "id", engine_id },
+  { "progress", engine_progress }, { "job", engine_job }, { "cancel", engine_cancel },
+  { "result", engine_result }, { NULL, NULL }
+};
+
+static const luaL_Reg meta[] = { { "__gc", engine_close }, { "__close", engine_close }, { NULL, NULL } };
+
+static const luaL_Reg functions[] = { { "new", engine_new }, { NULL, NULL } };
+
+int luaopen_host_pgcopy (lua_State *L) {
+  luaL_newmetatable(L, PG_COPY);
+  luaL_setfuncs(L, meta, 0);
+  luaL_newlib(L, methods);
+  lua_setfield(L, -2, "__index");
+  luaL_newlib(L, functions);
+  return 1;
+}
