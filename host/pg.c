@@ -21,6 +21,7 @@ typedef struct Conn {
   char *copied;                      /* the same for a COPY row */
   char *notices[NOTICE_MAX];
   int nnotices;
+  int copy_over;                     /* get() gave the last rows together with the end */
   int started;                       /* has connect() been called once? */
   int named;                         /* user value 1 holds the column names of the running result */
   HostPgError error;
@@ -133,11 +134,7 @@ static const char *param_text (lua_State *L, int list, int i) {
   s = host_bytes(L, lua_gettop(L), &len);
   if (memchr(s, 0, len) != NULL)
     luaL_error(L, "parameter $%d holds a zero byte, which no PostgreSQL text can; wrap bytes in pg.bytea()", i);
-  if (!host_is_secret(L, -1)) return s;
-  char *copy = lua_newuserdatauv(L, len + 1, 0);     /* a secret need not end in a zero byte */
-  memcpy(copy, s, len);
-  copy[len] = '\0';
-  return copy;
+  return s;                                          /* secrets end in a zero byte too */
 }
 
 /* conn:send(sql, params | nil, n, how) -> true   how: "simple" (many statements, no parameters) or "extended" */
@@ -149,12 +146,11 @@ static int conn_send (lua_State *L) {
   int simple = strcmp(luaL_optstring(L, 5, "extended"), "simple") == 0;
   luaL_argcheck(L, n >= 0 && n <= 65535, 4, "between 0 and 65535 parameters");
   luaL_argcheck(L, memchr(sql, 0, len) == NULL, 2, "SQL text with a zero byte");
-  luaL_argcheck(L, sql[len] == '\0' || host_is_secret(L, 2) == 0, 2, "SQL text must end in a zero byte");
   if (c->pg == NULL) return closed(L);
   if (PQtransactionStatus(c->pg) == PQTRANS_ACTIVE)
     return host_fail(L, "invalid", NULL, 0, "another statement is still running on this connection");
   release(c);
-  c->named = 0;
+  c->named = c->copy_over = 0;
   if (simple) ok = PQsendQuery(c->pg, sql);
   else {
     const char **values = lua_newuserdatauv(L, sizeof *values * (size_t)(n + 1), 0);
@@ -310,6 +306,11 @@ static int conn_get (lua_State *L) {
   size_t total = 0;
   int r = 0, tries = 0;
   if (c->pg == NULL) return closed(L);
+  if (c->copy_over) {
+    c->copy_over = 0;
+    lua_pushboolean(L, 1);
+    return 1;
+  }
   luaL_buffinit(L, &b);
   while (total < COPY_CHUNK) {
     r = PQgetCopyData(c->pg, &c->copied, 1);
@@ -324,6 +325,7 @@ static int conn_get (lua_State *L) {
   }
   luaL_pushresult(&b);
   if (total > 0) {
+    c->copy_over = r == -1;
     lua_pushboolean(L, 1);
     lua_insert(L, -2);
     return 2;
