@@ -76,7 +76,9 @@ extern const size_t host_embedded_count;
   X(secret) \
   X(json) \
   X(pg) \
-  X(pgcopy)
+  X(pgcopy) \
+  X(journal) \
+  X(term)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)

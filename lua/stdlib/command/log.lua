@@ -1,0 +1,42 @@
+--- hkrun log RECIPE: what was done, when.
+local fs = require "fs"
+local journal = require "journal"
+local json = require "json"
+local load = require "recipe.load"
+local log = require "log"
+
+local tell = {
+  run = function(r) return ("%s begins (run %d)"):format(r.command or "run", r.n) end,
+  ["end"] = function(r) return r.state .. (r.error and ": " .. r.error or "") end,
+  stage = function(r) return "stage " .. r.name end,
+  intent = function(r) return "create " .. r.key end,
+  created = function(r) return ("created %s as %s"):format(r.key, r.id) end,
+  ready = function(r) return r.key .. " is ready" end,
+  found = function(r) return ("%s %s as %s"):format(r.adopted and "adopted" or "found", r.key, r.id) end,
+  update = function(r) return ("change %s: %s"):format(r.key, table.concat(r.fields, ", ")) end,
+  updated = function(r) return "changed " .. r.key end,
+  delete = function(r) return ("delete %s (%s)"):format(r.key, r.id) end,
+  deleted = function(r) return "deleted " .. r.key end,
+  once = function(r) return (r.state == "done" and "ran " or "run ") .. r.name end,
+  guard = function(r) return ("%s: %s"):format(r.what or r.key, r.state) end,
+  confirm = function(r) return "answered yes: " .. r.question end,
+  report = function(r) return "report " .. r.title end,
+  destroyed = function() return "nothing left" end,
+}
+
+return {
+  help = "what a recipe's runs did, and when",
+  main = function(args)
+    local o = load.arguments(args, "log")
+    local r = load.upto_options(o, false)
+    if not fs.exists(r.journal.path) then
+      log.out "never applied"
+      return 0
+    end
+    for _, rec in ipairs(journal.records(r.journal.path)) do
+      if o.json then log.out("%s", json.encode(rec))
+      elseif tell[rec.ev] then log.out("%s  %s", rec.at, tell[rec.ev](rec)) end
+    end
+    return 0
+  end,
+}

@@ -1,0 +1,86 @@
+--- The recipe model: options, stages, nouns, verbs with a record, guards. A recipe is a straight-line program; plan,
+--- apply, resume, status and destroy fall out of what these functions do in each mode.
+local errors = require "errors"
+local guard = require "recipe.guard"
+local kind = require "recipe.kind"
+local once = require "recipe.once"
+local options = require "recipe.options"
+local run = require "recipe.run"
+local unknown = require "recipe.unknown"
+
+local M = {}
+
+--- Declares the recipe's options and returns their values. Comes first, once.
+--- Each: `{ "name", "help", type=, default=, required=, one_of=, check=function(v) -> nil|"why not", target=true,
+--- use=function(v) }`. `target` names the journal; `use` is called with the value in every command, also in destroy.
+---@param declared table[]
+---@return table values
+function M.options(declared)
+  local r = run.peek()
+  if not r then errors.usage "recipe.options works only in a recipe that runs" end
+  r.declared = declared
+  if r.mode == "help" then run.stop "help" end
+  local values, target = options.fill(declared, {
+    args = r.args, config = r.config, only_target = r.mode == "load", earlier = r.earlier,
+  })
+  r:begin(values, target)
+  for _, d in ipairs(declared) do
+    if d.use and values[d[1]] ~= nil then d.use(values[d[1]]) end
+  end
+  if r.mode == "load" then run.stop "loaded" end
+  return values
+end
+
+--- Declares a kind of noun and returns its constructor.
+M.kind = kind.define
+
+--- Begins a stage: a heading in plans and logs, and a place where `--until` can stop.
+---@param name string
+function M.stage(name) run.current("stage"):enter(name) end
+
+--- Stops with one sentence unless cond holds. An unknown value passes in a plan.
+---@generic T
+---@param cond T
+---@param fmt string
+---@return T
+function M.need(cond, fmt, ...) return run.current("need"):need(cond, fmt, ...) end
+
+--- Asks before something that cannot be taken back; --yes answers.
+---@param question string
+function M.confirm(question) return run.current("confirm"):confirm(question) end
+
+--- Adds a table to what is printed at the end.
+---@param title string
+---@param rows table[] rows of cells
+function M.report(title, rows) run.current("report"):report(title, rows) end
+
+--- A verb with a record: fn runs until it once succeeded; its plain result is kept.
+---@param name string
+---@param fn fun(progress: table): any
+---@return any
+function M.once(name, fn) return once.once(name, fn) end
+
+--- Does something and undoes it when the block is left without `keep()`.
+--- `local freeze <close> = recipe.guard{ key=, what=, facts=fn, apply=fn(facts), undo=fn(facts), holds=fn(facts) }`;
+--- `freeze:once(name, fn)`, `freeze:keep()`.
+---@param o table
+---@return table guard
+function M.guard(o) return guard.new(o) end
+
+--- A value that exists only after apply.
+---@param path string
+function M.unknown(path) return unknown.new(path) end
+
+--- True for a value that exists only after apply.
+---@param v any
+---@return boolean
+function M.is_unknown(v) return unknown.is(v) end
+
+--- True while the recipe is only planned.
+---@return boolean
+function M.planning()
+  local r = run.peek()
+  return r ~= nil and r.mode ~= "apply"
+end
+
+return M

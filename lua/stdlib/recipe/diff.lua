@@ -1,0 +1,107 @@
+--- Compares what a recipe asks for with what is there.
+local secret = require "secret"
+local unknown = require "recipe.unknown"
+
+local M = {}
+
+local same
+
+local function same_list_any_order(want, have)
+  if type(want) ~= "table" or type(have) ~= "table" or #want ~= #have then return false end
+  local used = {}
+  for _, w in ipairs(want) do
+    local hit = false
+    for i, h in ipairs(have) do
+      if not used[i] and same(w, h) then
+        used[i], hit = true, true
+        break
+      end
+    end
+    if not hit then return false end
+  end
+  return true
+end
+
+local function same_where_given(want, have)
+  if type(want) ~= "table" or type(have) ~= "table" then return same(want, have) end
+  for k, v in next, want do
+    if not same(v, have[k]) then return false end
+  end
+  return true
+end
+
+local function id_of(v)
+  if type(v) == "table" and not unknown.is(v) then return rawget(v, "id") end
+  return nil
+end
+
+--- Deep equality in the recipe's words: a noun equals its id, an unknown equals nothing, and a secret that the API does
+--- not give back (nil) counts as equal, because nobody can tell.
+---@param want any
+---@param have any
+---@return boolean
+function same(want, have)
+  if unknown.inside(want) and id_of(want) == nil then return false end
+  if secret.is(want) or secret.is(have) then
+    if have == nil then return true end
+    if want == nil then return false end
+    return secret.equal(want, have)
+  end
+  if type(want) ~= "table" then
+    if type(have) == "table" and id_of(have) ~= nil then return want == id_of(have) end
+    return want == have
+  end
+  local wid = id_of(want)
+  if wid ~= nil and (type(have) ~= "table" or id_of(have) ~= nil) then
+    if unknown.is(wid) then return false end
+    return wid == (id_of(have) or have)
+  end
+  if type(have) ~= "table" then return false end
+  for k, v in next, want do
+    if not same(v, have[k]) then return false end
+  end
+  for k in next, have do
+    if want[k] == nil then return false end
+  end
+  return true
+end
+M.same = same
+
+local named = { set = same_list_any_order, given = same_where_given, ignore = function() return true end }
+
+--- The comparer that a kind names for a field: a function(want, have) -> boolean, or "set" (a list in any order),
+--- "given" (a map of which only the given members are managed), "ignore" (only used at creation).
+---@param how any
+---@return function|nil
+function M.comparer(how)
+  if type(how) == "function" then return how end
+  return named[how]
+end
+
+--- Lists the fields in which the spec differs from what is there. Fields that the spec leaves nil are not managed.
+---@param spec table
+---@param current table
+---@param fields string[]
+---@param compare table<string, any>
+---@return table changes `{ {field=, old=, new=}, ... }`, also by name
+function M.changes(spec, current, fields, compare)
+  local list = {}
+  for _, f in ipairs(fields) do
+    local want = spec[f]
+    if want ~= nil then
+      local cmp = M.comparer(compare[f])
+      local equal
+      if cmp and not unknown.is(want) then equal = cmp(want, current[f], spec, current)
+      elseif cmp == named.ignore then equal = true
+      else equal = same(want, current[f]) end
+      if not equal then
+        local change = { field = f, old = current[f], new = want }
+        list[#list + 1] = change
+        list[f] = change
+      end
+    end
+  end
+  return list
+end
+
+return M

@@ -1,0 +1,260 @@
+--- What is done to one noun: reading with its record in mind, creating, changing, replacing, deleting, each with its
+--- lines in the journal: the intent before the call, the id after it.
+local errors = require "errors"
+local log = require "log"
+local plain = require "recipe.plain"
+local token = require "recipe.token"
+local task = require "task"
+
+local M = {}
+
+--- Seconds after an intent during which a read may still miss what the call made (EC2 is eventually consistent).
+M.settle = tonumber(os.getenv "HKRUN_SETTLE") or 10
+local VISIBLE = 60                                           -- seconds until a made thing must be readable
+
+--- A noun in work: kind, spec, its record, and what create needs to make it findable.
+function M.noun(r, kind, spec, key)
+  key = key or kind.name .. ":" .. spec.name
+  local mem = r.memory.nouns[key]
+  local gone = r.memory.gone and r.memory.gone[key]
+  local noun = {
+    run = r, kind = kind, spec = spec, key = key, mem = mem,
+    title = ("%s %q"):format(kind.name, spec.name),
+    gen = mem and mem.gen or gone and gone + 1 or 1,
+  }
+  M.context(noun)
+  return noun
+end
+
+--- Fills noun.ctx: the same token for the same generation, however often it is tried.
+function M.context(noun)
+  noun.ctx = {
+    token = token.token(noun.run.id, noun.key, noun.gen),
+    tags = { ["hkrun:recipe"] = noun.run.id, ["hkrun:key"] = noun.key, Name = noun.spec.name },
+    key = noun.key, recipe = noun.run.id,
+    note = function(s) if noun.progress then noun.progress:note(s) end end,
+  }
+end
+
+local function wrapped(noun, verb, fn, ...)
+  local r = table.pack(xpcall(fn, errors.handler, ...))
+  if r[1] then return table.unpack(r, 2, r.n) end
+  local e = r[2]
+  if errors.is(e, "cancelled") or errors.is(e, "bug") or errors.is(e, "unknown") then error(e, 0) end
+  if e.noun then error(e, 0) end
+  errors.raise {
+    op = verb .. " " .. noun.title, kind = e.kind, message = tostring(e), cause = e, noun = noun.key,
+    retry = e.retry, traceback = e.traceback,
+  }
+end
+
+local function read_once(noun, known)
+  return wrapped(noun, "read", noun.kind.read, noun.spec, known, noun.ctx)
+end
+
+--- Reads again and again until `good` says so; nil when it never did.
+local function poll(noun, known, seconds, good)
+  local delay, stop = 0.05, task.now() + seconds
+  while true do
+    local current = read_once(noun, known)
+    if good(current) then return current end
+    local left = stop - task.now()
+    if left <= 0 then return nil end
+    task.sleep(math.min(delay, left))
+    delay = math.min(delay * 2, 5)
+  end
+end
+
+local function there(current) return current ~= nil end
+
+--- Reads a noun. After a crash a read may miss what an unanswered call made, so it is given time to show up.
+function M.read(noun)
+  local mem = noun.mem
+  local current = read_once(noun, mem and mem.id)
+  if current or not mem then return current end
+  if mem.state == "intent" and not noun.kind.idempotent and noun.run.mode ~= "plan" then
+    return poll(noun, nil, math.max(0, (mem.at or 0) + M.settle - os.time()), there)
+  end
+  if mem.state == "created" and noun.run.mode ~= "plan" then
+    current = poll(noun, mem.id, M.settle, there)
+  end
+  if not current and mem.id then
+    noun.vanished = true
+    noun.gen = mem.gen + 1                                   -- a used token would answer with what is gone
+    M.context(noun)
+  end
+  return current
+end
+
+--- Whose is it? Ours by journal or by tags; else it is taken over only when the recipe says so.
+function M.check_owner(noun)
+  local mem, current, spec = noun.mem, noun.current, noun.spec
+  local tags = current.tags or {}
+  local recipe, key = tags["hkrun:recipe"], tags["hkrun:key"]
+  noun.adopted = mem and mem.adopted or false
+  if mem and mem.id and mem.id == current.id then return end
+  if recipe == noun.run.id and (key == nil or key == noun.key) then return end
+  if recipe == noun.run.id then
+    errors.raise {
+      op = "use " .. noun.title, kind = "invalid", noun = noun.key,
+      message = ("what exists under that name (%s) is this recipe's %s"):format(tostring(current.id), key),
+    }
+  end
+  if recipe and not spec.adopt then
+    errors.raise {
+      op = "use " .. noun.title, kind = "invalid", noun = noun.key,
+      message = ("it exists (%s) and belongs to the recipe %s"):format(tostring(current.id), recipe),
+      hint = "choose another name",
+    }
+  end
+  if not recipe and noun.kind.tagless then
+    noun.adopted = not (mem and mem.state == "intent")
+    return
+  end
+  if not spec.adopt then
+    errors.raise {
+      op = "use " .. noun.title, kind = "invalid", noun = noun.key,
+      message = ("it exists (%s) and was not made by this recipe"):format(tostring(current.id)),
+      hint = "choose another name, or say adopt = true to take it over",
+    }
+  end
+  noun.adopted = true
+end
+
+local function write(noun, rec)
+  rec.key, rec.kind = noun.key, noun.kind.name
+  noun.run.journal:write(rec)
+end
+
+local function record_spec(noun) return plain.spec(noun.spec) end
+
+local function with_progress(noun, verb, fn)
+  local p <close> = log.progress { what = verb .. " " .. noun.title }
+  noun.progress = p
+  local r = table.pack(pcall(task.within, noun.kind.timeout, verb .. " " .. noun.title, fn))
+  noun.progress = nil
+  if not r[1] then error(r[2], 0) end
+  return table.unpack(r, 2, r.n)
+end
+
+local function create(noun)
+  with_progress(noun, "create", function()
+    task.shield(function()
+      write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep })
+      local id = wrapped(noun, "create", noun.kind.create, noun.spec, noun.ctx)
+      if type(id) ~= "string" or id == "" then
+        errors.raise { op = "create " .. noun.title, kind = "bug", message = "its create function returned no id" }
+      end
+      write(noun, { ev = "created", id = id })
+    end)
+  end)
+  noun.mem = noun.run.memory.nouns[noun.key]
+  local current = poll(noun, noun.mem.id, VISIBLE, there)
+  if not current then
+    errors.raise {
+      op = "create " .. noun.title, kind = "timeout", noun = noun.key,
+      message = ("%s was made but cannot be read after %d s"):format(noun.mem.id, VISIBLE), hint = "apply again",
+    }
+  end
+  return current
+end
+
+--- Waits until it is usable; reads it again when that took any waiting.
+local function ready(noun, current, changed)
+  local kind = noun.kind
+  if kind.ready then
+    local fresh = with_progress(noun, "wait for", function()
+      return wrapped(noun, "wait for", kind.ready, current, noun.ctx)
+    end)
+    current = fresh or changed and read_once(noun, current.id) or current
+  end
+  if noun.mem and noun.mem.state ~= "ready" then write(noun, { ev = "ready" }) end
+  return current
+end
+
+--- Deletes and waits until it is gone.
+function M.delete(noun, current)
+  write(noun, { ev = "delete", id = current.id })
+  with_progress(noun, "delete", function()
+    if not current.deleting then
+      task.shield(function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
+    end
+    local gone = false
+    poll(noun, current.id, noun.kind.timeout, function(c)
+      gone = c == nil
+      return gone
+    end)
+    if not gone then
+      errors.raise { op = "delete " .. noun.title, kind = "timeout", message = "it is still there", noun = noun.key }
+    end
+  end)
+  write(noun, { ev = "deleted", id = current.id })
+end
+
+local function replace(noun)
+  local current = noun.current or read_once(noun, noun.mem and noun.mem.id)
+  if current then
+    if noun.adopted or noun.mem and noun.mem.adopted then
+      errors.raise {
+        op = "replace " .. noun.title, kind = "invalid", noun = noun.key,
+        message = (noun.reason or "it must be replaced") .. ", and it was not made by this recipe",
+      }
+    end
+    M.delete(noun, current)
+  end
+  noun.gen = noun.gen + 1
+  M.context(noun)
+  noun.mem = nil
+  return create(noun)
+end
+
+local function change(noun)
+  local fields = {}
+  for i, c in ipairs(noun.changes) do fields[i] = c.field end
+  with_progress(noun, "change", function()
+    task.shield(function()
+      write(noun, { ev = "update", fields = fields })
+      wrapped(noun, "change", noun.kind.update, noun.spec, noun.current, noun.changes, noun.ctx)
+      write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep })
+    end)
+  end)
+  return read_once(noun, noun.current.id) or noun.current
+end
+
+local function remember_found(noun)
+  local mem, current = noun.mem, noun.current
+  if mem and mem.id == current.id and mem.keep == noun.spec.keep then return end
+  write(noun, {
+    ev = "found", id = current.id, spec = record_spec(noun), adopted = noun.adopted or nil, gen = noun.gen,
+    keep = noun.spec.keep,
+  })
+  noun.mem = noun.run.memory.nouns[noun.key]
+end
+
+--- Brings the world to what was decided; returns what is there then.
+---@param noun table
+---@return table current
+function M.perform(noun)
+  if noun.action == "read" then return noun.current end
+  if noun.action == "none" then
+    remember_found(noun)
+    return ready(noun, noun.current, false)
+  end
+  noun.run:agree(noun)
+  local current
+  if noun.action == "create" then
+    if noun.current and noun.current.deleting then
+      poll(noun, noun.current.id, noun.kind.timeout, function(c) return c == nil end)
+    end
+    current = create(noun)
+  elseif noun.action == "replace" then
+    current = replace(noun)
+  else
+    remember_found(noun)
+    current = change(noun)
+  end
+  noun.run:did(noun)
+  return ready(noun, current, true)
+end
+
+return M

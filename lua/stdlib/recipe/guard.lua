@@ -1,0 +1,112 @@
+--- Guards: do something now, and undo it when the block is left without keep().
+---
+--- The order of things, each step on record before the next:
+---   armed (with the facts that undo needs) -> apply -> applied -> onces -> kept
+---                                                  `-> undoing (its onces are void from here) -> undo -> undone
+--- A guard that was not undone keeps the facts of its first arming: the world must not be asked again, it may
+--- already be changed. On resume `holds` says whether the world is still as the guard left it; if not, its onces are void.
+local errors = require "errors"
+local log = require "log"
+local once = require "recipe.once"
+local options = require "options"
+local plain = require "recipe.plain"
+local run = require "recipe.run"
+local task = require "task"
+
+local M = {}
+local Guard = {}
+Guard.__index = Guard
+
+local declared = {
+  { "key", "unique in the recipe", type = "string", required = true },
+  { "what", "what it does, for people: freeze the app shop", type = "string" },
+  { "facts", "function() -> plain data that undo needs, read before anything is changed", type = "function" },
+  { "apply", "function(facts); must be restartable", type = "function", required = true },
+  { "undo", "function(facts); must be restartable", type = "function", required = true },
+  { "holds", "function(facts) -> boolean: is the world still as apply left it?", type = "function" },
+}
+
+local function record(self, state, facts)
+  self.run.journal:write { ev = "guard", key = self.key, state = state, facts = facts, what = self.what }
+end
+
+--- Arms a guard and acts; see recipe.guard.
+---@param o table
+---@return table guard a to-be-closed value
+function M.new(o)
+  local def = options.check(o, declared, "recipe.guard")
+  local r = run.current "guard"
+  local self = setmetatable({ run = r, key = def.key, what = def.what or def.key, def = def }, Guard)
+  r:claim("guard:" .. self.key)
+  local mem = r.memory.guards[self.key]
+  if mem and mem.state == "kept" then
+    self.kept = true
+    self.facts = mem.facts
+    return self
+  end
+  if r.mode ~= "apply" then
+    r:add { action = "run", key = "guard:" .. self.key, title = self.what }
+    self.planned = true
+    return self
+  end
+  local open = mem and mem.state ~= "undone"
+  self.facts = open and mem.facts or nil
+  if not open then
+    self.facts = plain.result(def.facts and def.facts() or {}, "the guard " .. self.key)
+    record(self, "armed", self.facts)
+    self.facts = r.memory.guards[self.key].facts
+  elseif mem.state == "applied" and def.holds and def.holds(self.facts) then
+    log.info("  > %s (still in force)", self.what)
+    return self
+  else
+    record(self, "void")
+    log.info("  > %s, again", self.what)
+  end
+  if not open then log.info("  > %s", self.what) end
+  local ok, e = xpcall(def.apply, errors.handler, self.facts)
+  if not ok then
+    self:close(e)
+    error(e, 0)
+  end
+  record(self, "applied")
+  return self
+end
+
+--- Like recipe.once, but the record dies with the guard.
+---@param name string
+---@param fn function
+function Guard:once(name, fn)
+  return once.run(self.run, name, fn, self.key)
+end
+
+--- From here the guard's work stays. Recorded: another apply does none of it again.
+function Guard:keep()
+  if self.planned or self.kept then return end
+  if self.closed then errors.usage("the guard %s is already undone", self.key) end
+  record(self, "kept")
+  self.kept = true
+end
+
+--- Undoes the guard unless it was kept. Safe twice; a cancel is held back.
+function Guard:close(reason)
+  if self.planned or self.kept or self.closed then return end
+  self.closed = true
+  task.shield(function()
+    record(self, "undoing")
+    log.info("  < undo: %s", self.what)
+    local ok, e = xpcall(self.def.undo, errors.handler, self.facts)
+    if not ok then
+      log.warn("%s could not be undone: %s", self.what, tostring(e))
+      if reason then log.warn("it was to be undone because: %s", tostring(reason)) end
+      errors.raise {
+        op = "undo " .. self.what, kind = errors.is(e) and e.kind or "bug", message = tostring(e), cause = reason or e,
+        hint = "undo it by hand, or apply again, which takes it up where it is",
+      }
+    end
+    record(self, "undone")
+  end)
+end
+
+function Guard:__close(reason) self:close(reason) end
+
+return M

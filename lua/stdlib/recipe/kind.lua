@@ -1,0 +1,185 @@
+--- Nouns: what `recipe.kind` makes of a declaration, and how one is read, compared, created, changed and deleted.
+local diff = require "recipe.diff"
+local effects = require "recipe.effects"
+local errors = require "errors"
+local options = require "options"
+local run = require "recipe.run"
+local unknown = require "recipe.unknown"
+
+local M = {}
+
+local registry = {}
+
+local declared_kind = {
+  { "name", "module and noun: aws.subnet", type = "string", required = true },
+  { "options", "what a recipe may say about it, as in options.check", type = "table", default = {} },
+  { "outputs", "fields that only the service knows; id is always one", type = "table", default = {} },
+  { "fixed", "fields that can be set only at birth: a change replaces the thing", type = "table", default = {} },
+  { "summary", "fields that a plan prints", type = "table" },
+  { "compare", "field = function(want, have) -> equal, or \"set\", \"given\", \"ignore\"", type = "table", default = {} },
+  { "tagless", "it cannot carry tags; it belongs to whoever owns its parent", type = "boolean", default = false },
+  { "idempotent", "create honours ctx.token or fails when the name is taken", type = "boolean", default = false },
+  { "timeout", "seconds that create, ready and delete may take each", type = "number", default = 3600 },
+  { "read", "function(spec, known, ctx) -> current|nil", type = "function", required = true },
+  { "create", "function(spec, ctx) -> id; without it the noun only looks things up", type = "function" },
+  { "update", "function(spec, current, changes, ctx); without it every change replaces", type = "function" },
+  { "delete", "function(current, ctx)", type = "function" },
+  { "ready", "function(current, ctx) -> current|nil: waits until it is usable", type = "function" },
+}
+
+local engine_options = {
+  { "name", "its name", type = "string" },
+  { "adopt", "take over what exists under the name without our tags", type = "boolean" },
+  { "keep", "never delete or replace it", type = "boolean" },
+}
+
+--- The kind of this name; loads the module that a dotted name starts with (`aws.subnet` -> require "aws").
+---@param name string
+---@return table
+function M.find(name)
+  if not registry[name] then
+    local module, path = name:match "^([%w_]+)%.(.+)$"
+    if module then
+      local ok, v = pcall(require, module)
+      for part in (path or ""):gmatch "[^.]+" do
+        if not ok or type(v) ~= "table" then break end
+        ok, v = pcall(function() return v[part] end)
+      end
+    end
+  end
+  return registry[name] or errors.raise {
+    kind = "not_found", op = "find the noun " .. name, message = "the recipe does not define it before recipe.options",
+  }
+end
+
+local function set_of(list)
+  local s = {}
+  for _, v in ipairs(list) do s[v] = true end
+  return s
+end
+
+local function check_spec(kind, spec)
+  if type(spec) == "string" then spec = { spec } end
+  if type(spec) ~= "table" then errors.usage("%s takes a table: %s{ \"name\", ... }", kind.name, kind.name) end
+  local given = {}
+  for k, v in next, spec do
+    if k ~= 1 then given[k] = v end
+  end
+  if spec[1] ~= nil then given.name = spec[1] end
+  if type(given.name) ~= "string" or given.name == "" then
+    errors.usage("%s needs a name as its first value: %s{ \"name\", ... }", kind.name, kind.name)
+  end
+  return options.check(given, kind.declared, ("%s %q"):format(kind.name, given.name))
+end
+
+--- The noun as a recipe sees it: what it asked for, over what is there.
+local function result(spec, current)
+  local r = {}
+  for k, v in next, current do r[k] = v end
+  for k, v in next, spec do
+    if not unknown.is(v) then r[k] = v end
+  end
+  r.adopt, r.keep = nil, nil
+  return r
+end
+
+local function planned(kind, spec)
+  local r = {}
+  for k, v in next, spec do r[k] = v end
+  for _, f in ipairs(kind.all_outputs) do
+    if r[f] == nil then r[f] = unknown.new(("%s %q.%s"):format(kind.name, spec.name, f)) end
+  end
+  r.adopt, r.keep = nil, nil
+  return r
+end
+
+--- What the engine decides about one noun: nothing is changed here.
+local function decide(noun)
+  local kind, spec, mem = noun.kind, noun.spec, noun.mem
+  for _, f in ipairs(kind.fixed) do
+    if unknown.inside(spec[f]) then
+      local id = spec[f]
+      if unknown.is(id) or rawget(id, "id") == nil or unknown.inside(rawget(id, "id")) then
+        noun.action = mem and mem.id and "replace" or "create"
+        noun.reason = noun.action == "replace" and f .. " is replaced" or nil
+        noun.blind = true
+        return
+      end
+    end
+  end
+  noun.current = effects.read(noun)
+  if not kind.create then
+    if not noun.current then
+      errors.raise { op = "find " .. noun.title, kind = "not_found", message = "it does not exist" }
+    end
+    noun.action = "read"
+    return
+  end
+  if not noun.current or noun.current.deleting then
+    noun.action = "create"
+    return
+  end
+  effects.check_owner(noun)
+  noun.changes = diff.changes(spec, noun.current, kind.fields, kind.compare)
+  if #noun.changes == 0 then
+    noun.action = "none"
+    return
+  end
+  noun.action = "change"
+  for _, c in ipairs(noun.changes) do
+    if kind.is_fixed[c.field] or not kind.update then
+      noun.action = "replace"
+      noun.reason = c.field .. " cannot be changed in place"
+    end
+  end
+end
+
+local function converge(kind, given)
+  local r = run.current(kind.name)
+  local spec = check_spec(kind, given)
+  local noun = effects.noun(r, kind, spec)
+  r:claim(noun.key)
+  decide(noun)
+  if noun.action == "replace" and (spec.keep or not kind.delete) then
+    errors.raise {
+      op = "change " .. noun.title, kind = "invalid",
+      message = (noun.reason or "") .. (spec.keep and ", and keep = true protects it from being replaced"
+        or ", and it cannot be deleted"),
+    }
+  end
+  r:show(noun)
+  if r.mode == "plan" then
+    if noun.action == "create" or noun.action == "replace" then return planned(kind, spec) end
+    return result(spec, noun.current)
+  end
+  return result(spec, effects.perform(noun))
+end
+
+--- Declares a kind of noun; see docs/recipes.md.
+---@param def table
+---@return function constructor `aws.subnet{ "name", ... }`
+function M.define(def)
+  local kind = options.check(def, declared_kind, "recipe.kind")
+  kind.declared, kind.fields = {}, {}
+  local seen = {}
+  for _, d in ipairs(kind.options) do
+    kind.declared[#kind.declared + 1] = d
+    kind.fields[#kind.fields + 1] = d[1]
+    seen[d[1]] = true
+  end
+  for _, d in ipairs(engine_options) do
+    if not seen[d[1]] then kind.declared[#kind.declared + 1] = d end
+  end
+  for _, list in ipairs { "fixed", "summary" } do
+    for _, f in ipairs(kind[list] or {}) do
+      if not seen[f] and f ~= "name" then errors.usage("recipe.kind %s: %s names %s, which is not an option", kind.name, list, f) end
+    end
+  end
+  kind.is_fixed = set_of(kind.fixed)
+  kind.all_outputs = { table.unpack(kind.outputs) }
+  if not set_of(kind.outputs).id then table.insert(kind.all_outputs, 1, "id") end
+  registry[kind.name] = kind
+  return function(spec) return converge(kind, spec) end
+end
+
+return M

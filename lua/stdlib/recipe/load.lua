@@ -1,0 +1,133 @@
+--- Finds a recipe's file and runs it in one mode or another.
+local errors = require "errors"
+local fs = require "fs"
+local journal = require "journal"
+local options = require "recipe.options"
+local run = require "recipe.run"
+
+local M = {}
+
+local with_value = { config = true, ["until"] = true, dir = true }
+local without = { yes = true, json = true, help = true }
+
+--- Takes a command line apart: the recipe, hkrun's own flags, and the rest for the recipe's options.
+---@param args string[]
+---@param command string
+---@return table `{ recipe=, rest=, yes=, json=, help=, config=, until_stage=, dir= }`
+function M.arguments(args, command)
+  local o, rest, i = {}, {}, 1
+  while i <= #args do
+    local word = args[i]
+    local name, value = word:match "^%-%-([%w_%-]+)=(.*)$"
+    if not name then name = word:match "^%-%-([%w_%-]+)$" end
+    if word == "-y" then name = "yes" elseif word == "-h" then name = "help" end
+    if name and with_value[name] then
+      if not value then
+        i = i + 1
+        value = args[i] or errors.usage("%s needs a value", word)
+      end
+      o[name] = value
+    elseif name and without[name] and not value then
+      o[name] = true
+    elseif not o.recipe and not word:find "^%-" then
+      o.recipe = word
+    else
+      if not o.recipe and name then errors.usage("%s comes before the recipe; its options follow it", word) end
+      rest[#rest + 1] = word
+    end
+    i = i + 1
+  end
+  o.until_stage, o["until"] = o["until"], nil
+  o.rest = rest
+  if not o.recipe then errors.usage("hkrun %s needs a recipe: hkrun %s RECIPE.lua", command, command) end
+  return o
+end
+
+--- Loads a recipe's file. Its own modules are found beside it.
+---@param path string
+---@return table `{ name=, file=, chunk= }`
+function M.file(path)
+  local file = fs.exists(path) and path or fs.exists(path .. ".lua") and path .. ".lua"
+    or errors.usage("there is no recipe %s", path)
+  local chunk, err = loadfile(file, "t")
+  if not chunk then errors.usage("%s", err) end
+  local dir = file:match "^(.*)/[^/]*$" or "."
+  package.path = ("%s/?.lua;%s/?/init.lua"):format(dir, dir)
+  return { name = file:match "([^/]+)$":gsub("%.lua$", ""), file = file, chunk = chunk }
+end
+
+--- Runs a pass; an early stop (`--until`, load) is a normal end.
+---@param r table the run
+---@param chunk function
+function M.pass(r, chunk)
+  local ok, e = xpcall(run.with, errors.handler, r, function()
+    chunk()
+    r:finish()
+  end)
+  if ok or e.early then return end
+  error(e, 0)
+end
+
+local function candidates(dir, name)
+  local list = {}
+  if not fs.exists(dir) then return list end
+  local plain = journal.name(name)
+  for _, f in ipairs(fs.list(dir)) do
+    local base = f:match "^(.*)%.journal$"
+    if base and (base == plain or base:sub(1, #plain + 1) == plain .. ".") then list[#list + 1] = base end
+  end
+  return list
+end
+
+--- What an earlier run of the recipe was told: that of this target, or of the only one there is.
+local function earlier(o, recipe)
+  local dir = o.dir or ".hkrun"
+  return function(target)
+    local base = target and journal.name(recipe.name, target)
+    if not base then
+      local list = candidates(dir, recipe.name)
+      if #list ~= 1 then return nil end
+      base = list[1]
+    end
+    if not fs.exists(dir .. "/" .. base .. ".journal") then return nil end
+    return journal.open({ name = base, dir = dir }).memory.options
+  end
+end
+
+--- Loads the recipe up to its options: its kinds are known then, and which journal is meant.
+---@param o table as from `arguments`
+---@param lock boolean
+---@return table run with its journal open
+function M.upto_options(o, lock)
+  local recipe = M.file(o.recipe)
+  local r = run.new {
+    mode = "load", recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, lock = lock,
+    yes = o.yes, earlier = earlier(o, recipe),
+  }
+  M.pass(r, recipe.chunk)
+  return r
+end
+
+--- The recipe's first comment and its options, for --help.
+---@param o table
+---@return string[] lines
+function M.help(o)
+  local recipe = M.file(o.recipe)
+  local lines = {}
+  for line in fs.read(recipe.file):gmatch "([^\n]*)\n" do
+    local text = line:match "^%-%-%-?%s?(.*)$"
+    if not text then break end
+    lines[#lines + 1] = text
+  end
+  lines[#lines + 1] = ""
+  lines[#lines + 1] = "usage: hkrun " .. o.recipe .. " [--yes] [--until STAGE] [--config FILE.yml] [option ...]"
+  local r = run.new { mode = "help", recipe = recipe.name, args = {} }
+  M.pass(r, recipe.chunk)
+  if r.declared and #r.declared > 0 then
+    lines[#lines + 1] = ""
+    for _, line in ipairs(options.help(r.declared)) do lines[#lines + 1] = line end
+  end
+  return lines
+end
+
+return M

@@ -1,0 +1,136 @@
+--- What the journal's records mean: replays them into the state of a recipe and its target.
+---
+--- Records (`ev`), in the order in which they appear in a run:
+---   run       a run began: n, pid, options       end      it ended: state = done | failed | cancelled | stopped
+---   stage     name
+---   intent    key, kind, gen, spec               created  key, id          ready   key
+---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec
+---   delete    key, id                            deleted  key
+---   once      name, guard, state = start | done, result
+---   guard     key, state = armed | applied | undoing | undone | kept, facts
+---   confirm   question                           report   title, rows
+---   destroyed everything that runs made is gone
+local M = {}
+
+---@return table memory an empty one
+function M.new()
+  return {
+    nouns = {}, order = {}, onces = {}, guards = {}, guard_order = {}, once_order = {}, confirms = {}, reports = {},
+    stages = {}, runs = 0, last = nil, stage = nil, options = {},
+  }
+end
+
+local function noun(m, rec)
+  local n = m.nouns[rec.key]
+  if not n then
+    n = { key = rec.key, gen = 1 }
+    m.nouns[rec.key] = n
+    m.order[#m.order + 1] = rec.key
+  end
+  return n
+end
+
+local function forget(m, key)
+  m.nouns[key] = nil
+  for i, k in ipairs(m.order) do
+    if k == key then table.remove(m.order, i) break end
+  end
+end
+
+local function void_guard(m, key)
+  for name, once in pairs(m.onces) do
+    if once.guard == key then once.state, once.result = "void", nil end
+  end
+  m.confirms = {}
+end
+
+local on = {}
+
+function on.run(m, rec)
+  m.runs = rec.n or m.runs + 1
+  m.last = { n = m.runs, at = rec.at, pid = rec.pid, state = "running", command = rec.command }
+  m.options = rec.options or m.options
+  m.stage = nil
+end
+
+on["end"] = function(m, rec)
+  if m.last then m.last.state, m.last.ended, m.last.error = rec.state, rec.at, rec.error end
+end
+
+function on.stage(m, rec) m.stage = rec.name end
+
+function on.intent(m, rec)
+  local n = noun(m, rec)
+  n.kind, n.gen, n.spec, n.id, n.state, n.at = rec.kind, rec.gen, rec.spec, nil, "intent", rec.t
+  n.adopted, n.keep, n.stage = nil, rec.keep, m.stage
+end
+
+function on.created(m, rec)
+  local n = noun(m, rec)
+  n.id, n.state, n.made, n.by = rec.id, "created", rec.at, rec.by
+end
+
+function on.ready(m, rec) noun(m, rec).state = "ready" end
+
+function on.found(m, rec)
+  local n = noun(m, rec)
+  n.kind, n.id, n.spec, n.adopted, n.state, n.keep = rec.kind, rec.id, rec.spec, rec.adopted or nil, "ready", rec.keep
+  n.gen, n.stage = rec.gen or n.gen, m.stage
+end
+
+function on.update(m, rec) noun(m, rec).updating = true end
+
+function on.updated(m, rec)
+  local n = noun(m, rec)
+  n.updating, n.spec, n.keep = nil, rec.spec or n.spec, rec.keep
+end
+
+function on.delete(m, rec) noun(m, rec).deleting = true end
+
+function on.deleted(m, rec)
+  local n = m.nouns[rec.key]
+  m.gone = m.gone or {}
+  if n then m.gone[rec.key] = n.gen end
+  forget(m, rec.key)
+end
+
+function on.once(m, rec)
+  if not m.onces[rec.name] then m.once_order[#m.once_order + 1] = rec.name end
+  m.onces[rec.name] = { name = rec.name, guard = rec.guard, state = rec.state, result = rec.result, at = rec.at }
+end
+
+function on.guard(m, rec)
+  local g = m.guards[rec.key]
+  if not g then
+    g = { key = rec.key }
+    m.guards[rec.key] = g
+    m.guard_order[#m.guard_order + 1] = rec.key
+  end
+  if rec.facts ~= nil then g.facts = rec.facts end
+  g.state, g.at, g.what = rec.state, rec.at, rec.what or g.what
+  if rec.state == "undoing" or rec.state == "void" then void_guard(m, rec.key) end
+  if rec.state == "undone" then g.facts = nil end
+end
+
+function on.confirm(m, rec) m.confirms[rec.question] = true end
+
+function on.report(m, rec)
+  for _, r in ipairs(m.reports) do
+    if r.title == rec.title then r.rows = rec.rows return end
+  end
+  m.reports[#m.reports + 1] = { title = rec.title, rows = rec.rows }
+end
+
+function on.destroyed(m)
+  m.onces, m.once_order, m.guards, m.guard_order, m.confirms, m.reports = {}, {}, {}, {}, {}, {}
+end
+
+--- Takes one record in. Records of unknown kinds are skipped, so that an older hkrun reads a newer journal.
+---@param m table
+---@param rec table
+function M.add(m, rec)
+  local f = on[rec.ev]
+  if f then f(m, rec) end
+end
+
+return M

@@ -1,0 +1,49 @@
+--- Verbs with a record: not run again after they succeeded.
+local errors = require "errors"
+local log = require "log"
+local plain = require "recipe.plain"
+local run = require "recipe.run"
+local unknown = require "recipe.unknown"
+
+local M = {}
+
+local function copy(v)
+  if type(v) ~= "table" then return v end
+  local r = {}
+  for k, x in next, v do r[k] = copy(x) end
+  return r
+end
+
+--- Runs fn unless its success is on record; returns its result, which must be plain data.
+---@param r table the run
+---@param name string
+---@param fn function restartable: a half-done one runs again
+---@param guard string|nil the key of the guard with which the record lives and dies
+---@return any
+function M.run(r, name, fn, guard)
+  if type(name) ~= "string" or name == "" then errors.usage("once needs a name") end
+  if type(fn) ~= "function" then errors.usage("once %q needs a function", name) end
+  local key = guard and guard .. "/" .. name or name
+  r:claim("once:" .. key)
+  local mem = r.memory.onces[key]
+  if mem and mem.state == "done" then return copy(mem.result) end
+  if r.mode ~= "apply" then
+    r:add { action = "run", key = "once:" .. key, title = name, guard = guard, again = mem and mem.state == "start" or nil }
+    return unknown.new(("the result of once %q"):format(name))
+  end
+  if mem and mem.state == "start" then log.info("  > %s, again: it was interrupted", name)
+  else log.info("  > %s", name) end
+  r.journal:write { ev = "once", name = key, guard = guard, state = "start" }
+  local p <close> = log.progress { what = name }
+  local result = plain.result(fn(p), ("once %q"):format(name))
+  r.journal:write { ev = "once", name = key, guard = guard, state = "done", result = result }
+  r.done.run = r.done.run + 1
+  return copy(r.memory.onces[key].result)
+end
+
+--- recipe.once
+function M.once(name, fn)
+  return M.run(run.current "once", name, fn)
+end
+
+return M

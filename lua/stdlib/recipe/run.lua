@@ -1,0 +1,216 @@
+--- One pass over a recipe: planning (reads only) or applying. Nouns, onces and guards ask it where they are and tell it
+--- what they do. One process works on one recipe, so there is one current run.
+local errors = require "errors"
+local journal = require "journal"
+local log = require "log"
+local memory = require "recipe.memory"
+local options = require "recipe.options"
+local plain = require "recipe.plain"
+local term = require "term"
+local unknown = require "recipe.unknown"
+
+local M = {}
+local Run = {}
+Run.__index = Run
+
+local active
+
+--- Makes a run.
+---@param o table `{ mode="plan"|"apply"|"load", recipe=, args=, until_stage=, yes=, shown=, dir=, config=, lock= }`
+---@return table
+function M.new(o)
+  local r = setmetatable(o, Run)
+  r.recipe = r.recipe or "recipe"
+  r.id, r.target = r.recipe, ""
+  r.entries, r.stages, r.keys, r.reports, r.done = {}, {}, {}, {}, { create = 0, change = 0, replace = 0, run = 0 }
+  r.memory = memory.new()
+  return r
+end
+
+--- Runs fn with r as the current run.
+---@param r table
+---@param fn function
+function M.with(r, fn, ...)
+  local before = active
+  active = r
+  local result = table.pack(pcall(fn, ...))
+  active = before
+  if not result[1] then error(result[2], 0) end
+  return table.unpack(result, 2, result.n)
+end
+
+--- The current run, with its options and journal in place.
+---@param what string who asks
+---@return table
+function M.current(what)
+  if not active then
+    errors.usage("%s works only in a recipe that runs; save it in a file and use `hkrun plan FILE`", what)
+  end
+  if not active.ready then
+    if active.mode == "help" then M.stop "help" end
+    active:begin({}, "")
+    if active.mode == "load" then M.stop "loaded" end
+  end
+  return active
+end
+
+--- The current run or nil.
+function M.peek() return active end
+
+--- Called once the options are known: gives the run its target, and its journal.
+---@param values table
+---@param target string
+function Run:begin(values, target)
+  if self.ready then errors.usage("recipe.options comes once, before the first stage") end
+  if not self.declared then options.none(self.args or {}) end
+  self.ready = true
+  self.options, self.target = values, target
+  self.id = target ~= "" and self.recipe .. "." .. target or self.recipe
+  if not self.journal then
+    self.journal = journal.open { name = journal.name(self.recipe, target), dir = self.dir, write = self.lock }
+  end
+  self.memory = self.journal.memory
+  if self.mode == "apply" then
+    self.journal:write {
+      ev = "run", command = "apply", n = self.memory.runs + 1, recipe = self.recipe, target = target, file = self.file,
+      options = plain.spec(values),
+    }
+  end
+end
+
+--- Ends the pass: what was not right about the command line shows now at the latest.
+function Run:finish()
+  if not self.ready and self.mode ~= "help" then self:begin({}, "") end
+end
+
+--- Raised to leave the recipe early, in good order.
+function M.stop(why)
+  errors.raise { kind = "stopped", message = why, early = true }
+end
+
+function Run:enter(name)
+  if type(name) ~= "string" or name == "" then errors.usage("stage needs a name") end
+  for _, s in ipairs(self.stages) do
+    if s == name then errors.usage("there are two stages named %s", name) end
+  end
+  self.stages[#self.stages + 1] = name
+  if self.until_stage == name then
+    self.stopped = name
+    M.stop("stopped before the stage " .. name)
+  end
+  self.stage = name
+  if self.mode == "apply" then
+    log.step("%s", name)
+    self.journal:write { ev = "stage", name = name }
+  end
+end
+
+--- Refuses a second noun, once or guard with the same key in one pass.
+function Run:claim(key)
+  if self.keys[key] then
+    errors.usage("%s appears twice in this recipe; names must differ", (key:gsub(":", " ", 1)))
+  end
+  self.keys[key] = true
+end
+
+function Run:add(entry)
+  entry.stage = self.stage
+  self.entries[#self.entries + 1] = entry
+  return entry
+end
+
+--- Notes what would be, or is being, done to a noun.
+function Run:show(noun)
+  local kind, spec = noun.kind, noun.spec
+  local props = {}
+  for _, f in ipairs(kind.summary or kind.fixed) do
+    if spec[f] ~= nil and f ~= "name" then props[#props + 1] = { field = f, value = spec[f] } end
+  end
+  self:add {
+    action = noun.action, key = noun.key, kind = kind.name, name = spec.name, title = noun.title, props = props,
+    changes = noun.changes, reason = noun.reason, id = noun.current and noun.current.id, vanished = noun.vanished,
+  }
+end
+
+local said = { create = "create", change = "change", replace = "replace", run = "run" }
+
+--- Stops and asks when a change was not in the plan that was shown.
+function Run:agree(noun)
+  if not self.shown or self.shown[noun.key] == noun.action then return end
+  local what = said[noun.action] .. " " .. noun.title
+  if noun.action == "replace" and not term.interactive() then
+    errors.raise {
+      op = what, kind = "stopped", message = "the plan did not show this replacement" ..
+        (noun.reason and " (" .. noun.reason .. ")" or ""),
+      hint = "look at `hkrun plan` again",
+    }
+  end
+  if noun.action ~= "replace" and self.yes then
+    log.info("not in the plan: %s", what)
+    return
+  end
+  if not self:ask("The plan did not show this: " .. what .. ". Go on?", noun.action ~= "replace") then
+    errors.raise { op = what, kind = "stopped", message = "the plan did not show it, and the answer was no" }
+  end
+end
+
+local past = { create = "created", change = "changed", replace = "replaced" }
+local marks = { create = "+", change = "~", replace = "-/+" }
+
+function Run:did(noun)
+  self.done[noun.action] = self.done[noun.action] + 1
+  local mem = noun.mem or self.memory.nouns[noun.key]
+  log.info("  %s %s %s (%s)", marks[noun.action], noun.title, past[noun.action], mem and mem.id or "")
+end
+
+--- Asks a yes-or-no question. --yes answers it unless `yes_counts` is false.
+---@return boolean
+function Run:ask(question, yes_counts)
+  if self.yes and yes_counts ~= false then return true end
+  if self.answer then return self.answer(question) end       -- tests answer by themselves
+  if not term.interactive() then
+    errors.raise {
+      kind = "stopped", message = ("nobody can be asked (%s): there is no terminal"):format(question),
+      hint = "use --yes where that is what you want",
+    }
+  end
+  local line = term.line(question .. " [y/N] ")
+  return line ~= nil and (line:lower() == "y" or line:lower() == "yes")
+end
+
+--- recipe.need
+function Run:need(cond, fmt, ...)
+  if cond and (self.mode ~= "apply" or not unknown.is(cond)) then return cond end
+  local message = fmt and (select("#", ...) > 0 and fmt:format(...) or tostring(fmt)) or "a need of the recipe is not met"
+  errors.raise { kind = "invalid", message = message, need = true }
+end
+
+--- recipe.confirm
+function Run:confirm(question)
+  if self.memory.confirms[question] then return true end
+  if self.mode ~= "apply" then
+    self:add { action = "ask", key = "confirm:" .. question, title = question }
+    return true
+  end
+  if not self:ask(question) then
+    errors.raise { kind = "stopped", message = "stopped: the answer was no" }
+  end
+  self.journal:write { ev = "confirm", question = question }
+  return true
+end
+
+--- recipe.report
+function Run:report(title, rows)
+  if self.mode ~= "apply" then return end
+  local kept = {}
+  for i, row in ipairs(rows) do
+    local cells = {}
+    if type(row) ~= "table" then row = { row } end
+    for j = 1, row.n or #row do cells[j] = plain.show(row[j]) end
+    kept[i] = cells
+  end
+  self.journal:write { ev = "report", title = title, rows = kept }
+  self.reports[#self.reports + 1] = { title = title, rows = kept }
+end
+
+return M

@@ -1,0 +1,40 @@
+--- The terminal: whether there is one, lines and hidden input from it.
+local errors = require "errors"
+local host = require "host.term"
+local task = require "task"
+
+local M = {}
+
+M.size = host.size
+M.is_tty = host.is_tty
+
+--- True when somebody can be asked: standard input and standard error are a terminal.
+---@return boolean
+function M.interactive() return host.is_tty(0) and host.is_tty(2) end
+
+--- Asks for one line; nil at the end of input. Waits as a task does, so that Ctrl-C cancels it.
+---@param prompt string
+---@return string|nil
+function M.line(prompt)
+  local editor <close> = errors.check("use the terminal", host.editor())
+  editor:begin(prompt)
+  return (task.step(editor, "line"))
+end
+
+--- Asks for something that must not be seen.
+---@param prompt string
+---@return any secret nil at the end of input
+function M.password(prompt)
+  local hidden <close> = errors.check("use the terminal", host.hidden())
+  io.stderr:write(prompt)
+  task.wait_fd(0, "read")
+  local line, err = task.step(hidden, "line")
+  if err then errors.raise(err) end
+  return line
+end
+
+M.editor = host.editor
+M.env = host.env
+M.from_fd = host.from_fd
+
+return M
