@@ -39,8 +39,9 @@ async function main() {
     connection.disconnect();
     if (left > 0) problems.push(`${left} jobs were still waiting or active after ${seconds} s`);
   }
-  const { result, ran } = await database.compare(oldDb, newDb, mode, acknowledged, problems);
-  const redisResult = await queues.compare(oldRedis, newRedis, mode, { ran, acknowledged }, problems);
+  const result = await database.compare(oldDb, newDb, mode, acknowledged, problems);
+  const redisResult = await queues.compare(oldRedis, newRedis, mode,
+    { runs: () => database.runs(newDb), acknowledged }, problems);
   console.log(JSON.stringify({ mode, equal: problems.length === 0, problems, ...result, ...redisResult }, null, 2));
   process.exit(problems.length === 0 ? 0 : 1);
 }

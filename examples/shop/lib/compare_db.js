@@ -8,19 +8,21 @@ const SETTINGS = `SET TimeZone = 'UTC'; SET DateStyle = 'ISO'; SET IntervalStyle
 // The application changes these rows in place; to all other tables it only adds.
 const CHANGED_BY_THE_SHOP = new Set(['public.inventory']);
 
-const ROW_HASHES = (table) => `SELECT md5(t::text) AS hash FROM ONLY ${table} AS t`;
+// A row's hash covers the partition that it lies in.
+const ROW_HASHES = (table) => `SELECT md5(t.tableoid::regclass || t::text) COLLATE "C" AS hash FROM ${table} AS t`;
 const CHECKSUM = (table) => `SELECT count(*)::integer AS rows, md5(coalesce(string_agg(hash, '' ORDER BY hash), '')) AS md5
-                               FROM (SELECT md5(t::text) COLLATE "C" AS hash FROM ONLY ${table} AS t) AS h`;
+                               FROM (${ROW_HASHES(table)}) AS h`;
 
 const mine = (schema) => `${schema} NOT LIKE 'pg\\_%' AND ${schema} <> 'information_schema'`;
 const notOfAnExtension = (oid) => `NOT EXISTS (SELECT FROM pg_depend e WHERE e.objid = ${oid} AND e.deptype = 'e')`;
 const TABLES = `SELECT format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
- WHERE c.relkind = 'r' AND ${mine('n.nspname')} ORDER BY 1`;
+ WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND ${mine('n.nspname')} ORDER BY 1`;
 
 // Everything that a copy must bring besides rows, one line of text each.
 const OBJECTS = `
-  SELECT format('%s %s.%s owner %s %s', c.relkind, n.nspname, c.relname, pg_get_userbyid(c.relowner) = current_user,
+  SELECT format('%s %s.%s owner %s %s %s', c.relkind, n.nspname, c.relname, pg_get_userbyid(c.relowner) = current_user,
+                pg_get_expr(c.relpartbound, c.oid),
                 CASE WHEN c.relkind IN ('v', 'm') THEN md5(pg_get_viewdef(c.oid)) || c.relispopulated END) AS line
     FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
    WHERE ${mine('n.nspname')} AND ${notOfAnExtension('c.oid')}
@@ -104,14 +106,20 @@ async function compare(oldUrl, newUrl, mode, acknowledged, problems) {
     if (result.acknowledged.orders !== result.acknowledged.found) {
       problems.push(`of ${result.acknowledged.orders} acknowledged orders the new side has ${result.acknowledged.found}`);
     }
-    const runs = await clients[1].query(
-      'SELECT queue, job_id, count(*)::integer AS runs FROM job_runs WHERE ok GROUP BY queue, job_id');
-    const ran = new Map(runs.rows.map((row) => [`${row.queue} ${row.job_id}`, row.runs]));
-    return { result, ran };
+    return result;
   } finally {
     for (const client of clients) client.release();
     await each(pools, (pool) => pool.end());
   }
 }
 
-module.exports = { compare };
+/** Successful runs in job_runs: "queue id" -> how many. */
+async function runs(url) {
+  const pool = await db.open(url, { max: 1 });
+  const { rows } = await pool.query(
+    'SELECT queue, job_id, count(*)::integer AS runs FROM job_runs WHERE ok GROUP BY queue, job_id');
+  await pool.end();
+  return new Map(rows.map((row) => [`${row.queue} ${row.job_id}`, row.runs]));
+}
+
+module.exports = { compare, runs };

@@ -6,19 +6,25 @@ const { QUEUES, receiptId } = require('./jobs');
 const { wait } = require('./config');
 const redis = require('./redis');
 
-const STATES = ['waiting', 'prioritized', 'active', 'delayed', 'completed', 'failed', 'paused', 'waiting-children'];
+const STATES = ['paused', 'waiting', 'prioritized', 'active', 'delayed', 'waiting-children', 'completed', 'failed'];
+
+// The order of reading: on a side that is in use a job moves on while we read, and is then seen where it came to.
+// A job that fails goes from active back to delayed, so delayed stands there twice.
+const READING = ['delayed', ...STATES];
 
 const digest = (value) => crypto.createHash('md5').update(JSON.stringify(value)).digest('hex');
 
-/** { state: [ [id, digest of the whole job], ... in the queue's own order ] } */
+/** states: { state: [ [id, digest of the whole job], ... in the queue's own order ] }, each job in one state. */
 async function read(connection, name) {
   const queue = new Queue(name, { connection, skipMetasUpdate: true });       // a judge writes nothing
-  const states = {};
-  for (const state of STATES) {
-    const jobs = await queue.getJobs([state], 0, -1, true);
-    states[state] = jobs.filter(Boolean).map((job) => [job.id, digest(job.asJSON())]);
+  const states = {}, seen = new Map();
+  for (const state of READING) {
+    const jobs = (await queue.getJobs([state], 0, -1, true)).filter(Boolean);
+    states[state] = jobs.map((job) => [job.id, digest(job.asJSON())]);
+    for (const job of jobs) seen.set(job.id, state);
   }
-  const result = { states, schedulers: digest(await queue.getJobSchedulers()), paused: await queue.isPaused() };
+  const where = Object.fromEntries(STATES.map((state) => [state, states[state].filter(([id]) => seen.get(id) === state)]));
+  const result = { states: where, schedulers: digest(await queue.getJobSchedulers()), paused: await queue.isPaused() };
   await queue.close();
   return result;
 }
@@ -56,7 +62,7 @@ function same(name, before, after, problems) {
 }
 
 /** The new side is in use: no job is lost, none that was done is undone, and each ran as often as its state says. */
-function inOrder(name, before, after, ran, problems) {
+function inOrder(name, before, after, ran, problems) {   // ran.before, ran.after: when the queues were read
   const state = new Map();
   for (const [now, jobs] of Object.entries(after.states)) for (const [id] of jobs) state.set(id, now);
   for (const [was, jobs] of Object.entries(before.states)) {
@@ -68,15 +74,11 @@ function inOrder(name, before, after, ran, problems) {
   }
   let once = 0;
   for (const [id, now] of state) {
-    const runs = ran.get(`${name} ${id}`) || 0;
+    const key = `${name} ${id}`, runs = ran.after.get(key) || 0;
     if (now === 'completed' && runs === 1) once += 1;
-    else if (now === 'completed' ? runs !== 1 : now !== 'active' && runs !== 0) {
+    else if (now === 'completed' || runs > 1 || (now !== 'active' && ran.before.has(key))) {
       problems.push(`queue ${name}: job ${id} is ${now} and has ${runs} successful runs`);
     }
-  }
-  for (const [key, runs] of ran) {
-    const [queue, id] = key.split(' ');
-    if (queue === name && runs > 1 && !state.has(id)) problems.push(`queue ${name}: job ${id} has ${runs} successful runs`);
   }
   return once;
 }
@@ -111,13 +113,21 @@ async function compareOthers(connections, mode, problems) {
   return { old: before.size, new: after.size, equal };
 }
 
-/** Compares; mode and problems as in compare_db; ran: successful runs by "queue id"; acknowledged: order ids. */
-async function compare(oldUrl, newUrl, mode, { ran, acknowledged }, problems) {
+/** Compares; mode and problems as in compare_db; runs(): how often each job of the new side ran; acknowledged: order ids. */
+async function compare(oldUrl, newUrl, mode, { runs, acknowledged }, problems) {
   const connections = [oldUrl, newUrl].map((url) => redis.open(url, { maxRetriesPerRequest: null }));
   try {
+    const ran = { before: await runs() };
+    const sides = await Promise.all(connections.map(async (connection) => {
+      const side = {};
+      for (const name of QUEUES) side[name] = await read(connection, name);
+      return side;
+    }));
+    ran.after = await runs();
+
     const queues = [];
     for (const name of QUEUES) {
-      const [before, after] = await Promise.all(connections.map((connection) => read(connection, name)));
+      const [before, after] = sides.map((side) => side[name]);
       const row = { queue: name, old: counts(before.states), new: counts(after.states) };
       if (mode === 'frozen') same(name, before, after, problems);
       else row.processed_exactly_once = inOrder(name, before, after, ran, problems);
