@@ -40,6 +40,9 @@ int host_encode_xml (lua_State *L, HostBuf *b, const char *s, size_t length, int
 int host_secret_parse_url (lua_State *L);     /* functions of host.secret that live in secreturl.c */
 int host_secret_build_url (lua_State *L);
 
+int host_sign_make_ca (lua_State *L);         /* functions of host.sign that live in cert.c */
+int host_sign_issue_cert (lua_State *L);
+
 /* -- which leaves become secrets -- */
 typedef struct HostLeaves {
   int mode;                                   /* see codec.c */

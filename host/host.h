@@ -78,7 +78,8 @@ extern const size_t host_embedded_count;
   X(pg) \
   X(pgcopy) \
   X(journal) \
-  X(term)
+  X(term) \
+  X(sign)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)

@@ -1,0 +1,103 @@
+--- Digests, signatures, certificates and random numbers. Every function takes
+--- strings or secrets.
+local host = require "host.sign"
+local secret = require "secret"
+local errors = require "errors"
+local task = require "task"
+local sigv4 = require "sigv4"
+
+local M = {}
+
+--- SHA-256 in hexadecimal, or as 32 bytes with raw = true.
+---@type fun(value: string|Secret, raw?: boolean): string
+M.sha256 = host.sha256
+
+--- MD5, for protocols that ask for it (Content-MD5, ETags); not for security.
+---@type fun(value: string|Secret, raw?: boolean): string
+M.md5 = host.md5
+
+--- HMAC-SHA-256 (RFC 2104) as 32 bytes, or in hexadecimal with hex = true.
+---@type fun(key: string|Secret, value: string|Secret, hex?: boolean): string
+M.hmac = host.hmac
+
+--- CRC-32 as zip, gzip and S3 use it.
+---@type fun(value: string|Secret): integer
+M.crc32 = host.crc32
+
+--- Bytes from the system's generator. For passwords use secret.random.
+---@type fun(bytes: integer): string
+M.random = host.random
+
+--- A random UUID (version 4).
+---@type fun(): string
+M.uuid = host.uuid
+
+---@param value string|Secret
+---@return string|Secret
+function M.hex(value) return secret.encode(value, "hex") end
+
+---@param value string|Secret
+---@return string|Secret
+function M.base64(value) return secret.encode(value, "base64") end
+
+--- Raises kind "invalid" for what is not hexadecimal.
+---@param value string|Secret
+---@return string|Secret
+function M.unhex(value) return (errors.check("decode hexadecimal", host.unhex(value))) end
+
+--- Takes both alphabets of RFC 4648, with or without padding and line breaks.
+--- Raises kind "invalid" for what is not base64.
+---@param value string|Secret
+---@return string|Secret
+function M.unbase64(value) return (errors.check("decode base64", host.unbase64(value))) end
+
+--- The SHA-256 of a file, read in blocks on a worker thread.
+---@param path string
+---@param timeout? number seconds, default 600
+---@return string hexadecimal
+---@return integer bytes
+function M.sha256_file(path, timeout)
+  local op = "read " .. path
+  local job <close> = errors.check(op, host.sha256_file(path))
+  if not task.await(job:id(), timeout or 600) then
+    errors.raise { op = op, kind = "timeout", message = ("not done within %g s"):format(timeout or 600) }
+  end
+  return errors.check(op, job:result())
+end
+
+M.sigv4, M.presign, M.verify = sigv4.sign, sigv4.presign, sigv4.verify
+
+---@class Certificate
+---@field cert string PEM
+---@field key Secret PEM
+
+--- Makes a certificate authority of one's own (P-256).
+---@param o { name: string, days: integer? } days default to 397
+---@return Certificate
+function M.make_ca(o)
+  local cert, key = host.make_ca(o.name, o.days)
+  return { cert = errors.check("make the CA " .. o.name, cert, key), key = key }
+end
+
+--- Issues a certificate for a server. Raises kind "usage" for a name that is
+--- neither a host name nor an address.
+---@param ca Certificate
+---@param o { name: string?, names: string[]?, ips: string[]?, days: integer? }
+---@return Certificate
+function M.issue_cert(ca, o)
+  local parts = {}
+  for _, name in ipairs(o.names or (o.name and { o.name }) or {}) do
+    if not name:find "^[%w*_.-]+$" then errors.usage("sign.issue_cert: %q is not a host name", name) end
+    parts[#parts + 1] = "DNS:" .. name
+  end
+  for _, ip in ipairs(o.ips or {}) do
+    if not ip:find "^[%x.:]+$" then errors.usage("sign.issue_cert: %q is not an IP address", ip) end
+    parts[#parts + 1] = "IP:" .. ip
+  end
+  if #parts == 0 then errors.usage "sign.issue_cert needs a name or an address" end
+  local name = o.name or (o.names or {})[1] or o.ips[1]
+  local cert, key = host.issue_cert(ca.cert, ca.key, name, table.concat(parts, ","), o.days)
+  return { cert = errors.check("issue a certificate for " .. name, cert, key), key = key }
+end
+
+return M
