@@ -79,7 +79,8 @@ extern const size_t host_embedded_count;
   X(pgcopy) \
   X(journal) \
   X(term) \
-  X(sign)
+  X(sign) \
+  X(ssh)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)
