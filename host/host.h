@@ -80,7 +80,8 @@ extern const size_t host_embedded_count;
   X(journal) \
   X(term) \
   X(sign) \
-  X(ssh)
+  X(ssh) \
+  X(xml)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)
