@@ -81,7 +81,9 @@ extern const size_t host_embedded_count;
   X(term) \
   X(sign) \
   X(ssh) \
-  X(xml)
+  X(xml) \
+  X(redis) \
+  X(rediscopy)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)

@@ -1,0 +1,241 @@
+--- Compares two servers: every key by type, value, expiry and stream state.
+---
+--- Both sides are read side by side, in rounds of 500 keys. Where DUMP gives the
+--- same bytes the key is equal; else (another order in a hash table, another
+--- version's format) it is compared by its value.
+local errors = require "errors"
+local options = require "options"
+local redis = require "redis"
+local task = require "task"
+
+local M = {}
+
+local BATCH = 500
+local FOOT = 10                         -- bytes at a DUMP's end: format version and checksum
+
+local declared = {
+  { 1, "one server: a URL, or a table with url=, via=, ca=, pin=", required = true, type = "any" },
+  { 2, "the other one", required = true, type = "any" },
+  { "ttl_tolerance", "milliseconds that expiry times may differ", type = "integer", default = 0 },
+  { "quiet", "true: answer the differences instead of raising", type = "boolean", default = false },
+  { "limit", "differences that are listed; all are counted", type = "integer", default = 100 },
+  { "timeout", "seconds that one command may take", type = "number", default = 60 },
+}
+
+local function named(list)
+  local t = {}
+  for i = 1, #list, 2 do t[list[i]] = list[i + 1] end
+  return t
+end
+
+local function as_set(list)
+  local t = {}
+  for _, v in ipairs(list) do t[v] = true end
+  return t
+end
+
+local function deep_equal(a, b)
+  if a == b then return true end
+  if type(a) ~= "table" or type(b) ~= "table" then return false end
+  for k, v in pairs(a) do if not deep_equal(v, b[k]) then return false end end
+  for k in pairs(b) do if a[k] == nil then return false end end
+  return true
+end
+
+--- What a stream is besides its entries. Left out: how it is stored, and when
+--- consumers were last seen, which no command can set.
+local function stream_state(r, key)
+  local info = named(r:command("XINFO", "STREAM", key, "FULL", "COUNT", 0))
+  local groups = {}
+  for _, raw in ipairs(info.groups) do
+    local group = named(raw)
+    local consumers = {}
+    for _, c in ipairs(group.consumers) do
+      local consumer = named(c)
+      consumers[consumer.name] = consumer.pending
+    end
+    groups[group.name] = { last = group["last-delivered-id"], read = group["entries-read"], pending = group.pending, consumers = consumers }
+  end
+  return { last = info["last-generated-id"], added = info["entries-added"], deleted = info["max-deleted-entry-id"], groups = groups }
+end
+
+--- The values of both sides, read side by side.
+local function both(a, b, fn)
+  local v = task.all { a = function() return fn(a) end, b = function() return fn(b) end }
+  return v.a, v.b
+end
+
+--- By type: what is equal exactly when the values are.
+local value = {}
+function value.string(r, key) return r:get(key) end
+function value.list(r, key) return r:lrange(key, 0, -1) end
+function value.set(r, key) return as_set(r:smembers(key)) end
+function value.zset(r, key) return named(r:zrange(key, 0, -1, "WITHSCORES")) end
+function value.stream(r, key) return { entries = r:xrange(key, "-", "+"), state = stream_state(r, key) } end
+function value.hash(r, key)
+  local fields = named(r:hgetall(key))
+  local names = {}
+  for name in pairs(fields) do names[#names + 1] = name end
+  table.sort(names)
+  local expiry = {}
+  for i = 1, #names, BATCH do
+    local some = table.move(names, i, math.min(i + BATCH - 1, #names), 1, {})
+    local reply = r:pipeline({ { "HPEXPIRETIME", key, "FIELDS", #some, table.unpack(some) } }, { keep_errors = true })[1]
+    if reply.kind then break end        -- no field expiry there
+    for j, at in ipairs(reply) do if at >= 0 then expiry[some[j]] = at end end
+  end
+  return { fields = fields, expiry = expiry }
+end
+
+---@class redis.Comparison
+local Comparison = {}
+Comparison.__index = Comparison
+
+function Comparison:differ(kind, key, a, b)
+  self.count = self.count + 1
+  if #self.differences < self.limit then
+    self.differences[#self.differences + 1] = { db = self.db, key = key, kind = kind, a = a, b = b }
+  end
+end
+
+--- Compares one key by its value; both sides have it.
+function Comparison:compare_value(key)
+  local a, b = self.a, self.b
+  local type_a, type_b = both(a, b, function(r) return r:type(key) end)
+  if type_a ~= type_b then return self:differ("type", key, type_a, type_b) end
+  local read = value[type_a]
+  if not read then return self:differ("value", key, type_a .. " of another format", type_b) end
+  local value_a, value_b = both(a, b, function(r) return read(r, key) end)
+  if deep_equal(value_a, value_b) then return end
+  if type_a == "stream" and deep_equal(value_a.entries, value_b.entries) then return self:differ("stream", key, type_a, type_b) end
+  self:differ("value", key, type_a, type_b)
+end
+
+function Comparison:compare_expiry(key, a, b)
+  if a == b then return end
+  if a >= 0 and b >= 0 and math.abs(a - b) <= self.ttl_tolerance then return end
+  self:differ("expiry", key, a, b)
+end
+
+--- One round: the same questions to both, then the answers key by key.
+function Comparison:compare_keys(keys)
+  local ask = {}
+  for _, key in ipairs(keys) do
+    ask[#ask + 1] = { self.expiry_command, key }
+    ask[#ask + 1] = self.same_format and { "DUMP", key } or { "EXISTS", key }
+  end
+  local a, b = both(self.a, self.b, function(r) return r:pipeline(ask) end)
+  for i, key in ipairs(keys) do
+    local expiry_a, expiry_b, dump_a, dump_b = a[2 * i - 1], b[2 * i - 1], a[2 * i], b[2 * i]
+    a[2 * i], b[2 * i] = false, false   -- large values can go
+    local on_a, on_b = dump_a and dump_a ~= 0, dump_b and dump_b ~= 0
+    if on_a and on_b then
+      self.keys = self.keys + 1
+      self:compare_expiry(key, expiry_a, expiry_b)
+      if not self.same_format or dump_a ~= dump_b then self:compare_value(key) end
+    elseif on_a and not self:is_expired(expiry_a) then
+      self:differ("missing", key, "there", "missing")
+    elseif on_b and not self:is_expired(expiry_b) then
+      self:differ("extra", key, "missing", "there")
+    end
+  end
+end
+
+--- A key that was about to expire may be gone on one side only a moment earlier.
+function Comparison:is_expired(at)
+  return self.expiry_command == "PEXPIRETIME" and at >= 0 and at <= self:clock() + self.ttl_tolerance
+end
+
+function Comparison:clock()
+  local t = self.a:time()
+  return math.tointeger(tonumber(t[1])) * 1000 + math.tointeger(tonumber(t[2])) // 1000
+end
+
+local function in_rounds(keys, fn)
+  local round = {}
+  for key in keys do
+    round[#round + 1] = key
+    if #round == BATCH then fn(round) round = {} end
+  end
+  if #round > 0 then fn(round) end
+end
+
+--- Keys that only b has.
+function Comparison:find_extra(keys)
+  local ask = {}
+  for i, key in ipairs(keys) do ask[i] = { "EXISTS", key } end
+  local extra = {}
+  for i, there in ipairs(self.a:pipeline(ask)) do
+    if there == 0 then extra[#extra + 1] = keys[i] end
+  end
+  if #extra > 0 then self:compare_keys(extra) end
+end
+
+function Comparison:compare_database(db)
+  self.db = db
+  self.a:select(db)
+  self.b:select(db)
+  in_rounds(self.a:keys_of { count = BATCH }, function(keys) self:compare_keys(keys) end)
+  in_rounds(self.b:keys_of { count = BATCH }, function(keys) self:find_extra(keys) end)
+end
+
+local function knows(r, command)
+  return r:command("COMMAND", "INFO", command)[1] and true or false
+end
+
+--- Whether DUMP's format is the same on both: asked of one key that both have.
+function Comparison:find_format(numbers)
+  self.same_format = true
+  for _, db in ipairs(numbers) do
+    self.a:select(db)
+    self.b:select(db)
+    local n = 0
+    for key in self.a:keys_of { count = 10 } do
+      n = n + 1
+      if n > 20 then break end
+      local a, b = both(self.a, self.b, function(r) return r:dump(key) end)
+      if a and b then
+        self.same_format = a:sub(-FOOT, -FOOT + 1) == b:sub(-FOOT, -FOOT + 1)
+        return
+      end
+    end
+  end
+end
+
+local words = { missing = "missing", extra = "only in the second", type = "of another type", value = "of another value",
+  expiry = "with another expiry", stream = "with another stream state" }
+
+local function sentence(c)
+  local d = c.differences[1]
+  return ("%d of %d keys differ; the first: %q in database %d is %s"):format(c.count, math.max(c.keys, c.count), d.key, d.db, words[d.kind])
+end
+
+--- Compares two servers key by key. Raises one error when they differ, unless
+--- quiet = true.
+---@param o table { a, b, ttl_tolerance = 0 (ms), quiet = false, limit = 100 }
+---@return { keys: integer, equal: boolean, count: integer, differences: { db: integer, key: string, kind: string, a: any, b: any }[] }
+function M.same(o)
+  o = options.check(o, declared, "redis.same")
+  local a <close> = redis.open(o[1], { timeout = o.timeout })
+  local b <close> = redis.open(o[2], { timeout = o.timeout })
+  local databases = require "redis.copy".databases
+  local c = setmetatable({ a = a, b = b, keys = 0, count = 0, differences = {}, limit = o.limit, ttl_tolerance = o.ttl_tolerance }, Comparison)
+  c.expiry_command = knows(a, "PEXPIRETIME") and knows(b, "PEXPIRETIME") and "PEXPIRETIME" or "PTTL"
+  local seen, numbers = {}, {}
+  for _, r in ipairs { a, b } do
+    local _, list = databases(r)
+    for _, db in ipairs(list) do
+      if not seen[db] then seen[db] = true numbers[#numbers + 1] = db end
+    end
+  end
+  table.sort(numbers)
+  c:find_format(numbers)
+  for _, db in ipairs(numbers) do c:compare_database(db) end
+  local result = { keys = c.keys, equal = c.count == 0, count = c.count, differences = c.differences }
+  if not result.equal and not o.quiet then
+    errors.raise { kind = "stopped", op = ("accept %s as equal to %s"):format(b.label, a.label), message = sentence(c), differences = c.differences }
+  end
+  return result
+end
+
+return M

@@ -1,0 +1,293 @@
+local test = require "test"
+local authority = require "rehearsal.planes.ca"
+local errors = require "errors"
+local fs = require "fs"
+local host = require "host.redis"
+local process = require "process"
+local redis = require "redis"
+local secret = require "secret"
+local server = require "rehearsal.planes.redis"
+local task = require "task"
+
+local T = test.cases()
+
+local function start(o)
+  o = o or {}
+  o.dir = test.tmpdir()
+  local s = server.start(o)
+  test.defer(function() s:stop() end)
+  return s
+end
+
+local function open(where, opts)
+  local r = redis.open(where, opts)
+  test.defer(function() r:close() end)
+  return r
+end
+
+T["replies come as native values"] = function()
+  local r = open(start().url)
+  test.equal(r:set("a", "b"), "OK")
+  test.equal(r:get "a", "b")
+  test.equal(r:get "no such key", nil)
+  test.equal(r:mget("a", "no such key", "a"), { "b", false, "b" })
+  test.equal(r:incrby("n", 9007199254740993), 9007199254740993)
+  test.equal(r:lrange("no such key", 0, -1), {})
+  r:xadd("s", "1-1", "f", "v")
+  test.equal(r:xrange("s", "-", "+"), { { "1-1", { "f", "v" } } })
+  test.equal(r:config_get "maxmemory", { "maxmemory", "0" })
+  test.equal(r:command("ECHO", "x\r\n\0y"), "x\r\n\0y")
+  test.equal(r:eval_ro("return {1,{2,{false,'x'}}}", 0), { 1, { 2, { false, "x" } } })
+end
+
+T["a word that is neither string, number nor secret is the caller's mistake"] = function()
+  local r = open(start().url)
+  test.raises("word 2 of the command is a boolean", r.get, r, true)
+  test.equal(r:command("ECHO", secret.new "hidden"), "hidden")
+end
+
+T["an error reply is raised with the command, the key, and its first word as code"] = function()
+  local r = open(start().url)
+  r:rpush("list", 1)
+  local e = test.raises("^cannot run GET list on Redis 127.0.0.1:%d+: WRONGTYPE", r.get, r, "list")
+  test.equal({ e.kind, e.code }, { "remote", "WRONGTYPE" })
+  test.equal(r:llen "list", 1, "the connection goes on")
+end
+
+T["an error does not quote what AUTH or CONFIG were given"] = function()
+  local r = open(start().url)
+  local e = test.raises("cannot run AUTH on", r.command, r, "AUTH", "swordfish-4711")
+  test.truthy(not tostring(e):find "swordfish", "no password in the error")
+end
+
+T["a pipeline answers in order, and raises the first error after reading all"] = function()
+  local r = open(start().url)
+  local commands = {}
+  for i = 1, 5000 do commands[i] = { "SET", "k" .. i, ("v"):rep(200) .. i } end
+  test.equal(#r:pipeline(commands), 5000)
+  for i = 1, 5000 do commands[i] = { "GET", "k" .. i } end
+  test.equal(r:pipeline(commands)[4999], ("v"):rep(200) .. 4999)
+  test.raises("cannot run INCR k1 on .*not an integer", r.pipeline, r, { { "PING" }, { "INCR", "k1" }, { "PING" } })
+  local replies = r:pipeline({ { "INCR", "k1" }, { "GET", "gone" }, { "PING" } }, { keep_errors = true })
+  test.equal({ replies[1].code, replies[2], replies[3] }, { "ERR", false, "PONG" })
+end
+
+T["a value of 40 MB goes there and back"] = function()
+  local r = open(start().url)
+  local big = ("0123456789abcdef"):rep(40 * 65536)
+  r:set("big", big)
+  test.truthy(r:get "big" == big, "the same 40 MB")
+end
+
+T["a closed connection answers with an error, twice closed as well"] = function()
+  local s = start()
+  local r = redis.open(s.url)
+  r:close()
+  r:close()
+  test.raises("the connection is closed", r.get, r, "a")
+  local h = host.open("127.0.0.1", s.port)
+  h:close()
+  h:close()
+  for _, call in ipairs { { "connect" }, { "reply" }, { "replies", 1 }, { "fd" }, { "queue", { "PING" } } } do
+    local v, err = h[call[1]](h, call[2])
+    test.equal({ v, err.kind }, { nil, "closed" }, call[1])
+  end
+  test.equal(h:fingerprint(), nil)
+  test.equal(select(2, host.open("no.numeric.address", 1)).kind, "invalid")
+end
+
+T["a server killed while it answers is a network error; the next command connects again"] = function()
+  local dir = test.tmpdir()
+  local s = server.start { dir = dir }
+  local r = open(s.url)
+  local ok, e
+  local waiting = task.spawn(function() ok, e = pcall(r.blpop, r, "nothing", 0) end)
+  task.sleep(0.05)
+  s:kill()
+  waiting:join()
+  test.equal({ ok, e.kind, e.code, e.retry }, { false, "network", "EOF", true })
+  test.raises("Connection refused", r.ping, r)
+  s:stop()
+  local again = server.start { dir = dir, port = s.port }
+  test.equal(r:ping(), "PONG")
+  again:stop()
+end
+
+T["a half-told reply of a dead server is an error, not a value"] = function()
+  local dir = test.tmpdir()
+  local port = fs.free_port()
+  fs.write(dir .. "/peer.py", ([[
+import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
+c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(b"$10\r\nhalf"); c.close()
+c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"); c.close()
+]]):format(port))
+  local p <close> = process.start { "python3", dir .. "/peer.py" }
+  local r
+  for _ = 1, 200 do
+    local ok, v = pcall(redis.open, "redis://127.0.0.1:" .. port)
+    if ok then r = v break end
+    task.sleep(0.02)
+  end
+  local e = test.raises("closed the connection", r.get, r, "a")
+  test.equal(e.kind, "network")
+  e = test.raises("not the Redis protocol", r.get, r, "a")
+  test.equal(e.kind, "protocol")
+  r:close()
+end
+
+T["a cancel while waiting leaves no half-said conversation behind"] = function()
+  local r = open(start().url)
+  local waiting = task.spawn(function() r:blpop("nothing", 0) end)
+  task.sleep(0.05)
+  waiting:cancel()
+  local e = test.raises("cancelled", waiting.join, waiting)
+  test.truthy(errors.is(e, "cancelled"))
+  test.equal(r:echo "after", "after")
+end
+
+T["a command that takes too long is a time-out"] = function()
+  local r = open(start().url, { timeout = 0.2 })
+  local e = test.raises("no answer in time", r.blpop, r, "nothing", 0)
+  test.equal(e.kind, "timeout")
+  test.equal(r:ping(), "PONG")
+end
+
+T["two tasks on one connection are told so"] = function()
+  local r = open(start().url)
+  local waiting = task.spawn(function() return pcall(r.blpop, r, "nothing", 0) end)
+  task.sleep(0.05)
+  test.raises("another task is using this connection", r.ping, r)
+  waiting:cancel()
+  pcall(waiting.join, waiting)
+end
+
+T["a connection that broke in a transaction is not silently replaced"] = function()
+  local s = start()
+  local r, other = open(s.url), open(s.url)
+  r:multi()
+  r:set("a", 1)
+  other:client_kill("TYPE", "normal", "SKIPME", "yes")
+  test.raises("closed", r.set, r, "b", 2)
+  test.raises("the connection is closed", r.exec, r)
+end
+
+T["the database of the URL is the one that is used, also after a reconnect"] = function()
+  local s = start()
+  local r, other = open(s.url .. "/5"), open(s.url)
+  r:set("five", 1)
+  test.match(r:info("keyspace").db5, "keys=1")
+  other:client_kill("TYPE", "normal", "SKIPME", "yes")
+  test.raises("", r.get, r, "five")
+  test.equal(r:get "five", "1")
+end
+
+T["a wrong password is kind auth, and not quoted"] = function()
+  local s = start { password = "right p@ss/w:rd" }
+  test.equal(open(s.url):ping(), "PONG")
+  local e = test.raises("^cannot sign in to Redis .*WRONGPASS", redis.open, ("redis://:wrong-4711@127.0.0.1:%d"):format(s.port))
+  test.equal(e.kind, "auth")
+  test.truthy(not tostring(e):find "4711")
+  e = test.raises("NOAUTH", redis.open, ("redis://127.0.0.1:%d"):format(s.port))
+  test.equal(e.kind, "auth")
+end
+
+T["a URL that is none is a usage error that does not quote it"] = function()
+  for _, url in ipairs { "http://x:pass4711@h", "pass4711", "redis://h/db4x", "" } do
+    local e = test.raises("redis", redis.open, url)
+    test.equal(e.kind, "usage", url)
+    test.truthy(not tostring(e):find "pass4711")
+  end
+  test.raises("no option tls", redis.open, { url = "redis://127.0.0.1", tls = true })
+  test.raises("ca and pin need a rediss", redis.open, { url = "redis://127.0.0.1", pin = ("a"):rep(64) })
+  test.raises("64 digits", redis.open, { url = "rediss://127.0.0.1", pin = "abc" })
+end
+
+T["a certificate of a trusted authority and the right name is accepted"] = function()
+  local ca = authority.new(test.tmpdir())
+  local by_ip = ca:issue { name = "cache", ips = { "127.0.0.1" } }
+  local s = start { tls = true, cert = by_ip.cert, key = by_ip.key, password = secret.random(32) }
+  local r = open { url = s.url, ca = ca.file }
+  test.equal(r:ping(), "PONG")
+  test.equal(#r:fingerprint(), 64)
+  local e = test.raises("certificate is refused", redis.open, s.url)
+  test.equal(e.kind, "tls")
+  e = test.raises("certificate is refused", redis.open, { url = s.url, ca = authority.new(test.tmpdir()).file })
+  test.equal(e.kind, "tls")
+  test.raises("cannot be read", redis.open, { url = s.url, ca = "/nonexistent.pem" })
+end
+
+T["a certificate for another name is refused"] = function()
+  local ca = authority.new(test.tmpdir())
+  local other = ca:issue { name = "other", names = { "other.example.com" }, ips = { "127.0.0.9" } }
+  local s = start { tls = true, cert = other.cert, key = other.key }
+  test.raises("IP address mismatch", redis.open, { url = s.url, ca = ca.file })
+  test.raises("ostname mismatch", redis.open, { url = ("rediss://localhost:%d"):format(s.port), ca = ca.file })
+  -- Through a tunnel the name to check is still the server's own.
+  local via = { tunnel = function(_, where)
+    test.equal(where, ("other.example.com:%d"):format(s.port))
+    return { host = "127.0.0.1", port = s.port }
+  end }
+  test.equal(open({ url = ("rediss://other.example.com:%d"):format(s.port), ca = ca.file, via = via }):ping(), "PONG")
+end
+
+T["an expired certificate is refused, pinned or not"] = function()
+  local dir = test.tmpdir()
+  local old = { cert = dir .. "/old.pem", key = dir .. "/old.key" }
+  fs.write(dir .. "/ext", "subjectAltName=IP:127.0.0.1\n")
+  for _, words in ipairs {
+    "ecparam -name prime256v1 -genkey -noout -out old.key",
+    "req -new -key old.key -subj /CN=old -out old.csr",
+    "x509 -req -in old.csr -signkey old.key -days -1 -extfile ext -out old.pem",
+  } do
+    local command = { "openssl", cwd = dir }
+    for word in words:gmatch "%S+" do command[#command + 1] = word end
+    local made = process.run(command)
+    test.equal(made.code, 0, made.stderr)
+  end
+  local s = start { tls = true, cert = old.cert, key = old.key }
+  test.raises("certificate has expired", redis.open, { url = s.url, ca = old.cert })
+  test.raises("certificate has expired", redis.open, { url = s.url, pin = redis.fingerprint(s.url) })
+  test.equal(open({ url = s.url, insecure = true }):ping(), "PONG")
+end
+
+T["a pin accepts one self-signed certificate and no other"] = function()
+  local s = start { tls = true, password = "p" }
+  local pin = redis.fingerprint(s.url)
+  local said = process.run { "openssl", "x509", "-in", s.cert, "-noout", "-fingerprint", "-sha256" }.stdout:match "=(.*)\n"
+  test.equal(said:gsub(":", ""):lower(), pin)
+  test.equal(open({ url = s.url, pin = said }):ping(), "PONG")
+  local wrong = (pin:sub(1, 1) == "0" and "1" or "0") .. pin:sub(2)
+  local e = test.raises("not the pinned one", redis.open, { url = s.url, pin = wrong })
+  test.equal({ e.kind, e.code }, { "tls", "pin" })
+end
+
+T["nothing is sent in clear on a TLS URL, nor before the certificate is accepted"] = function()
+  local dir = test.tmpdir()
+  local port = fs.free_port()
+  fs.write(dir .. "/peer.py", ([[
+import socket, sys
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
+print("ready", flush=True)
+c, _ = s.accept(); got = c.recv(65536); c.sendall(b"-ERR no TLS here\r\n")
+try: got += c.recv(65536)
+except OSError: pass
+open(%q, "wb").write(got)
+]]):format(port, dir .. "/got"))
+  local p <close> = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  test.equal(p:read_line(), "ready")
+  local e = test.raises("does not speak TLS", redis.open, { url = ("rediss://:swordfish@127.0.0.1:%d"):format(port), insecure = true })
+  test.equal(e.kind, "tls")
+  test.equal(p:wait(5), 0)
+  local got = fs.read(dir .. "/got")
+  test.truthy(#got > 0 and got:byte(1) == 22, "a TLS hello")
+  test.truthy(not got:find "swordfish" and not got:find "AUTH", "and no password")
+end
+
+T["a server that refuses the port is named with its reason"] = function()
+  local port = fs.free_port()
+  local e = test.raises("cannot connect to Redis 127.0.0.1:" .. port .. ": .*refused", redis.open, "redis://127.0.0.1:" .. port)
+  test.equal({ e.kind, e.code }, { "network", "ECONNREFUSED" })
+end
+
+return T
