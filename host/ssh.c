@@ -22,7 +22,8 @@
 
 #define SESSION "hkrun.ssh.session"
 #define COMMAND "hkrun.ssh.command"
-#define MAX_ACTIVE 8                    /* sshd's MaxSessions is 10 */
+#define MAX_ACTIVE 8                    /* sshd's MaxSessions is 10 by default */
+#define MAX_TRIES 5                     /* to open a channel, nothing else on */
 #define ROUNDS 64                       /* reads in a row before others' turn */
 
 typedef struct Buf { char *data; size_t len, size; } Buf;
@@ -39,7 +40,7 @@ typedef struct Command {
   Stage stage;
   char *line, *input;
   size_t input_len, input_pos, limit;
-  int eof_sent, remote_closed, code, too_long;
+  int opened, eof_sent, remote_closed, code, too_long, tries;
   char signal[32];
   Buf out, err_out;
   SshError err;
@@ -117,14 +118,18 @@ static void on_channel_close (ssh_session s, ssh_channel ch, void *user) {
   ((Command *)user)->remote_closed = 1;
 }
 
-static void command_release (Command *c) {
+static void channel_release (Command *c) {
   if (c->channel != NULL && c->session != NULL
       && c->session->conn.session != NULL) {
     ssh_remove_channel_callbacks(c->channel, &c->callbacks);
-    ssh_channel_close(c->channel);      /* frees its place in MaxSessions */
+    if (c->opened) ssh_channel_close(c->channel); /* its place in MaxSessions */
     ssh_channel_free(c->channel);
   }
   c->channel = NULL;
+}
+
+static void command_release (Command *c) {
+  channel_release(c);
   wipe(&c->line, c->line != NULL ? strlen(c->line) : 0);
   wipe(&c->input, c->input_len);
 }
@@ -167,6 +172,22 @@ static void command_begin (Command *c) {
   c->stage = OPENING;
 }
 
+/* No channel: sshd is at its MaxSessions, where commands that have just ended
+   still count until it has tidied up. So it is tried again when others end. */
+static void command_refused (Command *c) {
+  channel_release(c);
+  c->stage = QUEUED;
+  int alone = count_active(c->session) == 0;
+  if (!ssh_is_connected(c->session->conn.session)
+      || (alone && ++c->tries >= MAX_TRIES)) {
+    command_failed(c, "remote", "the server opens no channel");
+    return;
+  }
+  if (!alone) return;
+  command_begin(c);
+  if (c->stage == OPENING) ssh_channel_open_session(c->channel);
+}
+
 /* Sends what the peer's window takes of the input, then its end. */
 static void command_feed (Command *c) {
   while (c->input_pos < c->input_len) {
@@ -194,9 +215,10 @@ static void command_advance (Command *c) {
   if (c->stage == OPENING) {
     if ((rc = ssh_channel_open_session(c->channel)) == SSH_AGAIN) return;
     if (rc != SSH_OK) {
-      command_failed(c, "remote", "the server opens no channel");
+      command_refused(c);
       return;
     }
+    c->opened = 1;
     c->stage = STARTING;
   }
   if (c->stage == STARTING) {

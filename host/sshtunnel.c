@@ -139,6 +139,7 @@ static long foreign_user (int peer_port, int local_port) {
 static void pipe_close (Tunnel *t, Pipe *p) {
   if (p->channel != NULL) {
     ssh_remove_channel_callbacks(p->channel, &p->callbacks);
+    if (p->open) ssh_channel_close(p->channel);
     ssh_channel_free(p->channel);
   }
   close(p->fd);

@@ -130,6 +130,16 @@ T["thirty commands share one session, more than sshd allows at once"] = function
   for i = 1, 30 do test.equal(got[i], tostring(i * 100)) end
 end
 
+T["commands take turns on a server that allows few sessions, and one that allows none is told"] = function()
+  local server, key = serve { settings = { MaxSessions = 2 } }
+  local s <close> = open(server, key)
+  local got = task.map({ 1, 2, 3, 4, 5, 6, 7, 8 }, function(i) return s:run("echo " .. i).stdout end)
+  test.equal(table.concat(got), "1\n2\n3\n4\n5\n6\n7\n8\n")
+  local none, other = serve { settings = { MaxSessions = 0 } }
+  local closed <close> = open(none, other)
+  test.raises("the server opens no channel", closed.run, closed, "true")
+end
+
 T["output without end is cut off with an error, and the session lives on"] = function()
   local server, key = serve()
   local s <close> = open(server, key)
