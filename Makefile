@@ -71,10 +71,6 @@ test: all
 bench: deps all tools
 	@tests/bench/run.sh
 
-# Writes the AWS service descriptors anew from the pinned botocore.
-models: tools
-	build/tools/bin/python tools/models.py
-
 install: all
 	install -D -m 755 $(HKRUN) $(DESTDIR)$(PREFIX)/bin/hkrun
 	install -d $(DESTDIR)$(PREFIX)/share/hkrun
