@@ -77,7 +77,7 @@ else
     test.equal(net.isolated, false)
     test.match(net.reason, "root")
     net:add_vpc "vpc-1"
-    test.equal(net:add_host("vpc-1", "10.40.2.5", {}).address, "127.0.0.1")
+    test.equal(net:add_host("vpc-1", "10.40.2.5", {}).address, "127.64.0.2")
   end
 end
 

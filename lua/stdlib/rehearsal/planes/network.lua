@@ -3,8 +3,8 @@
 --- router's packet filter. What AWS would not let through does not arrive.
 ---
 --- The namespaces have no names: each is held by one sleeping process that dies
---- with hkrun, so nothing is left behind. Without root there is no isolation:
---- hosts share 127.0.0.1, and `net.isolated` says so.
+--- with hkrun, so nothing is left behind. Without root there is no isolation: each
+--- host is an address of 127.64.0.0/16, and `net.isolated` says so.
 local process = require "process"
 local errors = require "errors"
 
@@ -104,7 +104,8 @@ function Network:add_host(vpc_id, address, groups)
   local vpc = self.vpcs[vpc_id]
   local host = { vpc = vpc, address = address, groups = groups, prefix = {} }
   if not self.isolated then
-    host.address = "127.0.0.1"
+    self.next_local = (self.next_local or 0) + 1
+    host.address = ("127.64.%d.%d"):format(self.next_local // 250, self.next_local % 250 + 1)
     return host
   end
   vpc.links = (vpc.links or 0) + 1
@@ -141,9 +142,10 @@ end
 --- Gives a host a public address; `ports` = { [public port] = port } restricts
 --- and maps what arrives (a load balancer), nil lets everything through to the
 --- security groups (an elastic address).
----@return string address where the internet reaches it
+---@return string address where the internet reaches it; without isolation the
+---  host's own, and its own ports
 function Network:publish(host, ports)
-  if not self.isolated then return "127.0.0.1" end
+  if not self.isolated then return host.address end
   local vpc = host.vpc
   local address = ("198.18.%d.%d"):format(1 + self.next_public // 250, self.next_public % 250 + 1)
   self.next_public = self.next_public + 1
