@@ -73,6 +73,8 @@ extern const size_t host_embedded_count;
   X(loop) \
   X(fs) \
   X(process) \
+  X(http) \
+  X(serve) \
   X(secret) \
   X(json) \
   X(pg) \

@@ -1,0 +1,101 @@
+/*
+** What a request that is done answers: status, headers and body, or the error that explains why there are none.
+*/
+#include "http.h"
+
+#include <ctype.h>
+#include <errno.h>
+
+static int failure (lua_State *L, const Request *r) {
+  const char *why = r->detail[0] != '\0' ? r->detail : curl_easy_strerror(r->code);
+  const char *kind = "protocol", *code = NULL;
+  int retry = 0;
+  switch (r->fault) {
+    case TOO_LARGE: return host_fail(L, "limit", NULL, 0, "the answer is larger than %zu bytes", r->limit);
+    case NO_MEMORY: return host_fail(L, "limit", NULL, 0, "not enough memory for the answer");
+    case CANNOT_WRITE: return host_fail(L, "io", NULL, 0, "cannot write %s: %s", r->path, strerror(r->fault_errno));
+    case CANNOT_READ: return host_fail(L, "io", NULL, 0, "cannot read the file to send: %s", strerror(r->fault_errno));
+    default: break;
+  }
+  switch (r->code) {
+    case CURLE_ABORTED_BY_CALLBACK: kind = "cancelled"; why = "cancelled"; break;
+    case CURLE_OPERATION_TIMEDOUT: kind = "timeout"; retry = 1; break;
+    case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY: kind = "network"; code = "resolve"; retry = 1; break;
+    case CURLE_COULDNT_CONNECT: case CURLE_PROXY: kind = "network"; code = "connect"; retry = 1; break;
+    case CURLE_SEND_ERROR: case CURLE_RECV_ERROR: case CURLE_GOT_NOTHING: case CURLE_PARTIAL_FILE: case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM: case CURLE_SEND_FAIL_REWIND: kind = "network"; code = "cut"; retry = 1; break;
+    case CURLE_SSL_CONNECT_ERROR: kind = "tls"; retry = 1; break;
+    case CURLE_PEER_FAILED_VERIFICATION: kind = "tls"; code = "unverified"; break;
+    case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_CERTPROBLEM: case CURLE_SSL_CIPHER: case CURLE_SSL_ISSUER_ERROR: kind = "tls"; break;
+    case CURLE_URL_MALFORMAT: case CURLE_UNSUPPORTED_PROTOCOL: kind = "invalid"; why = "not a valid URL"; break;
+    case CURLE_OUT_OF_MEMORY: kind = "limit"; break;
+    default: break;
+  }
+  return host_fail(L, kind, code, retry, "%s", why);
+}
+
+/* pushes { name = "value, value" } with lower-case names; its index "all" gives { name = { value, value } } */
+static void push_headers (lua_State *L, const Buffer *head) {
+  const char *at = head->data, *end = head->data + head->len;
+  lua_newtable(L);
+  int joined = lua_gettop(L);
+  lua_newtable(L);
+  int all = lua_gettop(L);
+  while (at < end) {
+    const char *stop = memchr(at, '\n', (size_t)(end - at));
+    if (stop == NULL) stop = end;
+    const char *colon = memchr(at, ':', (size_t)(stop - at));
+    if (colon != NULL) {
+      const char *value = colon + 1, *last = stop;
+      luaL_Buffer name;
+      luaL_buffinit(L, &name);
+      for (const char *p = at; p < colon; p++) luaL_addchar(&name, (char)tolower((unsigned char)*p));
+      luaL_pushresult(&name);
+      while (value < last && isspace((unsigned char)*value)) value++;
+      while (last > value && isspace((unsigned char)last[-1])) last--;
+      lua_pushlstring(L, value, (size_t)(last - value));               /* name value */
+      lua_pushvalue(L, -2);
+      if (lua_rawget(L, all) == LUA_TTABLE) {                          /* name value list */
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+        lua_pop(L, 1);
+        lua_pushvalue(L, -2);
+        lua_rawget(L, joined);                                         /* name value before */
+        lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), lua_tostring(L, -2));
+        lua_replace(L, -3);
+        lua_pop(L, 1);                                                 /* name "before, value" */
+      } else {
+        lua_pop(L, 1);
+        lua_createtable(L, 1, 0);
+        lua_pushvalue(L, -2);
+        lua_rawseti(L, -2, 1);
+        lua_pushvalue(L, -3);
+        lua_insert(L, -2);
+        lua_rawset(L, all);                                            /* name value */
+      }
+      lua_rawset(L, joined);
+    }
+    at = stop + 1;
+  }
+  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 1);
+  lua_pushvalue(L, all);
+  lua_setfield(L, -2, "all");
+  lua_setfield(L, -2, "__index");
+  lua_setmetatable(L, joined);
+  lua_settop(L, joined);
+}
+
+int host_http_answer (lua_State *L, const Request *r) {
+  if (r->code != CURLE_OK) return failure(L, r);
+  long status = 0;
+  curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+  lua_pushinteger(L, status);
+  push_headers(L, &r->head);
+  if (r->path != NULL && status / 100 == 2) lua_pushnil(L);
+  else if (r->is_secret) host_push_secret(L, r->body.len > 0 ? r->body.data : "", r->body.len);
+  else lua_pushlstring(L, r->body.len > 0 ? r->body.data : "", r->body.len);
+  lua_pushinteger(L, (lua_Integer)r->received);
+  return 4;
+}
+
