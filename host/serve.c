@@ -40,6 +40,11 @@ static void server_run (Server *s) {
   else uv_timer_stop(s->timer);
 }
 
+/* A resumed connection is not an event that MHD's epoll descriptor shows when MHD has no thread of its own. */
+void host_server_soon (Server *s) {
+  if (s->timer != NULL) uv_timer_start(s->timer, on_timer, 0, 0);
+}
+
 /* ---- what MHD tells ----------------------------------------------------------------------------------------------- */
 
 /* the request line was read: the raw target is to be had only here */

@@ -51,6 +51,7 @@ typedef struct Exchange {
   lua_Integer writer;                  /* the id of who waits for room in it, or 0 */
 } Exchange;
 
+void host_server_soon (Server *s);                      /* lets MHD run at the next turn of the loop */
 void host_exchange_unref (Exchange *e);
 void host_exchange_over (Exchange *e);                  /* MHD is done with it */
 void host_exchange_resume (Exchange *e);

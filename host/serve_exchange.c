@@ -49,6 +49,7 @@ void host_exchange_resume (Exchange *e) {
   if (!e->is_suspended) return;
   e->is_suspended = false;
   MHD_resume_connection(e->connection);
+  host_server_soon(e->server);
 }
 
 void host_exchange_push (lua_State *L, Exchange *e) {

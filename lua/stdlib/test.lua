@@ -91,6 +91,8 @@ function M.cleanup()
     local ok, e = pcall(fn)
     failure = failure or (not ok and e or nil)
   end
+  local http = package.loaded.http
+  if http then http.close_idle() end    -- kept connections are no leak
   return failure
 end
 

@@ -1,7 +1,6 @@
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
-local json = require "json"
 local process = require "process"
 local secret = require "secret"
 local serve = require "rehearsal.serve"
@@ -13,10 +12,7 @@ local T = test.cases()
 local function start(opts)
   if type(opts) == "function" then opts = { handler = opts } end
   local server = serve.start(opts)
-  test.defer(function()
-    server:stop()
-    http.close_idle()
-  end)
+  test.defer(function() server:stop() end)
   return server
 end
 
@@ -137,7 +133,7 @@ T["a file is sent whole, in part, and not past its end"] = function()
   local dir = test.tmpdir()
   fs.write(dir .. "/f", "0123456789")
   local server = start(function(req)
-    return { file = dir .. "/f", offset = math.tointeger(tonumber(req.query.from)), length = math.tointeger(tonumber(req.query.n)) }
+    return { file = dir .. "/f", offset = math.tointeger(req.query.from), length = math.tointeger(req.query.n) }
   end)
   test.equal(http.get(server.url).body, "0123456789")
   test.equal(http.get(server.url .. "?from=3&n=4").body, "3456")
@@ -167,11 +163,9 @@ T["the writer of a stream learns that its reader went away"] = function()
       error(err, 0)
     end }
   end)
-  local dir = test.tmpdir()
   test.raises("larger than 100000 bytes", http.get, server.url, { limit = 100000 })
   task.within(10, "see the writer end", function() while not outcome do task.sleep(0.01) end end)
   test.equal(outcome.kind, "network")
-  test.equal(fs.list(dir), {})
 end
 
 T["faults: a dropped connection, a delay, a body cut in the middle"] = function()
@@ -218,7 +212,7 @@ T["a closed server and a closed exchange answer with errors"] = function()
   local none, err = listener:accept()
   test.equal(none, nil)
   test.equal(err.kind, "closed")
-  test.raises("127.0.0.1", errors.check, "listen", host.open("198.51.100.1", 0, "/tmp", 1, 1))
+  test.raises("cannot listen on 198.51.100.1 port 0", errors.check, "listen", host.open("198.51.100.1", 0, "/tmp", 1, 1))
 end
 
 T["a port that is taken is an error that names it"] = function()
@@ -242,7 +236,6 @@ T["requests one after the other share a connection"] = function()
   local count = 0
   for _ in pairs(peers) do count = count + 1 end
   test.equal(count, 1)
-  test.truthy(json)
 end
 
 return T
