@@ -43,6 +43,11 @@ int host_secret_build_url (lua_State *L);
 int host_sign_make_ca (lua_State *L);         /* functions of host.sign that live in cert.c */
 int host_sign_issue_cert (lua_State *L);
 
+/* -- yaml.c and yamlwrite.c -- */
+void host_yaml_orders (lua_State *L);         /* pushes the table map -> list of its keys */
+int host_yaml_resolve (lua_State *L, const char *s, size_t length);
+int host_yaml_encode (lua_State *L);
+
 /* -- which leaves become secrets -- */
 typedef struct HostLeaves {
   int mode;                                   /* see codec.c */

@@ -85,7 +85,8 @@ extern const size_t host_embedded_count;
   X(ssh) \
   X(xml) \
   X(redis) \
-  X(rediscopy)
+  X(rediscopy) \
+  X(yaml)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)
