@@ -1,0 +1,31 @@
+--- The json protocol, 1.0 and 1.1: the operation in X-Amz-Target, JSON both ways.
+local body = require "aws.protocol.json_body"
+
+local M = { error = body.error }
+
+---@param model aws.Model
+---@param op aws.Operation
+---@param args table checked arguments
+---@return aws.WireRequest
+function M.request(model, op, args)
+  return {
+    method = op.method, path = op.uri, query = {},
+    body = op.input and body.encode(model, { name = "input", shape = op.input }, args) or "{}",
+    headers = {
+      ["Content-Type"] = "application/x-amz-json-" .. model.meta.json_version,
+      ["X-Amz-Target"] = model.meta.target_prefix .. "." .. op.name,
+      ["x-amzn-query-mode"] = model.meta.aws_query_compatible and "true" or nil,
+    },
+  }
+end
+
+---@param model aws.Model
+---@param op aws.Operation
+---@param response aws.WireResponse
+---@return table
+function M.result(model, op, response)
+  if not op.output then return {} end
+  return body.decode(model, { name = "output", shape = op.output }, response.body)
+end
+
+return M

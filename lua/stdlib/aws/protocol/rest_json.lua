@@ -1,0 +1,20 @@
+--- The rest-json protocol: paths and headers by rest.lua, a JSON body.
+local body = require "aws.protocol.json_body"
+local rest = require "aws.protocol.rest"
+
+local M = { error = body.error }
+
+---@type aws.RestBody
+local JSON = {
+  content_type = "application/json", blob_type = "application/octet-stream", empty = "{}",
+  encode = function(model, op, member, value)
+    return body.encode(model, member or { name = "input", shape = op.input }, value)
+  end,
+  decode = function(model, member, text) return body.decode(model, member, text) end,
+}
+
+function M.request(model, op, args) return rest.request(model, op, args, JSON) end
+
+function M.result(model, op, response) return rest.result(model, op, response, JSON) end
+
+return M

@@ -1,0 +1,82 @@
+--- Services that need more than their model says. Source: botocore's handlers.py.
+local json = require "json"
+local s3 = require "aws.protocol.s3"
+local secret = require "secret"
+local shape = require "aws.shape"
+
+local M = {}
+
+--- User data travels in base64; a recipe writes it as it is.
+local USER_DATA = { ["ec2.RunInstances"] = true, ["autoscaling.CreateLaunchConfiguration"] = true }
+
+local ROUTE53_IDS = { ResourceId = true, DelegationSetId = true, ChangeId = true }
+
+--- "/hostedzone/Z1" -> "Z1", so that an id can be given back as it came.
+local function bare_ids(model, op, args)
+  local copy
+  for _, member in ipairs(op.input and model.shape(op.input).members or {}) do
+    local value = args[member.name]
+    if ROUTE53_IDS[member.shape] and type(value) == "string" and value:find "/" then
+      copy = copy or setmetatable({}, { __index = args })
+      copy[member.name] = value:match "[^/]*$"
+    end
+  end
+  if copy then for k, v in pairs(args) do if rawget(copy, k) == nil then copy[k] = v end end end
+  return copy or args
+end
+
+--- Changes to checked arguments before they are written.
+---@param model aws.Model
+---@param op aws.Operation
+---@param args table
+---@return table
+function M.arguments(model, op, args)
+  args = shape.with_tokens(model, op, args)
+  if model.service == "s3" then return s3.arguments(op, args) end
+  if model.service == "route53" then return bare_ids(model, op, args) end
+  if USER_DATA[model.service .. "." .. op.name] and args.UserData then
+    local copy = {}
+    for k, v in pairs(args) do copy[k] = v end
+    copy.UserData = secret.encode(args.UserData, "base64")
+    return copy
+  end
+  return args
+end
+
+local function unescape(text)
+  return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
+end
+
+--- IAM writes policy documents as URL-encoded JSON; they come back as tables, as in boto3.
+local function read_policies(model, name, value)
+  local target = model.shape(name)
+  if target.type == "struct" then
+    for _, member in ipairs(target.members) do
+      local inner = value[member.name]
+      if member.shape == "policyDocumentType" and type(inner) == "string" then
+        local decoded = json.decode(unescape(inner))
+        value[member.name] = decoded ~= nil and decoded or inner
+      elseif type(inner) == "table" then
+        read_policies(model, member.shape, inner)
+      end
+    end
+  elseif target.type == "list" then
+    for _, item in ipairs(value) do if type(item) == "table" then read_policies(model, target.member.shape, item) end end
+  end
+end
+
+--- Changes to a result after it was read.
+---@param model aws.Model
+---@param op aws.Operation
+---@param args table
+---@param response aws.WireResponse
+---@param result table
+function M.result(model, op, args, response, result)
+  if model.service == "iam" and op.output then read_policies(model, op.output, result) end
+  if model.service == "s3" then
+    s3.location(op, response, result)
+    s3.decode_keys(op, args, result)
+  end
+end
+
+return M
