@@ -17,6 +17,7 @@ async function main() {
     if (stopping) return;
     stopping = true;
     console.log(`worker: ${signal}, finishing the active jobs`);
+    setTimeout(() => fail(new Error('jobs were still active after 25 s')), 25000).unref();   // Heroku kills after 30
     await Promise.all(running.map((worker) => worker.close()));
     await pool.end();
     connection.disconnect();

@@ -1,6 +1,9 @@
 -- Fills an empty shop. The same rows every time: nothing here is random and no date is "now".
 -- Number of orders: the setting shop.orders, as in  PGOPTIONS='-c shop.orders=2000' psql -1 -f db/seed.sql
 
+SET LOCAL jit = off;
+SET LOCAL work_mem = '64MB';
+
 CREATE TEMPORARY TABLE size ON COMMIT DROP AS
   SELECT n AS orders, greatest(n / 5, 10) AS customers, least(greatest(n / 20, 20), 500) AS products,
          greatest(n / 10, 5) AS reviews, timestamptz '2025-10-01Z' AS start, interval '360 days' / n AS step
@@ -91,4 +94,4 @@ SELECT setval(pg_get_serial_sequence('orders', 'id'), max(id)) FROM orders;
 SELECT setval('order_numbers', max(id)) FROM orders;
 
 REFRESH MATERIALIZED VIEW product_sales;
-ANALYZE;
+ANALYZE categories, products, inventory, customers, addresses, orders, order_lines, payments, events, reviews;

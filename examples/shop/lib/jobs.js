@@ -57,7 +57,12 @@ function workers(pool, connection, { rate = 0, concurrency = 5, log = console.lo
       { connection, concurrency, ...(rate > 0 && { limiter }) });
     worker.on('completed', (job) => log(`worker: ${queue} ${job.id} done`));
     worker.on('failed', (job, err) => log(`worker: ${queue} ${job ? job.id : '?'} failed: ${err.message}`));
-    worker.on('error', (err) => log(`worker: ${queue}: ${err.message}`));
+    let last;
+    worker.on('error', (err) => {                  // BullMQ tries again for ever; say each reason once
+      if (err.message !== last) log(`worker: ${queue}: ${err.message}`);
+      last = err.message;
+    });
+    worker.on('ready', () => { last = undefined; });
     return worker;
   });
 }
