@@ -315,6 +315,7 @@ static int read_scan (Move *m, char cursor[32], size_t **ends, size_t *cap, size
     *cap = (size_t)n;
   }
   m->names.at = m->names.n = 0;
+  if (buf_room(m, &m->names, 1) != 0) return -1;         /* a key may be the empty string */
   for (i = 0; i < n; i++) {
     if (next_number(m, '$', "SCAN", &k) != 0 || (text = next_bytes(m, (size_t)k)) == NULL) return -1;
     if (buf_put(m, &m->names, text, (size_t)k) != 0) return -1;
@@ -396,7 +397,7 @@ static int sign_in (Move *m, MoveEnd *e) {
     if (end_write(m, e) != 0 || (e->out.at < e->out.n && wait_end(m, e, e->write_want) != 0)) return -1;
   }
   OPENSSL_cleanse(e->out.p, e->out.cap);
-  while ((end = memchr(b->p != NULL ? b->p : "", '\n', b->n)) == NULL)
+  while ((end = memchr(b->p, '\n', b->n)) == NULL)
     if (wait_end(m, e, e->read_want) != 0 || end_read(m, e) != 0) return -1;
   if (b->p[0] != '+') {
     fail_remote(m, e, "AUTH", b->p, (size_t)(end - b->p) - 1);
@@ -412,6 +413,7 @@ static int end_open (Move *m, MoveEnd *e) {
   int rc;
   e->read_want = POLLIN;
   e->write_want = POLLOUT;
+  if (buf_room(m, &e->in, READ_SIZE) != 0 || buf_room(m, &e->out, READ_SIZE) != 0) return -1;
   if (host_stream_dial(&e->s, e->address, e->port, e->tls_name != NULL ? &tls : NULL) != 0) return fail_end(m, e);
   while ((rc = host_stream_step(&e->s)) == 0)
     if (wait_end(m, e, e->s.want) != 0) return -1;

@@ -144,6 +144,15 @@ local function copy_group(to, key, group)
   sliced(commands, 1, function(some) to:pipeline(some) end)
 end
 
+--- Takes the ghosts out as they went at the source: those before the first entry
+--- may have been trimmed, which leaves no deleted id behind, the others were deleted.
+local function drop_ghosts(from, to, key, extra)
+  if #extra == 0 then return end
+  local first = from:xrange(key, "-", "+", "COUNT", 1)[1]
+  if first then to:xtrim(key, "MINID", "=", first[1]) else to:xtrim(key, "MAXLEN", "=", 0) end
+  sliced(extra, 1, function(ids) to:command("XDEL", key, table.unpack(ids)) end)
+end
+
 function copy.stream(from, to, key)
   local info = named(from:command("XINFO", "STREAM", key, "FULL", "COUNT", 0))
   local last = info["last-generated-id"]
@@ -152,11 +161,11 @@ function copy.stream(from, to, key)
   local extra = ghosts(from, key, groups)
   copy_entries(from, to, key, extra)
   if to:exists(key) == 0 then                    -- an empty stream is still a stream
-    to:xadd(key, "0-1", "ghost", "")
-    to:xdel(key, "0-1")
+    to:xgroup_create(key, "hkrun", "0-0", "MKSTREAM")
+    to:xgroup_destroy(key, "hkrun")
   end
   for _, group in ipairs(groups) do copy_group(to, key, group) end
-  sliced(extra, 1, function(ids) to:command("XDEL", key, table.unpack(ids)) end)
+  drop_ghosts(from, to, key, extra)
   local set = { "XSETID", key, last }
   if info["entries-added"] then
     set = { "XSETID", key, last, "ENTRIESADDED", info["entries-added"], "MAXDELETEDID", info["max-deleted-entry-id"] }

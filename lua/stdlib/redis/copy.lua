@@ -20,6 +20,8 @@ local declared = {
   { "to", "the target: the same forms", required = true, type = "any" },
   { "replace", "true: empty the target first, whatever it holds", type = "boolean", default = false },
   { "restart", "true: empty the target if an earlier copy left it half done", type = "boolean", default = false },
+  { "method", "dump: as the server stores it; value: type by type; auto: dump where both agree", type = "string",
+    default = "auto", one_of = { "auto", "dump", "value" } },
   { "batch", "keys in one round", type = "integer", default = 500 },
   { "timeout", "seconds without a byte before the copy gives up", type = "number", default = 60 },
   { "on_progress", "function(keys, total, bytes), about twice a second", type = "function" },
@@ -95,19 +97,27 @@ local function refusals(from, to, o, keys, numbers)
   return next(keys) == nil
 end
 
---- Whether the target takes the source's DUMP format: one small key is tried,
---- under a name of our own that lasts a second.
+--- An error reply that says: not this way. Another format of DUMP, or a server
+--- that does not let us use DUMP and RESTORE.
+local function is_other_format(err)
+  return err.code == "NOPERM" or err.message:find("DUMP payload version", 1, true) ~= nil
+    or err.message:find("Bad data format", 1, true) ~= nil or err.message:find "unknown command" ~= nil
+end
+
+--- Whether the target takes the source's DUMP format: one key is tried, under a
+--- name of our own that lasts a second.
 local function formats_agree(from, to, numbers)
   for _, db in ipairs(numbers) do
     from:select(db)
     for key in from:keys_of { count = 10 } do
-      local payload = from:dump(key)
+      local payload = from:pipeline({ { "DUMP", key } }, { keep_errors = true })[1]
+      if type(payload) == "table" then return false end
       if payload then
         local probe = MARK .. ":probe"
         local reply = to:pipeline({ { "RESTORE", probe, 1000, payload, "REPLACE" }, { "DEL", probe } }, { keep_errors = true })
         local verdict = reply[1]
         if type(verdict) ~= "table" then return true end
-        if verdict.message:find "DUMP payload version" or verdict.message:find "Bad data format" then return false end
+        if is_other_format(verdict) then return false end
         errors.raise { kind = "remote", op = "RESTORE on Redis " .. to.label, message = verdict.message, code = verdict.code, cause = verdict }
       end
     end
@@ -128,9 +138,10 @@ local function close_all(list)
   end
 end
 
---- The fast way: DUMP and RESTORE on a worker thread.
+--- The fast way: DUMP and RESTORE on a worker thread. nil: a key that the
+--- target does not take this way was met (method = "auto" only).
 local function by_dump(from, to, o, numbers, total)
-  local exact = #from:command("COMMAND", "INFO", "PEXPIRETIME") > 0 and from:command("COMMAND", "INFO", "PEXPIRETIME")[1] ~= false
+  local exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false
   local tunnels <close> = setmetatable({}, { __close = close_all })
   local job <close> = errors.check("copy Redis", host.new())
   tunnels[1] = set_end(job, "source", from.endpoint)
@@ -142,7 +153,9 @@ local function by_dump(from, to, o, numbers, total)
     local keys, bytes = job:progress()
     if o.on_progress then o.on_progress(keys, total, bytes) end
   until done
-  local result = errors.check(op, job:result())
+  local result, err = job:result()
+  if not result and o.method == "auto" and err.kind == "remote" and is_other_format(err) then return nil end
+  errors.check(op, result, err)
   result.method, result.exact_expiry = "dump", exact
   return result
 end
@@ -198,8 +211,8 @@ function M.copy(o)
   to:set(MARK, from.label)
   local result = { keys = 0, bytes = 0, gone = 0, method = "none", exact_expiry = true }
   if not empty then
-    local way = formats_agree(from, to, numbers) and by_dump or by_value
-    result = way(from, to, o, numbers, total)
+    local dump = o.method == "dump" or (o.method == "auto" and formats_agree(from, to, numbers))
+    result = dump and by_dump(from, to, o, numbers, total) or by_value(from, to, o, numbers, total)
   end
   copy_functions(from, to)
   to:select(0)

@@ -1,0 +1,422 @@
+local test = require "test"
+local by_value = require "redis.by_value"
+local errors = require "errors"
+local host = require "host.rediscopy"
+local redis = require "redis"
+local server = require "rehearsal.planes.redis"
+local task = require "task"
+local process = require "process"
+local fs = require "fs"
+
+local T = test.cases()
+
+local function start(o)
+  o = o or {}
+  o.dir = test.tmpdir()
+  local s = server.start(o)
+  test.defer(function() s:stop() end)
+  return s
+end
+
+local function open(where, opts)
+  local r = redis.open(where, opts)
+  test.defer(function() r:close() end)
+  return r
+end
+
+local binary = "a\0b\r\n\xff \"'{}"
+
+--- Keys of every type, small and large, in two databases.
+local function fill(r)
+  local commands = {}
+  local function add(...) commands[#commands + 1] = { ... } end
+  for i = 1, 1200 do
+    add("SET", "string:" .. i, ("x"):rep(i % 300) .. i)
+    if i % 3 == 0 then add("PEXPIREAT", "string:" .. i, 4102444800000 + i * 7) end
+  end
+  add("SET", binary, binary)
+  add("SET", "", "a key without a name")
+  add("SETBIT", "bits", 100000, 1)
+  add("PFADD", "visitors", "a", "b", "c")
+  for i = 1, 1500 do
+    add("HSET", "hash:big", "field" .. i, binary .. i)
+    add("RPUSH", "list:big", "item" .. i % 700, binary)
+    add("SADD", "set:big", "member" .. i)
+    add("ZADD", "zset:big", 1 / i, "member" .. i)
+    add("XADD", "stream:big", i .. "-1", "n", i)
+  end
+  for i = 1, 40 do add("HSET", "hash:" .. i, "a", i, "b", binary) add("SADD", "set:" .. i, i, i + 1) end
+  add("ZADD", "zset:odd", "inf", "top", "-inf", "bottom", "0.1", "tenth", "-0", "zero", "1e300", "huge")
+  add("GEOADD", "geo", 13.361389, 38.115556, "Palermo", 15.087269, 37.502669, "Catania")
+  add("XGROUP", "CREATE", "stream:big", "readers", "0")
+  add("XGROUP", "CREATE", "stream:big", "idle", "100-1")
+  add("XGROUP", "CREATECONSUMER", "stream:big", "readers", "sleeper")
+  add("XREADGROUP", "GROUP", "readers", "alice", "COUNT", 700, "STREAMS", "stream:big", ">")
+  add("XREADGROUP", "GROUP", "readers", "bob", "COUNT", 20, "STREAMS", "stream:big", ">")
+  add("XACK", "stream:big", "readers", "5-1", "6-1")
+  add("XDEL", "stream:big", "7-1", "8-1", "1500-1", "1499-1")
+  add("XCLAIM", "stream:big", "readers", "bob", 0, "9-1", "TIME", 1700000000123, "RETRYCOUNT", 7)
+  add("XGROUP", "CREATE", "stream:empty", "g", "$", "MKSTREAM")
+  for i = 1, 9 do add("XADD", "stream:trimmed", "5-" .. i, "n", i) end
+  add("XGROUP", "CREATE", "stream:trimmed", "g", "0")
+  add("XREADGROUP", "GROUP", "g", "c", "COUNT", 5, "STREAMS", "stream:trimmed", ">")
+  add("XTRIM", "stream:trimmed", "MAXLEN", "=", 6)
+  add("XADD", "stream:gone", "1-1", "a", "b")
+  add("XTRIM", "stream:gone", "MAXLEN", "=", 0)
+  add("SELECT", 3)
+  add("SET", "in database three", "yes", "PXAT", 4102444800123)
+  add("RPUSH", "list", "c", "a", "b")
+  add("SELECT", 0)
+  r:pipeline(commands)
+end
+
+local function pair(from_options, to_options)
+  local from, to = start(from_options), start(to_options)
+  fill(open(from.url))
+  return from, to
+end
+
+--- What `redis.same` would not be asked for: the servers' own digest.
+local function digest(s) return open(s.url):command("DEBUG", "DIGEST") end
+
+local debug_on = { settings = { ["enable-debug-command"] = "local" } }
+local function with_debug() return { settings = debug_on.settings } end
+
+T["a copy is equal in every type, expiry and stream, by the servers' own digest too"] = function()
+  local from, to = pair(with_debug(), with_debug())
+  local told = {}
+  local r = redis.copy { from = from.url, to = to.url, on_progress = function(keys, total) told[#told + 1] = { keys, total } end }
+  test.equal({ r.method, r.exact_expiry, r.gone }, { "dump", true, 0 })
+  test.equal(r.keys, 1200 + 4 + 5 + 80 + 2 + 3 + 2)
+  test.equal(told[#told], { r.keys, r.keys }, "the last progress")
+  test.truthy(r.bytes > 100000 and r.seconds >= 0)
+  test.equal(digest(from), digest(to))
+  test.equal(redis.same { from.url, to.url }, { keys = r.keys, count = 0, equal = true, differences = {} })
+  local a, b = open(from.url), open(to.url)
+  for i = 3, 1200, 3 do test.equal(b:pexpiretime("string:" .. i), 4102444800000 + i * 7) end
+  for _, words in ipairs { { "XINFO", "STREAM", "stream:big", "FULL", "COUNT", 0 }, { "XINFO", "STREAM", "stream:empty", "FULL" } } do
+    test.equal(b:command(table.unpack(words))[14], a:command(table.unpack(words))[14], "max-deleted-entry-id")
+  end
+  b:select(3)
+  test.equal(b:pexpiretime "in database three", 4102444800123)
+end
+
+T["a copy by value is as equal, for formats that differ"] = function()
+  local from, to = pair(with_debug(), with_debug())
+  local r = redis.copy { from = from.url, to = to.url, method = "value" }
+  test.equal({ r.method, r.gone }, { "value", 0 })
+  test.equal(redis.same { from.url, to.url, quiet = true }.differences, {})
+  test.equal(digest(from), digest(to))
+end
+
+T["where RESTORE is not to be had the copy goes by value"] = function()
+  local from, to = start(), start { settings = { ["rename-command"] = 'RESTORE ""' } }
+  open(from.url):set("a", "1")
+  test.equal(redis.copy { from = from.url, to = to.url }.method, "value")
+  test.equal(open(to.url):get "a", "1")
+  test.raises("unknown command", redis.copy, { from = from.url, to = to.url, method = "dump", replace = true })
+end
+
+T["one key can be copied by value between open connections"] = function()
+  local from, to = start(), start()
+  local a, b = open(from.url), open(to.url)
+  a:zadd("z", 0.1, "x")
+  test.equal(by_value.copy(a, b, "z", -1), true)
+  test.equal(b:zscore("z", "x"), a:zscore("z", "x"))
+  test.equal(by_value.copy(a, b, "none", -1), false)
+end
+
+T["a copy over TLS with passwords, from a pinned certificate"] = function()
+  local from = start { tls = true, password = "from secret", managed = true }
+  local to = start { tls = true, password = "to/secret@", managed = true, settings = { ["maxmemory-policy"] = "noeviction" } }
+  local a = { url = from.url, pin = redis.fingerprint(from.url) }
+  local b = { url = to.url, pin = redis.fingerprint(to.url) }
+  fill(open(a))
+  local r = redis.copy { from = a, to = b }
+  test.equal(redis.same { a, b }.keys, r.keys)
+  test.raises("not the pinned one", redis.copy, { from = a, to = { url = to.url, pin = a.pin } })
+end
+
+T["a value of 35 MB passes through a small window"] = function()
+  local from, to = start(), start()
+  local a = open(from.url)
+  local block = {}
+  for i = 1, 64 do block[i] = tostring(i):rep(8000):sub(1, 16384) end
+  local mega = table.concat(block)
+  a:set("big", mega:rep(35))
+  a:config_set("rdbcompression", "no")
+  a:rpush("list", mega, "end")
+  redis.copy { from = from.url, to = to.url }
+  test.truthy(open(to.url):get "big" == mega:rep(35), "the same 35 MB")
+  test.equal(redis.same { from.url, to.url }.keys, 2)
+end
+
+T["keys that expire during the copy are on neither side afterwards"] = function()
+  local from, to = start(), start()
+  local a = open(from.url)
+  local commands = {}
+  for i = 1, 3000 do commands[i] = { "SET", "k" .. i, i, "PX", 1 + i % 60 } end
+  commands[3001] = { "SET", "stays", 1 }
+  a:pipeline(commands)
+  redis.copy { from = from.url, to = to.url }
+  task.sleep(0.1)
+  test.equal(redis.same { from.url, to.url }.keys, 1)
+end
+
+T["a target that is not empty is refused, and emptied only when told so"] = function()
+  local from, to = start(), start()
+  open(from.url):set("a", 1)
+  local b = open(to.url)
+  b:set("mine", 1)
+  local e = test.raises("is not empty: it holds 1 keys; replace = true", redis.copy, { from = from.url, to = to.url })
+  test.equal(e.kind, "stopped")
+  test.raises("is not empty", redis.copy, { from = from.url, to = to.url, restart = true })
+  test.equal(b:get "mine", "1")
+  redis.copy { from = from.url, to = to.url, replace = true }
+  test.equal({ b:get "mine", b:get "a", b:dbsize() }, { nil, "1", 1 })
+end
+
+T["what a broken-off copy left is replaced with restart"] = function()
+  local from, to = start(), start()
+  open(from.url):set("a", 1)
+  local b = open(to.url)
+  b:set("hkrun:copy", "half")
+  b:set("left", 1)
+  test.raises("not finished; restart = true", redis.copy, { from = from.url, to = to.url })
+  redis.copy { from = from.url, to = to.url, restart = true }
+  test.equal({ b:get "left", b:get "a", b:dbsize() }, { nil, "1", 1 })
+end
+
+T["the same server, a replica, a small one, an evicting one are refused before anything is written"] = function()
+  local from, to = start(), start()
+  local a, b = open(from.url), open(to.url)
+  fill(a)
+  test.raises("the same server", redis.copy, { from = from.url, to = "redis://localhost:" .. from.port, replace = true })
+  test.truthy(a:dbsize() > 100, "the source still has its keys")
+  b:config_set("maxmemory", 1500000)
+  test.raises("too little memory", redis.copy, { from = from.url, to = to.url })
+  b:config_set("maxmemory", 0)
+  b:config_set("maxmemory-policy", "allkeys-lru")
+  test.equal(redis.copy({ from = from.url, to = to.url }).method, "dump", "a cache may evict")
+  b:flushall()
+  a:hset("bull:mail:meta", "opts.maxLenEvents", 10000)
+  test.raises("allkeys%-lru, which may evict jobs of the BullMQ queue bull:mail", redis.copy, { from = from.url, to = to.url })
+  b:config_set("maxmemory-policy", "noeviction")
+  test.equal(b:dbsize(), 0, "nothing was written")
+  b:command("REPLICAOF", "127.0.0.1", from.port)
+  test.raises("read%-only replica", redis.copy, { from = from.url, to = to.url })
+end
+
+T["a database that the target does not have is refused"] = function()
+  local from, to = start(), start { settings = { databases = 2 } }
+  open(from.url .. "/7"):set("a", 1)
+  test.raises("uses database 7, which the target", redis.copy, { from = from.url, to = to.url })
+end
+
+T["an empty source gives an empty target"] = function()
+  local from, to = start(), start()
+  local r = redis.copy { from = from.url, to = to.url }
+  test.equal({ r.keys, r.method, open(to.url):dbsize() }, { 0, "none", 0 })
+end
+
+T["a target that runs out of memory in mid-copy is named with the key, and marked unfinished"] = function()
+  local from, to = start(), start()
+  local a, b = open(from.url), open(to.url)
+  for i = 1, 8 do a:set("big:" .. i, ("z"):rep(1000000)) end     -- a DUMP is much smaller than the value
+  b:config_set("maxmemory", 4000000)
+  local e = test.raises("", redis.copy, { from = from.url, to = to.url })
+  test.truthy(tostring(e):find "too little memory" or tostring(e):find "RESTORE of key", tostring(e))
+  a:flushall()
+  for i = 1, 8 do a:append("grown:" .. i, ("y"):rep(400000)) end
+  b:flushall()
+  b:config_set("maxmemory", 0)
+  b:command("SET", "hkrun:copy", "x")
+  test.raises("not finished", redis.copy, { from = from.url, to = to.url })
+end
+
+--- A worker job between two servers, for what the Lua layer does not do.
+local function job_between(from, to)
+  local job = errors.check("make a job", host.new())
+  test.defer(function() job:close() end)
+  job:source("127.0.0.1", from.port)
+  job:target("127.0.0.1", to.port)
+  return job
+end
+
+T["a closed job answers with an error, twice closed as well"] = function()
+  local job = host.new()
+  job:close()
+  job:close()
+  for _, name in ipairs { "id", "progress", "result" } do
+    local v, err = job[name](job)
+    test.equal({ v, err.kind }, { nil, "closed" }, name)
+  end
+  test.equal(select(2, job:source("127.0.0.1", 1)).kind, "closed")
+  test.equal(select(2, job:start({ 0 }, 10, true, 65536, 5)).kind, "closed")
+  job:cancel()
+end
+
+T["a job is started once, and not without both ends"] = function()
+  local from, to = start(), start()
+  local job = host.new()
+  test.raises("not set", job.start, job, { 0 }, 10, true, 65536, 5)
+  job:close()
+  job = job_between(from, to)
+  test.equal(job:start({ 0 }, 10, true, 65536, 5), true)
+  test.raises("started before", job.start, job, { 0 }, 10, true, 65536, 5)
+  task.await(job:id(), 10)
+  test.equal(job:result(), { keys = 0, bytes = 0, gone = 0 })
+end
+
+T["a worker that is refused tells the end, the step and the code"] = function()
+  local from, to = start { password = "x" }, start()
+  local job = job_between(from, to)
+  job:start({ 0 }, 10, true, 65536, 5)
+  task.await(job:id(), 10)
+  local v, err = job:result()
+  test.equal({ v, err.kind, err.code }, { nil, "remote", "NOAUTH" })
+  test.match(err.message, "source: ")
+  local again = host.new()
+  again:source("127.0.0.1", from.port, nil, "wrong-4711")
+  again:target("127.0.0.1", to.port)
+  again:start({ 0 }, 10, true, 65536, 5)
+  task.await(again:id(), 10)
+  v, err = again:result()
+  again:close()
+  test.equal({ v, err.kind, err.code }, { nil, "auth", "WRONGPASS" })
+  test.truthy(not err.message:find "4711")
+end
+
+--- A peer that takes the connection and every byte, and answers the first `n` requests.
+local function silent_peer(answers)
+  local dir, port = test.tmpdir(), fs.free_port()
+  fs.write(dir .. "/peer.py", ([[
+import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
+print("ready", flush=True)
+c, _ = s.accept()
+for a in %s:
+    c.recv(65536); c.sendall(a)
+while c.recv(65536): pass
+]]):format(port, answers))
+  local p = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  test.defer(function() p:stop() end)
+  test.equal(p:read_line(), "ready")
+  return { port = port, process = p }
+end
+
+T["a job that waits for a silent server is cancelled, closed or timed out at once"] = function()
+  local to = start()
+  local job = job_between(silent_peer "[]", to)
+  job:start({ 0 }, 10, true, 65536, 60)
+  test.equal(task.await(job:id(), 0.1), false)
+  test.equal(select(2, job:result()).code, "running")
+  job:cancel()
+  test.equal(task.await(job:id(), 10), true)
+  test.equal(select(2, job:result()).kind, "cancelled")
+  job = job_between(silent_peer "[]", to)
+  job:start({ 0 }, 10, true, 65536, 60)
+  job:close()
+  job = job_between(silent_peer "[]", to)
+  job:start({ 0 }, 10, true, 65536, 0.1)
+  test.equal(task.await(job:id(), 10), true)
+  test.equal(select(2, job:result()).kind, "timeout")
+end
+
+T["a source that dies or talks nonsense in mid-copy is an error"] = function()
+  local to = start()
+  for answers, kind in pairs {
+    [ [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b":-1\r\n$100\r\nhalf"]]=] ] = "network",
+    [ [=[[b"+OK\r\nHTTP/1.1 200 OK\r\n"]]=] ] = "protocol",
+    [ [=[[b"+OK\r\n-LOADING Redis is loading\r\n"]]=] ] = "remote",
+  } do
+    local peer = silent_peer(answers)
+    local job = job_between(peer, to)
+    job:start({ 0 }, 10, true, 65536, 20)
+    local done = task.await(job:id(), 0.2)
+    test.equal(done, kind ~= "network", "nonsense ends it, silence does not")
+    peer.process:kill "KILL"
+    if not done then test.equal(task.await(job:id(), 10), true) end
+    test.equal(select(2, job:result()).kind, kind)
+  end
+end
+
+T["a cancelled redis.copy stops its worker and says so"] = function()
+  local from, to = pair()
+  open(from.url):config_set("busy-reply-threshold", 100000)
+  local copying = task.spawn(function()
+    redis.copy { from = from.url, to = to.url, on_progress = function() task.sleep(60) end, batch = 1 }
+  end)
+  task.sleep(0.1)
+  copying:cancel()
+  local e = test.raises("cancelled", copying.join, copying)
+  test.truthy(errors.is(e, "cancelled"))
+end
+
+T["each injected difference is found, and named by kind"] = function()
+  local from, to = pair()
+  redis.copy { from = from.url, to = to.url }
+  local b = open(to.url)
+  local cases = {
+    { "value", "string:1", { "SETRANGE", "string:1", 0, "y" }, { "SET", "string:1", "x1" } },
+    { "value", "hash:big", { "HSET", "hash:big", "field7", "other" }, { "HSET", "hash:big", "field7", binary .. 7 } },
+    { "value", "hash:1", { "HDEL", "hash:1", "a" }, { "HSET", "hash:1", "a", 1 } },
+    { "value", "zset:big", { "ZINCRBY", "zset:big", "1e-13", "member9" }, { "ZADD", "zset:big", 1 / 9, "member9" } },
+    { "value", "set:big", { "SREM", "set:big", "member3" }, { "SADD", "set:big", "member3" } },
+    { "value", "bits", { "SETBIT", "bits", 5, 1 }, { "SETBIT", "bits", 5, 0 } },
+    { "expiry", "string:3", { "PEXPIREAT", "string:3", 4102444800000 + 22 }, { "PEXPIREAT", "string:3", 4102444800000 + 21 } },
+    { "expiry", "string:6", { "PERSIST", "string:6" }, { "PEXPIREAT", "string:6", 4102444800000 + 42 } },
+    { "expiry", "string:2", { "PEXPIREAT", "string:2", 4102444800000 }, { "PERSIST", "string:2" } },
+    { "missing", "string:4", { "DEL", "string:4" }, { "SET", "string:4", "xxxx4" } },
+    { "extra", "one too many", { "SET", "one too many", 1 }, { "DEL", "one too many" } },
+    { "stream", "stream:big", { "XACK", "stream:big", "readers", "20-1" },
+      { "XCLAIM", "stream:big", "readers", "alice", 0, "20-1", "TIME", 1, "RETRYCOUNT", 1, "FORCE" }, keeps = true },
+    { "stream", "stream:empty", { "XGROUP", "DESTROY", "stream:empty", "g" }, { "XGROUP", "CREATE", "stream:empty", "g", "0" } },
+    { "type", "set:2", { "RENAME", "hash:9", "set:2" }, { "PING" }, count = 2 },
+  }
+  for _, case in ipairs(cases) do
+    test.truthy(type(b:pipeline({ case[3] })[1]) ~= "nil")
+    local r = redis.same { from.url, to.url, quiet = true }
+    local found
+    for _, d in ipairs(r.differences) do
+      if d.kind == case[1] and d.key == case[2] and d.db == 0 then found = d end
+    end
+    test.truthy(found, table.concat({ case[1], case[2] }, " ") .. " was not found among " .. test.show(r.differences))
+    test.equal(r.equal, false)
+    if not case.keeps then test.equal(r.count, case.count or r.count) end
+    b:pipeline { case[4] }
+    if case.keeps then b:del "stream:big" redis.copy { from = from.url, to = to.url, replace = true } end
+  end
+end
+
+T["a list in another order, and a difference in another database, are found"] = function()
+  local from, to = pair()
+  redis.copy { from = from.url, to = to.url }
+  local b = open(to.url .. "/3")
+  b:lmove("list", "list", "LEFT", "RIGHT")
+  local r = redis.same { from.url, to.url, quiet = true }
+  test.equal(r.differences, { { db = 3, key = "list", kind = "value", a = "list", b = "list" } })
+  local e = test.raises("cannot accept .* 1 of %d+ keys differ; the first: \"list\" in database 3 is of another value", redis.same, { from.url, to.url })
+  test.equal(e.kind, "stopped")
+  test.equal(e.differences[1].key, "list")
+end
+
+T["an expiry within the tolerance is equal, one beyond is not"] = function()
+  local from, to = start(), start()
+  open(from.url):set("a", 1, "PXAT", 4102444800000)
+  open(to.url):set("a", 1, "PXAT", 4102444800005)
+  test.equal(redis.same { from.url, to.url, ttl_tolerance = 5 }.equal, true)
+  test.equal(redis.same({ from.url, to.url, ttl_tolerance = 4, quiet = true }).differences,
+    { { db = 0, key = "a", kind = "expiry", a = 4102444800000, b = 4102444800005 } })
+end
+
+T["differences beyond the limit are counted, not listed"] = function()
+  local from, to = start(), start()
+  local commands = {}
+  for i = 1, 900 do commands[i] = { "SET", "k" .. i, i } end
+  open(from.url):pipeline(commands)
+  local r = redis.same { from.url, to.url, quiet = true, limit = 7 }
+  test.equal({ r.count, #r.differences, r.keys }, { 900, 7, 0 })
+end
+
+return T
