@@ -45,6 +45,11 @@ local function abandon(self)
       if status ~= "active" then break end
       local kind, err = task.step(self, "_next", BATCH)
       if kind == "copy_in" then self.handle:put_end "given up" end
+      while kind == "copy_out" do
+        local bytes
+        bytes, err = task.step(self, "_get")
+        if not bytes then break end
+      end
       if kind == nil and err == nil then break end
       if err and (err.kind == "timeout" or err.kind == "network") then break end
     end

@@ -1,0 +1,69 @@
+--- What stands in a database, read from its catalogs. All names come back
+--- quoted and with their schema, as `search_path` is emptied first.
+local M = {}
+
+--- Settings under which two servers write the same value in the same way.
+M.PLAIN = table.concat({
+  "SET search_path = ''", "SET datestyle = 'ISO, YMD'", "SET intervalstyle = 'postgres'", "SET extra_float_digits = 3",
+  "SET timezone = 'UTC'", "SET bytea_output = 'hex'", "SET xmloption = content", "SET lc_monetary = 'C'",
+  "SET statement_timeout = 0", "SET lock_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
+  "SET client_min_messages = warning", "SET synchronize_seqscans = off" }, "; ")
+
+--- The same, and row-level security that would hide rows is an error.
+M.SOURCE = M.PLAIN .. "; SET row_security = off"
+
+--- SQL condition: namespace n is the user's, and the object is no part of an extension.
+function M.is_user(class, oid)
+  return ("n.nspname !~ '^pg_' AND n.nspname <> 'information_schema' AND NOT EXISTS (SELECT FROM pg_depend x " ..
+    "WHERE x.classid = '%s'::regclass AND x.objid = %s AND x.deptype = 'e')"):format(class, oid)
+end
+
+-- Types whose binary form means the same on another server: those built in
+-- (but reg* is an OID of this server), enums (sent by label), domains over them.
+local BINARY = [[(SELECT bool_and((t.oid < 16384 OR t.typtype = 'e' OR (t.typtype = 'd' AND t.typbasetype < 16384))
+  AND t.typtype <> 'c' AND t.typsend <> 0 AND t.typreceive <> 0 AND t.typname !~ '^_?reg')
+  FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
+  WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')]]
+
+M.TABLES = [[SELECT c.oid::int8 AS oid, format('%I.%I', n.nspname, c.relname) AS name, n.nspname || '.' || c.relname AS plain,
+    c.relkind::text AS kind, c.relpersistence::text AS persistence,
+    CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) ELSE 0 END AS bytes,
+    CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END AS pages,
+    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
+      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
+    coalesce(]] .. BINARY .. [[, false) AS portable
+  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND ]] .. M.is_user("pg_class", "c.oid") .. [[
+  ORDER BY 6 DESC, 2]]
+
+M.SEQUENCES = [[SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ]] .. M.is_user("pg_class", "c.oid") .. " ORDER BY 1"
+
+--- The state of all sequences: { name =, last =, called = }.
+function M.sequences(conn)
+  local quote = require("pg.connection").quote_value
+  local parts, result = {}, {}
+  local function read()
+    if #parts == 0 then return end
+    for _, row in ipairs(conn:query(table.concat(parts, " UNION ALL "))) do result[#result + 1] = row end
+    parts = {}
+  end
+  for _, s in ipairs(conn:query(M.SEQUENCES)) do
+    parts[#parts + 1] = ("SELECT %s AS name, last_value AS last, is_called AS called FROM %s"):format(quote(s.name), s.name)
+    if #parts == 100 then read() end
+  end
+  read()
+  return result
+end
+
+--- Whether a name ("public.orders") is named by one of the patterns ("public.*", "orders").
+function M.matches(plain, patterns)
+  for _, pattern in ipairs(patterns or {}) do
+    local want = pattern:find(".", 1, true) and pattern or "public." .. pattern
+    want = want:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*")
+    if plain:find("^" .. want .. "$") then return true end
+  end
+  return false
+end
+
+return M
