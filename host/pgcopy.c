@@ -21,6 +21,7 @@
 #define PG_COPY "hkrun.pg.copy"
 #define BLOCK 65536
 #define WORKERS_MAX 64
+#define STOPPED "hkrun ends this COPY"
 
 enum { WAITING, RUNNING, DONE, FAILED, SKIPPED };
 static const char *const state_names[] = { "waiting", "running", "done", "failed", "skipped" };
@@ -39,7 +40,7 @@ typedef struct Job {
 typedef struct Engine {
   HostPgParams source, target;
   char *snapshot, *source_setup, *target_setup, *source_pin, *target_pin;
-  Job **jobs;
+  Job **jobs, *draft;                                /* draft: a job in the making, kept for close if Lua raises */
   int njobs, size, nworkers, nthreads, left, running, live, stop_on_error;
   int nlocks;
   int *held;                                         /* per lock: -1 alone, n > 0 shared by n */
@@ -83,16 +84,6 @@ static void ask_to_stop (PGconn *pg) {
     PQcancel(c, buf, sizeof buf);
     PQfreeCancel(c);
   }
-}
-
-static void disconnect (Worker *w) {                 /* also the way to undo whatever was half done */
-  if (stopped(w->e)) {
-    ask_to_stop(w->source);
-    ask_to_stop(w->target);
-  }
-  if (w->source != NULL) PQfinish(w->source);
-  if (w->target != NULL) PQfinish(w->target);
-  w->source = w->target = NULL;
 }
 
 /* next result of pg, or NULL when there is none or the engine is cancelled */
@@ -181,7 +172,7 @@ static int join_snapshot (Worker *w, HostPgError *error) {
   return run(w, w->source, sql, error, PGRES_COMMAND_OK);
 }
 
-static int connect_for (Worker *w, const Job *j, HostPgError *error) {
+static int connect_once (Worker *w, const Job *j, HostPgError *error) {
   if (w->target == NULL && (w->target = dial(w, &w->e->target, w->e->target_setup, w->e->target_pin, error)) == NULL) return 0;
   if (j->source == NULL) return 1;
   if (w->source == NULL && (w->source = dial(w, &w->e->source, w->e->source_setup, w->e->source_pin, error)) == NULL) return 0;
@@ -190,32 +181,53 @@ static int connect_for (Worker *w, const Job *j, HostPgError *error) {
   return PQtransactionStatus(w->source) == PQTRANS_INTRANS || join_snapshot(w, error);
 }
 
+/* A full server: the last worker waits for a place, the others leave (settle) and make room. */
+static int connect_for (Worker *w, const Job *j, HostPgError *error) {
+  Engine *e = w->e;
+  int tries;
+  for (tries = 0; !connect_once(w, j, error); tries++) {
+    struct pollfd p = { e->event, POLLIN, 0 };
+    int alone;
+    pthread_mutex_lock(&e->mutex);
+    alone = e->live == 1;
+    pthread_mutex_unlock(&e->mutex);
+    if (!alone || tries == 100 || strcmp(error->kind, "limit") != 0) return 0;
+    if (poll(&p, 1, 200) > 0) return 0;
+    host_pg_error_free(error);
+  }
+  return 1;
+}
+
 /* ---- one stream ---- */
 
-/* sends a block; 1 = sent, 0 = the target spoke up (an error), -1 = cancelled or lost */
+/* What the target says while rows flow is a notice, or its refusal: libpq keeps the latter unread until the end. */
+static int spoke_up (Worker *w, int before) {
+  if (!PQconsumeInput(w->target)) return 1;
+  (void)PQisBusy(w->target);                         /* parses: notices are counted and taken out */
+  return w->notices == before;
+}
+
+/* sends a block; 1 = sent, 0 = the target spoke up, -1 = cancelled or lost (error is set) */
 static int send_block (Worker *w, Job *j, const char *block, int len, HostPgError *error) {
   int before = w->notices;
+  struct pollfd p = { PQsocket(w->target), POLLIN, 0 };
   atomic_fetch_add_explicit(&j->bytes, len, memory_order_relaxed);
   atomic_fetch_add_explicit(&w->e->bytes, len, memory_order_relaxed);
-  if (len > 0 && PQputCopyData(w->target, block, len) != 1) {
-    host_pg_error_conn(error, w->target);
-    return -1;
-  }
+  if (PQputCopyData(w->target, block, len) != 1) return 0;
   for (;;) {
     int r = PQflush(w->target);
     short got = 0;
-    if (r == 0) return 1;
-    if (r < 0) return 0;                             /* the reason may wait in the input */
+    if (r < 0) return 0;
+    if (r == 0) {                                    /* libpq calls a failed write done: look for the reason */
+      if (poll(&p, 1, 0) > 0 && spoke_up(w, before)) return 0;
+      return 1;
+    }
     if (!wait_on(w->e, NULL, 0, w->target, POLLIN | POLLOUT, &got)) {
       host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
       return -1;
     }
-    if ((got & (POLLIN | POLLHUP | POLLERR)) != 0) {
-      if (!PQconsumeInput(w->target)) return 0;
-      (void)PQisBusy(w->target);                     /* parses: notices are taken out */
-      if (w->notices == before && (got & POLLOUT) == 0) return 0;
-      before = w->notices;
-    }
+    if ((got & (POLLIN | POLLHUP | POLLERR)) != 0 && spoke_up(w, before)) return 0;
+    before = w->notices;
   }
 }
 
@@ -302,7 +314,7 @@ static int stream (Worker *w, Job *j) {
     taken = outcome(w, w->target, &to);
   }
   else if (r == 0) {                                 /* the target's own reason is the one that helps */
-    PQputCopyEnd(w->target, "stopped");
+    PQputCopyEnd(w->target, STOPPED);
     taken = outcome(w, w->target, &to);
     if (taken >= 0) host_pg_error_text(&to, "network", 1, "the target ended the COPY early");
     taken = -1;
@@ -404,7 +416,7 @@ static int perform (Worker *w, Job *j, int *connected) {
 }
 
 /* puts a finished job away; 0 = this worker should leave */
-static int settle (Worker *w, Job *j, int ok, int connected, double seconds) {
+static int settle (const Worker *w, Job *j, int ok, int connected, double seconds) {
   Engine *e = w->e;
   int go_on = 1;
   pthread_mutex_lock(&e->mutex);
@@ -437,40 +449,52 @@ static int settle (Worker *w, Job *j, int ok, int connected, double seconds) {
   return go_on;
 }
 
+static void drop (PGconn **pg, int is_stopped) {
+  PGconn *c = *pg;
+  *pg = NULL;
+  if (is_stopped) ask_to_stop(c);
+  PQfinish(c);
+}
+
+/* after a failure: no half-done transaction, no broken connection */
+static void tidy (Worker *w) {
+  int s = stopped(w->e);
+  if (w->target != NULL && (s || PQstatus(w->target) != CONNECTION_OK || PQtransactionStatus(w->target) != PQTRANS_IDLE))
+    drop(&w->target, s);
+  if (w->source != NULL && (s || PQstatus(w->source) != CONNECTION_OK || PQtransactionStatus(w->source) == PQTRANS_ACTIVE))
+    drop(&w->source, s);
+}
+
+/* a deadlock, or a COPY that we ended for a message that was no refusal: worth another try */
+static int worth_a_retry (const HostPgError *error) {
+  return strcmp(error->code, "40P01") == 0
+      || (strcmp(error->code, "57014") == 0 && error->message != NULL && strstr(error->message, STOPPED) != NULL);
+}
+
 static void *work (void *arg) {
   Engine *e = arg;
   Worker w = { e, NULL, NULL, 0 };
-  int last, counted = 1;
-  for (;;) {
+  int last, stay = 1;
+  while (stay) {
     Job *j;
-    double t;
-    int ok, connected;
+    double t = now();
+    int ok, connected = 0, tries = 0;
     pthread_mutex_lock(&e->mutex);
     j = take(e);
     pthread_mutex_unlock(&e->mutex);
     if (j == NULL) break;
-    t = now();
-    ok = perform(&w, j, &connected);
-    if (!ok && w.target != NULL) {                   /* leave no half-done transaction and no broken connection */
-      if (PQstatus(w.target) != CONNECTION_OK || PQtransactionStatus(w.target) != PQTRANS_IDLE || stopped(e)) {
-        if (stopped(e)) ask_to_stop(w.target);
-        PQfinish(w.target);
-        w.target = NULL;
-      }
-      if (w.source != NULL && (PQstatus(w.source) != CONNECTION_OK || PQtransactionStatus(w.source) == PQTRANS_ACTIVE)) {
-        if (stopped(e)) ask_to_stop(w.source);
-        PQfinish(w.source);
-        w.source = NULL;
-      }
+    while (!(ok = perform(&w, j, &connected))) {
+      tidy(&w);
+      if (++tries == 3 || !worth_a_retry(&j->error) || stopped(e)) break;
+      atomic_store(&j->bytes, 0);
+      host_pg_error_free(&j->error);
     }
-    if (!settle(&w, j, ok, connected, now() - t)) {
-      counted = 0;
-      break;
-    }
+    stay = settle(&w, j, ok, connected, now() - t);
   }
-  disconnect(&w);
+  if (w.source != NULL) drop(&w.source, stopped(e));
+  if (w.target != NULL) drop(&w.target, stopped(e));
   pthread_mutex_lock(&e->mutex);
-  if (counted) e->live--;
+  if (stay) e->live--;
   last = --e->left == 0;
   pthread_cond_broadcast(&e->cond);
   pthread_mutex_unlock(&e->mutex);
@@ -498,6 +522,7 @@ static void stop (Engine *e) {
 }
 
 static void free_job (Job *j) {
+  if (j == NULL) return;
   free(j->source);
   free(j->before);
   free(j->target);
@@ -516,6 +541,7 @@ static int engine_close (lua_State *L) {             /* close, __gc and __close;
   if (e->nthreads > 0) stop(e);
   for (i = 0; i < e->nthreads; i++) pthread_join(e->threads[i], NULL);
   for (i = 0; i < e->njobs; i++) free_job(e->jobs[i]);
+  free_job(e->draft);
   free(e->jobs);
   free(e->held);
   free(e->snapshot);
@@ -613,9 +639,9 @@ static int engine_add (lua_State *L) {
     e->jobs = jobs;
     e->size = size;
   }
-  j = calloc(1, sizeof *j);
+  free_job(e->draft);
+  j = e->draft = calloc(1, sizeof *j);
   if (j == NULL) luaL_error(L, "not enough memory");
-  e->jobs[e->njobs++] = j;                           /* from here on close frees it */
   j->target = field_copy(L, 2, "target", 1);
   j->source = field_copy(L, 2, "source", 0);
   j->before = field_copy(L, 2, "before", 0);
@@ -624,7 +650,7 @@ static int engine_add (lua_State *L) {
   j->nafter = field_list(L, 2, "needs", &j->after_jobs);
   j->nlocks = field_list(L, 2, "locks", &j->locks);
   for (i = 0; i < j->nafter; i++)
-    if (--j->after_jobs[i] < 0 || j->after_jobs[i] >= e->njobs - 1) luaL_error(L, "a job can need only earlier jobs");
+    if (--j->after_jobs[i] < 0 || j->after_jobs[i] >= e->njobs) luaL_error(L, "a job can need only earlier jobs");
   for (i = 0; i < j->nlocks; i++) {
     int n = j->locks[i] < 0 ? -j->locks[i] : j->locks[i];
     if (n < 1 || n > 10000000) luaL_error(L, "a lock is a number from 1 on");
@@ -632,6 +658,8 @@ static int engine_add (lua_State *L) {
   }
   lua_getfield(L, 2, "weight");
   j->weight = luaL_optnumber(L, -1, 0);
+  e->jobs[e->njobs++] = j;
+  e->draft = NULL;
   lua_pushinteger(L, e->njobs);
   return 1;
 }

@@ -86,22 +86,21 @@ end
 --- One job or several for the rows of a table; returns their numbers.
 local function add_data(engine, t, o, binary)
   local format = binary and t.portable and "binary" or "text"
-  local columns = t.columns
-  if not columns then return {} end                  -- a table of generated columns only, or of none
+  local list = t.columns and " (" .. t.columns .. ")" or ""   -- a table may have no columns of its own, and rows
   local parts = 1
   if t.pages * 8192 >= o.split and o.can_split then parts = math.min(16, math.max(2, t.pages * 8192 // (96 * 1024 * 1024))) end
   if parts == 1 then
-    return { engine:add { source = ("COPY %s (%s) TO STDOUT (FORMAT %s)"):format(t.name, columns, format),
+    return { engine:add { source = ("COPY %s%s TO STDOUT (FORMAT %s)"):format(t.name, list, format),
       before = "BEGIN; TRUNCATE ONLY " .. t.name,
-      target = ("COPY %s (%s) FROM STDIN (FORMAT %s, FREEZE)"):format(t.name, columns, format), weight = t.bytes * 2 + 1 } }
+      target = ("COPY %s%s FROM STDIN (FORMAT %s, FREEZE)"):format(t.name, list, format), weight = t.bytes * 2 + 1 } }
   end
   local jobs = {}
   for i = 0, parts - 1 do
     local where = ("ctid >= '(%d,0)'"):format(t.pages * i // parts)
     if i < parts - 1 then where = where .. (" AND ctid < '(%d,0)'"):format(t.pages * (i + 1) // parts) end
     jobs[#jobs + 1] = engine:add {
-      source = ("COPY (SELECT %s FROM ONLY %s WHERE %s) TO STDOUT (FORMAT %s)"):format(columns, t.name, where, format),
-      target = ("COPY %s (%s) FROM STDIN (FORMAT %s)"):format(t.name, columns, format), weight = t.bytes * 3 }
+      source = ("COPY (SELECT %s FROM ONLY %s WHERE %s) TO STDOUT (FORMAT %s)"):format(t.columns or "", t.name, where, format),
+      target = ("COPY %s%s FROM STDIN (FORMAT %s)"):format(t.name, list, format), weight = t.bytes * 3 }
   end
   return jobs
 end
@@ -211,7 +210,7 @@ end
 --- Foreign keys side by side, but never two that lock the same table.
 local function foreign_keys(from, to, o, post, is_excluded)
   local engine <close> = new_engine(from, to, o)
-  local names, ids, count = {}, {}, 0
+  local names, ids, count, gone = {}, {}, 0, {}
   local function lock(name)
     if not ids[name] then count = count + 1 ids[name] = count end
     return ids[name]
@@ -219,12 +218,17 @@ local function foreign_keys(from, to, o, post, is_excluded)
   for _, entry in ipairs(post) do
     if entry.type == "FK CONSTRAINT" then
       entry.done = true
-      if not is_excluded[entry.references] then
+      if is_excluded[entry.references] then
+        gone["CONSTRAINT " .. entry.name:gsub("^(.*) (%S+)$", "%2 ON %1")] = true
+      else
         local locks = { lock(entry.table) }
         if entry.references ~= entry.table then locks[2] = lock(entry.references) end
         names[engine:add { target = entry.sql, locks = locks }] = "foreign key " .. entry.name
       end
     end
+  end
+  for _, entry in ipairs(post) do
+    if entry.type == "COMMENT" and gone[entry.name] then entry.done = true end
   end
   if not next(names) then return end
   drive(engine, o, 0)

@@ -100,7 +100,7 @@ end
 ---@return DumpEntry[] pre, DumpEntry[] post
 function M.read(e, o)
   local argv = { "pg_dump", "--section=pre-data", "--section=post-data", "--no-owner", "--no-privileges", "--no-tablespaces",
-    "--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password",
+    "--no-blobs", "--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password",
     env = endpoint.environment(e), timeout = 600 }
   if o.snapshot then argv[#argv + 1] = "--snapshot=" .. o.snapshot end
   for _, name in ipairs(o.exclude or {}) do argv[#argv + 1] = "--exclude-table=" .. name end
