@@ -185,8 +185,10 @@ function Progress:done()
     if p == self then
       table.remove(live, i)
       if #live == 0 and ticker then
-        ticker:cancel()
+        local t = ticker
         ticker = nil
+        t:cancel()
+        task.shield(function() pcall(t.join, t) end)
       end
       erase()
       draw()

@@ -20,9 +20,14 @@ function M.options(declared)
   if not r then errors.usage "recipe.options works only in a recipe that runs" end
   r.declared = declared
   if r.mode == "help" then run.stop "help" end
-  local values, target = options.fill(declared, {
-    args = r.args, config = r.config, only_target = r.mode == "load", earlier = r.earlier,
-  })
+  local values, target
+  if r.preset then                                           -- asked for and read once, by the plan before this apply
+    values, target = r.preset, r.preset_target
+  else
+    values, target = options.fill(declared, {
+      args = r.args, config = r.config, only_target = r.mode == "load", earlier = r.earlier,
+    })
+  end
   r:begin(values, target)
   for _, d in ipairs(declared) do
     if d.use and values[d[1]] ~= nil then d.use(values[d[1]]) end

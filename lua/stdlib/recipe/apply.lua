@@ -77,7 +77,7 @@ end
 
 local function run_pass(o, recipe, planned)
   local r = new_run(o, recipe, "apply")
-  r.journal = planned.journal
+  r.journal, r.preset, r.preset_target = planned.journal, planned.options, planned.target
   r.shown = {}
   for _, e in ipairs(planned.entries) do r.shown[e.key] = e.action end
   local ok, e = xpcall(load.pass, errors.handler, r, recipe.chunk)
@@ -100,6 +100,9 @@ function M.apply(o)
   local recipe = load.file(o.recipe)
   local planned = M.plan(o, recipe, true)
   local journal <close> = planned.journal
+  if journal.dead then
+    log.info("the last run (process %s) ended without a word; going on from where it was", tostring(journal.dead.pid))
+  end
   local last = journal.memory.last
   local unfinished = last and last.command == "apply" and last.state ~= "done"
   if plan.empty(planned.entries) and not unfinished then

@@ -223,7 +223,7 @@ end
 
 local function remember_found(noun)
   local mem, current = noun.mem, noun.current
-  if mem and mem.id == current.id and mem.keep == noun.spec.keep then return end
+  if mem and mem.id == current.id and mem.keep == noun.spec.keep and not mem.updating then return end
   write(noun, {
     ev = "found", id = current.id, spec = record_spec(noun), adopted = noun.adopted or nil, gen = noun.gen,
     keep = noun.spec.keep,

@@ -69,6 +69,7 @@ function M.new(o)
     error(e, 0)
   end
   record(self, "applied")
+  r.done.run = r.done.run + 1
   return self
 end
 

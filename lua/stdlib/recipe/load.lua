@@ -44,9 +44,10 @@ function M.arguments(args, command)
 end
 
 --- Loads a recipe's file. Its own modules are found beside it.
----@param path string
+---@param path string|table a loaded one is given back
 ---@return table `{ name=, file=, chunk= }`
 function M.file(path)
+  if type(path) == "table" then return path end
   local file = fs.exists(path) and path or fs.exists(path .. ".lua") and path .. ".lua"
     or errors.usage("there is no recipe %s", path)
   local chunk, err = loadfile(file, "t")

@@ -75,7 +75,7 @@ function on.ready(m, rec) noun(m, rec).state = "ready" end
 function on.found(m, rec)
   local n = noun(m, rec)
   n.kind, n.id, n.spec, n.adopted, n.state, n.keep = rec.kind, rec.id, rec.spec, rec.adopted or nil, "ready", rec.keep
-  n.gen, n.stage = rec.gen or n.gen, m.stage
+  n.gen, n.stage, n.updating = rec.gen or n.gen, m.stage, nil
 end
 
 function on.update(m, rec) noun(m, rec).updating = true end

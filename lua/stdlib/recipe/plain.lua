@@ -10,9 +10,11 @@ local DEPTH = 12
 
 local function copy(v, drop, path, depth)
   local t = type(v)
-  if t == "string" or t == "boolean" or t == "number" or v == json.null then return v end
+  if t == "string" or t == "boolean" or t == "number" then return v end
   if secret.is(v) then
     return drop(path, "a secret")
+  elseif v == json.null then
+    return v
   elseif unknown.is(v) then
     return drop(path, "known only after apply")
   elseif t ~= "table" then

@@ -1,0 +1,265 @@
+--- The built binary as a child, on small recipes whose cloud is a file.
+local fs = require "fs"
+local json = require "json"
+local process = require "process"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local exe = fs.realpath "/proc/self/exe"
+
+local cloud = [[
+local recipe, json, fs = require "recipe", require "json", require "fs"
+local function load() return fs.exists "cloud.json" and json.decode(fs.read "cloud.json") or { n = 0, things = {} } end
+local function save(c) fs.write("cloud.json", json.encode(c)) end
+return recipe.kind {
+  name = "cloud.box", options = { { "size", "how big", type = "integer" }, { "inside", "another box", type = "table" } },
+  outputs = { "id" }, fixed = { "inside" }, summary = { "size", "inside" }, idempotent = true,
+  read = function(spec, known)
+    for id, t in pairs(load().things) do
+      if id == known or not known and t.name == spec.name then return t end
+    end
+  end,
+  create = function(spec, ctx)
+    local c = load()
+    c.n = c.n + 1
+    local id = "box-" .. c.n
+    c.things[id] = { id = id, name = spec.name, size = spec.size, inside = spec.inside and spec.inside.id, tags = ctx.tags }
+    save(c)
+    return id
+  end,
+  update = function(spec, current, changes)
+    local c = load()
+    for _, ch in ipairs(changes) do c.things[current.id][ch.field] = ch.new end
+    save(c)
+  end,
+  delete = function(current)
+    local c = load()
+    c.things[current.id] = nil
+    save(c)
+  end,
+}
+]]
+
+local shop = [[
+--- Moves a shop.
+local recipe, task, fs = require "recipe", require "task", require "fs"
+local box = require "cloud"
+local opt = recipe.options {
+  { "app", "the app", target = true },
+  { "size", "how big", default = 1 },
+  { "slow", "sleeps in the copy", type = "boolean", default = false },
+  { "token", "of the API", type = "secret" },
+}
+recipe.stage "network"
+local net = box { opt.app .. "-net" }
+recipe.stage "stores"
+local db = box { opt.app .. "-db", size = opt.size, inside = net }
+recipe.stage "cutover"
+local freeze <close> = recipe.guard {
+  key = "freeze", what = "freeze " .. opt.app,
+  facts = function() return { web = 2 } end,
+  apply = function() fs.write("frozen", "1") end,
+  undo = function() fs.remove "frozen" end,
+  holds = function() return fs.exists "frozen" end,
+}
+freeze:once("copy", function()
+  fs.write("copying", "1")
+  if opt.slow then task.sleep(60) end
+end)
+freeze:keep()
+recipe.report("Result", { { "database", db.id }, { "token", opt.token } })
+]]
+
+local function folder(recipe)
+  local dir = test.tmpdir()
+  fs.write(dir .. "/cloud.lua", cloud)
+  fs.write(dir .. "/shop.lua", recipe or shop)
+  return dir
+end
+
+local function env(more)
+  local e = { PATH = os.getenv "PATH", HOME = os.getenv "HOME", LANG = "C.UTF-8" }
+  local lib = os.getenv "HKRUN_LIB"
+  e.HKRUN_LIB = lib and fs.realpath(lib) or nil
+  for k, v in pairs(more or {}) do e[k] = v end
+  return e
+end
+
+local function hkrun(dir, words, more)
+  local o = { exe, table.unpack(words) }
+  o.cwd, o.env, o.stdin, o.timeout = dir, env(more), "", 60
+  return process.run(o)
+end
+
+local function state(dir)
+  local s = {}
+  if not fs.exists(dir .. "/cloud.json") then return s end
+  for _, t in pairs(json.decode(fs.read(dir .. "/cloud.json")).things) do s[t.name] = t.size or 0 end
+  return s
+end
+
+T["plan, apply, apply, change, status, log, destroy"] = function()
+  local dir = folder()
+  local r = hkrun(dir, { "plan", "shop.lua", "--app", "eu" })
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.equal(r.stdout, 'network\n  + cloud.box "eu-net"\nstores\n  + cloud.box "eu-db"  size 1, inside (known after apply)\n' ..
+    "cutover\n  > run freeze eu\n  > run copy\nPlan: 2 to create, 2 to run.\n")
+  test.equal(fs.list(dir), { "cloud.lua", "shop.lua" }, "plan writes nothing")
+  r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stdout, "database  box%-2")
+  test.match(r.stdout, "Done: 2 created, 2 run")
+  test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 1 })
+  r = hkrun(dir, { "apply", "shop.lua", "--app", "eu" })
+  test.equal({ r.code, r.stdout }, { 0, "no changes\n" })
+  r = hkrun(dir, { "apply", "shop.lua", "--app", "eu", "--size", "4", "--yes" })
+  test.match(r.stdout, '~ cloud.box "eu%-db"  size 1 %-> 4\nPlan: 1 to change')
+  test.equal(state(dir)["eu-db"], 4)
+  r = hkrun(dir, { "status", "shop.lua" })
+  test.match(r.stdout, "shop %(eu%)\nlast apply of .*: done")
+  test.match(r.stdout, 'cloud.box "eu%-db"  box%-2')
+  test.match(r.stdout, "destroy would delete 2")
+  r = hkrun(dir, { "log", "shop.lua" })
+  test.match(r.stdout, "created cloud.box:eu%-net as box%-1")
+  r = hkrun(dir, { "destroy", "shop.lua", "--app", "eu" })
+  test.equal(r.code, 1)
+  test.match(r.stderr, "nobody can be asked")
+  r = hkrun(dir, { "destroy", "shop.lua", "--app", "eu", "--yes" })
+  test.match(r.stdout, "destroy: nothing left\n$")
+  test.equal(state(dir), {})
+end
+
+T["the plan as JSON"] = function()
+  local dir = folder()
+  local p = json.decode(hkrun(dir, { "plan", "shop.lua", "--app", "eu", "--json" }).stdout)
+  test.equal(p.summary, { create = 2, change = 0, replace = 0, delete = 0, run = 2 })
+  test.equal(p.entries[2].properties, { size = 1, inside = "(known after apply)" })
+end
+
+T["bad input is one line and exit code 2, and nothing is written"] = function()
+  local dir = folder()
+  fs.write(dir .. "/syntax.lua", "local = 1")
+  fs.write(dir .. "/need.lua", 'local recipe = require "recipe"\nrecipe.need(false, "the Procfile is wrong in line 3")')
+  for _, case in ipairs {
+    { { "shop.lua", "--app", "x", "--siez", "3" }, "unknown option %-%-siez %(did you mean %-%-size%?%)" },
+    { { "shop.lua", "--app", "x", "--size", "big" }, "%-%-size: big is not a whole number" },
+    { { "plan", "shop.lua" }, "%-%-app is needed" },
+    { { "plan", "shop.lua", "--app", "x", "--token", "abc" }, "%-%-token is a secret" },
+    { { "plan", "nothere.lua" }, "there is no recipe nothere.lua" },
+    { { "plan", "syntax.lua" }, "syntax.lua:1:" },
+    { { "apply", "need.lua", "--yes" }, "the Procfile is wrong in line 3" },
+    { { "plan" }, "hkrun plan needs a recipe" },
+    { { "shop.lua", "--app", "x", "--until", "storse", "--yes" }, "no stage storse %(did you mean stores%?%)" },
+    { { "plann", "shop.lua" }, "no command plann %(did you mean plan%?%)" },
+  } do
+    local r = hkrun(dir, case[1])
+    local what = table.concat(case[1], " ")
+    test.equal(r.code, 2, what)
+    test.match(r.stderr, "^hkrun: .*" .. case[2], what)
+    test.equal(select(2, r.stderr:gsub("\n", "")), 1, what .. ": lines")
+    test.truthy(not fs.exists(dir .. "/cloud.json"), what)
+  end
+end
+
+T["without a terminal and without --yes nothing is changed"] = function()
+  local dir = folder()
+  local r = hkrun(dir, { "shop.lua", "--app", "eu" })
+  test.equal(r.code, 1)
+  test.match(r.stderr, "there is no terminal; use %-%-yes")
+  test.equal(state(dir), {})
+end
+
+T["options come from the environment and from hkrun.yml, and --help lists them"] = function()
+  local dir = folder()
+  local r = hkrun(dir, { "plan", "shop.lua" }, { HKRUN_APP = "env", HKRUN_SIZE = "9" })
+  test.match(r.stdout, 'cloud.box "env%-db"  size 9')
+  fs.write(dir .. "/hkrun.yml", "app: file\nsize: 5\n")
+  test.match(hkrun(dir, { "plan", "shop.lua" }).stdout, 'cloud.box "file%-db"  size 5')
+  r = hkrun(dir, { "shop.lua", "--help" })
+  test.match(r.stdout, "^Moves a shop.\n")
+  test.match(r.stdout, "%-%-size INTEGER +how big %(default 1%)")
+end
+
+local function wait_for(path)
+  for _ = 1, 1000 do
+    if fs.exists(path) then return end
+    task.sleep(0.02)
+  end
+  error("waited in vain for " .. path)
+end
+
+local function start(dir, words)
+  local o = { exe, table.unpack(words) }
+  o.cwd, o.env, o.stdout, o.stderr = dir, env(), dir .. "/out", dir .. "/out"
+  return process.start(o)
+end
+
+local function signal(p, name) process.run { "sh", "-c", ("kill -%s %d"):format(name, p.pid) } end
+
+T["Ctrl-C undoes the guard, exits 130, and apply goes on from there"] = function()
+  local dir = folder()
+  local p = start(dir, { "shop.lua", "--app", "eu", "--slow", "--yes" })
+  wait_for(dir .. "/copying")
+  test.truthy(fs.exists(dir .. "/frozen"))
+  signal(p, "INT")
+  test.equal(p:wait(20), 130)
+  test.truthy(not fs.exists(dir .. "/frozen"), "the guard is undone")
+  test.match(fs.read(dir .. "/out"), "apply again goes on from here")
+  local r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
+  test.equal(r.code, 0, r.stderr)
+  test.truthy(fs.exists(dir .. "/frozen"))
+  test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 1 })
+end
+
+T["a second run is refused while one is at work; after kill -9 the next one takes over"] = function()
+  local dir = folder()
+  local p = start(dir, { "shop.lua", "--app", "eu", "--slow", "--yes" })
+  wait_for(dir .. "/copying")
+  local r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
+  test.equal(r.code, 1)
+  test.match(r.stderr, "another run has it: process " .. p.pid .. " of ")
+  test.equal(hkrun(dir, { "status", "shop.lua" }).code, 0, "status may look")
+  signal(p, "KILL")
+  p:wait(20)
+  test.match(hkrun(dir, { "status", "shop.lua" }).stdout, "freeze eu  still in force: apply again finishes or undoes it")
+  r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stderr, "the last run %(process " .. p.pid .. "%) ended without a word")
+  test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 1 })
+end
+
+T["a failure is one sentence and exit code 1; a traceback comes with -v"] = function()
+  local dir = folder [[
+local recipe, errors = require "recipe", require "errors"
+recipe.once("copy", function() errors.raise { op = "copy orders", kind = "remote", message = "the disk is full" } end)
+]]
+  local r = hkrun(dir, { "shop.lua", "--yes" })
+  test.equal(r.code, 1)
+  test.match(r.stderr, "hkrun: cannot copy orders: the disk is full\n$")
+  test.truthy(not r.stderr:find "traceback")
+  test.match(hkrun(dir, { "shop.lua", "--yes", "-v" }).stderr, "stack traceback")
+end
+
+T["a secret is in no output and no file"] = function()
+  local dir = folder()
+  local r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes", "-v" }, { HKRUN_TOKEN = "marked-7f3a" })
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stdout, "token     %(secret%)")
+  local all = r.stdout .. r.stderr
+  for _, f in ipairs(fs.list(dir .. "/.hkrun")) do all = all .. fs.read(dir .. "/.hkrun/" .. f) end
+  test.truthy(not all:find("marked-7f3a", 1, true))
+end
+
+T["-e evaluates and prints; the REPL does the same for lines"] = function()
+  local dir = test.tmpdir()
+  test.equal(hkrun(dir, { "-e", "1 + 1, { a = { 1, 'x' } }" }).stdout, '2\n{ a = { 1, "x" } }\n')
+  test.equal(hkrun(dir, { "-e", "secret.new 'geheim'" }).stdout, "(secret)\n")
+  test.equal(hkrun(dir, { "-e", "x = 3 return x" }).stdout, "3\n")
+  test.equal(hkrun(dir, { "-e", "1 +" }).code, 2)
+  local r = process.run { exe, "repl", cwd = dir, env = env(), timeout = 60,
+    stdin = "a = 2\na + 1\nfunction f(x)\n  return x * 2\nend\nf(a)\nnil + 1\njson.encode { a }\n" }
+  test.match(r.stdout, '^3\n4\n[^\n]*arithmetic on a nil value[^\n]*\n"%[2%]"\n$')
+end
+
+return T

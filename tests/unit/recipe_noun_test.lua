@@ -1,0 +1,268 @@
+local errors = require "errors"
+local lab = dofile "tests/support/recipe_lab.lua"
+local plan = require "recipe.plan"
+local recipe = require "recipe"
+local secret = require "secret"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local function marks(r)
+  local list = {}
+  for i, e in ipairs(r.entries) do list[i] = e.action .. " " .. (e.name or e.title) end
+  return list
+end
+
+local function network(l, o)
+  o = o or {}
+  return function()
+    recipe.stage "network"
+    local net = l.thing { "net", zone = o.zone or "a" }
+    recipe.stage "stores"
+    return task.all {
+      db = function() return l.thing { "db", size = o.size or 1, part_of = net } end,
+      cache = function() return l.thing { "cache", size = 2, part_of = net, labels = { "x", "y" } } end,
+    }
+  end
+end
+
+T["a plan shows what apply would make, and changes nothing"] = function()
+  local l = lab()
+  local r = l:plan(network(l))
+  test.equal(marks(r), { "create net", "create cache", "create db" })
+  test.equal(plan.summary(r.entries), "Plan: 3 to create.")
+  test.equal(l.calls, {})
+  test.equal(#require("fs").list(l.dir), 0, "files written by plan")
+end
+
+T["the plan's text has stages, marks, properties and what is known only after apply"] = function()
+  local l = lab()
+  local r = l:plan(function()
+    recipe.stage "network"
+    local net = l.thing { "net", zone = "a" }
+    local k = l.kind("lab.named", { summary = { "zone", "part_of" } })
+    k { "inner", part_of = net }
+    recipe.once("copy", function() end)
+  end)
+  test.equal(plan.lines(r.entries), {
+    "network",
+    '  + lab.thing "net"  zone a',
+    '  + lab.named "inner"  part_of (known after apply)',
+    "  > run copy",
+    "Plan: 2 to create, 1 to run.",
+  })
+end
+
+T["apply makes it, a second apply makes nothing"] = function()
+  local l = lab()
+  l:apply(network(l))
+  test.equal(l:state(), { net = { zone = "a" }, db = { size = 1, part_of = "net" }, cache = { size = 2, part_of = "net" } })
+  local calls = #l.calls
+  test.equal(calls, 3)
+  l:apply(network(l))
+  test.equal(#l.calls, calls)
+  test.equal(l.out[#l.out], "no changes")
+end
+
+T["a noun answers with what was asked and what the service gave"] = function()
+  local l = lab()
+  local got
+  l:apply(function() got = l.thing { "net", zone = "a" } end)
+  test.equal({ got.name, got.zone, got.id, got.address }, { "net", "a", "thing-1", "10.0.0.1" })
+end
+
+T["a change is made in place and shown with both values"] = function()
+  local l = lab()
+  l:apply(network(l))
+  local r = l:plan(network(l, { size = 5 }))
+  test.equal(plan.summary(r.entries), "Plan: 1 to change.")
+  test.truthy(table.concat(plan.lines(r.entries), "\n"):find('~ lab.thing "db"  size 1 -> 5', 1, true))
+  l:apply(network(l, { size = 5 }))
+  test.equal(l:state().db.size, 5)
+  test.equal(l.made.db, 1)
+end
+
+T["a list in another order is no change"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a", labels = { "x", "y" } } end)
+  test.truthy(plan.empty(l:plan(function() l.thing { "a", labels = { "y", "x" } } end).entries))
+  test.truthy(not plan.empty(l:plan(function() l.thing { "a", labels = { "y" } } end).entries))
+end
+
+T["a secret that is not read back is no change"] = function()
+  local l = lab()
+  local function r() l.thing { "a", password = secret.new "geheim" } end
+  l:apply(r)
+  test.truthy(plan.empty(l:plan(r).entries))
+  test.truthy(not require("fs").read(l.dir .. "/lab.journal"):find "geheim")
+end
+
+T["a fixed field that changes replaces the thing, and what hangs on it"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a", zone = "a" } end)
+  local function moved() l.thing { "a", zone = "b" } end
+  local r = l:plan(moved)
+  test.equal(marks(r), { "replace a" })
+  test.truthy(table.concat(plan.lines(r.entries), "\n"):find("zone a -> b (zone cannot be changed in place)", 1, true))
+  l:apply(moved)
+  test.equal(l.calls, { "create a", "delete a", "create a" })
+  test.equal(l:state().a.zone, "b")
+end
+
+T["a replacement asks, and no means no"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a", zone = "a" } end)
+  local asked
+  test.raises("the answer was no", l.apply, l, function() l.thing { "a", zone = "b" } end,
+    { yes = false, answer = function(q) asked = q return false end })
+  test.truthy(asked)
+  test.equal(l:state().a.zone, "a")
+end
+
+T["a replacement that the plan did not show stops, even with --yes"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a", zone = "a" } end)
+  test.raises("plan did not show", l.apply, l, function()
+    l.thing { "new" }
+    l.thing { "a", zone = recipe.planning() and "a" or "b" }
+  end)
+  test.equal(l:state().a.zone, "a")
+end
+
+T["a creation that the plan did not show asks"] = function()
+  local l = lab()
+  local asked = {}
+  local function r()
+    l.thing { "shown" }
+    if not recipe.planning() then l.thing { "hidden" } end
+  end
+  test.raises("the answer was no", l.apply, l, r, {
+    yes = false, answer = function(q) asked[#asked + 1] = q return #asked == 1 end })
+  test.match(asked[2], 'create lab.thing "hidden"')
+  test.equal(l.made, { shown = 1 })
+end
+
+T["keep = true refuses to replace and to destroy"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a", zone = "a", keep = true } l.thing { "b" } end)
+  test.raises("keep = true protects", l.plan, l, function() l.thing { "a", zone = "b", keep = true } end)
+  l:destroy(function() end)
+  test.equal(l:state(), { a = { zone = "a" } })
+end
+
+T["what exists without our tags is refused, adopted only on request, and never deleted"] = function()
+  local l = lab()
+  l.things.old = { id = "old", name = "a", size = 1, tags = {} }
+  local e = test.raises("was not made by this recipe", l.plan, l, function() l.thing { "a", size = 1 } end)
+  test.equal(errors.exit_code(e), 2)
+  local function adopting() l.thing { "a", size = 3, adopt = true } end
+  l:apply(adopting)
+  test.equal(l.things.old.size, 3)
+  test.truthy(plan.empty(l:plan(adopting).entries))
+  l:destroy(function() end)
+  test.truthy(l.things.old)
+end
+
+T["what another recipe made is refused by its name"] = function()
+  local l = lab()
+  l.things.x = { id = "x", name = "a", tags = { ["hkrun:recipe"] = "other.shop", ["hkrun:key"] = "lab.thing:a" } }
+  test.raises("belongs to the recipe other.shop", l.plan, l, function() l.thing { "a" } end)
+end
+
+T["without its journal a recipe finds its things by their tags, and still deletes them"] = function()
+  local l = lab()
+  l:apply(network(l))
+  require("fs").remove(l.dir .. "/lab.journal")
+  test.truthy(plan.empty(l:plan(network(l)).entries))
+  l:apply(network(l, { size = 2 }))
+  test.equal(l.made, { net = 1, db = 1, cache = 1 })
+  l:apply(function() network(l, { size = 2 })() l.thing { "more" } end)
+  l:destroy(function() end)
+  test.equal(l:state(), {})
+end
+
+T["what was deleted by hand is made again, with another token"] = function()
+  local l = lab()
+  local function r() l.thing { "a" } end
+  l:apply(r)
+  local token = l.things["thing-1"].token
+  l.things["thing-1"] = nil
+  test.truthy(table.concat(plan.lines(l:plan(r).entries), "\n"):find("it is gone", 1, true))
+  l:apply(r)
+  test.truthy(l.things["thing-2"].token ~= token)
+end
+
+T["two nouns with one name are refused"] = function()
+  local l = lab()
+  local e = test.raises('lab.thing a appears twice', l.plan, l, function() l.thing { "a" } l.thing { "a" } end)
+  test.equal(errors.exit_code(e), 2)
+end
+
+T["unknown options and missing names are the caller's mistake"] = function()
+  local l = lab()
+  test.raises("no option sise %(did you mean size%?%)", l.plan, l, function() l.thing { "a", sise = 1 } end)
+  test.raises("needs a name", l.plan, l, function() l.thing { size = 1 } end)
+  test.raises("size must be an integer", l.plan, l, function() l.thing { "a", size = "big" } end)
+end
+
+T["a failure names the noun once and stops the rest"] = function()
+  local l = lab()
+  local broken = l.kind("lab.broken", { create = function() errors.raise { kind = "remote", message = "no room" } end })
+  local e = test.raises('cannot create lab.broken "x": no room', l.apply, l, function() broken { "x" } l.thing { "after" } end)
+  test.equal(errors.exit_code(e), 1)
+  test.equal(l.made, {})
+end
+
+T["a thing that is being deleted is waited for, then made again"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a" } end)
+  l.things["thing-1"].deleting = true
+  local worker = task.spawn(function() task.sleep(0.15) l.things["thing-1"] = nil end)
+  l:apply(function() l.thing { "a" } end)
+  worker:join()
+  test.equal(l.made.a, 2)
+end
+
+T["a thing is used only when it is ready"] = function()
+  local l = lab()
+  local polls = 0
+  local slow = l.kind("lab.slow", {
+    ready = function(current)
+      for _ = 1, 3 do polls = polls + 1 task.sleep(0) end
+      l.things[current.id].address = "ready"
+    end,
+  })
+  local got
+  l:apply(function() got = slow { "a" } end)
+  test.equal({ polls, got.address }, { 3, "ready" })
+end
+
+T["a kind without create only looks things up"] = function()
+  local l = lab()
+  local known = l.kind("lab.known", { create = "none" })
+  test.raises("it does not exist", l.plan, l, function() known { "a" } end)
+end
+
+T["destroy deletes backwards, only what runs made, and says when nothing is left"] = function()
+  local l = lab()
+  l:apply(network(l))
+  l.calls = {}
+  l:destroy(function() end)
+  test.equal(l.calls[3], "delete net")
+  test.equal(l:state(), {})
+  test.equal(l.out[#l.out], "destroy: nothing left")
+  l:destroy(function() end)
+  test.equal(l.out[#l.out], "destroy: nothing left")
+  l:apply(network(l))
+  test.equal(l.made.net, 2)
+end
+
+T["destroy without the typed name deletes nothing"] = function()
+  local l = lab()
+  l:apply(network(l))
+  test.raises("nothing was deleted", l.destroy, l, function() end, { yes = false, typed = function() return "labb" end })
+  l:destroy(function() end, { yes = false, typed = function() return "lab" end })
+  test.equal(l:state(), {})
+end
+
+return T

@@ -1,0 +1,106 @@
+local errors = require "errors"
+local fs = require "fs"
+local options = require "recipe.options"
+local secret = require "secret"
+local test = require "test"
+local T = test.cases()
+
+local function declared()
+  return {
+    { "app", "the app", target = true },
+    { "vpc_cidr", "addresses", default = "10.40.0.0/16", check = function(v)
+      if not v:find "^%d+%.%d+%.%d+%.%d+/%d+$" then return "an address range looks like 10.40.0.0/16" end
+    end },
+    { "zones", "how many", type = "integer", default = 2, one_of = { 2, 3 } },
+    { "activate_bastion", "a bastion", type = "boolean", default = false },
+    { "tags", "labels", type = "list" },
+    { "password", "the password", type = "secret" },
+  }
+end
+
+local function fill(args, o)
+  o = o or {}
+  o.args, o.config = args, o.config
+  return options.fill(declared(), o)
+end
+
+local function refused(pattern, args, o)
+  local e = test.raises(pattern, fill, args, o)
+  test.equal(errors.exit_code(e), 2)
+end
+
+T["flags are written with - or _, with = or a space"] = function()
+  local v, target = fill { "--app", "shop", "--vpc-cidr=10.1.0.0/16", "--zones", "3", "--activate_bastion", "--tags", "a, b" }
+  test.equal(v, { app = "shop", vpc_cidr = "10.1.0.0/16", zones = 3, activate_bastion = true, tags = { "a", "b" } })
+  test.equal(target, "shop")
+  test.equal(fill({ "--app", "shop", "--no-activate-bastion" }).activate_bastion, false)
+end
+
+T["bad input is one sentence and exit code 2"] = function()
+  refused("unknown option %-%-vpc%-cdir %(did you mean %-%-vpc%-cidr%?%)", { "--app", "x", "--vpc-cdir", "1" })
+  refused("%-%-vpc%-cidr: 10.40 : an address range looks like", { "--app", "x", "--vpc-cidr", "10.40" })
+  refused("%-%-zones: many is not a whole number", { "--app", "x", "--zones", "many" })
+  refused("%-%-zones: 4 is not one of 2, 3", { "--app", "x", "--zones", "4" })
+  refused("%-%-activate%-bastion: maybe is neither true nor false", { "--app", "x", "--activate-bastion=maybe" })
+  refused("%-%-app is needed: the app", {})
+  refused("%-%-app needs a value", { "--app" })
+  refused("shop is not an option", { "shop" })
+end
+
+T["a secret is never taken from the command line"] = function()
+  refused("%-%-password is a secret: give it in the environment %(HKRUN_PASSWORD%)", { "--app", "x", "--password", "geheim" })
+  refused("%-%-password%-fd needs the number", { "--app", "x", "--password-fd", "abc" })
+end
+
+T["a secret comes from a descriptor"] = function()
+  local path = test.tmpdir() .. "/p"
+  fs.write(path, "geheim\n")
+  local f <close> = io.open(path)
+  local number
+  for _, n in ipairs(fs.list "/proc/self/fd") do
+    local ok, where = pcall(fs.realpath, "/proc/self/fd/" .. n)
+    if ok and where == fs.realpath(path) then number = n end
+  end
+  local v = fill { "--app", "x", "--password-fd", number }
+  test.truthy(secret.is(v.password))
+  test.truthy(secret.equal(v.password, "geheim"))
+end
+
+T["a YAML file fills what flags do not, and is checked the same"] = function()
+  local path = test.tmpdir() .. "/shop.yml"
+  fs.write(path, "app: shop\nvpc-cidr: 10.2.0.0/16\nzones: 3\ntags: [a, b]\n")
+  local v = fill({ "--zones", "2" }, { config = path })
+  test.equal(v, { app = "shop", vpc_cidr = "10.2.0.0/16", zones = 2, activate_bastion = false, tags = { "a", "b" } })
+  fs.write(path, "app: shop\nvpc_cdir: 1\n")
+  refused("unknown option vpc_cdir %(did you mean vpc_cidr%?%)", {}, { config = path })
+  fs.write(path, "app: shop\nzones: many\n")
+  refused("zones: many is not a whole number", {}, { config = path })
+  fs.write(path, "app: shop\npassword: geheim\n")
+  refused("password is a secret and does not belong into a file", {}, { config = path })
+  refused("of %-%-config is not there", {}, { config = path .. "x" })
+end
+
+T["what an earlier run was told fills the rest where that is asked for"] = function()
+  local v, target = options.fill(declared(), {
+    args = {}, only_target = true,
+    earlier = function(t) return t == nil and { app = "shop", zones = 3 } end,
+  })
+  test.equal({ v.app, v.zones, target }, { "shop", 3, "shop" })
+end
+
+T["a recipe's own declarations are checked"] = function()
+  local function bad(pattern, d) test.raises(pattern, options.fill, d, { args = {} }) end
+  bad("yes is an option of hkrun itself", { { "yes", "" } })
+  bad("is not a name", { { "Vpc-Cidr", "" } })
+  bad("declared twice", { { "a", "" }, { "a", "" } })
+  bad("unknown type", { { "a", "", type = "colour" } })
+end
+
+T["help names every option, its default and its choices"] = function()
+  local lines = table.concat(options.help(declared()), "\n")
+  test.match(lines, "%-%-app STRING +the app %(needed%)")
+  test.match(lines, "%-%-zones INTEGER +how many %(one of 2, 3; default 2%)")
+  test.match(lines, "%-%-password%-fd N +the password %(or HKRUN_PASSWORD")
+end
+
+return T
