@@ -11,6 +11,7 @@
 
 #include <errno.h>
 #include <histedit.h>
+#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -100,14 +101,15 @@ static int editor_fd (lua_State *L) {
 static int editor_begin (lua_State *L) {
   Editor *e = open_editor(L);
   snprintf(e->prompt, sizeof e->prompt, "%s", luaL_checkstring(L, 2));
-  el_set(e->el, EL_UNBUFFERED, 1);
-  el_set(e->el, EL_REFRESH);
+  el_set(e->el, EL_UNBUFFERED, 1);              /* draws it, too */
   return 0;
 }
 
 /* line() -> true, line | true at the end of input | false, "read" */
 static int editor_line (lua_State *L) {
   Editor *e = open_editor(L);
+  struct pollfd typed = { STDIN_FILENO, POLLIN, 0 };
+  if (poll(&typed, 1, 0) == 0) return host_wait(L, "read");
   int n = 0;
   const char *s = el_gets(e->el, &n);
   if (s != NULL && n > 0) {

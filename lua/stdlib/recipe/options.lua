@@ -1,6 +1,7 @@
 --- A recipe's options: from --flags, the environment (HKRUN_NAME), a YAML file, the last run, the default; in this order.
 local errors = require "errors"
 local fs = require "fs"
+local json = require "json"
 local lib = require "options"
 local plain = require "recipe.plain"
 local secret = require "secret"
@@ -78,7 +79,7 @@ local function from_file(path, asked, declared, names)
     local d = declared[tostring(name):gsub("-", "_")]
     if not d then errors.usage("%s: unknown option %s%s", path, tostring(name), lib.suggestion(tostring(name), names)) end
     if d.type == "secret" then errors.usage("%s: %s is a secret and does not belong into a file", path, d[1]) end
-    given[d[1]] = v
+    if v ~= json.null then given[d[1]] = v end
   end
   return given
 end
