@@ -106,7 +106,7 @@ function Lab:text() return table.concat(self.out, "\n") end
 return function()
   local lab = setmetatable({ dir = test.tmpdir(), things = {}, calls = {}, made = {}, out = {}, effects = 0, next_id = 0 }, Lab)
   host_journal.open = function(path) return proxy(lab, path) end
-  log.sink = function(stream, line) lab.out[#lab.out + 1] = line end
+  log.sink = function(_, line) lab.out[#lab.out + 1] = line end
   test.defer(function() host_journal.open, log.sink = open_file, print_line end)
 
   function lab:call(name, fn)
@@ -125,7 +125,7 @@ return function()
         { "password", "never read back", type = "secret" } },
       outputs = { "id", "address" }, fixed = { "zone", "part_of" }, summary = { "size", "zone" },
       compare = { labels = "set" }, idempotent = true,
-      read = function(spec, known, ctx)
+      read = function(spec, known)
         task.sleep(0)
         if lab.dead then killed() end
         if lab.blind and lab.blind > 0 then

@@ -55,7 +55,7 @@ end
 T["a secret comes from a descriptor"] = function()
   local path = test.tmpdir() .. "/p"
   fs.write(path, "geheim\n")
-  local f <close> = io.open(path)
+  local _ <close> = io.open(path)
   local number
   for _, n in ipairs(fs.list "/proc/self/fd") do
     local ok, where = pcall(fs.realpath, "/proc/self/fd/" .. n)
