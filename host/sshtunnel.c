@@ -44,7 +44,7 @@ typedef struct Pipe {                   /* one local connection */
   int open;                             /* the far end has accepted */
   int local_eof, remote_eof, remote_closed, dead, blocked;
   char *rest;                           /* to the local socket, not yet taken */
-  size_t rest_len, rest_pos;
+  size_t rest_len, rest_pos, rest_size;
 } Pipe;
 
 typedef struct Tunnel {
@@ -205,14 +205,25 @@ static void pipe_open (Tunnel *t, Pipe *p) {
   }
 }
 
-/* From the channel's buffer to the local socket, when that can take more. */
+/* From the channel's buffer to the local socket, when that can take more. All
+   of the buffer is taken at once: libssh moves what stays in it at each packet
+   that comes, which took half of the time. */
 static void pipe_drain (Tunnel *t, Pipe *p) {
   p->blocked = 0;
   while (!p->dead && !p->blocked) {
     if (p->rest_len == 0) {
-      if (p->rest == NULL && (p->rest = malloc(CHUNK)) == NULL) p->dead = 1;
-      if (p->dead) return;
-      int n = ssh_channel_read_nonblocking(p->channel, p->rest, CHUNK, 0);
+      int n = ssh_channel_poll(p->channel, 0);
+      if (n <= 0) return;
+      if ((size_t)n > p->rest_size) {
+        char *to = realloc(p->rest, (size_t)n);
+        if (to == NULL) {
+          p->dead = 1;
+          return;
+        }
+        p->rest = to;
+        p->rest_size = (size_t)n;
+      }
+      n = ssh_channel_read_nonblocking(p->channel, p->rest, (uint32_t)n, 0);
       if (n <= 0) return;
       p->rest_len = (size_t)n;
       p->rest_pos = 0;
@@ -308,7 +319,7 @@ static void serve (Tunnel *t) {
       if (!p->open && !p->dead) pipe_open(t, p);
       pipe_settle(t, p);
     }
-    ssh_conn_ack(&t->conn);
+    if (rounds < ROUNDS / 4) ssh_conn_ack(&t->conn);    /* not amid bulk */
   }
   free(set);
   free(which);
