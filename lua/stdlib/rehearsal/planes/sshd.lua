@@ -159,7 +159,7 @@ local function children_of(pid, found)
     local child = math.tointeger(tonumber(name))
     local ok, stat = pcall(fs.read, child and ("/proc/%d/stat"):format(child) or "")
     if ok and math.tointeger(tonumber(stat:match "%) %S (%d+)")) == pid then
-      found[#found + 1] = child
+      found[#found + 1] = tostring(child)
       children_of(child, found)
     end
   end
