@@ -112,7 +112,8 @@ end
 
 --- Appends one record and puts it on disk. `at` (UTC) and `t` (seconds) are added.
 ---@param rec table plain data with `ev`; a secret anywhere inside is refused
-function Journal:write(rec)
+---@param lazy? boolean nothing relies on it: it reaches the disk with the next record
+function Journal:write(rec, lazy)
   if not self.lock then errors.raise { op = "write the journal", kind = "closed", message = "it is open for reading only" } end
   rec.t = os.time()
   rec.at = os.date("!%Y-%m-%dT%H:%M:%SZ", rec.t)
@@ -124,7 +125,7 @@ function Journal:write(rec)
     self.file = errors.check("open " .. self.path, host.open(self.path))
     if self.torn then errors.check("repair " .. self.path, self.file:truncate(self.good)) end
   end
-  errors.check("write " .. self.path, self.file:append(line .. "\n"))
+  errors.check("write " .. self.path, self.file:append(line .. "\n", lazy))
   memory.add(self.memory, json.decode(line))
 end
 

@@ -222,7 +222,9 @@ T["a second run is refused while one is at work; after kill -9 the next one take
   test.equal(hkrun(dir, { "status", "shop.lua" }).code, 0, "status may look")
   signal(p, "KILL")
   p:wait(20)
-  test.match(hkrun(dir, { "status", "shop.lua" }).stdout, "freeze eu  still in force: apply again finishes or undoes it")
+  local status = hkrun(dir, { "status", "shop.lua" }).stdout
+  test.match(status, "freeze eu  still in force: apply again finishes or undoes it")
+  test.match(status, "left to do: apply again\n  run copy  %(cutover%)\ndestroy would delete 2")
   r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
   test.equal(r.code, 0, r.stderr)
   test.match(r.stderr, "the last run %(process " .. p.pid .. "%) ended without a word")

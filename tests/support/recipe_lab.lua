@@ -41,9 +41,9 @@ local function proxy(lab, path)
   if not file then return nil, err end
   local is_journal = path:find "%.journal$"
   return {
-    append = function(_, bytes)
+    append = function(_, bytes, lazy)
       if not is_journal then return file:append(bytes) end
-      return lab:effect(file.append, file, bytes)
+      return lab:effect(file.append, file, bytes, lazy)
     end,
     truncate = function(_, n)
       if lab.dead then return true end

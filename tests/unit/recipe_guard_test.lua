@@ -133,6 +133,15 @@ T["after a kill with the world changed, the records are void and the facts are t
   test.equal(require("journal").open { name = "lab", dir = l.dir }.memory.guards.freeze.facts, { web = 2, worker = 1 })
 end
 
+T["a failure after a resume restores what was there before the first arming"] = function()
+  local l = lab()
+  local n = 0
+  repeat n = n + 1 l:killed_at(n, "after", l.apply, l, app_recipe(l)) until l.app.frozen
+  test.equal({ l.app.web, l.app.worker }, { 0, 0 })
+  test.raises("the checksums differ", l.apply, l, app_recipe(l, { fail = true }))
+  test.equal({ l.app.frozen, l.app.web, l.app.worker }, { false, 2, 1 })
+end
+
 T["destroy refuses while a guard is in force"] = function()
   local l = lab()
   local r = app_recipe(l)

@@ -243,6 +243,24 @@ T["a kind without create only looks things up"] = function()
   test.raises("it does not exist", l.plan, l, function() known { "a" } end)
 end
 
+T["destroy finds a kind that a module makes when it is first named"] = function()
+  local l = lab()
+  local made = 0
+  package.preload.labmod = function()
+    return setmetatable({}, { __index = function(t, k)
+      made = made + 1
+      local constructor = l.kind("labmod." .. k)
+      rawset(t, k, constructor)
+      return constructor
+    end })
+  end
+  test.defer(function() package.preload.labmod, package.loaded.labmod = nil, nil end)
+  local kind = require "recipe.kind"
+  test.raises("cannot find the noun labmad.box", kind.find, "labmad.box")
+  test.equal(kind.find("labmod.box").name, "labmod.box")
+  test.equal(made, 1)
+end
+
 T["destroy deletes backwards, only what runs made, and says when nothing is left"] = function()
   local l = lab()
   l:apply(network(l))
@@ -251,6 +269,7 @@ T["destroy deletes backwards, only what runs made, and says when nothing is left
   test.equal(l.calls[3], "delete net")
   test.equal(l:state(), {})
   test.equal(l.out[#l.out], "destroy: nothing left")
+  test.equal(require("journal").open({ name = "lab", dir = l.dir }).memory.nouns, {})
   l:destroy(function() end)
   test.equal(l.out[#l.out], "destroy: nothing left")
   l:apply(network(l))

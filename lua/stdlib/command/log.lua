@@ -8,6 +8,7 @@ local log = require "log"
 local tell = {
   run = function(r) return ("%s begins (run %d)"):format(r.command or "run", r.n) end,
   ["end"] = function(r) return r.state .. (r.error and ": " .. r.error or "") end,
+  plan = function(r) return ("%d things to do"):format(#r.entries) end,
   stage = function(r) return "stage " .. r.name end,
   intent = function(r) return "create " .. r.key end,
   created = function(r) return ("created %s as %s"):format(r.key, r.id) end,

@@ -3,6 +3,7 @@ local destroy = require "recipe.destroy"
 local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
+local memory = require "recipe.memory"
 
 local states = {
   running = "did not end: it was killed or still runs", done = "done", failed = "failed", cancelled = "cancelled",
@@ -36,6 +37,10 @@ local function show(r)
     log.out("  > %s  %s", g.what or key, g.state == "kept" and "kept" or g.state == "undone" and "undone"
       or "still in force: apply again finishes or undoes it")
   end
+  for i, e in ipairs(memory.left(m)) do
+    if i == 1 then log.out "left to do: apply again" end
+    log.out("  %s %s%s", e.action, e.title, e.stage and "  (" .. e.stage .. ")" or "")
+  end
   local doomed = destroy.list(m)
   log.out("%s", #doomed == 0 and "nothing to destroy" or ("destroy would delete %d"):format(#doomed))
 end
@@ -55,6 +60,7 @@ return {
     for i, key in ipairs(m.guard_order) do guards[i] = { key = key, state = m.guards[key].state } end
     log.out("%s", json.encode({
       recipe = r.recipe, target = r.target, last = m.last, stage = m.stage, resources = nouns, onces = onces, guards = guards,
+      left = json.array(memory.left(m)),
     }, { pretty = true }))
     return 0
   end,

@@ -75,8 +75,19 @@ local function done_line(r)
   return #parts > 0 and table.concat(parts, ", ") or "no changes"
 end
 
+local function intended(planned)
+  local list = {}
+  for _, e in ipairs(planned.entries) do
+    if plan.marks[e.action] and e.action ~= "ask" and e.action ~= "read" then
+      list[#list + 1] = { key = e.key, action = e.action, title = e.title, stage = e.stage }
+    end
+  end
+  return list[1] and list or nil
+end
+
 local function run_pass(o, recipe, planned)
   local r = new_run(o, recipe, "apply")
+  r.intended = intended(planned)
   r.journal, r.preset, r.preset_target = planned.journal, planned.options, planned.target
   r.shown = {}
   for _, e in ipairs(planned.entries) do r.shown[e.key] = e.action end

@@ -121,9 +121,9 @@ function M.check_owner(noun)
   noun.adopted = true
 end
 
-local function write(noun, rec)
+local function write(noun, rec, lazy)
   rec.key, rec.kind = noun.key, noun.kind.name
-  noun.run.journal:write(rec)
+  noun.run.journal:write(rec, lazy)
 end
 
 local function record_spec(noun) return plain.spec(noun.spec) end
@@ -168,7 +168,7 @@ local function ready(noun, current, changed)
     end)
     current = fresh or changed and read_once(noun, current.id) or current
   end
-  if noun.mem and noun.mem.state ~= "ready" then write(noun, { ev = "ready" }) end
+  if noun.mem and noun.mem.state ~= "ready" then write(noun, { ev = "ready" }, true) end
   return current
 end
 

@@ -2,6 +2,7 @@
 ---
 --- Records (`ev`), in the order in which they appear in a run:
 ---   run       a run began: n, pid, options       end      it ended: state = done | failed | cancelled | stopped
+---   plan      entries: what the run set out to do
 ---   stage     name
 ---   intent    key, kind, gen, spec               created  key, id          ready   key
 ---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec
@@ -16,7 +17,7 @@ local M = {}
 function M.new()
   return {
     nouns = {}, order = {}, onces = {}, guards = {}, guard_order = {}, once_order = {}, confirms = {}, reports = {},
-    stages = {}, runs = 0, last = nil, stage = nil, options = {},
+    runs = 0, last = nil, stage = nil, options = {}, planned = {}, done = {},
   }
 end
 
@@ -39,7 +40,9 @@ end
 
 local function void_guard(m, key)
   for name, once in pairs(m.onces) do
-    if once.guard == key then once.state, once.result = "void", nil end
+    if once.guard == key then
+      once.state, once.result, m.done["once:" .. name] = "void", nil, nil
+    end
   end
   m.confirms = {}
 end
@@ -50,8 +53,10 @@ function on.run(m, rec)
   m.runs = rec.n or m.runs + 1
   m.last = { n = m.runs, at = rec.at, pid = rec.pid, state = "running", command = rec.command }
   m.options = rec.options or m.options
-  m.stage = nil
+  m.stage, m.planned, m.done = nil, {}, {}
 end
+
+function on.plan(m, rec) m.planned = rec.entries end
 
 on["end"] = function(m, rec)
   if m.last then m.last.state, m.last.ended, m.last.error = rec.state, rec.at, rec.error end
@@ -70,7 +75,10 @@ function on.created(m, rec)
   n.id, n.state, n.made, n.by = rec.id, "created", rec.at, rec.by
 end
 
-function on.ready(m, rec) noun(m, rec).state = "ready" end
+function on.ready(m, rec)
+  noun(m, rec).state = "ready"
+  m.done[rec.key] = true
+end
 
 function on.found(m, rec)
   local n = noun(m, rec)
@@ -83,6 +91,7 @@ function on.update(m, rec) noun(m, rec).updating = true end
 function on.updated(m, rec)
   local n = noun(m, rec)
   n.updating, n.spec, n.keep = nil, rec.spec or n.spec, rec.keep
+  m.done[rec.key] = true
 end
 
 function on.delete(m, rec) noun(m, rec).deleting = true end
@@ -96,6 +105,7 @@ end
 
 function on.once(m, rec)
   if not m.onces[rec.name] then m.once_order[#m.once_order + 1] = rec.name end
+  m.done["once:" .. rec.name] = rec.state == "done" or nil
   m.onces[rec.name] = { name = rec.name, guard = rec.guard, state = rec.state, result = rec.result, at = rec.at }
 end
 
@@ -108,6 +118,7 @@ function on.guard(m, rec)
   end
   if rec.facts ~= nil then g.facts = rec.facts end
   g.state, g.at, g.what = rec.state, rec.at, rec.what or g.what
+  m.done["guard:" .. rec.key] = (rec.state == "applied" or rec.state == "kept") or nil
   if rec.state == "undoing" or rec.state == "void" then void_guard(m, rec.key) end
   if rec.state == "undone" then g.facts = nil end
 end
@@ -123,6 +134,17 @@ end
 
 function on.destroyed(m)
   m.onces, m.once_order, m.guards, m.guard_order, m.confirms, m.reports = {}, {}, {}, {}, {}, {}
+end
+
+--- What the last run set out to do and did not get done, in its order.
+---@param m table
+---@return table[] entries `{ key=, action=, title=, stage= }`
+function M.left(m)
+  local list = {}
+  for _, e in ipairs(m.planned) do
+    if not m.done[e.key] then list[#list + 1] = e end
+  end
+  return list
 end
 
 --- Takes one record in. Records of unknown kinds are skipped, so that an older hkrun reads a newer journal.

@@ -4,7 +4,8 @@ local plain = require "recipe.plain"
 
 local M = {}
 
-local marks = { create = "+", change = "~", replace = "-/+", delete = "-", read = "<=", run = ">", ask = "?" }
+M.marks = { create = "+", change = "~", replace = "-/+", delete = "-", read = "<=", run = ">", ask = "?" }
+local marks = M.marks
 local colors = { create = "green", change = "yellow", replace = "red", delete = "red", run = "blue" }
 local counted = { "create", "change", "replace", "delete", "run" }
 

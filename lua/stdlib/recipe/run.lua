@@ -75,6 +75,7 @@ function Run:begin(values, target)
       ev = "run", command = "apply", n = self.memory.runs + 1, recipe = self.recipe, target = target, file = self.file,
       options = plain.spec(values),
     }
+    if self.intended then self.journal:write { ev = "plan", entries = self.intended } end
   end
 end
 
