@@ -428,6 +428,36 @@ return T
   test.match(r.stdout, "^" .. server.user:gsub("%p", "%%%0") .. "\nfalse .*ProxyJump", r.stderr)
 end
 
+T["ssh-agent's key lets in where none is given"] = function()
+  local server, key, dir = serve()
+  fs.mkdir_p(dir .. "/home/.ssh")
+  fs.write(dir .. "/key", key.private, 384)
+  fs.write(dir .. "/known_hosts", server:known_hosts())
+  local env = { PATH = os.getenv "PATH", HOME = dir .. "/home", SSH_AUTH_SOCK = dir .. "/agent",
+                PORT = tostring(server.port), LOGIN = server.user, KNOWN = dir .. "/known_hosts" }
+  local agent = process.start { "ssh-agent", "-D", "-a", dir .. "/agent" }
+  test.defer(function() agent:stop(2) end)
+  while not fs.exists(dir .. "/agent") do task.sleep(0.02) end
+  fs.write(dir .. "/try_test.lua", [[
+local T = require "test".cases()
+local ssh = require "ssh"
+T.try = function()
+  local ok, s = pcall(ssh.open, { host = "127.0.0.1", port = tonumber(os.getenv "PORT"), user = os.getenv "LOGIN",
+    known_hosts = os.getenv "KNOWN" })
+  if not ok then io.write(s.code, "\n") return end
+  io.write(s:run("echo let in").stdout)
+  local t = s:tunnel "127.0.0.1:9"
+  io.write("tunnel ", math.type(t.port), "\n")
+  s:close()
+end
+return T
+]])
+  local try = { fs.realpath "/proc/self/exe", "test", dir .. "/try_test.lua", env = env }
+  test.match(process.run(try).stdout, "^key_refused\n")
+  test.equal(process.run({ "ssh-add", "-q", dir .. "/key", env = env }).code, 0)
+  test.match(process.run(try).stdout, "^let in\ntunnel integer\n")
+end
+
 T["wrong options are the caller's mistakes"] = function()
   test.equal(test.raises("did you mean host_key", ssh.open, { host = "x", hostkey = "y" }).kind, "usage")
   test.equal(test.raises("needs the option host", ssh.open, {}).kind, "usage")
