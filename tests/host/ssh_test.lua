@@ -235,7 +235,7 @@ except ConnectionError: print("reset")
   test.match(t:last_error(), "user %d+ of this machine")
 end
 
-T["an idle tunnel costs no time, and closing it ends what runs through it"] = function()
+T["an idle tunnel costs no processor time, and closing it ends what runs through it"] = function()
   local server, key = serve()
   local s <close> = open(server, key)
   local before = threads()
@@ -248,6 +248,9 @@ c.sendall(b"x"); c.recv(1); print("through", flush=True)
 print(repr(c.recv(1)))
 ]], tostring(t.port), stdout = "pipe" }
   test.equal(p:read_line(), "through")
+  local cpu = os.clock()
+  task.sleep(0.4)
+  test.truthy(os.clock() - cpu < 0.2, "no processor time while nothing happens")
   t:close()
   t:close()
   test.match(p:read_line() or "", "^b''")
