@@ -6,6 +6,7 @@
 local endpoints = require "redis.endpoint"
 local errors = require "errors"
 local host = require "host.rediscopy"
+local log = require "log"
 local options = require "options"
 local redis = require "redis"
 local task = require "task"
@@ -151,7 +152,7 @@ local function by_dump(from, to, o, numbers, total)
   repeat
     local done = task.await(job:id(), 0.5)
     local keys, bytes = job:progress()
-    if o.on_progress then o.on_progress(keys, total, bytes) end
+    o.report(keys, total, bytes)
   until done
   local result, err = job:result()
   if not result and o.method == "auto" and err.kind == "remote" and is_other_format(err) then return nil end
@@ -176,7 +177,7 @@ local function by_value(from, to, o, numbers, total)
       end
       if reply ~= -2 and copy(from, to, key, reply) then
         result.keys = result.keys + 1
-        if o.on_progress and result.keys % o.batch == 0 then o.on_progress(result.keys, total, 0) end
+        if result.keys % o.batch == 0 then o.report(result.keys, total, 0) end
       else
         result.gone = result.gone + 1
       end
@@ -211,6 +212,11 @@ function M.copy(o)
   to:set(MARK, from.label)
   local result = { keys = 0, bytes = 0, gone = 0, method = "none", exact_expiry = true }
   if not empty then
+    local progress <close> = log.progress { what = ("copy Redis %s to %s"):format(from.label, to.label), total = total, unit = "keys" }
+    function o.report(done, all, bytes)
+      progress:update(done)
+      if o.on_progress then o.on_progress(done, all, bytes) end
+    end
     local dump = o.method == "dump" or (o.method == "auto" and formats_agree(from, to, numbers))
     result = dump and by_dump(from, to, o, numbers, total) or by_value(from, to, o, numbers, total)
   end

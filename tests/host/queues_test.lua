@@ -1,0 +1,175 @@
+local test = require "test"
+local bullmq = require "bullmq"
+local errors = require "errors"
+local redis = require "redis"
+local server = require "rehearsal.planes.redis"
+local sidekiq = require "sidekiq"
+local task = require "task"
+
+local T = test.cases()
+
+local function open()
+  local s = server.start { dir = test.tmpdir() }
+  test.defer(function() s:stop() end)
+  local r = redis.open(s.url)
+  test.defer(function() r:close() end)
+  return r, s.url
+end
+
+--- A queue as BullMQ 5 leaves it, with jobs in every state.
+local function fill(r, key)
+  local commands = {}
+  local function add(...) commands[#commands + 1] = { ... } end
+  local function job(id) add("HSET", key .. ":" .. id, "name", "mail", "data", "{}", "timestamp", 1700000000000) return id end
+  add("HSET", key .. ":meta", "opts.maxLenEvents", 10000, "version", "bullmq:5.81.5")
+  add("SET", key .. ":id", 40)
+  for i = 1, 5 do add("LPUSH", key .. ":wait", job(i)) end
+  for i = 6, 8 do add("ZADD", key .. ":delayed", 1800000000000 * 4096 + i, job(i)) end
+  for i = 9, 10 do add("ZADD", key .. ":prioritized", i * 4294967296 + i, job(i)) end
+  for i = 11, 14 do add("ZADD", key .. ":completed", 1700000000000 + i, job(i)) end
+  add("ZADD", key .. ":failed", 1700000000000, job(15))
+  add("ZADD", key .. ":waiting-children", 1700000000000, job(16))
+  add("LPUSH", key .. ":active", job(17), job(18))
+  add("SET", key .. ":17:lock", "token")
+  r:pipeline(commands)
+end
+
+T["queues are found under any prefix, or one; other hashes are no queues"] = function()
+  local r = open()
+  fill(r, "bull:mail")
+  fill(r, "{shop}:orders")
+  r:hset("blog:post:meta", "title", "x")
+  r:set("bull:x:meta", "a string")
+  local function names(opts)
+    local list = {}
+    for i, q in ipairs(bullmq.queues(r, opts)) do list[i] = q.key end
+    return list
+  end
+  test.equal(names(), { "bull:mail", "{shop}:orders" })
+  test.equal(names { prefix = "{shop}" }, { "{shop}:orders" })
+  test.equal(names { prefix = "bull" }, { "bull:mail" })
+  test.equal(names { prefix = "b*" }, {})
+end
+
+T["jobs are counted and listed by state"] = function()
+  local r, url = open()
+  fill(r, "bull:mail")
+  test.equal(bullmq.counts(url, "mail"), { wait = 5, paused = 0, prioritized = 2, delayed = 3, ["waiting-children"] = 1, active = 2, completed = 4, failed = 1 })
+  test.equal(bullmq.jobs(r, "bull:mail", "wait"), { "5", "4", "3", "2", "1" })
+  test.equal(bullmq.jobs(r, bullmq.queues(r)[1], "delayed"), { "6", "7", "8" })
+  test.raises("no state waitin .did you mean wait", bullmq.jobs, r, "mail", "waitin")
+end
+
+T["pause moves the waiting jobs aside once, resume brings them back with a marker"] = function()
+  local r = open()
+  fill(r, "bull:mail")
+  r:zadd("bull:mail:marker", 0, "0")
+  test.equal({ bullmq.pause(r, "mail"), bullmq.pause(r, "mail") }, { true, false })
+  test.equal({ bullmq.jobs(r, "mail", "wait"), bullmq.jobs(r, "mail", "paused"), r:hget("bull:mail:meta", "paused"), r:exists "bull:mail:marker" },
+    { {}, { "5", "4", "3", "2", "1" }, "1", 0 })
+  test.equal(bullmq.queues(r)[1].paused, true)
+  test.equal({ bullmq.resume(r, "mail"), bullmq.resume(r, "mail") }, { true, false })
+  test.equal({ bullmq.jobs(r, "mail", "wait"), r:zscore("bull:mail:marker", "0"), r:hexists("bull:mail:meta", "paused") },
+    { { "5", "4", "3", "2", "1" }, "0", 0 })
+  local events = r:xrange("bull:mail:events", "-", "+")
+  test.equal({ #events, events[1][2], events[2][2] }, { 2, { "event", "paused" }, { "event", "resumed" } })
+end
+
+T["a resumed queue that has only delayed jobs is marked with the time of the first"] = function()
+  local r = open()
+  fill(r, "bull:mail")
+  r:del("bull:mail:wait", "bull:mail:prioritized")
+  bullmq.pause(r, "mail")
+  bullmq.resume(r, "mail")
+  test.equal(r:zrange("bull:mail:marker", 0, -1, "WITHSCORES"), { "1", "1800000000000" })
+end
+
+T["waiting for idle ends when the locked jobs are done, and names the stalled ones"] = function()
+  local r, url = open()
+  fill(r, "bull:mail")
+  local e = test.raises("1 jobs are still active: mail 17", bullmq.wait_idle, r, { timeout = 0.05, interval = 0.01 })
+  test.equal({ e.kind, e.running, e.stalled }, { "timeout", { "mail 17" }, { "mail 18" } })
+  local answer
+  local waiting = task.spawn(function() answer = bullmq.wait_idle(url, { interval = 0.01 }) end)
+  task.sleep(0.05)
+  test.equal(answer, nil, "it waits")
+  r:lrem("bull:mail:active", 0, "17")
+  waiting:join()
+  test.equal(answer.stalled, { "mail 18" })
+end
+
+T["two sides are compared by id, order, time and data, row by row"] = function()
+  local a = open()
+  local b = open()
+  fill(a, "bull:mail")
+  fill(b, "bull:mail")
+  local rows = bullmq.same { a, b }
+  test.equal({ #rows, rows.equal }, { #bullmq.states + 1, true })
+  test.equal(rows[1], { queue = "mail", state = "wait", a = 5, b = 5, equal = true, missing = {}, extra = {} })
+  local function find(state)
+    for _, row in ipairs(bullmq.same { a, b, quiet = true }) do if row.state == state then return row end end
+  end
+  b:lmove("bull:mail:wait", "bull:mail:wait", "LEFT", "RIGHT")
+  test.equal(find "wait".equal, false, "another order")
+  b:lmove("bull:mail:wait", "bull:mail:wait", "RIGHT", "LEFT")
+  b:zincrby("bull:mail:delayed", 4096, "7")
+  test.equal(find "delayed".equal, false, "another time")
+  b:zincrby("bull:mail:delayed", -4096, "7")
+  b:del "bull:mail:12"
+  test.equal({ find "with data".equal, find "with data".missing, find "completed".equal }, { false, { "12" }, true })
+  b:hset("bull:mail:12", "name", "mail")
+  b:lrem("bull:mail:active", 0, "18")
+  b:lpush("bull:mail:wait", "18")
+  test.equal({ find "active".missing, find "wait".extra }, { { "18" }, { "18" } })
+  local e = test.raises("queue mail, wait: 5 jobs on one side, 6 on the other, too many: 18", bullmq.same, { a, b })
+  test.equal({ e.kind, e.rows.equal }, { "stopped", false })
+end
+
+T["a job listed twice, a queue that is missing, and one that is paused are differences"] = function()
+  local a, b = open(), open()
+  fill(a, "bull:mail")
+  fill(b, "bull:mail")
+  b:lpush("bull:mail:wait", "3")
+  test.equal(bullmq.same({ a, b, quiet = true })[1].extra, { "3" })
+  b:lpop "bull:mail:wait"
+  test.equal(bullmq.same({ a, b }).equal, true)
+  b:hset("bull:mail:meta", "paused", 1)
+  test.equal(bullmq.same({ a, b, quiet = true }).equal, false)
+  b:flushall()
+  test.equal(bullmq.same({ a, b, quiet = true }).equal, false)
+  a:hset("bull:empty:meta", "version", "bullmq:5")
+  a:del "bull:mail:meta"
+  a:del("bull:mail:id", "bull:mail:events")
+  test.equal(bullmq.same({ a, b, quiet = true }).equal, false, "an empty queue that is missing")
+end
+
+T["Sidekiq: queues, counts, busy threads, quiet and the comparison"] = function()
+  local function fill_sidekiq(r)
+    r:sadd("queues", "default", "mailers")
+    for i = 1, 3 do r:lpush("queue:default", ('{"class":"Mail","jid":"j%d","args":[]}'):format(i)) end
+    r:zadd("schedule", 1800000000.5, '{"jid":"later"}')
+    r:zadd("retry", 1800000001, '{"jid":"again","retry_count":2}')
+    r:sadd("processes", "host:1:abc")
+    r:hset("host:1:abc:work", "tid1", "{}")
+  end
+  local a, url = open()
+  local b = open()
+  fill_sidekiq(a)
+  fill_sidekiq(b)
+  test.equal(sidekiq.queues(url), { "default", "mailers" })
+  test.equal(sidekiq.counts(a), { queues = { default = 3, mailers = 0 }, schedule = 1, retry = 1, dead = 0, busy = 1 })
+  test.equal(sidekiq.quiet(a), 1)
+  test.equal(a:lrange("host:1:abc-signals", 0, -1), { "TSTP" })
+  local e = test.raises("1 jobs still run: host:1:abc tid1", sidekiq.wait_idle, a, { timeout = 0.02, interval = 0.01 })
+  test.truthy(errors.is(e, "timeout"))
+  a:del "host:1:abc:work"
+  sidekiq.wait_idle(a)
+  test.equal(sidekiq.same({ a, b }).equal, true)
+  b:zincrby("schedule", 1, '{"jid":"later"}')
+  b:rpop "queue:default"
+  local rows = sidekiq.same { a, b, quiet = true }
+  test.equal({ rows[1].missing, rows[1].equal, rows[3].state, rows[3].equal }, { { "j1" }, false, "schedule", false })
+  test.raises("queue default, queued: 3 jobs on one side, 2 on the other, missing: j1", sidekiq.same, { a, b })
+end
+
+return T
