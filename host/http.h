@@ -17,6 +17,7 @@ typedef struct Pool {
   CURLM *multi;
   uv_timer_t *timer;             /* on the heap: libuv closes it after the pool is gone */
   uv_loop_t *loop;
+  bool in_timer;
   struct Request *running;
 } Pool;
 

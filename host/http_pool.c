@@ -43,13 +43,16 @@ static void on_socket (uv_poll_t *poll, int status, int events) {
 static void on_timer (uv_timer_t *timer) {
   Pool *pool = timer->data;
   int left;
+  pool->in_timer = true;
   curl_multi_socket_action(pool->multi, CURL_SOCKET_TIMEOUT, 0, &left);
   pool_collect(pool);
+  pool->in_timer = false;
 }
 
 static int want_timer (CURLM *multi, long ms, void *arg) {
   Pool *pool = arg;
   (void)multi;
+  if (ms == 0 && pool->in_timer) ms = 1;         /* libuv would run it again before it looks at any descriptor */
   if (ms < 0) uv_timer_stop(pool->timer);
   else uv_timer_start(pool->timer, on_timer, (uint64_t)ms, 0);
   return 0;
@@ -136,12 +139,16 @@ void host_http_finish (Request *r, CURLcode code, bool wake) {
       r->fault_errno = errno;
     }
     r->to_fd = -1;
-    if (r->code == CURLE_OK && rename(r->part, r->path) != 0) {
+    long status = 0;
+    curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+    bool complete = r->code == CURLE_OK && status / 100 == 2;
+    if (complete && rename(r->part, r->path) != 0) {
+      complete = false;
       r->code = CURLE_WRITE_ERROR;
       r->fault = CANNOT_WRITE;
       r->fault_errno = errno;
     }
-    if (r->code != CURLE_OK) unlink(r->part);
+    if (!complete) unlink(r->part);
   }
   if (wake) host_ready_loop(r->pool->loop, r->id);
 }

@@ -32,11 +32,13 @@ static void on_ready (uv_poll_t *poll, int status, int events) {
 
 static void on_timer (uv_timer_t *timer) { server_run(timer->data); }
 
+/* MHD asks for 0 ms as long as a TLS handshake lasts. libuv runs a timer that its own callback sets to 0 again and
+   again without looking at any descriptor, hence 1. */
 static void server_run (Server *s) {
   MHD_UNSIGNED_LONG_LONG ms;
   if (s->daemon == NULL) return;
   MHD_run(s->daemon);
-  if (MHD_get_timeout(s->daemon, &ms) == MHD_YES) uv_timer_start(s->timer, on_timer, ms, 0);
+  if (MHD_get_timeout(s->daemon, &ms) == MHD_YES) uv_timer_start(s->timer, on_timer, ms > 0 ? ms : 1, 0);
   else uv_timer_stop(s->timer);
 }
 

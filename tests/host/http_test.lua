@@ -1,0 +1,261 @@
+local fs = require "fs"
+local host = require "host.http"
+local http = require "http"
+local process = require "process"
+local retry = require "retry"
+local secret = require "secret"
+local serve = require "rehearsal.serve"
+local task = require "task"
+local test = require "test"
+local ca = require "rehearsal.planes.ca"
+local errors = require "errors"
+
+local T = test.cases()
+
+local function start(handler, opts)
+  local o = opts or {}
+  o.handler = handler
+  local server = serve.start(o)
+  test.defer(function() server:stop() end)
+  return server
+end
+
+--- Waits until something listens on the port.
+local function listening(port)
+  retry.call(function() http.get("http://127.0.0.1:" .. port .. "/", { timeout = 2 }) end, { attempts = 100, base = 0.1, cap = 0.2 })
+end
+
+T["python's http.server: a page, a list of files, a miss, a HEAD"] = function()
+  local dir = test.tmpdir()
+  fs.write(dir .. "/page", "hello from python")
+  local port = fs.free_port()
+  local p = process.start { "python3", "-m", "http.server", "--bind", "127.0.0.1", "--directory", dir, tostring(port) }
+  test.defer(function() p:stop() end)
+  listening(port)
+  local url = "http://127.0.0.1:" .. port
+  local page = http.get(url .. "/page")
+  test.equal({ page.status, page.body, page.headers["content-length"], page:ok() }, { 200, "hello from python", "17", true })
+  test.match(http.get(url .. "/").body, "page")
+  test.equal(http.get(url .. "/none").status, 404)
+  test.equal(http.request({ method = "HEAD", url = url .. "/page" }).body, "")
+  test.equal(http.request({ method = "DELETE", url = url .. "/page" }).status, 501)
+  http.get(url .. "/page", { to_file = dir .. "/copy" })
+  test.equal(fs.read(dir .. "/copy"), "hello from python")
+end
+
+T["certificates: the right authority is accepted, all else refused"] = function()
+  local dir = test.tmpdir()
+  local mine, other = ca.new(dir .. "/mine"), ca.new(dir .. "/other", "another CA")
+  local good = mine:issue { name = "good", names = { "localhost" }, ips = { "127.0.0.1" } }
+  local wrong = mine:issue { name = "wrong.example", names = { "wrong.example" } }
+  local secure = start(function(req) return { body = "hello " .. req.path } end, { cert = good.cert, key = good.key })
+  local misnamed = start(function() return {} end, { cert = wrong.cert, key = wrong.key })
+  test.equal(http.get(secure.url .. "/x", { ca = mine.file }).body, "hello /x")
+  for _, case in ipairs { { secure.url, nil }, { secure.url, other.file }, { misnamed.url, mine.file } } do
+    local e = test.raises("cannot GET https://127.0.0.1:", http.get, case[1], { ca = case[2] })
+    test.equal({ e.kind, e.code, e.retry }, { "tls", "unverified", false })
+  end
+  test.equal(test.raises("nowhere.pem", http.get, secure.url, { ca = dir .. "/nowhere.pem" }).kind, "tls")
+end
+
+T["openssl s_server: a self-signed certificate is refused, and accepted when it is the authority"] = function()
+  local dir = test.tmpdir()
+  local made = process.run { "openssl", "req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:P-256", "-nodes", "-days", "2",
+    "-subj", "/CN=localhost", "-addext", "subjectAltName=IP:127.0.0.1", "-keyout", dir .. "/key", "-out", dir .. "/cert" }
+  test.equal(made.code, 0, made.stderr)
+  local port = fs.free_port()
+  local p = process.start { "openssl", "s_server", "-quiet", "-www", "-accept", "127.0.0.1:" .. port, "-cert", dir .. "/cert", "-key", dir .. "/key" }
+  test.defer(function() p:stop() end)
+  local url = "https://127.0.0.1:" .. port .. "/"
+  local answer = retry.call(function() return http.get(url, { ca = dir .. "/cert" }) end, { attempts = 100, base = 0.1, cap = 0.2 })
+  test.equal(answer.status, 200)
+  test.equal(test.raises("certificate", http.get, url).code, "unverified")
+end
+
+T["nothing listens; no such name; no such scheme"] = function()
+  local e = test.raises("cannot GET http://127.0.0.1:1/x: ", http.get, "http://127.0.0.1:1/x?token=hidden")
+  test.equal({ e.kind, e.code, e.retry }, { "network", "connect", true })
+  e = test.raises("cannot GET http://no%-such%-host.invalid/", http.get, "http://no-such-host.invalid/", { timeout = 20 })
+  test.truthy(e.kind == "network" or e.kind == "timeout", e.kind)
+  test.equal(test.raises("not an http or https URL", http.get, "ftp://example.com/").kind, "invalid")
+  test.equal(test.raises("is not a URL", http.get, "http://a b c:x").kind, "invalid")
+  test.raises("did you mean headers", http.get, "http://127.0.0.1:1", { heders = {} })
+end
+
+T["no error shows a query, a user, a header, a body or a secret URL"] = function()
+  for _, url in ipairs { "http://user:MARK@127.0.0.1:1/a?key=MARK#MARK", secret.new "http://127.0.0.1:1/MARK?MARK", "http://127.0.0.1:MARK/" } do
+    local e = test.raises("cannot", http.post, url, { body = "MARK", headers = { Authorization = secret.new "Bearer MARK" } })
+    test.truthy(not test.show(e):find "MARK" and not tostring(e.cause and e.cause.message):find "MARK", tostring(e))
+  end
+  local e = test.raises("line break", http.get, "http://127.0.0.1:1/", { headers = { ["X-A"] = secret.new "MARK\r\nX-B: 1" } })
+  test.truthy(not tostring(e):find "MARK")
+end
+
+T["secrets go out as header, body and URL, and come back as a secret body"] = function()
+  local seen
+  local server = start(function(req) seen = req return { body = "s3cret answer" } end)
+  local answer = http.post(secret.new(server.url .. "/p?k=v3ry"), { body = secret.new "b0dy", headers = { Authorization = secret.new "Bearer t0ken" }, secret_body = true })
+  test.equal({ seen.query.k, seen.body, seen.headers.authorization }, { "v3ry", "b0dy", "Bearer t0ken" })
+  test.truthy(secret.is(answer.body))
+  test.truthy(secret.equal(answer.body, secret.new "s3cret answer"))
+end
+
+T["JSON goes both ways; an answer that is none is a protocol error"] = function()
+  local server = start(function(req)
+    if req.path == "/bad" then return { body = "<html>" } end
+    return { body = req.headers["content-type"] .. req.body }
+  end)
+  test.equal(http.post(server.url, { json = { a = 9007199254740993 } }).body, 'application/json{"a":9007199254740993}')
+  test.equal(test.raises("cannot read the answer of GET http", function() return http.get(server.url .. "/bad"):json() end).kind, "protocol")
+end
+
+T["empty bodies: POST and PUT say Content-Length 0, DELETE may have a body"] = function()
+  local server = start(function(req) return { body = req.method .. (req.headers["content-length"] or "-") .. (req.body or "") } end)
+  test.equal(http.post(server.url).body, "POST0")
+  test.equal(http.request({ method = "PUT", url = server.url }).body, "PUT0")
+  test.equal(http.request({ method = "DELETE", url = server.url }).body, "DELETE-")
+  test.equal(http.request({ method = "DELETE", url = server.url, body = "x" }).body, "DELETE1x")
+  test.equal(http.get(server.url, { headers = { ["X-Empty"] = "" } }).body, "GET-")
+end
+
+T["redirects: not followed by default, to their end when asked, without credentials elsewhere"] = function()
+  local seen
+  local other = start(function(req) seen = req.headers return { body = "there" } end)
+  local server = start(function(req)
+    if req.path == "/loop" then return { status = 302, headers = { Location = "/loop" } } end
+    if req.path == "/away" then return { status = 307, headers = { Location = other.url .. "/x" } } end
+    if req.path == "/see" then return { status = 303, headers = { Location = "/here?a=1" } } end
+    return { body = req.method .. req.path .. (req.headers.authorization or "") }
+  end)
+  local headers = { Authorization = "Bearer x", ["X-Plain"] = "p", ["X-Secret"] = secret.new "s" }
+  test.equal(http.get(server.url .. "/see").status, 303)
+  test.equal(http.post(server.url .. "/see", { body = "b", follow = 3, headers = headers }).body, "GET/hereBearer x")
+  test.equal(http.get(server.url .. "/away", { follow = 1, headers = headers }).body, "there")
+  test.equal({ seen.authorization, seen["x-plain"], seen["x-secret"] }, { nil, "p", nil })
+  test.raises("more than 5 redirects", http.get, server.url .. "/loop", { follow = 5 })
+end
+
+T["64 MiB go to a file and up again in constant memory"] = function()
+  local dir = test.tmpdir()
+  local piece = ("0123456789abcdef"):rep(65536)
+  local f = assert(io.open(dir .. "/big", "wb"))
+  for _ = 1, 64 do f:write(piece) end
+  f:close()
+  local received
+  local server = start(function(req)
+    if req.method == "PUT" then received = req.body_size return { body = process.run({ "cmp", dir .. "/big", req.body_file }).code .. "" } end
+    return { file = dir .. "/big" }
+  end)
+  local function high_water() return tonumber(fs.read "/proc/self/status":match "VmHWM:%s*(%d+)") end
+  local before, last = high_water(), 0
+  local answer = http.get(server.url, { to_file = dir .. "/copy", progress = function(_, got) last = got end })
+  test.equal({ answer.size, answer.body, last }, { 1 << 26, nil, 1 << 26 })
+  test.equal(http.request({ method = "PUT", url = server.url, body = { file = dir .. "/copy" } }).body, "0")
+  test.equal(received, 1 << 26)
+  test.truthy(high_water() - before < 24 * 1024, "less than 24 MiB more memory, not " .. (high_water() - before) .. " KiB")
+  local part = http.request { method = "PUT", url = start(function(req) return { body = req.body } end).url, body = { file = dir .. "/big", offset = 14, length = 5 } }
+  test.equal(part.body, "ef012")
+  test.equal(#fs.list(dir), 2)
+end
+
+T["a body cut in the middle leaves no file; an error's body does not become the file"] = function()
+  local dir = test.tmpdir()
+  local server = start(function(req)
+    if req.path == "/cut" then return { body = ("x"):rep(100000), cut = 50000 } end
+    return { status = 404, body = "no such thing" }
+  end)
+  test.equal(test.raises("cannot GET", http.get, server.url .. "/cut", { to_file = dir .. "/f" }).kind, "network")
+  local miss = http.get(server.url .. "/miss", { to_file = dir .. "/f" })
+  test.equal({ miss.status, miss.body }, { 404, "no such thing" })
+  test.equal(fs.list(dir), {})
+  test.equal(test.raises("cannot write", http.get, server.url, { to_file = dir .. "/none/f" }).kind, "io")
+  test.equal(test.raises("No such file", http.request, { method = "PUT", url = server.url, body = { file = dir .. "/none" } }).kind, "io")
+end
+
+T["100 requests side by side get each their own answer"] = function()
+  local server = start(function(req) task.sleep(0.01) return { body = req.query.n } end)
+  local list = {}
+  for i = 1, 100 do list[i] = i end
+  local bodies = task.map(list, function(i) return http.get(server.url .. "/?n=" .. i).body end, { limit = 100 })
+  for i = 1, 100 do test.equal(bodies[i], tostring(i)) end
+end
+
+T["timeouts: for all of it, and for a server that stalls"] = function()
+  local server = start(function(req)
+    if req.path == "/never" then task.sleep(60) end
+    return { stream = function(write) write "first" task.sleep(60) end }
+  end)
+  test.equal(test.raises("cannot GET", http.get, server.url .. "/never", { timeout = 0.1 }).kind, "timeout")
+  local e = test.raises("cannot GET", http.get, server.url .. "/stall", { stall_timeout = 1, timeout = 30 })
+  test.equal({ e.kind, e.retry }, { "timeout", true })
+end
+
+T["a cancel ends the wait, and the connection with it"] = function()
+  local arrived, gone = false, false
+  local server = start(function()
+    arrived = true
+    return { stream = function(write)
+      local ok = pcall(function() while true do write "x" task.sleep(0.01) end end)
+      gone = not ok
+    end }
+  end)
+  local t = task.spawn(function() http.get(server.url) end)
+  while not arrived do task.sleep(0.01) end
+  t:cancel()
+  test.equal(test.raises("cancelled", t.join, t).kind, "cancelled")
+  task.within(10, "see the server notice", function() while not gone do task.sleep(0.01) end end)
+end
+
+T["a handle: closed twice, used too late, cancelled by another task"] = function()
+  local server = start(function() task.sleep(60) end)
+  local r = host.open("GET", server.url)
+  r:limits(1, 10, 0, 1000)
+  r:start()
+  test.raises("running, not new", r.body, r, "x")
+  test.raises("running, not done", r.result, r)
+  r:cancel()
+  task.await(r:id())
+  local none, err = r:result()
+  test.equal({ none, err.kind }, { nil, "cancelled" })
+  r:close()
+  r:close()
+  none, err = r:result()
+  test.equal({ none, err.kind }, { nil, "closed" })
+  test.raises("closed, not new", r.start, r)
+end
+
+T["an answer above the limit is refused"] = function()
+  local server = start(function() return { body = ("x"):rep(2000) } end)
+  test.equal(http.get(server.url, { limit = 2000 }).size, 2000)
+  test.equal(test.raises("larger than 1999 bytes", http.get, server.url, { limit = 1999 }).kind, "limit")
+end
+
+T["retry: until it works, not for what cannot, as long as the other side asks"] = function()
+  local calls, waits = 0, {}
+  local function failing(times, fields)
+    calls, waits = 0, {}
+    return function()
+      calls = calls + 1
+      if calls <= times then
+        local e = { kind = "network", message = "no" }
+        for k, v in pairs(fields or {}) do e[k] = v end
+        errors.raise(e)
+      end
+      return "yes", calls
+    end
+  end
+  local opts = { attempts = 4, base = 0.001, on_retry = function(_, seconds) waits[#waits + 1] = seconds end }
+  local yes, n = retry.call(failing(3, { retry = true }), opts)
+  test.equal({ yes, n, #waits }, { "yes", 4, 3 })
+  test.raises("no", retry.call, failing(4, { retry = true }), opts)
+  test.equal(calls, 4)
+  test.raises("no", retry.call, failing(1), opts)
+  test.equal(calls, 1)
+  retry.call(failing(1, { retry = true, retry_after = 0.05 }), opts)
+  test.truthy(waits[1] >= 0.05, "waits at least as long as asked")
+  test.raises("no", retry.call, failing(1, { retry = true, retry_after = 1000 }), opts)
+  test.equal(retry.call(failing(1), { base = 0.001, retryable = function(e) return e.kind == "network" end }), "yes")
+  test.raises("cancelled", retry.call, failing(1, { kind = "cancelled", message = "cancelled", retry = true }), opts)
+end
+
+return T
