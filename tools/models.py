@@ -60,6 +60,8 @@ class Service:
     def __init__(self, model, paginators, waiters):
         self.meta, self.operations, self.shapes = model["metadata"], model["operations"], model["shapes"]
         self.paginators, self.waiters = paginators, waiters
+        if self.meta["serviceId"] == "S3":  # as botocore's handlers do
+            self.shapes["Expires"]["type"] = "timestamp"
         self.plain = {n: self.kind(s) for n, s in self.shapes.items() if self.is_plain(s)}
 
     def kind(self, shape):

@@ -3,6 +3,7 @@ local test = require "test"
 local model = require "aws.model"
 local T = test.cases()
 
+-- luacheck: no max line length
 local TEXT = [[
 # Made by hand
 m protocol query

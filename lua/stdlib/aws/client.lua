@@ -187,13 +187,16 @@ local function read(self, op, args, response)
     local said = self.protocol.error(self.model, response)
     errors.raise(failure.make(self.model, op, response, said))
   end
-  local ok, result, id = pcall(self.protocol.result, self.model, op, response)
+  local ok, result, id = pcall(function()
+    local result, id = self.protocol.result(self.model, op, response)
+    quirks.result(self.model, op, args, response, result)
+    return result, id
+  end)
   if not ok then
     if not errors.is(result) then error(result, 0) end
-    errors.raise { kind = "protocol", op = ("read the answer of %s.%s"):format(self.model.service, op.name),
+    errors.raise { kind = "protocol", op = ("read the answer of %s.%s"):format(self.model.service, op.name), retry = result.retry,
                    message = result.message, cause = result, request_id = failure.request_id(response), status = response.status }
   end
-  quirks.result(self.model, op, args, response, result)
   return result, { request_id = id or failure.request_id(response), status = response.status, headers = response.headers }
 end
 
@@ -291,7 +294,8 @@ function Client:call(name, args, opts)
   args = shape.with_tokens(self.model, op, args or {}) -- the same token in every attempt
   local call = { service = self.model.service, operation = op.name, mutating = mutating.is_mutating(self.model.service, op.name) }
   for _, fn in ipairs(before) do fn(call) end
-  local attempts = self.options.attempts or math.tointeger(tonumber(config.env "AWS_MAX_ATTEMPTS" or config.profile(self.options.profile).max_attempts)) or 3
+  local set = config.env "AWS_MAX_ATTEMPTS" or config.profile(self.options.profile).max_attempts
+  local attempts = self.options.attempts or math.tointeger(tonumber(set)) or 3
   local ok, result, meta = pcall(retry.call, function(attempt)
     local done = table.pack(pcall(send, self, op, args, opts or {}))
     if done[1] then return done[2], done[3] end
@@ -305,8 +309,8 @@ function Client:call(name, args, opts)
   })
   if ok then self.tokens, self.last_cost = math.min(500, self.tokens + math.max(self.last_cost, 1)), 0 end
   if not ok and not errors.is(result, "remote") then error(result, 0) end
-  call.request_id, call.status = ok and meta.request_id or not ok and result.request_id or nil, ok and meta.status or not ok and result.status or nil
-  call.error = not ok and result or nil
+  local told = ok and meta or result -- the error of a call has the same two fields
+  call.request_id, call.status, call.error = told.request_id, told.status, not ok and result or nil
   for _, fn in ipairs(after) do fn(call) end
   if not ok then error(result, 0) end
   return result, meta

@@ -28,14 +28,13 @@ function M.parse(text, file)
     line = line:gsub("\r$", "")
     local indented = line:find "^%s"
     local body = line:match "^%s*(.-)%s*$"
-    if body == "" or body:find "^[#;]" then
-      -- nothing is said
-    elseif body:find "^%[" and not indented then
+    local is_blank = body == "" or body:find "^[#;]"
+    if not is_blank and body:find "^%[" and not indented then
       local name = body:match "^%[%s*(.-)%s*%]"
       if not name then errors.usage("%s:%d: a section ends with ]", file, number) end
       section = sections[name] or {}
       sections[name], key = section, nil
-    else
+    elseif not is_blank then
       local name, value = body:match "^([^=]-)%s*=%s*(.*)$"
       if not name or not section then
         errors.usage("%s:%d: expected %s", file, number, section and "name = value" or "a [section]")

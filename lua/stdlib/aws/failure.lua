@@ -47,7 +47,8 @@ function M.is_expired(code) return EXPIRED[code] == true end
 function M.make(model, op, response, said)
   said = said or {}
   local code = said.code ~= "" and said.code or tostring(response.status)
-  local message = said.message and said.message ~= "" and said.message:gsub("%.%s*$", "") or ("the service answered with status %d"):format(response.status)
+  local message = (said.message or ""):gsub("%.%s*$", "")
+  if message == "" then message = ("the service answered with status %d"):format(response.status) end
   local throttled = M.is_throttling(code)
   return errors.new {
     kind = "remote", op = ("call %s.%s"):format(model.service, op.name), service = model.service, operation = op.name,

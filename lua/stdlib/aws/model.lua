@@ -83,7 +83,7 @@ local M = {}
 ---@field idempotency_token? boolean filled with a UUID by the client
 ---@field host_label? boolean   part of the host
 ---@field timestamp_format? string "iso8601" "rfc822" "unixTimestamp", where it is not the protocol's own
----@field json_value? boolean   JSON in a string
+---@field json_value? boolean   in a header: any value, as JSON in base64
 ---@field xml_namespace? string
 ---@field xml_prefix? string
 

@@ -74,6 +74,7 @@ end
 function M.result(model, op, args, response, result)
   if model.service == "iam" and op.output then read_policies(model, op.output, result) end
   if model.service == "s3" then
+    s3.verify(op, response)
     s3.location(op, response, result)
     s3.decode_keys(op, args, result)
   end

@@ -119,7 +119,7 @@ local CHECKS = {
 function check(model, shape, value, path, where, member)
   if shape.document then return end
   if shape.type == "blob" and member and member.streaming and type(value) == "table" and value.file then return end
-  if member and member.json_value then return end
+  if member and member.json_value and member.location then return end
   CHECKS[shape.type](shape, value, path, where, model)
 end
 

@@ -50,6 +50,21 @@ function M.judge(waiter, result, err, status)
   return nil
 end
 
+--- What the waiter looks at, in words: "creating, available".
+local function seen(waiter, result)
+  local words, known = {}, {}
+  for _, acceptor in ipairs(waiter.acceptors) do
+    local found = result and acceptor.matcher:find "^path" and path.find(acceptor.argument, result)
+    for _, value in ipairs(type(found) == "table" and found or { found or nil }) do
+      if type(value) == "string" and not known[value] then
+        known[value] = true
+        words[#words + 1] = value
+      end
+    end
+  end
+  return table.concat(words, ", ")
+end
+
 --- The waiter of that name, boto3's or the model's.
 ---@param model aws.Model
 ---@param name string "db_instance_available"
@@ -81,6 +96,7 @@ function M.wait(client, name, args, o)
     local ok, result, meta = pcall(client.call, client, waiter.operation, args)
     local err = not ok and result or nil
     if err and not (errors.is(err, "remote") and err.code) then error(err, 0) end
+    progress:note(seen(waiter, ok and result or nil))
     local state, acceptor = M.judge(waiter, ok and result or nil, err, err and err.status or ok and meta.status or nil)
     if state == "success" then
       return ok and result or nil

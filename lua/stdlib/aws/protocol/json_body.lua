@@ -20,7 +20,7 @@ end
 function write(model, member, value)
   local target = model.shape(member.shape)
   local kind = target.type
-  if target.document or member.json_value then return member.json_value and json.encode(value) or value end
+  if target.document then return value end
   if kind == "struct" then
     local object = {}
     for _, m in ipairs(target.members) do
@@ -107,7 +107,6 @@ function read(model, member, value, hidden)
     end
     return result
   end
-  if member.json_value then return secret.is(value) and value or errors.check("read " .. member.name, json.decode(value)) end
   local scalar = read_scalar(member, kind, value)
   if hidden and type(scalar) == "string" then return secret.new(scalar) end
   return scalar

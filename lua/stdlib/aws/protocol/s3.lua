@@ -1,5 +1,6 @@
 --- What S3 does unlike other rest-xml services: buckets in host names, checksums, errors in answers of status 200.
 --- Sources: botocore's handlers.py and httpchecksum.py; "Virtual hosting of general purpose buckets" (S3 User Guide).
+local errors = require "errors"
 local secret = require "secret"
 local sign = require "sign"
 local xml = require "aws.protocol.xml"
@@ -48,6 +49,7 @@ function M.arguments(op, args)
   local more = {}
   if args.CopySource and type(args.CopySource) == "string" then more.CopySource = copy_source(args.CopySource) end
   if ENCODED_KEYS[op.name] and args.EncodingType == nil then more.EncodingType = "url" end
+  if op.checksum_mode and args[op.checksum_mode] == nil then more[op.checksum_mode] = "ENABLED" end
   if next(more) == nil then return args end
   for k, v in pairs(args) do if more[k] == nil then more[k] = v end end
   return more
@@ -106,6 +108,22 @@ function M.checksum(op, request, args)
     request.headers["x-amz-checksum-crc32"] = sign.base64((">I4"):pack(sign.crc32(request.body or "")))
   end
   return hash
+end
+
+--- Raises "protocol" when the body that came is not the one that was stored. An object of several parts has a checksum
+--- of checksums, marked by its "-", which the body alone cannot prove.
+---@param op aws.Operation
+---@param response aws.WireResponse
+function M.verify(op, response)
+  if not op.checksum_mode or op.method == "HEAD" or type(response.body) ~= "string" or response.status ~= 200 then return end
+  local crc32, sha256 = response.headers["x-amz-checksum-crc32"], response.headers["x-amz-checksum-sha256"]
+  local is = true
+  if crc32 and not crc32:find "-" then
+    is = crc32 == sign.base64((">I4"):pack(sign.crc32(response.body)))
+  elseif sha256 and not sha256:find "-" then
+    is = sha256 == sign.base64(sign.unhex(sign.sha256(response.body)))
+  end
+  if not is then errors.raise { kind = "protocol", message = "the checksum of the body is wrong", retry = true } end
 end
 
 --- CopyObject and CompleteMultipartUpload may answer 200 and then fail.
