@@ -86,7 +86,8 @@ extern const size_t host_embedded_count;
   X(xml) \
   X(redis) \
   X(rediscopy) \
-  X(yaml)
+  X(yaml) \
+  X(zip)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)
