@@ -194,7 +194,7 @@ local function refuse(code, fmt, ...)
 end
 
 --- What a request says about its signature, from its header or its query.
-local function read_claim(o, headers, query)
+local function read_claim(headers, query)
   local claim = {}
   local authorization = headers.authorization
   if authorization then
@@ -226,7 +226,7 @@ end
 function M.verify(o)
   local headers = lower_headers(o.headers)
   local query = canonical_query(o.query or "")
-  local c = read_claim(o, headers, query)
+  local c = read_claim(headers, query)
   if not c then return refuse("MissingAuthenticationToken", "the request is not signed") end
   local key = o.secret_key(c.access_key)
   if not key then return refuse("InvalidClientTokenId", "the access key is not known") end

@@ -215,7 +215,8 @@ end
 
 T["what is not usable is refused with line and column"] = function()
   for _, bad in ipairs { "a: b: c", "a: [1", "{a", "a\n b: 1\n c", "\tb: 1", "a: 'x", "a: \"\\q\"", "- a\nb: 1", "? [1]\n: 2", "a: 1\na: 2",
-      "!!binary aGk=", "a: !Ref x", "!!int x", "!!bool 1", "!!map [1]", "!!seq {}", "99999999999999999999", "a: 1\n---\nb: 2", "&a a: 1", "%FOO", "a: @b",
+      "!!binary aGk=", "a: !Ref x", "!!int x", "!!bool 1", "!!map [1]", "!!seq {}", "99999999999999999999", "a: 1\n---\nb: 2",
+        "&a a: 1", "%FOO", "a: @b",
       "a: \255", "a: \xC0\x80", "a: \0" } do
     refused(bad)
   end

@@ -75,7 +75,8 @@ end
 
 T["ignore patterns are those of .gitignore"] = function()
   local dir = test.tmpdir()
-  for _, path in ipairs { "a.js", "a.log", "keep.log", "node_modules/x/i.js", "src/node_modules/y", "tmp/a", "src/tmp/b", "docs/a.md", "src/docs/b.md",
+  for _, path in ipairs { "a.js", "a.log", "keep.log", "node_modules/x/i.js", "src/node_modules/y", "tmp/a", "src/tmp/b",
+    "docs/a.md", "src/docs/b.md",
                           "deep/a/b/c.bak", ".env", ".git/HEAD" } do
     fs.mkdir_p(dir .. "/" .. (path:match "^(.*)/" or ""))
     fs.write(dir .. "/" .. path, "x")
