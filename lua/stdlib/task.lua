@@ -54,7 +54,7 @@ local function resume(task, value)
 end
 
 local function new(fn, parent, ...)
-  local task = setmetatable({ parent = parent, done = false, joiners = {}, shields = 0 }, Task)
+  local task = setmetatable({ parent = parent, done = false, joiners = {}, fired = {}, shields = 0 }, Task)
   local args = table.pack(...)
   task.co = coroutine.create(function()
     finish(task, xpcall(fn, errors.handler, table.unpack(args, 1, args.n)))
@@ -96,11 +96,20 @@ function M.await(id, seconds)
   list[#list + 1] = task
   local timer = seconds and loop.timer(seconds)
   if timer then waiting[timer] = { task } end
-  local ok, value = pcall(pause, task)
+  local fired, ok, value = task.fired, nil, nil
+  repeat                                -- a wake-up may be left over from an earlier wait
+    ok, value = pcall(pause, task)
+  until not ok or fired[id] or (timer and fired[timer])
+  local ready = fired[id] == true       -- also when the timer fired in the same turn
+  fired[id] = nil
   forget(id, task)
-  if timer then forget(timer, task) loop.cancel(timer) end
+  if timer then
+    fired[timer] = nil
+    forget(timer, task)
+    loop.cancel(timer)
+  end
   if not ok then error(value, 0) end
-  return value == id
+  return ready
 end
 
 --- Waits until a descriptor can be read or written.
@@ -286,7 +295,10 @@ local function dispatch(ids)
     local list = waiting[id]
     if list then
       waiting[id] = nil
-      for _, task in ipairs(list) do wake(task, id) end
+      for _, task in ipairs(list) do
+        task.fired[id] = true
+        wake(task, id)
+      end
     else
       early[id] = true
     end

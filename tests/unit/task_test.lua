@@ -81,4 +81,15 @@ T["localhost is found, a name that is none is an error"] = function()
   test.raises("cannot look up no.such.host.invalid", task.resolve, "no.such.host.invalid")
 end
 
+T["a wake-up left over from one wait does not end the next one early"] = function()
+  local loop = require "host.loop"
+  for _ = 1, 20 do
+    local id = loop.timer(0.01)
+    local ended = task.await(id, 0.01)               -- both timers fire in the same turn
+    local later = loop.timer(0.03)
+    test.equal(task.await(later, 5), true)
+    if not ended then loop.cancel(id) task.forget(id) end
+  end
+end
+
 return T
