@@ -152,6 +152,12 @@ static int secret_eq (lua_State *L) {               /* constant time in the cont
   return 1;
 }
 
+static int secret_same (lua_State *L) {             /* ==; another userdata, such as json.null, is not equal */
+  if (host_is_secret(L, 1) && host_is_secret(L, 2)) return secret_eq(L);
+  lua_pushboolean(L, 0);
+  return 1;
+}
+
 /* ---- functions ---- */
 
 static int secret_new (lua_State *L) {              /* new(string) -> secret */
@@ -324,7 +330,7 @@ static int secret_random (lua_State *L) {           /* random(n [, alphabet]) ->
 
 static void secret_metatable (lua_State *L) {       /* pushes it; other bindings may make the first secret */
   static const luaL_Reg meta[] = {
-    {"__gc", secret_close}, {"__close", secret_close}, {"__tostring", secret_tostring}, {"__eq", secret_eq},
+    {"__gc", secret_close}, {"__close", secret_close}, {"__tostring", secret_tostring}, {"__eq", secret_same},
     {"__concat", secret_no_concat}, {"__len", secret_no_len}, {NULL, NULL}
   };
   if (!luaL_newmetatable(L, SECRET)) return;

@@ -1,0 +1,204 @@
+--- Calls of the Heroku Platform API and Data API: token, pages, rate limit,
+--- retries, errors. Protocol: devcenter.heroku.com/articles/platform-api-reference
+local errors = require "errors"
+local fs = require "fs"
+local http = require "http"
+local json = require "json"
+local log = require "log"
+local options = require "options"
+local retry = require "retry"
+local secret = require "secret"
+local task = require "task"
+local text = require "text"
+
+local M = {}
+
+local ACCEPT = "application/vnd.heroku+json; version=3"
+local REFILL = 75 / 60          -- requests per second that the account's pool regains
+local LOW = 20                  -- from here on a client slows down to the refill
+
+---@class HerokuClient
+---@field base string "https://api.heroku.com"
+---@field data_base string the Data API of Postgres and Redis
+---@field token userdata
+---@field remaining? integer what the rate limit leaves
+local Client = {}
+Client.__index = Client
+
+--- "https://x.heroku.com:443/y" -> "https", "x.heroku.com", ":443"
+local function split(url)
+  local scheme, rest = url:match "^(https?)://([^/]+)"
+  if not scheme then return end
+  local host, port = rest:match "^(.-)(:%d+)$"
+  return scheme, host or rest, port or ""
+end
+
+local domains = { "heroku.com", "herokai.com", "herokuspace.com", "herokudev.com" }
+
+--- The token goes to Heroku and to this machine only, as in the Heroku CLI.
+local function is_trusted(scheme, host)
+  if host == "localhost" or host == "127.0.0.1" or host == "[::1]" then return true end
+  for _, domain in ipairs(domains) do
+    if host == domain or host:sub(-#domain - 1) == "." .. domain then return scheme == "https" end
+  end
+  return false
+end
+
+local function bases(o)
+  local given = o.host or os.getenv "HEROKU_HOST"
+  local url = "https://api.heroku.com"
+  if given and given ~= "" then url = given:find "^http" and given:gsub("/+$", "") or "https://api." .. given end
+  local scheme, host, port = split(url)
+  if not scheme or not is_trusted(scheme, host) then
+    errors.usage("HEROKU_HOST is %s, which is neither Heroku by https nor this machine; the token is not sent there", given)
+  end
+  local data = o.data_host or os.getenv "HEROKU_DATA_HOST" or os.getenv "HEROKU_POSTGRESQL_HOST"
+  local data_host = data and data ~= "" and data or given and given ~= "" and host or "api.data.heroku.com"
+  if not is_trusted(scheme, data_host) then
+    errors.usage("HEROKU_DATA_HOST is %s, which is neither Heroku nor this machine; the token is not sent there", data_host)
+  end
+  return url, ("%s://%s%s"):format(scheme, data_host, port)
+end
+
+--- The password that the Heroku CLI keeps for a machine in a netrc file.
+---@param content string
+---@return string?
+function M.netrc_password(content, machine)
+  local words, at = {}, nil
+  for word in content:gsub("#[^\n]*", ""):gmatch "%S+" do words[#words + 1] = word end
+  for i, word in ipairs(words) do
+    if word == "machine" then at = words[i + 1] end
+    if word == "default" then at = nil end
+    if word == "password" and at == machine then return words[i + 1] end
+  end
+end
+
+local function find_token(base)
+  local key = os.getenv "HEROKU_API_KEY"
+  if key and key ~= "" then return secret.new(key) end
+  local _, host = split(base)
+  local path = os.getenv "NETRC" or fs.join(os.getenv "HOME" or "/", ".netrc")
+  local found = fs.exists(path) and M.netrc_password(fs.read(path), host)
+  if found then return secret.new(found) end
+  errors.raise { kind = "usage", op = "talk to Heroku", message = "there is no Heroku token",
+    hint = "set HEROKU_API_KEY (`heroku authorizations:create -s read-protected,write-protected`) or run `heroku login`" }
+end
+
+local endpoint = {
+  { "host", "as HEROKU_HOST: a host name or a base URL", type = "string" },
+  { "data_host", "as HEROKU_DATA_HOST: the host name of the Data API", type = "string" },
+  { "token", "the API key", type = "secret" },
+}
+
+--- A client; what is not given comes from the environment.
+---@param opts? { host: string?, data_host: string?, token: userdata? }
+---@return HerokuClient
+function M.new(opts)
+  local o = options.check(opts or {}, endpoint, "heroku.client")
+  local base, data_base = bases(o)
+  return setmetatable({ base = base, data_base = data_base, token = o.token or find_token(base) }, Client)
+end
+
+local hints = {
+  unauthorized = "the token is wrong or has expired: run `heroku login` or set HEROKU_API_KEY",
+  forbidden = "the token's user may not do this: ask the app's owner for access, or use a token with a wider scope",
+  two_factor = "this needs a second factor: use a token made by `heroku authorizations:create`, which needs none",
+  rate_limit = "the account's 4,500 requests are used up; they come back at 75 a minute",
+  verification_required = "Heroku wants this account verified with a payment method",
+}
+local kinds = { [401] = "auth", [402] = "auth", [403] = "auth", [404] = "not_found", [429] = "limit", [422] = "invalid", [400] = "invalid" }
+local ids = { [401] = "unauthorized", [403] = "forbidden", [404] = "not_found", [429] = "rate_limit" }
+
+--- What an answer that is none says; Heroku's body is { id, message }.
+local function failure(op, answer)
+  local said = json.decode(answer.body)          -- of a secret body, id and message can be read
+  said = type(said) == "table" and said or {}
+  local status = answer.status
+  local id = type(said.id) == "string" and said.id or ids[status] or tostring(status)
+  local wait = tonumber(answer.headers["retry-after"])
+  return errors.new {
+    op = op, kind = kinds[status] or "remote", code = id, status = status,
+    message = type(said.message) == "string" and said.message or "Heroku answered with status " .. status,
+    hint = hints[id], retry = status == 429 or status >= 500 and status ~= 501,
+    retry_after = wait or status == 429 and 5 or nil, request_id = answer.headers["request-id"],
+  }
+end
+
+local idempotent = { GET = true, HEAD = true, PUT = true, PATCH = true, DELETE = true }
+
+--- null is nothing: readers of facts test for nil.
+local function without_nulls(v)
+  if rawequal(v, json.null) then return nil end
+  if type(v) ~= "table" then return v end
+  for k, x in pairs(v) do
+    if rawequal(x, json.null) then v[k] = nil else without_nulls(x) end
+  end
+  return v
+end
+
+function Client:slow_down()
+  if self.remaining and self.remaining < LOW then task.sleep(1 / REFILL) end
+end
+
+local declared = {
+  { "json", "the body", type = "table" },
+  { "range", "the Range of the first page", type = "string" },
+  { "secrets", "true, or the names of the members that are secrets", type = "any" },
+  { "data", "whether it is the Data API", type = "boolean", default = false },
+  { "what", "how messages call it", type = "string" },
+}
+
+--- One call; raises an error with Heroku's own id as `code`.
+---@param method string
+---@param path string "/apps/shop"
+---@param opts? { json: table?, range: string?, secrets: any, data: boolean?, what: string? }
+---@return any value the decoded answer, nulls left out
+---@return HttpAnswer answer
+function Client:call(method, path, opts)
+  local o = options.check(opts or {}, declared, "heroku call")
+  local op = o.what or ("%s %s on Heroku"):format(method, path)
+  local function attempt()
+    self:slow_down()
+    local answer = http.request {
+      method = method, url = (o.data and self.data_base or self.base) .. path, json = o.json, timeout = 60,
+      secret_body = o.secrets == true,
+      headers = { Accept = ACCEPT, Authorization = text("Bearer %s", self.token), Range = o.range },
+    }
+    self.remaining = tonumber(answer.headers["ratelimit-remaining"]) or self.remaining
+    for _, name in ipairs { "x-heroku-warning", "warning-message" } do
+      if answer.headers[name] then log.warn("Heroku: %s", answer.headers[name]) end
+    end
+    if not answer:ok() then errors.raise(failure(op, answer)) end
+    if answer.status == 204 or answer.size == 0 then return nil, answer end
+    return without_nulls(answer:json { secrets = o.secrets }), answer
+  end
+  local function retryable(e)
+    return e.retry and (idempotent[method] or e.status == 429 or e.code == "connect")
+  end
+  return retry.call(attempt, { attempts = 6, base = 1, cap = 15, retryable = retryable, on_retry = function(e, seconds)
+    log.debug("%s; again in %.1f s", tostring(e), seconds)
+  end })
+end
+
+--- One GET.
+function Client:get(path, opts) return (self:call("GET", path, opts)) end
+
+--- All pages of a list: 206 with Next-Range means that there are more.
+---@return table[]
+function Client:list(path, opts)
+  local items, range, seen = {}, opts and opts.range, {}
+  while true do
+    local o = { range = range }
+    for k, v in pairs(opts or {}) do if k ~= "range" then o[k] = v end end
+    local page, answer = self:call("GET", path, o)
+    for _, item in ipairs(page or {}) do items[#items + 1] = item end
+    range = answer.status == 206 and answer.headers["next-range"]
+    if not range then return items end
+    if seen[range] then
+      errors.raise { kind = "protocol", op = ("GET %s on Heroku"):format(path), message = "its pages go round in a circle" }
+    end
+    seen[range] = true
+  end
+end
+
+return M

@@ -1,0 +1,56 @@
+--- Stops an app's writers, and lets them go again unless the cutover is kept.
+local options = require "options"
+local recipe = require "recipe"
+
+local M = {}
+
+local declared = { { "timeout", "seconds to wait for the dynos", type = "number", default = 300 } }
+
+local function quantities_of(app)
+  local quantities = {}
+  for _, process in ipairs(app.client:list("/apps/" .. app.id .. "/formation")) do
+    quantities[process.type] = math.tointeger(process.quantity)
+  end
+  return quantities
+end
+
+local function zero(quantities)
+  local none = {}
+  for name in pairs(quantities) do none[name] = 0 end
+  return none
+end
+
+--- The guard: its facts (maintenance, quantities) are in the journal before
+--- anything is changed, so that a thaw after a crash knows them.
+---@param app HerokuApp
+---@param opts? { timeout: number }
+function M.new(app, opts)
+  local o = options.check(opts or {}, declared, "app:freeze")
+  return recipe.guard {
+    key = "freeze " .. app.name,
+    what = ("freeze the Heroku app %s: maintenance on, all dynos stopped"):format(app.name),
+    facts = function()
+      app:refresh()
+      return { maintenance = app.maintenance, quantities = quantities_of(app) }
+    end,
+    apply = function(facts)
+      app:set_maintenance(true)
+      app:scale(zero(facts.quantities))
+      app:wait_stopped(o.timeout)
+    end,
+    undo = function(facts)
+      app:scale(facts.quantities)
+      app:set_maintenance(facts.maintenance)
+    end,
+    holds = function()
+      app:refresh()
+      if not app.maintenance then return false end
+      for _, quantity in pairs(quantities_of(app)) do
+        if quantity ~= 0 then return false end
+      end
+      return #app.dynos == 0
+    end,
+  }
+end
+
+return M
