@@ -49,10 +49,9 @@ local function fail(self, what, err)
 end
 
 local function drop(self)
-  local handle, tunnel = self.handle, self.tunnel
-  self.handle, self.tunnel = nil, nil
+  local handle = self.handle
+  self.handle = nil
   if handle then handle:close() end
-  if tunnel and tunnel.close then tunnel:close() end
 end
 
 --- Runs one conversation with the server. Whatever leaves it half-said (a
@@ -84,8 +83,7 @@ end
 
 --- Opens the stream to the first address that answers, and checks the certificate.
 local function dial(self, e)
-  local addresses, port, tunnel = endpoints.route(e)
-  self.tunnel = tunnel
+  local addresses, port = endpoints.route(e)
   local handle, err
   for _, address in ipairs(addresses) do
     handle, err = host.open(address, port, endpoints.tls(e))
@@ -230,7 +228,7 @@ local mt = {
   __index = function(_, name)
     if type(name) ~= "string" then return nil end
     if Connection[name] then return Connection[name] end
-    if name == "handle" or name == "tunnel" or name == "busy" or name == "closed" or name == "stateful" then return nil end
+    if name == "handle" or name == "busy" or name == "closed" or name == "stateful" then return nil end
     methods[name] = methods[name] or command_method(name)
     return methods[name]
   end,

@@ -127,26 +127,18 @@ local function formats_agree(from, to, numbers)
 end
 
 local function set_end(job, method, e)
-  local addresses, port, tunnel = endpoints.route(e)
+  local addresses, port = endpoints.route(e)
   -- The control connection has just shown that the server answers at one of them.
   errors.check("copy Redis", job[method](job, addresses[1], port, e.user, e.password, endpoints.tls(e)))
-  return tunnel
-end
-
-local function close_all(list)
-  for _, tunnel in pairs(list) do
-    if tunnel.close then tunnel:close() end
-  end
 end
 
 --- The fast way: DUMP and RESTORE on a worker thread. nil: a key that the
 --- target does not take this way was met (method = "auto" only).
 local function by_dump(from, to, o, numbers, total)
   local exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false
-  local tunnels <close> = setmetatable({}, { __close = close_all })
   local job <close> = errors.check("copy Redis", host.new())
-  tunnels[1] = set_end(job, "source", from.endpoint)
-  tunnels[2] = set_end(job, "target", to.endpoint)
+  set_end(job, "source", from.endpoint)
+  set_end(job, "target", to.endpoint)
   errors.check("copy Redis", job:start(numbers, o.batch, exact, WINDOW, o.timeout))
   local op = ("copy Redis %s to %s"):format(from.label, to.label)
   repeat

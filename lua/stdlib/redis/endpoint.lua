@@ -57,11 +57,12 @@ function M.parse(given, where)
   }
 end
 
---- The numeric addresses to try, the port, and the tunnel to close afterwards.
+--- The numeric addresses to try, and the port. A tunnel stays open for others
+--- that go the same way; it ends with its session.
 function M.route(e)
   if e.via then
     local tunnel = e.via:tunnel(e.label)
-    return { tunnel.host }, tunnel.port, tunnel
+    return { tunnel.host }, tunnel.port
   end
   return task.resolve(e.host), e.port
 end

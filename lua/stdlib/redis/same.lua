@@ -11,6 +11,7 @@ local task = require "task"
 local M = {}
 
 local BATCH = 500
+local SLICE = 20                        -- values read at once where their sizes are not known
 local FOOT = 10                         -- bytes at a DUMP's end: format version and checksum
 
 local declared = {
@@ -44,9 +45,8 @@ end
 
 --- What a stream is besides its entries. Left out: how it is stored, and when
 --- consumers were last seen, which no command can set.
-local function stream_state(r, key)
-  local info = named(r:command("XINFO", "STREAM", key, "FULL", "COUNT", 0))
-  local groups = {}
+local function stream_state(reply)
+  local info, groups = named(reply), {}
   for _, raw in ipairs(info.groups) do
     local group = named(raw)
     local consumers = {}
@@ -59,32 +59,29 @@ local function stream_state(r, key)
   return { last = info["last-generated-id"], added = info["entries-added"], deleted = info["max-deleted-entry-id"], groups = groups }
 end
 
---- The values of both sides, read side by side.
-local function both(a, b, fn)
-  local v = task.all { a = function() return fn(a) end, b = function() return fn(b) end }
-  return v.a, v.b
+--- By type: the command that reads the value (KEY stands for the key), and what
+--- makes its reply comparable.
+local KEY = {}
+local readers = {
+  string = { { "GET", KEY } },
+  list = { { "LRANGE", KEY, 0, -1 } },
+  set = { { "SMEMBERS", KEY }, as_set },
+  zset = { { "ZRANGE", KEY, 0, -1, "WITHSCORES" } },
+  hash = { { "HGETALL", KEY }, named },
+  stream = { { "XRANGE", KEY, "-", "+" } },
+}
+local read_stream = { "XINFO", "STREAM", KEY, "FULL", "COUNT", 0 }
+
+local function fill_in(command, key)
+  local words = {}
+  for i, word in ipairs(command) do words[i] = word == KEY and key or word end
+  return words
 end
 
---- By type: what is equal exactly when the values are.
-local value = {}
-function value.string(r, key) return r:get(key) end
-function value.list(r, key) return r:lrange(key, 0, -1) end
-function value.set(r, key) return as_set(r:smembers(key)) end
-function value.zset(r, key) return named(r:zrange(key, 0, -1, "WITHSCORES")) end
-function value.stream(r, key) return { entries = r:xrange(key, "-", "+"), state = stream_state(r, key) } end
-function value.hash(r, key)
-  local fields = named(r:hgetall(key))
-  local names = {}
-  for name in pairs(fields) do names[#names + 1] = name end
-  table.sort(names)
-  local expiry = {}
-  for i = 1, #names, BATCH do
-    local some = table.move(names, i, math.min(i + BATCH - 1, #names), 1, {})
-    local reply = r:pipeline({ { "HPEXPIRETIME", key, "FIELDS", #some, table.unpack(some) } }, { keep_errors = true })[1]
-    if reply.kind then break end        -- no field expiry there
-    for j, at in ipairs(reply) do if at >= 0 then expiry[some[j]] = at end end
-  end
-  return { fields = fields, expiry = expiry }
+--- The same questions to both sides at once.
+local function both(a, b, ask)
+  local v = task.all { a = function() return a:pipeline(ask) end, b = function() return b:pipeline(ask) end }
+  return v.a, v.b
 end
 
 ---@class redis.Comparison
@@ -98,17 +95,63 @@ function Comparison:differ(kind, key, a, b)
   end
 end
 
---- Compares one key by its value; both sides have it.
-function Comparison:compare_value(key)
-  local a, b = self.a, self.b
-  local type_a, type_b = both(a, b, function(r) return r:type(key) end)
-  if type_a ~= type_b then return self:differ("type", key, type_a, type_b) end
-  local read = value[type_a]
-  if not read then return self:differ("value", key, type_a .. " of another format", type_b) end
-  local value_a, value_b = both(a, b, function(r) return read(r, key) end)
-  if deep_equal(value_a, value_b) then return end
-  if type_a == "stream" and deep_equal(value_a.entries, value_b.entries) then return self:differ("stream", key, type_a, type_b) end
-  self:differ("value", key, type_a, type_b)
+--- When the fields of a hash expire (Redis 7.4, Valkey 9).
+function Comparison:compare_fields(key, fields)
+  local names = {}
+  for name in pairs(fields) do names[#names + 1] = name end
+  for i = 1, #names, BATCH do
+    local some = table.move(names, i, math.min(i + BATCH - 1, #names), 1, {})
+    local a, b = both(self.a, self.b, { { "HPEXPIRETIME", key, "FIELDS", #some, table.unpack(some) } })
+    if not deep_equal(a, b) then return self:differ("expiry", key, "of a field", "of a field") end
+  end
+end
+
+--- Compares a few keys, of which both sides have the same type, by their values.
+function Comparison:compare_values(keys, types)
+  local ask = {}
+  for i, key in ipairs(keys) do
+    ask[#ask + 1] = fill_in(readers[types[i]][1], key)
+    if types[i] == "stream" then ask[#ask + 1] = fill_in(read_stream, key) end
+  end
+  local a, b = both(self.a, self.b, ask)
+  local at = 0
+  for i, key in ipairs(keys) do
+    local kind, shape = types[i], readers[types[i]][2]
+    at = at + 1
+    local value_a, value_b = a[at], b[at]
+    if shape then value_a, value_b = shape(value_a), shape(value_b) end
+    local equal = deep_equal(value_a, value_b)
+    if not equal then self:differ("value", key, kind, kind) end
+    if kind == "hash" and equal and self.fields_expire then self:compare_fields(key, value_a) end
+    if kind == "stream" then
+      at = at + 1
+      if equal and not deep_equal(stream_state(a[at]), stream_state(b[at])) then self:differ("stream", key, kind, kind) end
+    end
+  end
+end
+
+--- Compares keys that both sides have by type and value, as many at once as hold
+--- about 4 MB.
+---@param sizes integer[] of their DUMPs; 0 where they were not asked for
+function Comparison:compare_by_value(keys, sizes)
+  if #keys == 0 then return end
+  local ask, some, types, size = {}, {}, {}, 0
+  for i, key in ipairs(keys) do ask[i] = { "TYPE", key } end
+  local a, b = both(self.a, self.b, ask)
+  for i, key in ipairs(keys) do
+    if a[i] ~= b[i] then
+      self:differ("type", key, a[i], b[i])
+    elseif not readers[a[i]] then
+      self:differ("value", key, a[i] .. ", a type that can only be compared by DUMP", b[i])
+    else
+      some[#some + 1], types[#types + 1], size = key, a[i], size + math.max(sizes[i], 1)
+      if size > 4e6 or (#some == SLICE and not self.same_format) then
+        self:compare_values(some, types)
+        some, types, size = {}, {}, 0
+      end
+    end
+  end
+  if #some > 0 then self:compare_values(some, types) end
 end
 
 function Comparison:compare_expiry(key, a, b)
@@ -124,7 +167,8 @@ function Comparison:compare_keys(keys)
     ask[#ask + 1] = { self.expiry_command, key }
     ask[#ask + 1] = self.same_format and { "DUMP", key } or { "EXISTS", key }
   end
-  local a, b = both(self.a, self.b, function(r) return r:pipeline(ask) end)
+  local a, b = both(self.a, self.b, ask)
+  local again, sizes = {}, {}
   for i, key in ipairs(keys) do
     local expiry_a, expiry_b, dump_a, dump_b = a[2 * i - 1], b[2 * i - 1], a[2 * i], b[2 * i]
     a[2 * i], b[2 * i] = false, false   -- large values can go
@@ -132,13 +176,18 @@ function Comparison:compare_keys(keys)
     if on_a and on_b then
       self.keys = self.keys + 1
       self:compare_expiry(key, expiry_a, expiry_b)
-      if not self.same_format or dump_a ~= dump_b then self:compare_value(key) end
+      if not self.same_format or dump_a ~= dump_b then
+        again[#again + 1] = key
+        sizes[#sizes + 1] = self.same_format and #dump_a or 0
+      end
     elseif on_a and not self:is_expired(expiry_a) then
       self:differ("missing", key, "there", "missing")
     elseif on_b and not self:is_expired(expiry_b) then
       self:differ("extra", key, "missing", "there")
     end
   end
+  a, b = nil, nil
+  self:compare_by_value(again, sizes)
 end
 
 --- A key that was about to expire may be gone on one side only a moment earlier.
@@ -193,9 +242,9 @@ function Comparison:find_format(numbers)
     for key in self.a:keys_of { count = 10 } do
       n = n + 1
       if n > 20 then break end
-      local a, b = both(self.a, self.b, function(r) return r:dump(key) end)
-      if a and b then
-        self.same_format = a:sub(-FOOT, -FOOT + 1) == b:sub(-FOOT, -FOOT + 1)
+      local a, b = both(self.a, self.b, { { "DUMP", key } })
+      if a[1] and b[1] then
+        self.same_format = a[1]:sub(-FOOT, -FOOT + 1) == b[1]:sub(-FOOT, -FOOT + 1)
         return
       end
     end
@@ -221,6 +270,7 @@ function M.same(o)
   local databases = require "redis.copy".databases
   local c = setmetatable({ a = a, b = b, keys = 0, count = 0, differences = {}, limit = o.limit, ttl_tolerance = o.ttl_tolerance }, Comparison)
   c.expiry_command = knows(a, "PEXPIRETIME") and knows(b, "PEXPIRETIME") and "PEXPIRETIME" or "PTTL"
+  c.fields_expire = knows(a, "HPEXPIRETIME") and knows(b, "HPEXPIRETIME")
   local seen, numbers = {}, {}
   for _, r in ipairs { a, b } do
     local _, list = databases(r)
