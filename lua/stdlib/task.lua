@@ -18,6 +18,7 @@ local waiting = {}          -- id -> list of tasks
 local early = {}            -- ids that became ready before anyone awaited them
 local runnable = {}         -- { task, id } in order
 local running               -- the task that runs now
+local serial = 0            -- of tasks, and of whoever asks for one
 local live = 0              -- tasks that have not ended
 
 local function cancelled_error()
@@ -53,8 +54,16 @@ local function resume(task, value)
   if not ok and not task.done then finish(task, false, err) end
 end
 
+--- A number that only goes up. Tasks have one: the chain of their parents'
+--- serials puts what tasks did in the order of the program, not of the clock.
+function M.next_serial()
+  serial = serial + 1
+  return serial
+end
+
 local function new(fn, parent, ...)
-  local task = setmetatable({ parent = parent, done = false, joiners = {}, fired = {}, shields = 0 }, Task)
+  local task = setmetatable({ parent = parent, serial = M.next_serial(), done = false, joiners = {}, fired = {},
+    shields = 0 }, Task)
   local args = table.pack(...)
   task.co = coroutine.create(function()
     finish(task, xpcall(fn, errors.handler, table.unpack(args, 1, args.n)))

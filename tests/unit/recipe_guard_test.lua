@@ -101,6 +101,29 @@ T["a cancel undoes the guard, whose undo may wait"] = function()
   test.equal(l.calls[#l.calls], "thaw")
 end
 
+T["a cancel while a guard is being undone waits for the undo"] = function()
+  local l = lab()
+  local undoing, undone
+  local worker = task.spawn(function()
+    l:apply(function()
+      local _ <close> = recipe.guard {
+        key = "g", apply = function() end,
+        undo = function()
+          undoing = true
+          task.sleep(0.05)
+          undone = true
+        end,
+      }
+      if not recipe.planning() then errors.raise { kind = "remote", message = "the copy broke" } end
+    end)
+  end)
+  while not undoing do task.sleep(0.005) end
+  worker:cancel()
+  test.raises(".", worker.join, worker)
+  test.truthy(undone)
+  test.equal(require("journal").open({ name = "lab", dir = l.dir }).memory.guards.g.state, "undone")
+end
+
 T["after a kill under the guard the records stand while the world holds"] = function()
   local l = lab()
   local r = app_recipe(l)

@@ -53,6 +53,22 @@ T["the plan's text has stages, marks, properties and what is known only after ap
   })
 end
 
+T["a plan's order is that of the program, whoever answers first"] = function()
+  local l = lab()
+  local delays = { a1 = 0.03, b1 = 0, c1 = 0.01, a2 = 0, b2 = 0.02, c2 = 0 }
+  local k = l.kind("lab.delayed", { read = function(spec) task.sleep(delays[spec.name] or 0) end })
+  test.equal(marks(l:plan(function()
+    k { "first" }
+    task.all {
+      a = function() k { "a1" } k { "a2" } end,
+      b = function() k { "b1" } task.map({ "b2", "b3" }, function(n) k { n } end) k { "b4" } end,
+      c = function() k { "c1" } k { "c2" } end,
+    }
+    k { "last" }
+  end)), { "create first", "create a1", "create a2", "create b1", "create b2", "create b3", "create b4", "create c1",
+    "create c2", "create last" })
+end
+
 T["apply makes it, a second apply makes nothing"] = function()
   local l = lab()
   l:apply(network(l))
@@ -274,6 +290,47 @@ T["destroy deletes backwards, only what runs made, and says when nothing is left
   test.equal(l.out[#l.out], "destroy: nothing left")
   l:apply(network(l))
   test.equal(l.made.net, 2)
+end
+
+T["destroy deletes side by side what nothing names, and tries again what is refused"] = function()
+  local l = lab()
+  local running, most = 0, 0
+  local hidden = l.kind("lab.hidden", {                      -- a dependency that no record shows
+    delete = function(current)
+      running = running + 1
+      most = math.max(most, running)
+      task.sleep(0.01)
+      running = running - 1
+      if current.name == "role" and l:state().user then
+        errors.raise { kind = "remote", message = "DeleteConflict" }
+      end
+      l.things[current.id] = nil
+    end,
+  })
+  l:apply(function()
+    recipe.stage "one"
+    hidden { "user" }
+    hidden { "role" }
+    recipe.stage "two"
+    local a = hidden { "a" }
+    task.all { function() hidden { "b", part_of = a } end, function() hidden { "c", part_of = a } end }
+  end)
+  l:destroy(function() end)
+  test.equal(l:state(), {})
+  test.equal(most, 2)
+  test.match(l:text(), '"c" deleted.*"b" deleted.*"a" deleted.*"user" deleted.*"role" deleted')
+end
+
+T["destroy stops with the service's reason when nothing more can go"] = function()
+  local l = lab()
+  local stuck = l.kind("lab.stuck", { delete = function() errors.raise { kind = "remote", message = "InUse" } end })
+  local function r() l.thing { "free" } stuck { "held" } end
+  l:apply(r)
+  test.raises('cannot delete lab.stuck "held": InUse', l.destroy, l, function() end)
+  test.equal(l:state(), { held = {} })
+  l.things["thing-2"] = nil
+  l:destroy(function() end)
+  test.equal(l.out[#l.out], "destroy: nothing left")
 end
 
 T["destroy without the typed name deletes nothing"] = function()

@@ -44,6 +44,7 @@ function M.plan(o, recipe, lock)
     if r.journal then r.journal:close() end
     as_input(e)
   end
+  r:sort()
   return r
 end
 

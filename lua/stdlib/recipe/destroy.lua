@@ -3,6 +3,7 @@ local effects = require "recipe.effects"
 local errors = require "errors"
 local kinds = require "recipe.kind"
 local log = require "log"
+local task = require "task"
 local term = require "term"
 
 local M = {}
@@ -70,6 +71,63 @@ local function remove(r, n)
   log.info("  - %s deleted (%s)", title(n), current.id)
 end
 
+--- The keys of the things that a noun's record names by their id: it must go before them.
+local function named_by(n, key_of)
+  local keys = {}
+  local function look(v)
+    if type(v) == "table" then
+      for _, x in next, v do look(x) end
+    elseif type(v) == "string" and key_of[v] and key_of[v] ~= n.key then
+      keys[key_of[v]] = true
+    end
+  end
+  look(n.spec)
+  return keys
+end
+
+--- Deletes what was made in one stage: side by side what nothing that is left names. What the service refuses is tried
+--- again once something else is gone, because not every dependency can be seen in the records.
+local function delete_stage(r, nouns)
+  local key_of = {}
+  for _, n in ipairs(nouns) do
+    if n.id then key_of[n.id] = n.key end
+  end
+  while #nouns > 0 do
+    local needed, wave, left, failure, gone = {}, {}, {}, nil, {}
+    for _, n in ipairs(nouns) do
+      for key in pairs(named_by(n, key_of)) do needed[key] = true end
+    end
+    for _, n in ipairs(nouns) do
+      if not needed[n.key] then wave[#wave + 1] = n end
+    end
+    if #wave == 0 then wave[1] = nouns[1] end
+    task.map(wave, function(n)
+      local ok, e = xpcall(remove, errors.handler, r, n)
+      if not ok and (errors.is(e, "cancelled") or errors.is(e, "bug")) then error(e, 0) end
+      gone[n.key] = ok
+      failure = failure or not ok and e or nil
+    end)
+    for _, n in ipairs(nouns) do
+      if not gone[n.key] then left[#left + 1] = n end
+    end
+    if #left == #nouns then error(failure, 0) end
+    nouns = left
+  end
+end
+
+--- Stage by stage, the last first.
+local function delete_all(r, doomed)
+  local i = 1
+  while i <= #doomed do
+    local nouns, stage = {}, doomed[i].stage
+    while doomed[i] and doomed[i].stage == stage do
+      nouns[#nouns + 1] = doomed[i]
+      i = i + 1
+    end
+    delete_stage(r, nouns)
+  end
+end
+
 --- Deletes; `r` comes from load.upto_options with the journal locked.
 ---@param r table
 ---@param o table
@@ -92,9 +150,7 @@ function M.run(r, o)
     log.out("%d to delete.", #doomed)
     if not agreed(r, o) then errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" } end
     r.journal:write { ev = "run", command = "destroy", n = memory.runs + 1, recipe = r.recipe, target = r.target }
-    local ok, e = xpcall(function()
-      for _, n in ipairs(doomed) do remove(r, n) end
-    end, errors.handler)
+    local ok, e = xpcall(delete_all, errors.handler, r, doomed)
     local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
     pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
     if not ok then error(e, 0) end

@@ -155,7 +155,17 @@ local function converge(kind, given)
   return result(spec, effects.perform(noun))
 end
 
---- Declares a kind of noun; see docs/recipes.md.
+--- Declares a kind of noun.
+---
+--- `read(spec, known, ctx)` answers what is there, in the recipe's words, or nil: by the id `known` when the journal has
+--- one, else by `ctx.tags["hkrun:key"]` or by name. Its answer has `id`, the outputs, the fields that can differ, `tags`
+--- (as a map; whose it is is read from them), and `deleting = true` while it goes away. A list that has lost its
+--- thing answers nil, not an error. Plan calls read only, and never when a fixed field is still unknown.
+--- `create(spec, ctx)` makes it in one call that carries `ctx.token` or `ctx.tags` (with Name), and returns its id.
+--- `update(spec, current, changes, ctx)`: changes are `{ field=, old=, new= }`, also by field name.
+--- `ready(current, ctx)` waits until it is usable and returns it as it is then; nothing if it was ready all along.
+--- `delete(current, ctx)` begins the deletion; the engine reads until the thing is gone.
+--- `ctx.note(text)` shows what is waited for. Fields that are only used at creation: compare = { field = "ignore" }.
 ---@param def table
 ---@return function constructor `aws.subnet{ "name", ... }`
 function M.define(def)

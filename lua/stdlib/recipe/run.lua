@@ -6,6 +6,7 @@ local log = require "log"
 local memory = require "recipe.memory"
 local options = require "recipe.options"
 local plain = require "recipe.plain"
+local task = require "task"
 local term = require "term"
 local unknown = require "recipe.unknown"
 
@@ -114,8 +115,28 @@ function Run:claim(key)
   self.keys[key] = true
 end
 
+--- Where in the program we are: the serials of the running task and its parents, and one of its own.
+local function place()
+  local path, t = { task.next_serial() }, task.current()
+  while t do
+    table.insert(path, 1, t.serial)
+    t = t.parent
+  end
+  return path
+end
+
+local function before(a, b)
+  for i = 1, math.min(#a.place, #b.place) do
+    if a.place[i] ~= b.place[i] then return a.place[i] < b.place[i] end
+  end
+  return #a.place < #b.place
+end
+
+--- Puts the entries in the order of the program: side by side, calls answer in any order.
+function Run:sort() table.sort(self.entries, before) end
+
 function Run:add(entry)
-  entry.stage = self.stage
+  entry.stage, entry.place = self.stage, place()
   self.entries[#self.entries + 1] = entry
   return entry
 end
