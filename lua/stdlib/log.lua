@@ -80,8 +80,10 @@ local function progress_line(p)
   return table.concat(parts, ", ")
 end
 
+local held = false                                          -- somebody types at the bottom line
+
 local function draw()
-  if not tty then return end
+  if not tty or held then return end
   erase()
   local columns = term.size() or 80
   for _, p in ipairs(live) do
@@ -122,6 +124,19 @@ end
 
 --- A line of a result, on standard output.
 function M.out(fmt, ...) say("out", formatted(fmt or "", ...)) end
+
+--- Runs fn, which asks for something on the terminal, with nothing redrawn meanwhile.
+---@param fn function
+---@return any
+function M.hold(fn)
+  erase()
+  held = true
+  local r = table.pack(pcall(fn))
+  held = false
+  draw()
+  if not r[1] then error(r[2], 0) end
+  return table.unpack(r, 2, r.n)
+end
 
 local Progress = {}
 Progress.__index = Progress

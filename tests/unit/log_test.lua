@@ -57,6 +57,17 @@ T["off a terminal, progress is a plain line now and then, and none when it is qu
   test.equal(lines, { "  ... copy orders, 25 %, 50 of 200 rows, table 2" })
 end
 
+T["while somebody is asked, nothing is redrawn over the question"] = function()
+  local exe = fs.realpath "/proc/self/exe"
+  local lib = os.getenv "HKRUN_LIB"
+  local r = process.run {
+    "script", "-qec", exe .. " -e 'local p = log.progress{ what = [[work]] } log.hold(function() task.sleep(1.3) " ..
+    "io.stderr:write([[ASKED\n]]) end) p:done()'", "/dev/null", timeout = 30,
+    env = { PATH = os.getenv "PATH", TERM = "xterm", HKRUN_LIB = lib and fs.realpath(lib) or nil },
+  }
+  test.match(r.stdout, "^  work\r\n\27%[1A\27%[JASKED")
+end
+
 T["colours only on a terminal, and never with NO_COLOR"] = function()
   local exe = fs.realpath "/proc/self/exe"
   local lib = os.getenv "HKRUN_LIB"

@@ -15,8 +15,8 @@ local function migration(l, o)
     recipe.stage "network"
     local net = l.thing { "net", zone = o.zone or "a" }
     task.all {
-      db = function() return l.thing { "db", size = o.size or 1 } end,
-      cache = function() return l.thing { "cache", size = 2 } end,
+      db = function() return l.thing { "db", size = o.size or 1, part_of = net } end,
+      cache = function() return l.thing { "cache", size = 2, part_of = net } end,
     }
     recipe.once("schema", function() l:call("schema", function() l.target.schema = net.zone end) end)
     recipe.stage "cutover"

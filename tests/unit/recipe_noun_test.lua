@@ -125,6 +125,41 @@ T["a fixed field that changes replaces the thing, and what hangs on it"] = funct
   test.equal(l:state().a.zone, "b")
 end
 
+T["what hangs on a replaced thing is deleted before it, and made again after it"] = function()
+  local l = lab()
+  l:apply(network(l))
+  local r = l:plan(network(l, { zone = "b" }))
+  test.equal(marks(r), { "replace net", "replace cache", "replace db" })
+  test.truthy(table.concat(plan.lines(r.entries), "\n"):find("(part_of is replaced)", 1, true))
+  l.calls = {}
+  l:apply(network(l, { zone = "b" }))
+  test.equal({ table.unpack(l.calls, 3) }, { "delete net", "create net", "create cache", "create db" })
+  test.equal(l:state(), { net = { zone = "b" }, db = { size = 1, part_of = "net" }, cache = { size = 2, part_of = "net" } })
+  test.truthy(plan.empty(l:plan(network(l, { zone = "b" })).entries))
+end
+
+T["a cancel during a create is held back until the id is on record"] = function()
+  local l = lab()
+  local begun
+  local slow = l.kind("lab.slow", {
+    create = function(spec, ctx)
+      begun = true
+      task.sleep(0.05)
+      l.made[spec.name] = (l.made[spec.name] or 0) + 1
+      l.things.s = { id = "s", name = spec.name, tags = ctx.tags }
+      return "s"
+    end,
+  })
+  local function r() slow { "a" } end
+  local worker = task.spawn(function() l:apply(r) end)
+  while not begun do task.sleep(0.005) end
+  worker:cancel()
+  test.raises("cancelled", worker.join, worker)
+  test.equal(require("journal").open({ name = "lab", dir = l.dir }).memory.nouns["lab.slow:a"].id, "s")
+  l:apply(r)
+  test.equal(l.made.a, 1)
+end
+
 T["a replacement asks, and no means no"] = function()
   local l = lab()
   l:apply(function() l.thing { "a", zone = "a" } end)

@@ -33,6 +33,7 @@ function M.plan(o, recipe, lock)
   local r = new_run(o, recipe, "plan")
   r.lock = lock
   local ok, e = xpcall(load.pass, errors.handler, r, recipe.chunk)
+  if r.progress then r.progress:done() end
   if ok and o.until_stage and not r.stopped then
     ok, e = false, errors.new {
       kind = "usage", message = ("the recipe has no stage %s%s"):format(o.until_stage,

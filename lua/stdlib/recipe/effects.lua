@@ -191,14 +191,45 @@ function M.delete(noun, current)
   write(noun, { ev = "deleted", id = current.id })
 end
 
+local function names_any(v, ids)
+  if type(v) ~= "table" then return ids[v] ~= nil end
+  for _, x in next, v do
+    if names_any(x, ids) then return true end
+  end
+  return false
+end
+
+--- The nouns that hang on this one and are to be replaced with it, the last made first.
+local function dependents(noun)
+  local run, list = noun.run, {}
+  local ids = { [noun.mem.id] = true }
+  for _, key in ipairs(run.memory.order) do
+    local n = run.memory.nouns[key]
+    if key ~= noun.key and n.id and names_any(n.spec, ids) and run.shown and run.shown[key] == "replace" then
+      ids[n.id] = true
+      table.insert(list, 1, M.noun(run, require("recipe.kind").find(n.kind), n.spec, key))
+    end
+  end
+  return list
+end
+
+local function refuse_adopted(noun)
+  if not (noun.adopted or noun.mem and noun.mem.adopted) then return end
+  errors.raise {
+    op = "replace " .. noun.title, kind = "invalid", noun = noun.key,
+    message = (noun.reason or "it must be replaced") .. ", and it was not made by this recipe",
+  }
+end
+
 local function replace(noun)
   local current = noun.current or read_once(noun, noun.mem and noun.mem.id)
   if current then
-    if noun.adopted or noun.mem and noun.mem.adopted then
-      errors.raise {
-        op = "replace " .. noun.title, kind = "invalid", noun = noun.key,
-        message = (noun.reason or "it must be replaced") .. ", and it was not made by this recipe",
-      }
+    local hanging = noun.mem and noun.mem.id and dependents(noun) or {}
+    refuse_adopted(noun)
+    for _, other in ipairs(hanging) do refuse_adopted(other) end
+    for _, other in ipairs(hanging) do
+      local there_now = read_once(other, other.mem.id)
+      if there_now then M.delete(other, there_now) end
     end
     M.delete(noun, current)
   end

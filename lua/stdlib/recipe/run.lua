@@ -71,6 +71,7 @@ function Run:begin(values, target)
     self.journal = journal.open { name = journal.name(self.recipe, target), dir = self.dir, write = self.lock }
   end
   self.memory = self.journal.memory
+  if self.mode == "plan" then self.progress = log.progress { what = "look at what is there" } end
   if self.mode == "apply" then
     self.journal:write {
       ev = "run", command = "apply", n = self.memory.runs + 1, recipe = self.recipe, target = target, file = self.file,
@@ -137,6 +138,7 @@ function Run:sort() table.sort(self.entries, before) end
 
 function Run:add(entry)
   entry.stage, entry.place = self.stage, place()
+  if self.progress then self.progress:update(#self.entries + 1) end
   self.entries[#self.entries + 1] = entry
   return entry
 end
@@ -158,7 +160,9 @@ local said = { create = "create", change = "change", replace = "replace", run = 
 
 --- Stops and asks when a change was not in the plan that was shown.
 function Run:agree(noun)
-  if not self.shown or self.shown[noun.key] == noun.action then return end
+  local shown = self.shown and self.shown[noun.key]
+  if not self.shown or shown == noun.action then return end
+  if shown == "replace" and noun.action == "create" then return end    -- it went with what it hung on
   local what = said[noun.action] .. " " .. noun.title
   if noun.action == "replace" and not term.interactive() then
     errors.raise {
@@ -196,7 +200,7 @@ function Run:ask(question, yes_counts)
       hint = "use --yes where that is what you want",
     }
   end
-  local line = term.line(question .. " [y/N] ")
+  local line = log.hold(function() return term.line(question .. " [y/N] ") end)
   return line ~= nil and (line:lower() == "y" or line:lower() == "yes")
 end
 
