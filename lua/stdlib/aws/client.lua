@@ -175,6 +175,8 @@ function Client:presign(name, args, o)
   elseif self.model.meta.protocol == "json" then
     errors.usage("aws.%s:%s cannot be presigned: its arguments are in the body", self.model.service, op.snake)
   end
+  -- who follows the URL sends no header of ours
+  if op.checksum_mode and (args or {})[op.checksum_mode] == nil then request.headers["x-amz-checksum-mode"] = nil end
   local claim = sign_with(self, op, request)
   if not claim then return request.url end
   claim.body, claim.payload_hash = nil, self.model.service == "s3" and "UNSIGNED-PAYLOAD" or nil

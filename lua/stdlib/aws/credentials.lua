@@ -5,6 +5,7 @@ local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
 local json = require "json"
+local process = require "process"
 local secret = require "secret"
 local task = require "task"
 local timestamp = require "aws.timestamp"
@@ -44,8 +45,14 @@ local function from_document(source, body, names)
               type(doc.Expiration) == "string" and timestamp.parse(doc.Expiration) or nil)
 end
 
+--- What a credential_process may need of our environment.
+local PASSED_ON = { "PATH", "HOME", "LANG", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE", "AWS_REGION", "AWS_DEFAULT_REGION",
+                    "AWS_CA_BUNDLE", "HTTPS_PROXY", "NO_PROXY", "SSL_CERT_FILE" }
+
 local function from_process(command, profile)
-  local result = require("process").run { "/bin/sh", "-c", command, timeout = 60 }
+  local env = {}
+  for _, name in ipairs(PASSED_ON) do env[name] = config.env(name) end
+  local result = process.run { "/bin/sh", "-c", command, timeout = 60, env = env }
   if result.code ~= 0 then
     return nil, ("the credential_process of the profile %s ended with code %s"):format(profile, tostring(result.code))
   end
