@@ -75,7 +75,8 @@ T["what the target lacks is found"] = function()
   test.equal(by_name["target is empty"].severity, "error")
   test.match(by_name["target is empty"].value, "public.there")
   local conn <close> = pg.open(admin "postgres")
-  conn:exec "CREATE DATABASE foreign_one; GRANT CREATE ON DATABASE foreign_one TO owner"
+  conn:exec "CREATE DATABASE foreign_one"
+  conn:exec "GRANT CREATE ON DATABASE foreign_one TO owner"
   by_name = found { from = at "good", to = at "foreign_one" }
   test.match(by_name["rights on the target"].value, "does not own")
 end

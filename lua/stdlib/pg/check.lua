@@ -48,7 +48,7 @@ end
 local CHECKS = {
   { "server versions", function(c)
     local a, b = c.from:info().version // 10000, c.to and c.to:info().version // 10000
-    if a < 10 then return finding("error", "source " .. a, "upgrade the source to PostgreSQL 10 or later first") end
+    if a < 12 then return finding("error", "source " .. a, "upgrade the source to PostgreSQL 12 or later first") end
     if b and b < a then return finding("error", ("source %d, target %d"):format(a, b), ("make the target with version %d or later"):format(a)) end
     return finding("ok", b and ("source %d, target %d"):format(a, b) or "source " .. a)
   end },
