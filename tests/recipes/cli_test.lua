@@ -243,6 +243,14 @@ recipe.once("copy", function() errors.raise { op = "copy orders", kind = "remote
   test.match(hkrun(dir, { "shop.lua", "--yes", "-v" }).stderr, "stack traceback")
 end
 
+T["a mistake in the recipe names its line, and the traceback leads there"] = function()
+  local dir = folder 'local recipe = require "recipe"\nlocal function f() return nil + 1 end\nrecipe.once("x", function() end)\nlocal _ = f() + 1\n'
+  local r = hkrun(dir, { "plan", "shop.lua" })
+  test.equal(r.code, 1)
+  test.match(r.stderr, "^hkrun: shop.lua:2: attempt to perform arithmetic on a nil value\n")
+  test.match(r.stderr, "shop.lua:4: in")
+end
+
 T["a secret is in no output and no file"] = function()
   local dir = folder()
   local r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes", "-v" }, { HKRUN_TOKEN = "marked-7f3a" })

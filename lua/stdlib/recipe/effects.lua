@@ -131,7 +131,7 @@ local function record_spec(noun) return plain.spec(noun.spec) end
 local function with_progress(noun, verb, fn)
   local p <close> = log.progress { what = verb .. " " .. noun.title }
   noun.progress = p
-  local r = table.pack(pcall(task.within, noun.kind.timeout, verb .. " " .. noun.title, fn))
+  local r = table.pack(xpcall(task.within, errors.handler, noun.kind.timeout, verb .. " " .. noun.title, fn))
   noun.progress = nil
   if not r[1] then error(r[2], 0) end
   return table.unpack(r, 2, r.n)

@@ -34,7 +34,7 @@ end
 function M.with(r, fn, ...)
   local before = active
   active = r
-  local result = table.pack(pcall(fn, ...))
+  local result = table.pack(xpcall(fn, errors.handler, ...))
   active = before
   if not result[1] then error(result[2], 0) end
   return table.unpack(result, 2, result.n)
