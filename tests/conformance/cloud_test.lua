@@ -46,4 +46,58 @@ for c in (bad, boto3.client("ec2", aws_secret_access_key="wrong", aws_access_key
     "InvalidGroup.Duplicate", "InvalidClientTokenId", "SignatureDoesNotMatch", "" }, "\n"))
 end
 
+T["boto3 keeps roles, secrets, objects, logs, topics and alarms"] = function()
+  local dir = test.tmpdir()
+  local c <close> = cloud.start { dir = fs.join(dir, "cloud") }
+  local out = python(c, [==[
+import json
+iam = boto3.client("iam")
+trust = json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Principal": {"Service": "ec2.amazonaws.com"}, "Action": "sts:AssumeRole"}]})
+iam.create_role(RoleName="app", AssumeRolePolicyDocument=trust, Tags=[{"Key": "a", "Value": "b"}])
+iam.attach_role_policy(RoleName="app", PolicyArn="arn:aws:iam::aws:policy/AWSElasticBeanstalkWebTier")
+iam.put_role_policy(RoleName="app", PolicyName="read", PolicyDocument=trust)
+iam.create_instance_profile(InstanceProfileName="app")
+iam.add_role_to_instance_profile(InstanceProfileName="app", RoleName="app")
+print(iam.get_role(RoleName="app")["Role"]["AssumeRolePolicyDocument"]["Version"], iam.get_instance_profile(InstanceProfileName="app")["InstanceProfile"]["Roles"][0]["RoleName"])
+sm = boto3.client("secretsmanager")
+arn = sm.create_secret(Name="app/config", SecretString='{"A":"1"}')["ARN"]
+sm.put_secret_value(SecretId=arn, SecretString='{"A":"2"}')
+print(sm.get_secret_value(SecretId="app/config")["SecretString"], sm.get_secret_value(SecretId=arn, VersionStage="AWSPREVIOUS")["SecretString"])
+sm.delete_secret(SecretId=arn, ForceDeleteWithoutRecovery=True)
+s3 = boto3.client("s3")
+s3.create_bucket(Bucket="my-bucket")
+s3.put_public_access_block(Bucket="my-bucket", PublicAccessBlockConfiguration={"BlockPublicAcls": True, "IgnorePublicAcls": True, "BlockPublicPolicy": True, "RestrictPublicBuckets": True})
+print(s3.get_public_access_block(Bucket="my-bucket")["PublicAccessBlockConfiguration"]["BlockPublicAcls"])
+s3.put_object(Bucket="my-bucket", Key="a/\u00e4 +.txt", Body=b"hello" * 100, Metadata={"who": "me"})
+big = b"x" * (3 * 1024 * 1024)
+s3.put_object(Bucket="my-bucket", Key="b/big", Body=big, IfNoneMatch="*")
+print(s3.get_object(Bucket="my-bucket", Key="a/\u00e4 +.txt")["Body"].read() == b"hello" * 100, s3.get_object(Bucket="my-bucket", Key="b/big")["Body"].read() == big,
+      s3.head_object(Bucket="my-bucket", Key="a/\u00e4 +.txt")["Metadata"])
+print([o["Key"] for o in s3.list_objects_v2(Bucket="my-bucket", MaxKeys=1)["Contents"]], [p["Prefix"] for p in s3.list_objects_v2(Bucket="my-bucket", Delimiter="/")["CommonPrefixes"]])
+for call in (lambda: s3.put_object(Bucket="my-bucket", Key="b/big", Body=b"", IfNoneMatch="*"), lambda: s3.delete_bucket(Bucket="my-bucket"),
+             lambda: s3.get_object(Bucket="my-bucket", Key="none"), lambda: s3.head_object(Bucket="my-bucket", Key="none"),
+             lambda: iam.delete_role(RoleName="app"), lambda: iam.get_role(RoleName="none")):
+    try: call(); print("no error")
+    except botocore.exceptions.ClientError as e: print(e.response["Error"]["Code"])
+logs = boto3.client("logs")
+logs.create_log_group(logGroupName="/app/web")
+logs.put_retention_policy(logGroupName="/app/web", retentionInDays=30)
+logs.create_log_stream(logGroupName="/app/web", logStreamName="s")
+logs.put_log_events(logGroupName="/app/web", logStreamName="s", logEvents=[{"timestamp": 1, "message": "hi"}])
+print(logs.describe_log_groups()["logGroups"][0]["retentionInDays"], logs.filter_log_events(logGroupName="/app/web")["events"][0]["message"])
+sns = boto3.client("sns")
+topic = sns.create_topic(Name="alarms")["TopicArn"]
+print(sns.subscribe(TopicArn=topic, Protocol="email", Endpoint="ops@example.com")["SubscriptionArn"])
+cw = boto3.client("cloudwatch")
+cw.put_metric_alarm(AlarmName="cpu", Namespace="AWS/RDS", MetricName="CPUUtilization", Statistic="Average", Period=300, EvaluationPeriods=2, Threshold=80.0,
+  ComparisonOperator="GreaterThanThreshold", AlarmActions=[topic], Dimensions=[{"Name": "DBInstanceIdentifier", "Value": "shop"}])
+a = cw.describe_alarms(AlarmNames=["cpu"])["MetricAlarms"][0]
+print(a["Threshold"], a["StateValue"], a["Dimensions"][0]["Value"])
+]==])
+  test.equal(out, table.concat({ "2012-10-17 app", '{"A":"2"} {"A":"1"}', "True", "True True {'who': 'me'}", "['a/ä +.txt'] ['a/', 'b/']",
+    "PreconditionFailed", "BucketNotEmpty", "NoSuchKey", "404", "DeleteConflict", "NoSuchEntity", "30 hi", "pending confirmation",
+    "80.0 INSUFFICIENT_DATA shop", "" }, "\n"))
+  test.equal(#fs.list(fs.join(dir, "cloud", "mail")), 1)
+end
+
 return T

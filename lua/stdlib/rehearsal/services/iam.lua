@@ -1,0 +1,213 @@
+--- AWS IAM in the rehearsal: roles, policies and instance profiles.
+local json = require "json"
+local sign = require "sign"
+local wire = require "rehearsal.wire"
+
+local S = {}
+
+local function all(cloud, kind)
+  local store = cloud:store "iam"
+  store[kind] = store[kind] or {}
+  return store[kind]
+end
+
+local function missing(fmt, ...) wire.fail("NoSuchEntity", 404, fmt, ...) end
+
+local function role_of(cloud, name)
+  return all(cloud, "roles")[name] or missing("The role with name %s cannot be found.", name)
+end
+
+local function profile_of(cloud, name)
+  return all(cloud, "profiles")[name] or missing("Instance Profile %s cannot be found.", name)
+end
+
+--- Amazon's managed policies that the rehearsal knows by their ARN.
+local MANAGED = {}
+for _, name in ipairs {
+  "AWSElasticBeanstalkWebTier", "AWSElasticBeanstalkWorkerTier", "AWSElasticBeanstalkMulticontainerDocker", "AmazonEC2ContainerRegistryReadOnly",
+  "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore", "CloudWatchAgentServerPolicy", "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy",
+  "service-role/AWSElasticBeanstalkEnhancedHealth", "service-role/AmazonDMSVPCManagementRole", "service-role/AmazonDMSCloudWatchLogsRole",
+  "ReadOnlyAccess", "AdministratorAccess", "service-role/AmazonRDSEnhancedMonitoringRole",
+} do MANAGED["arn:aws:iam::aws:policy/" .. name] = name:match "[^/]+$" end
+
+local function check_document(text)
+  local document = json.decode(text)
+  if type(document) ~= "table" or document.Version == nil or document.Statement == nil then
+    wire.fail("MalformedPolicyDocument", 400, "This policy contains invalid Json")
+  end
+  return text
+end
+
+local function escaped(text)
+  return (text:gsub("[^%w%-%._~]", function(c) return ("%%%02X"):format(c:byte()) end))
+end
+
+local function shown(role)
+  local copy = {}
+  for k, v in pairs(role) do copy[k] = v end
+  copy.AssumeRolePolicyDocument = escaped(role.AssumeRolePolicyDocument)
+  return copy
+end
+
+function S.CreateRole(cloud, p)
+  if all(cloud, "roles")[p.RoleName] then wire.fail("EntityAlreadyExists", 409, "Role with name %s already exists.", p.RoleName) end
+  check_document(p.AssumeRolePolicyDocument)
+  local path = p.Path or "/"
+  local role = { RoleName = p.RoleName, Path = path, RoleId = "AROA" .. sign.hex(sign.random(8)):upper(), CreateDate = cloud.clock:now(),
+                 Arn = cloud:arn("iam", nil, "role" .. path .. p.RoleName), AssumeRolePolicyDocument = p.AssumeRolePolicyDocument,
+                 Description = p.Description, MaxSessionDuration = p.MaxSessionDuration or 3600, Tags = p.Tags or {}, attached = {}, inline = {} }
+  all(cloud, "roles")[p.RoleName] = role
+  return { Role = shown(role) }
+end
+
+function S.GetRole(cloud, p) return { Role = shown(role_of(cloud, p.RoleName)) } end
+
+function S.ListRoles(cloud, p)
+  local list = {}
+  for _, role in pairs(all(cloud, "roles")) do list[#list + 1] = shown(role) end
+  table.sort(list, function(a, b) return a.RoleName < b.RoleName end)
+  local page, marker = cloud.page(list, p.Marker, p.MaxItems)
+  return { Roles = page, IsTruncated = marker ~= nil, Marker = marker }
+end
+
+function S.UpdateAssumeRolePolicy(cloud, p)
+  role_of(cloud, p.RoleName).AssumeRolePolicyDocument = check_document(p.PolicyDocument)
+end
+
+function S.DeleteRole(cloud, p)
+  local role = role_of(cloud, p.RoleName)
+  if #role.attached > 0 then wire.fail("DeleteConflict", 409, "Cannot delete entity, must detach all policies first.") end
+  if next(role.inline) then wire.fail("DeleteConflict", 409, "Cannot delete entity, must delete policies first.") end
+  for _, profile in pairs(all(cloud, "profiles")) do
+    for _, name in ipairs(profile.roles) do
+      if name == p.RoleName then wire.fail("DeleteConflict", 409, "Cannot delete entity, must remove roles from instance profile first.") end
+    end
+  end
+  all(cloud, "roles")[p.RoleName] = nil
+end
+
+function S.AttachRolePolicy(cloud, p)
+  local role = role_of(cloud, p.RoleName)
+  if not MANAGED[p.PolicyArn] and not all(cloud, "policies")[p.PolicyArn] then
+    missing("Policy %s does not exist or is not attachable.", p.PolicyArn)
+  end
+  for _, arn in ipairs(role.attached) do if arn == p.PolicyArn then return end end
+  table.insert(role.attached, p.PolicyArn)
+end
+
+function S.DetachRolePolicy(cloud, p)
+  local role = role_of(cloud, p.RoleName)
+  for i, arn in ipairs(role.attached) do if arn == p.PolicyArn then table.remove(role.attached, i) return end end
+  missing("Policy %s was not found.", p.PolicyArn)
+end
+
+function S.ListAttachedRolePolicies(cloud, p)
+  local list = {}
+  for i, arn in ipairs(role_of(cloud, p.RoleName).attached) do list[i] = { PolicyArn = arn, PolicyName = arn:match "[^/]+$" } end
+  local page, marker = cloud.page(list, p.Marker, p.MaxItems)
+  return { AttachedPolicies = page, IsTruncated = marker ~= nil, Marker = marker }
+end
+
+function S.PutRolePolicy(cloud, p)
+  role_of(cloud, p.RoleName).inline[p.PolicyName] = check_document(p.PolicyDocument)
+end
+
+function S.GetRolePolicy(cloud, p)
+  local document = role_of(cloud, p.RoleName).inline[p.PolicyName]
+                   or missing("The role policy with name %s cannot be found.", p.PolicyName)
+  return { RoleName = p.RoleName, PolicyName = p.PolicyName, PolicyDocument = escaped(document) }
+end
+
+function S.ListRolePolicies(cloud, p)
+  local names = {}
+  for name in pairs(role_of(cloud, p.RoleName).inline) do names[#names + 1] = name end
+  table.sort(names)
+  return { PolicyNames = names, IsTruncated = false }
+end
+
+function S.DeleteRolePolicy(cloud, p)
+  local role = role_of(cloud, p.RoleName)
+  if not role.inline[p.PolicyName] then missing("The role policy with name %s cannot be found.", p.PolicyName) end
+  role.inline[p.PolicyName] = nil
+end
+
+local function set_tags(entity, tags)
+  for _, tag in ipairs(tags) do
+    for i = #entity.Tags, 1, -1 do if entity.Tags[i].Key == tag.Key then table.remove(entity.Tags, i) end end
+    table.insert(entity.Tags, tag)
+  end
+end
+
+local function drop_tags(entity, keys)
+  for _, key in ipairs(keys) do
+    for i = #entity.Tags, 1, -1 do if entity.Tags[i].Key == key then table.remove(entity.Tags, i) end end
+  end
+end
+
+function S.TagRole(cloud, p) set_tags(role_of(cloud, p.RoleName), p.Tags) end
+function S.UntagRole(cloud, p) drop_tags(role_of(cloud, p.RoleName), p.TagKeys) end
+function S.ListRoleTags(cloud, p) return { Tags = role_of(cloud, p.RoleName).Tags, IsTruncated = false } end
+function S.TagInstanceProfile(cloud, p) set_tags(profile_of(cloud, p.InstanceProfileName), p.Tags) end
+
+function S.GetPolicy(cloud, p)
+  local name = MANAGED[p.PolicyArn] or all(cloud, "policies")[p.PolicyArn] or missing("Policy %s was not found.", p.PolicyArn)
+  return { Policy = { PolicyName = name, Arn = p.PolicyArn, Path = "/", DefaultVersionId = "v1", AttachmentCount = 0, IsAttachable = true } }
+end
+
+-- Instance profiles --------------------------------------------------------
+
+local function shown_profile(cloud, profile)
+  local copy = {}
+  for k, v in pairs(profile) do copy[k] = v end
+  copy.Roles = {}
+  for i, name in ipairs(profile.roles) do copy.Roles[i] = shown(role_of(cloud, name)) end
+  return copy
+end
+
+function S.CreateInstanceProfile(cloud, p)
+  if all(cloud, "profiles")[p.InstanceProfileName] then
+    wire.fail("EntityAlreadyExists", 409, "Instance Profile %s already exists.", p.InstanceProfileName)
+  end
+  local path = p.Path or "/"
+  local profile = { InstanceProfileName = p.InstanceProfileName, Path = path, InstanceProfileId = "AIPA" .. sign.hex(sign.random(8)):upper(),
+                    Arn = cloud:arn("iam", nil, "instance-profile" .. path .. p.InstanceProfileName), CreateDate = cloud.clock:now(), roles = {}, Tags = p.Tags or {} }
+  all(cloud, "profiles")[p.InstanceProfileName] = profile
+  return { InstanceProfile = shown_profile(cloud, profile) }
+end
+
+function S.GetInstanceProfile(cloud, p)
+  return { InstanceProfile = shown_profile(cloud, profile_of(cloud, p.InstanceProfileName)) }
+end
+
+function S.ListInstanceProfiles(cloud)
+  local list = {}
+  for _, profile in pairs(all(cloud, "profiles")) do list[#list + 1] = shown_profile(cloud, profile) end
+  return { InstanceProfiles = list, IsTruncated = false }
+end
+
+function S.AddRoleToInstanceProfile(cloud, p)
+  local profile = profile_of(cloud, p.InstanceProfileName)
+  role_of(cloud, p.RoleName)
+  if #profile.roles > 0 then wire.fail("LimitExceeded", 409, "Cannot exceed quota for InstanceSessionsPerInstanceProfile: 1") end
+  profile.roles[1] = p.RoleName
+end
+
+function S.RemoveRoleFromInstanceProfile(cloud, p)
+  local profile = profile_of(cloud, p.InstanceProfileName)
+  if profile.roles[1] ~= p.RoleName then missing("The role with name %s cannot be found.", p.RoleName) end
+  profile.roles = {}
+end
+
+function S.DeleteInstanceProfile(cloud, p)
+  local profile = profile_of(cloud, p.InstanceProfileName)
+  if #profile.roles > 0 then wire.fail("DeleteConflict", 409, "Cannot delete entity, must remove roles from instance profile first.") end
+  all(cloud, "profiles")[p.InstanceProfileName] = nil
+end
+
+--- Whether a profile of that name or ARN exists, with a role in it.
+function S._instance_profile(cloud, name)
+  local profile = all(cloud, "profiles")[name:match "[^/]+$"]
+  return profile ~= nil and #profile.roles > 0
+end
+
+return S

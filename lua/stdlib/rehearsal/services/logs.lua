@@ -1,0 +1,147 @@
+--- Amazon CloudWatch Logs in the rehearsal: groups hold what the app prints.
+local json = require "json"
+local wire = require "rehearsal.wire"
+
+local S = {}
+
+local RETENTION = {}
+for _, days in ipairs { 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653 } do RETENTION[days] = true end
+local KEPT = 10000                      -- lines a stream keeps
+
+local function groups(cloud, region)
+  local store = cloud:store("logs", region)
+  store.groups = store.groups or {}
+  return store.groups
+end
+
+local function get(cloud, ctx, name)
+  return groups(cloud, ctx.region)[name] or wire.fail("ResourceNotFoundException", 400, "The specified log group does not exist.")
+end
+
+local function new_group(cloud, region, name, tags)
+  local group = { logGroupName = name, creationTime = math.floor(cloud.clock:now() * 1000), metricFilterCount = 0, storedBytes = 0, streams = {},
+                  logGroupClass = "STANDARD", tags = tags or {}, arn = cloud:arn("logs", region, "log-group:" .. name .. ":*"),
+                  logGroupArn = cloud:arn("logs", region, "log-group:" .. name) }
+  groups(cloud, region)[name] = group
+  return group
+end
+
+function S.CreateLogGroup(cloud, p, ctx)
+  if groups(cloud, ctx.region)[p.logGroupName] then
+    wire.fail("ResourceAlreadyExistsException", 400, "The specified log group already exists")
+  end
+  new_group(cloud, ctx.region, p.logGroupName, p.tags)
+end
+
+function S.DescribeLogGroups(cloud, p, ctx)
+  local list = {}
+  for name, group in pairs(groups(cloud, ctx.region)) do
+    if (not p.logGroupNamePrefix or name:sub(1, #p.logGroupNamePrefix) == p.logGroupNamePrefix)
+       and (not p.logGroupNamePattern or name:find(p.logGroupNamePattern, 1, true)) then list[#list + 1] = group end
+  end
+  table.sort(list, function(a, b) return a.logGroupName < b.logGroupName end)
+  local page, token = cloud.page(list, p.nextToken, p.limit or 50)
+  return { logGroups = page, nextToken = token }
+end
+
+function S.PutRetentionPolicy(cloud, p, ctx)
+  if not RETENTION[p.retentionInDays] then wire.fail("InvalidParameterException", 400, "retentionInDays %d is not one of the allowed values", p.retentionInDays) end
+  get(cloud, ctx, p.logGroupName).retentionInDays = p.retentionInDays
+end
+
+function S.DeleteRetentionPolicy(cloud, p, ctx) get(cloud, ctx, p.logGroupName).retentionInDays = nil end
+
+function S.DeleteLogGroup(cloud, p, ctx)
+  get(cloud, ctx, p.logGroupName)
+  groups(cloud, ctx.region)[p.logGroupName] = nil
+end
+
+local function by_arn(cloud, ctx, arn) return get(cloud, ctx, (arn:match "log%-group:([^:]+)")) end
+
+function S.ListTagsForResource(cloud, p, ctx) return { tags = by_arn(cloud, ctx, p.resourceArn).tags } end
+
+function S.TagResource(cloud, p, ctx)
+  local tags = by_arn(cloud, ctx, p.resourceArn).tags
+  for key, value in pairs(p.tags) do tags[key] = value end
+end
+
+function S.UntagResource(cloud, p, ctx)
+  local tags = by_arn(cloud, ctx, p.resourceArn).tags
+  for _, key in ipairs(p.tagKeys) do tags[key] = nil end
+end
+
+local function stream_of(cloud, region, group_name, name)
+  local group = groups(cloud, region)[group_name] or new_group(cloud, region, group_name)
+  local stream = group.streams[name]
+  if not stream then
+    stream = { logStreamName = name, creationTime = math.floor(cloud.clock:now() * 1000), events = {}, storedBytes = 0,
+               arn = cloud:arn("logs", region, ("log-group:%s:log-stream:%s"):format(group_name, name)) }
+    group.streams[name] = stream
+  end
+  return stream, group
+end
+
+--- Adds lines to a stream, as the agent on an instance does; makes what is missing.
+---@param lines string[]
+function S._put(cloud, region, group_name, stream_name, lines)
+  local stream, group = stream_of(cloud, region, group_name, stream_name)
+  local now = math.floor(cloud.clock:now() * 1000)
+  for _, line in ipairs(lines) do
+    table.insert(stream.events, { timestamp = now, ingestionTime = now, message = line })
+    group.storedBytes = group.storedBytes + #line
+  end
+  while #stream.events > KEPT do table.remove(stream.events, 1) end
+  stream.firstEventTimestamp = stream.events[1] and stream.events[1].timestamp
+  stream.lastEventTimestamp, stream.lastIngestionTime = now, now
+end
+
+function S.CreateLogStream(cloud, p, ctx)
+  local group = get(cloud, ctx, p.logGroupName)
+  if group.streams[p.logStreamName] then wire.fail("ResourceAlreadyExistsException", 400, "The specified log stream already exists") end
+  stream_of(cloud, ctx.region, p.logGroupName, p.logStreamName)
+end
+
+function S.PutLogEvents(cloud, p, ctx)
+  get(cloud, ctx, p.logGroupName)
+  local lines = {}
+  for i, event in ipairs(p.logEvents) do lines[i] = event.message end
+  S._put(cloud, ctx.region, p.logGroupName, p.logStreamName, lines)
+  return { nextSequenceToken = "0" }
+end
+
+function S.DescribeLogStreams(cloud, p, ctx)
+  local list = {}
+  for name, stream in pairs(get(cloud, ctx, p.logGroupName).streams) do
+    if not p.logStreamNamePrefix or name:sub(1, #p.logStreamNamePrefix) == p.logStreamNamePrefix then list[#list + 1] = stream end
+  end
+  table.sort(list, function(a, b) return a.logStreamName < b.logStreamName end)
+  local page, token = cloud.page(list, p.nextToken, p.limit or 50)
+  return { logStreams = page, nextToken = token }
+end
+
+function S.GetLogEvents(cloud, p, ctx)
+  local group = get(cloud, ctx, p.logGroupName or p.logGroupIdentifier)
+  local stream = group.streams[p.logStreamName] or wire.fail("ResourceNotFoundException", 400, "The specified log stream does not exist.")
+  local first = p.nextToken and tonumber(p.nextToken:match "%d+") or math.max(1, #stream.events - (p.limit or 1000) + 1)
+  if p.startFromHead and not p.nextToken then first = 1 end
+  local events = json.array {}
+  for i = first, math.min(#stream.events, first + (p.limit or 1000) - 1) do events[#events + 1] = stream.events[i] end
+  return { events = events, nextForwardToken = ("f/%d"):format(first + #events), nextBackwardToken = ("b/%d"):format(first) }
+end
+
+function S.FilterLogEvents(cloud, p, ctx)
+  local group, list = get(cloud, ctx, p.logGroupName or p.logGroupIdentifier), {}
+  for name, stream in pairs(group.streams) do
+    for _, event in ipairs(stream.events) do
+      if (not p.filterPattern or p.filterPattern == "" or event.message:find(p.filterPattern:gsub('"', ""), 1, true))
+         and (not p.startTime or event.timestamp >= p.startTime) and (not p.endTime or event.timestamp < p.endTime) then
+        list[#list + 1] = { logStreamName = name, timestamp = event.timestamp, message = event.message, ingestionTime = event.ingestionTime }
+      end
+    end
+  end
+  table.sort(list, function(a, b) return a.timestamp < b.timestamp end)
+  local page, token = cloud.page(list, p.nextToken, p.limit or 10000)
+  return { events = page, nextToken = token, searchedLogStreams = {} }
+end
+
+return S
