@@ -19,6 +19,8 @@ local M = {}
 ---@field label string "host:port"
 ---@field timeout number seconds that one command may take
 ---@field db integer the database it works in
+---@field address string the numeric address that answered, and its port: the tunnel's, if there is one
+---@field port integer
 local Connection = {}
 
 -- After these a new connection would not be the same as the old one.
@@ -92,7 +94,10 @@ local function dial(self, e)
       handle:deadline(task.now() + math.min(self.timeout, 15))
       local ok, connected, why = pcall(task.step, handle, "connect")
       if not ok then drop(self) error(connected, 0) end
-      if why == nil then return end
+      if why == nil then
+        self.address, self.port = address, port
+        return
+      end
       err = why
       handle:close()
       self.handle = nil

@@ -54,7 +54,8 @@ end
 T["jobs are counted and listed by state"] = function()
   local r, url = open()
   fill(r, "bull:mail")
-  test.equal(bullmq.counts(url, "mail"), { wait = 5, paused = 0, prioritized = 2, delayed = 3, ["waiting-children"] = 1, active = 2, completed = 4, failed = 1 })
+  test.equal(bullmq.counts(url, "mail"),
+    { wait = 5, paused = 0, prioritized = 2, delayed = 3, ["waiting-children"] = 1, active = 2, completed = 4, failed = 1 })
   test.equal(bullmq.jobs(r, "bull:mail", "wait"), { "5", "4", "3", "2", "1" })
   test.equal(bullmq.jobs(r, bullmq.queues(r)[1], "delayed"), { "6", "7", "8" })
   test.raises("no state waitin .did you mean wait", bullmq.jobs, r, "mail", "waitin")

@@ -122,11 +122,12 @@ s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.
 c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(b"$10\r\nhalf"); c.close()
 c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"); c.close()
 ]]):format(port))
-  local p <close> = process.start { "python3", dir .. "/peer.py" }
+  local peer <close> = process.start { "python3", dir .. "/peer.py" }
   local r
   for _ = 1, 200 do
     local ok, v = pcall(redis.open, "redis://127.0.0.1:" .. port)
     if ok then r = v break end
+    test.truthy(peer:is_running(), "the peer runs")
     task.sleep(0.02)
   end
   local e = test.raises("closed the connection", r.get, r, "a")

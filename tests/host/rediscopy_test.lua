@@ -396,7 +396,8 @@ T["a list in another order, and a difference in another database, are found"] = 
   b:lmove("list", "list", "LEFT", "RIGHT")
   local r = redis.same { from.url, to.url, quiet = true }
   test.equal(r.differences, { { db = 3, key = "list", kind = "value", a = "list", b = "list" } })
-  local e = test.raises("cannot accept .* 1 of %d+ keys differ; the first: \"list\" in database 3 is of another value", redis.same, { from.url, to.url })
+  local e = test.raises("cannot accept .* 1 of %d+ keys differ; the first: \"list\" in database 3 is of another value",
+    redis.same, { from.url, to.url })
   test.equal(e.kind, "stopped")
   test.equal(e.differences[1].key, "list")
 end

@@ -127,9 +127,9 @@ local function copy_entries(from, to, key, extra)
   for i = n, #extra do to:xadd(key, extra[i], "ghost", "") end
 end
 
-local function copy_group(to, key, group)
+local function copy_group(to, key, group, counted)
   local create = { "XGROUP", "CREATE", key, group.name, group["last-delivered-id"], "MKSTREAM" }
-  if math.type(group["entries-read"]) == "integer" then
+  if counted and math.type(group["entries-read"]) == "integer" then
     create[#create + 1] = "ENTRIESREAD"
     create[#create + 1] = group["entries-read"]
   end
@@ -164,10 +164,12 @@ function copy.stream(from, to, key)
     to:xgroup_create(key, "hkrun", "0-0", "MKSTREAM")
     to:xgroup_destroy(key, "hkrun")
   end
-  for _, group in ipairs(groups) do copy_group(to, key, group) end
+  -- Since 7.0 XSETID takes more than two words: streams and groups count their entries.
+  local counted = info["entries-added"] and to:command("COMMAND", "INFO", "XSETID")[1][2] < 0
+  for _, group in ipairs(groups) do copy_group(to, key, group, counted) end
   drop_ghosts(from, to, key, extra)
   local set = { "XSETID", key, last }
-  if info["entries-added"] then
+  if counted then
     set = { "XSETID", key, last, "ENTRIESADDED", info["entries-added"], "MAXDELETEDID", info["max-deleted-entry-id"] }
   end
   to:command(table.unpack(set))

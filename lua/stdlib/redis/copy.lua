@@ -126,10 +126,10 @@ local function formats_agree(from, to, numbers)
   return true
 end
 
-local function set_end(job, method, e)
-  local addresses, port = endpoints.route(e)
-  -- The control connection has just shown that the server answers at one of them.
-  errors.check("copy Redis", job[method](job, addresses[1], port, e.user, e.password, endpoints.tls(e)))
+--- The worker goes to the address at which the control connection found the server.
+local function set_end(job, method, r)
+  local e = r.endpoint
+  errors.check("copy Redis", job[method](job, r.address, r.port, e.user, e.password, endpoints.tls(e)))
 end
 
 --- The fast way: DUMP and RESTORE on a worker thread. nil: a key that the
@@ -137,8 +137,8 @@ end
 local function by_dump(from, to, o, numbers, total)
   local exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false
   local job <close> = errors.check("copy Redis", host.new())
-  set_end(job, "source", from.endpoint)
-  set_end(job, "target", to.endpoint)
+  set_end(job, "source", from)
+  set_end(job, "target", to)
   errors.check("copy Redis", job:start(numbers, o.batch, exact, WINDOW, o.timeout))
   local op = ("copy Redis %s to %s"):format(from.label, to.label)
   repeat
