@@ -248,6 +248,17 @@ T["times are read in every form and written back"] = function()
   test.equal(timestamp.basic(1769846400), "20260131T080000Z")
 end
 
+T["the codecs are told which names are secret, but none that also names something plain"] = function()
+  local sensitive = require "aws.sensitive"
+  test.equal(sensitive.names(model.load "secretsmanager", "GetSecretValueResponse"), { SecretString = true, SecretBinary = true })
+  test.equal(sensitive.names(model.load "ssm", "GetParameterResult"), {})
+  test.equal(sensitive.names(made "query", "Out"), { Password = true, Secret = true })
+  local m = model.load "secretsmanager"
+  local body = '{"SecretString":"s","SecretBinary":"aGk="}'
+  local r = require("aws.protocol.json").result(m, m.operations.GetSecretValue, { status = 200, headers = {}, body = body })
+  test.truthy(secret.is(r.SecretBinary) and secret.equal(r.SecretBinary, "hi"), "secret bytes are decoded")
+end
+
 T["a sensitive value that everyone may see stays plain, by the reviewed rules"] = function()
   local function parse(service, operation, body)
     local m = model.load(service)

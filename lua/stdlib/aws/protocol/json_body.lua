@@ -68,8 +68,7 @@ local function read_scalar(member, kind, value)
     local seconds = (type(value) == "string" or type(value) == "number") and timestamp.parse(value)
     return seconds or wrong(member, kind, value)
   elseif kind == "blob" then
-    if secret.is(value) then return value end
-    return type(value) == "string" and sign.unbase64(value) or wrong(member, kind, value)
+    return (type(value) == "string" or secret.is(value)) and sign.unbase64(value) or wrong(member, kind, value)
   elseif kind == "bool" then
     if type(value) ~= "boolean" then wrong(member, kind, value) end
     return value
@@ -121,7 +120,7 @@ end
 ---@return any
 function M.decode(model, member, body, hidden)
   if body == nil or body == "" then body = "{}" end
-  local value, err = json.decode(body)
+  local value, err = json.decode(body, { secrets = sensitive.names(model, member.shape) })
   if value == nil or value == json.null then
     errors.raise { kind = "protocol", message = "the answer is not JSON: " .. tostring(err and err.message or "it is null") }
   end

@@ -1,5 +1,6 @@
 --- The query protocol: a form in the request, XML in the response. ec2.lua is a dialect of it.
 local secret = require "secret"
+local sensitive = require "aws.sensitive"
 local shape = require "aws.shape"
 local xml = require "aws.protocol.xml"
 
@@ -90,7 +91,7 @@ end
 ---@return table result
 ---@return string? request_id
 function M.result(model, op, response)
-  local root = xml.root(response.body)
+  local root = xml.root(response.body, op.output and sensitive.names(model, op.output))
   local id = xml.child_text(root, "ResponseMetadata", "RequestId") or xml.child_text(root, "requestId")
   if not op.output then return {}, id end
   local from = op.wrapper and xml.child(root, op.wrapper) or root

@@ -1,6 +1,7 @@
 --- The rest-xml protocol (S3, Route 53): paths and headers by rest.lua, an XML body.
 local query = require "aws.protocol.query"
 local rest = require "aws.protocol.rest"
+local sensitive = require "aws.sensitive"
 local xml = require "aws.protocol.xml"
 
 local M = { error = query.error }
@@ -12,7 +13,9 @@ local XML = {
     if member then return xml.document(model, member, value, member.wire or member.name) end
     return xml.document(model, { name = "input", shape = op.input, xml_namespace = op.xml_namespace }, value, op.root or op.input)
   end,
-  decode = function(model, member, body) return xml.read_struct(model, model.shape(member.shape), xml.root(body)) end,
+  decode = function(model, member, body)
+    return xml.read_struct(model, model.shape(member.shape), xml.root(body, sensitive.names(model, member.shape)))
+  end,
 }
 
 function M.request(model, op, args) return rest.request(model, op, args, XML) end

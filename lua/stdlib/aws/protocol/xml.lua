@@ -23,8 +23,10 @@ function M.try_root(body)
 end
 
 --- The root of a document. Raises kind "protocol".
-function M.root(body)
-  local root, err = xml.decode(body)
+---@param body string
+---@param secrets? table<string, true> elements whose text becomes a secret
+function M.root(body, secrets)
+  local root, err = xml.decode(body, secrets and { secrets = secrets })
   if not root then
     errors.raise { kind = "protocol", message = "the answer is not XML: " .. tostring(err and err.message or "it is empty") }
   end
@@ -81,7 +83,7 @@ function read(model, member, nodes, hidden)
   local text = nodes[1].text or ""
   if target.type ~= "string" and target.type ~= "blob" and text == "" then return nil end
   local value = shape.value(target.type, text)
-  if value == nil then wrong(member, target.type, text) end
+  if value == nil then wrong(member, target.type, tostring(text)) end
   if hidden and (target.type == "string" or target.type == "blob") then return secret.new(value) end
   return value
 end

@@ -1,0 +1,138 @@
+--- Sending: one attempt, what it teaches, whether and when to try again.
+local config = require "aws.config"
+local credentials = require "aws.credentials"
+local errors = require "errors"
+local failure = require "aws.failure"
+local http = require "http"
+local log = require "log"
+local quirks = require "aws.quirks"
+local request_of = require "aws.request"
+local retry = require "retry"
+local s3 = require "aws.protocol.s3"
+local sign = require "sign"
+local timestamp = require "aws.timestamp"
+
+local M = {}
+
+--- Reads an answer; raises the error that it reports.
+---@param self aws.Client
+---@param op aws.Operation
+---@param args table
+---@param response aws.WireResponse
+---@return table result
+---@return { request_id: string?, status: integer, headers: table } meta
+function M.read(self, op, args, response)
+  if response.status >= 300 or self.model.service == "s3" and s3.is_hidden_error(response) then
+    local said = self.protocol.error(self.model, response)
+    errors.raise(failure.make(self.model, op, response, said))
+  end
+  local ok, result, id = pcall(function()
+    local result, id = self.protocol.result(self.model, op, response)
+    quirks.result(self.model, op, args, response, result)
+    return result, id
+  end)
+  if not ok then
+    if not errors.is(result) then error(result, 0) end
+    errors.raise { kind = "protocol", op = ("read the answer of %s.%s"):format(self.model.service, op.name), retry = result.retry,
+                   message = result.message, cause = result, request_id = failure.request_id(response), status = response.status }
+  end
+  return result, { request_id = id or failure.request_id(response), status = response.status, headers = response.headers }
+end
+
+--- What a failed attempt teaches: the time, the bucket's region, that the token is over. True if it is worth another.
+local function learn(self, op, args, e, response)
+  local headers = response.headers
+  if failure.may_be_skewed(e.code) and headers.date then
+    local theirs = timestamp.parse(headers.date)
+    local skew = theirs and math.floor(theirs - os.time())
+    if skew and math.abs(skew - self.skew) > 240 then
+      log.debug("the clock of %s differs by %d seconds", self.model.service, skew)
+      self.skew = skew
+      return true
+    end
+  end
+  local region = self.model.service == "s3" and args.Bucket and (headers["x-amz-bucket-region"] or e.region)
+  if region and region ~= (self.bucket_regions[args.Bucket] or self.region) then
+    self.bucket_regions[args.Bucket] = region
+    return true
+  end
+  if failure.is_expired(e.code) and not self.given and not op.unsigned then
+    local now = credentials.get { profile = self.options.profile, region = self.region }
+    if now.expires then
+      credentials.forget()
+      return true
+    end
+  end
+  return false
+end
+
+--- One attempt.
+local function once(self, op, args, opts)
+  local request = request_of.build(self, op, args)
+  local claim = request_of.claim(self, op, request)
+  local body = request.body
+  if body == "" and (request.method == "GET" or request.method == "HEAD") then body = nil end
+  local ok, answer = pcall(http.request, {
+    method = request.method, url = request.url, headers = claim and sign.sigv4(claim) or request.headers, body = body,
+    ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
+    timeout = opts.timeout or self.options.timeout, to_file = opts.to,
+  })
+  if not ok then
+    if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
+    errors.raise { kind = answer.kind, op = ("call %s.%s"):format(self.model.service, op.name), message = answer.message,
+                   code = answer.code, retry = answer.retry, cause = answer, service = self.model.service, operation = op.name }
+  end
+  local response = { status = answer.status, headers = answer.headers, body = answer.body }
+  local read_ok, result, meta = pcall(M.read, self, op, args, response)
+  if read_ok then
+    if opts.to and result.Body == nil then result.Body = { file = opts.to, size = answer.size } end
+    return result, meta
+  end
+  if errors.is(result, "remote") and learn(self, op, args, result, response) then result.retry, result.retry_after = true, 0 end
+  local asked = tonumber(answer.headers["x-amz-retry-after"])
+  if errors.is(result) and asked then result.asked = asked / 1000 end
+  error(result, 0)
+end
+
+--- The 2026 numbers of the standard mode: a quota of 500 that a retry draws from and a success refills.
+local function may_retry(self, e)
+  if not e.retry then return false end
+  local cost = e.throttled and 5 or 14
+  if self.tokens < cost then return false end
+  self.tokens, self.last_cost = self.tokens - cost, cost
+  return true
+end
+
+--- How long AWS wants to wait: longer steps after throttling, and no less than the service asked for.
+local function set_pause(e, attempt)
+  local pause = math.random() * math.min((e.throttled and 1 or 0.05) * 2 ^ (attempt - 1), 20)
+  if e.asked then pause = math.max(pause, math.min(e.asked, pause + 5)) end
+  if e.retry_after == nil then e.retry_after = pause end
+end
+
+--- Sends a call until it succeeds or trying again is in vain.
+---@param self aws.Client
+---@param op aws.Operation
+---@param args table
+---@param opts { to?: string, timeout?: number }
+---@return table result
+---@return table meta
+function M.call(self, op, args, opts)
+  local set = config.env "AWS_MAX_ATTEMPTS" or config.profile(self.options.profile).max_attempts
+  local attempts = self.options.attempts or math.tointeger(tonumber(set)) or 3
+  local result, meta = retry.call(function(attempt)
+    local done = table.pack(pcall(once, self, op, args, opts))
+    if done[1] then return done[2], done[3] end
+    if errors.is(done[2]) and done[2].retry then set_pause(done[2], attempt) end
+    error(done[2], 0)
+  end, {
+    attempts = attempts, base = 0.05, retryable = function(e) return may_retry(self, e) end,
+    on_retry = function(e, seconds, attempt)
+      log.debug("%s; attempt %d of %d in %.2f seconds", tostring(e), attempt + 1, attempts, seconds)
+    end,
+  })
+  self.tokens, self.last_cost = math.min(500, self.tokens + math.max(self.last_cost, 1)), 0
+  return result, meta
+end
+
+return M
