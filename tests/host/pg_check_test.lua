@@ -1,3 +1,4 @@
+-- luacheck: no max line length (SQL)
 local fs = require "fs"
 local pg = require "pg"
 local postgres = require "rehearsal.planes.postgres"

@@ -78,7 +78,7 @@ T["a transaction left without commit is rolled back, also a nested one"] = funct
     local tx <close> = conn:transaction()
     conn:exec "INSERT INTO t VALUES (1)"
     do
-      local inner <close> = conn:transaction()
+      local _ <close> = conn:transaction()
       conn:exec "INSERT INTO t VALUES (2)"
     end
     do
@@ -89,7 +89,7 @@ T["a transaction left without commit is rolled back, also a nested one"] = funct
     tx:commit()
   end
   pcall(function()
-    local tx <close> = conn:transaction { isolation = "serializable" }
+    local _ <close> = conn:transaction { isolation = "serializable" }
     conn:exec "INSERT INTO t VALUES (4)"
     error "stop"
   end)
@@ -114,7 +114,9 @@ T["COPY goes in and out, and a failing source undoes it"] = function()
   test.equal(select(2, all:gsub("\n", "")), 5002)
   test.raises("my own reason", conn.copy_in, conn, "COPY t FROM STDIN", function() error("my own reason", 0) end)
   test.raises("invalid input syntax", conn.copy_in, conn, "COPY t FROM STDIN", "x\ty\n")
-  for _ in conn:copy_out "COPY (SELECT repeat('y', 1000) FROM generate_series(1, 100000)) TO STDOUT" do break end
+  for _ in conn:copy_out "COPY (SELECT repeat('y', 1000) FROM generate_series(1, 100000)) TO STDOUT" do -- luacheck: ignore 512
+    break
+  end
   test.equal(conn:value "SELECT count(*) FROM t", 5002)
   test.raises("use conn:copy", conn.exec, conn, "COPY t TO STDOUT")
   test.raises("not a COPY FROM", conn.copy_in, conn, "SELECT 1", "")
@@ -137,7 +139,7 @@ end
 
 T["two statements at once on one connection are refused"] = function()
   local conn <close> = open()
-  for _ in conn:rows "SELECT generate_series(1, 3000)" do
+  for _ in conn:rows "SELECT generate_series(1, 3000)" do -- luacheck: ignore 512
     test.raises("still running", conn.query, conn, "SELECT 1")
     break
   end
@@ -198,7 +200,7 @@ T["connecting gives up in time"] = function()
   -- a listener that never answers: a TCP port whose owner does nothing
   local process = require "process"
   local port = fs.free_port()
-  local p <close> = process.start { "python3", "-c", "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1'," .. port ..
+  local _ <close> = process.start { "python3", "-c", "import socket,time\ns=socket.socket()\ns.bind(('127.0.0.1'," .. port ..
     "))\ns.listen(5)\ntime.sleep(60)" }
   local e
   for _ = 1, 100 do
@@ -222,7 +224,6 @@ T["a handle is collected while its statement runs"] = function()
   do
     local conn = open()
     conn.handle:send("SELECT pg_sleep(0.2), generate_series(1, 10000)", {}, 0, "extended")
-    conn = nil
   end
   collectgarbage() collectgarbage()
   local raw = host.open { host = "127.0.0.1", hostaddr = "127.0.0.1", port = tostring(plane.port), user = "x" }

@@ -1,3 +1,4 @@
+-- luacheck: no max line length (SQL)
 local ca = require "rehearsal.planes.ca"
 local errors = require "errors"
 local fs = require "fs"

@@ -1,3 +1,4 @@
+-- luacheck: no max line length (SQL)
 local fs = require "fs"
 local host = require "host.pgcopy"
 local pg = require "pg"
@@ -153,10 +154,10 @@ T["a table that cannot be read or written is named, with the reason"] = function
   local conn <close> = pg.open(admin "bad")
   conn:exec "ALTER TABLE app.cache OWNER TO hkrun_admin"
   fresh "copy6"
-  local e = test.raises("permission denied for table cache", copy, "copy6", { from = as_owner "bad" })
+  test.raises("permission denied for table cache", copy, "copy6", { from = as_owner "bad" })
   conn:exec "ALTER TABLE app.cache OWNER TO owner"
   conn:exec "ALTER TABLE app.plain_big ALTER pad TYPE varchar(400); ALTER TABLE app.no_key FORCE ROW LEVEL SECURITY"
-  e = test.raises("table app.no_key: .*row%-level security", copy, "copy6", { from = as_owner "bad", restart = true })
+  local e = test.raises("table app.no_key: .*row%-level security", copy, "copy6", { from = as_owner "bad", restart = true })
   test.match(e.op, "^copy bad at 127.0.0.1:%d+ to copy6 at")
   fresh("bad", "awkward")
   conn:close()
@@ -317,8 +318,7 @@ T["a closed engine answers with an error, and closing a running one stops it"] =
     test.equal(v, nil) test.equal(err.kind, "closed")
   end
   test.raises("workers", host.new, {}, {}, 0, {})
-  local unused = host.new(params "awkward", params "eng", 3, {})
-  unused = nil
+  host.new(params "awkward", params "eng", 3, {})    -- never started, never closed
   collectgarbage()
 end
 

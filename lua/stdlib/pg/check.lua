@@ -1,6 +1,7 @@
 --- pg.check: what would make a migration fail or surprise, looked for before
 --- anything is done. Read-only: both sessions are, with short lock and statement
 --- timeouts, so it is safe on a production database.
+-- luacheck: no max line length (SQL)
 local catalog = require "pg.catalog"
 local connection = require "pg.connection"
 local errors = require "errors"

@@ -44,7 +44,9 @@ local function apply(conn, entry)
   if ok then return end
   if errors.is(e) and e.kind ~= "cancelled" then
     e.op = ("create %s %s in %s"):format(entry.type:lower(), entry.name, conn.name)
-    if e.code == "42501" and entry.type == "EXTENSION" then e.hint = "the target role may not create it: let the server's administrator do so first" end
+    if e.code == "42501" and entry.type == "EXTENSION" then
+      e.hint = "the target role may not create it: let the server's administrator do so first"
+    end
   end
   error(e, 0)
 end
@@ -59,7 +61,8 @@ local function check_extensions(conn, entries)
     if not is_public and not (entry.type == "COMMENT" and entry.name:find "^EXTENSION ") then kept[#kept + 1] = entry end
   end
   if #missing > 0 then
-    errors.raise { op = "copy into " .. conn.name, kind = "invalid", message = "the target server does not offer the extension " .. table.concat(missing, ", "),
+    errors.raise { op = "copy into " .. conn.name, kind = "invalid", message =
+        "the target server does not offer the extension " .. table.concat(missing, ", "),
       hint = "drop it on the source if nothing uses it, or choose a target that has it" }
   end
   return kept
@@ -187,7 +190,8 @@ local function fill(from, to, o, snapshot, tables, post, large_objects)
   end
   for _, t in ipairs(tables) do
     if t.kind == "r" then
-      names[engine:add { target = "ANALYZE " .. t.name, needs = after[t.name], weight = t.bytes / 20, locks = { ids[t.name] } }] = "analyze " .. t.plain
+      names[engine:add { target = "ANALYZE " .. t.name, needs = after[t.name],
+        weight = t.bytes / 20, locks = { ids[t.name] } }] = "analyze " .. t.plain
     end
   end
   drive(engine, o, total)
@@ -249,7 +253,7 @@ local function run(source, conn, from, to, o)
   conn:exec(TARGET)
   source:exec(catalog.SOURCE)
   target.prepare(conn, o)
-  local snap <close> = source:transaction { isolation = "repeatable read", read_only = true }
+  local _ <close> = source:transaction { isolation = "repeatable read", read_only = true }
   local snapshot = source:value "SELECT pg_export_snapshot()"
   local version, other = source:info().version, conn:info().version
   o.binary = version // 10000 == other // 10000
@@ -310,7 +314,7 @@ function M.copy(given)
   local from, to = endpoint.read(o.from), endpoint.read(o.to)
   o.name = ("%s to %s"):format(from.name, to.name)
   if from.name == to.name and from.via == to.via then errors.usage("pg.copy: source and target are the same database, %s", from.name) end
-  local guard <close> = setmetatable({}, { __close = function() endpoint.release(from) endpoint.release(to) end })
+  local _ <close> = setmetatable({}, { __close = function() endpoint.release(from) endpoint.release(to) end })
   endpoint.reach(from)
   endpoint.reach(to)
   local application = ("hkrun copy %x"):format(math.random(0, 0xffffff))

@@ -91,7 +91,8 @@ local function explain(e, stderr)
       message = ("pg_dump %s cannot read a server of version %s"):format(program, server),
       hint = "install postgresql-client-" .. server }
   end
-  errors.raise { op = "read the schema of " .. e.name, kind = "remote", message = (stderr:gsub("pg_dump: ", ""):gsub("%s*\n%s*", "; "):gsub("; $", "")) }
+  errors.raise { op = "read the schema of " .. e.name, kind = "remote",
+    message = (stderr:gsub("pg_dump: ", ""):gsub("%s*\n%s*", "; "):gsub("; $", "")) }
 end
 
 --- Runs pg_dump on a reached endpoint, in the given snapshot.

@@ -118,7 +118,7 @@ local function run(from, to, o)
     a = function() return open_side(from, o.jobs, o.timeout) end,
     b = function() return open_side(to, o.jobs, o.timeout) end,
   }
-  local guard <close> = setmetatable({}, { __close = function() close_side(sides.a) close_side(sides.b) end })
+  local _ <close> = setmetatable({}, { __close = function() close_side(sides.a) close_side(sides.b) end })
   local a, b = sides.a.all[1], sides.b.all[1]
   local differences = {}
   if o.schema then
@@ -149,7 +149,8 @@ end
 
 --- Compares two databases.
 ---@param given table see DECLARED
----@return { table: string, rows_a: integer, rows_b: integer, checksum_a: string, checksum_b: string, equal: boolean }[] list with .schema (sentences) and .equal
+---@return { table: string, rows_a: integer, rows_b: integer, checksum_a: string, checksum_b: string, equal: boolean }[] list
+--- with .differences (sentences) and .equal
 function M.same(given)
   local o = options.check(given, DECLARED, "pg.same")
   local first, second = o.a or o[1], o.b or o[2]
@@ -157,7 +158,7 @@ function M.same(given)
   if o.jobs < 1 or o.jobs > 32 then errors.usage("pg.same: jobs must be between 1 and 32, not %d", o.jobs) end
   local from, to = endpoint.read(first), endpoint.read(second)
   o.name = ("%s with %s"):format(from.name, to.name)
-  local release <close> = setmetatable({}, { __close = function() endpoint.release(from) endpoint.release(to) end })
+  local _ <close> = setmetatable({}, { __close = function() endpoint.release(from) endpoint.release(to) end })
   endpoint.reach(from)
   endpoint.reach(to)
   local list = run(from, to, o)

@@ -1,6 +1,7 @@
 --- The schema of a database as a list of (object, definition), in the server's
 --- own words (pg_get_indexdef and its kin), so that two databases can be laid
 --- side by side. Owners and privileges are no part of it.
+-- luacheck: no max line length (SQL)
 local catalog = require "pg.catalog"
 
 local M = {}

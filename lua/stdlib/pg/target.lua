@@ -52,7 +52,8 @@ local OBJECTS = [[SELECT c.relkind::text AS kind, format('%I.%I', n.nspname, c.r
 local DROPS = {
   "SELECT format('DROP EVENT TRIGGER %I CASCADE', evtname) FROM pg_event_trigger",
   "SELECT format('DROP PUBLICATION %I CASCADE', pubname) FROM pg_publication",
-  [[SELECT format('DROP SCHEMA %I CASCADE', n.nspname) FROM pg_namespace n WHERE n.nspname <> 'public' AND ]] .. catalog.is_user("pg_namespace", "n.oid"),
+  [[SELECT format('DROP SCHEMA %I CASCADE', n.nspname) FROM pg_namespace n WHERE n.nspname <> 'public' AND ]] ..
+    catalog.is_user("pg_namespace", "n.oid"),
   [[SELECT format('DROP EXTENSION %I CASCADE', extname) FROM pg_extension WHERE extname <> 'plpgsql' AND oid >= 16384]],
   [[SELECT format('DROP %s IF EXISTS %I.%I CASCADE', CASE c.relkind WHEN 'v' THEN 'VIEW' WHEN 'm' THEN 'MATERIALIZED VIEW'
       WHEN 'S' THEN 'SEQUENCE' WHEN 'f' THEN 'FOREIGN TABLE' ELSE 'TABLE' END, n.nspname, c.relname)
@@ -89,7 +90,8 @@ function M.prepare(conn, o)
   end
   local op, names = "copy into " .. conn.name, {}
   for i = 1, math.min(3, objects.n) do names[i] = objects[i].name end
-  local what = objects.n == 0 and "large objects" or ("%s%s"):format(table.concat(names, ", "), objects.n > 3 and (" and %d more"):format(objects.n - 3) or "")
+  local what = objects.n == 0 and "large objects" or ("%s%s"):format(table.concat(names, ", "),
+    objects.n > 3 and (" and %d more"):format(objects.n - 3) or "")
   if not o.reset then
     if not state then
       errors.raise { op = op, kind = "invalid", message = "the target database is not empty: it holds " .. what,
