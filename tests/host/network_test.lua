@@ -49,6 +49,10 @@ if require "fs".uid() == 0 then
     test.truthy(not reaches(nil, "10.40.2.5", 5432), "the internet does not")
     test.truthy(reaches(nil, public, 22), "the client reaches the bastion's ssh")
     test.truthy(not reaches(nil, public, 23), "but no other port of it")
+    local door = net:publish(db, { [5432] = 5432 }, true)
+    test.truthy(reaches(nil, door, 5432), "the inspector's door leads to the database")
+    net:unpublish("vpc-1", door)
+    test.truthy(not reaches(nil, "10.40.2.5", 5432) and not reaches(nil, door, 5432), "and is closed again")
     net:set_groups("vpc-1", {})
     test.truthy(not reaches(bastion.prefix, "10.40.2.5", 5432), "a revoked rule is gone")
   end
@@ -65,11 +69,12 @@ if require "fs".uid() == 0 then
     test.cleanup()
     net:remove_host(app)
     net:close()
+    local own = ("hkrun%d."):format(process.pid() % 100000)
     for _ = 1, 50 do
-      if not process.run({ "ip", "link" }).stdout:find "hkrun" then break end
+      if not process.run({ "ip", "link" }).stdout:find(own, 1, true) then break end
       task.sleep(0.02)
     end
-    test.truthy(not process.run({ "ip", "link" }).stdout:find "hkrun", "the links are gone")
+    test.truthy(not process.run({ "ip", "link" }).stdout:find(own, 1, true), "the links are gone")
   end
 else
   T["without root there is no isolation, and it says so"] = function()

@@ -9,6 +9,7 @@ local clock = require "rehearsal.clock"
 local errors = require "errors"
 local faults = require "rehearsal.faults"
 local fs = require "fs"
+local inspect = require "rehearsal.inspect"
 local log = require "log"
 local loop = require "host.loop"
 local network = require "rehearsal.planes.network"
@@ -143,7 +144,7 @@ end
 
 function Cloud:handle(req)
   local own = req.path:match "^/_hkrun/(.*)$"
-  if own then return self:inspect(own) end
+  if own then return inspect(self, own, req) end
   local call = { at = self.clock:now(), id = sign.uuid(), method = req.method, path = req.path }
   local fault = self.faults and self.faults(req)
   if fault and fault.before then
@@ -164,20 +165,6 @@ function Cloud:handle(req)
     answer.delay = answer.delay or fault.delay
   end
   return answer
-end
-
---- What tests and `hkrun rehearse` ask of the cloud itself: its calls.
-function Cloud:inspect(what)
-  if what == "calls" then
-    local list = require "json".array {}
-    for i, c in ipairs(self.calls) do
-      list[i] = { at = c.at, api = c.api, operation = c.operation, mutating = c.mutating or false, status = c.status,
-                  error = c.error, id = c.id, fault = c.fault, method = c.method, path = c.path }
-    end
-    return { status = 200, json = list }
-  end
-  local path = self.pages[what]
-  return path and path() or { status = 404, json = { message = "no such page" } }
 end
 
 --- The environment in which ordinary clients reach this cloud.
@@ -202,7 +189,7 @@ function M.start(o)
   fs.mkdir_p(o.dir)
   local cloud = setmetatable({
     dir = fs.realpath(o.dir), account = "123456789012", region = o.region or "us-east-1", state = {}, calls = {}, tasks = {},
-    pages = {}, clock = clock(o.scale or 120), net = network.new(),
+    clock = clock(o.scale or 120), net = network.new(),
     access_key = "AKIA" .. sign.hex(sign.random(8)):upper(), secret_key = sign.base64(sign.random(30)),
     faults = o.faults and faults(o.faults),
   }, Cloud)

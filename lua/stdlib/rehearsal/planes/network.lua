@@ -141,15 +141,16 @@ end
 
 --- Gives a host a public address; `ports` = { [public port] = port } restricts
 --- and maps what arrives (a load balancer), nil lets everything through to the
---- security groups (an elastic address).
+--- security groups (an elastic address). `inspect` is the rehearsal's own door:
+--- the client comes through whatever the groups say.
 ---@return string address where the internet reaches it; without isolation the
 ---  host's own, and its own ports
-function Network:publish(host, ports)
+function Network:publish(host, ports, inspect)
   if not self.isolated then return host.address end
   local vpc = host.vpc
   local address = ("198.18.%d.%d"):format(1 + self.next_public // 250, self.next_public % 250 + 1)
   self.next_public = self.next_public + 1
-  vpc.public[address] = { host = host, ports = ports }
+  vpc.public[address] = { host = host, ports = ports, inspect = inspect }
   ip(nil, "route", "add", address .. "/32", "dev", vpc.link, "src", M.CLIENT)
   ip(vpc.ns, "address", "add", address .. "/32", "dev", "up0")
   self:filter(vpc.id)
@@ -222,7 +223,7 @@ end
 function Network:filter(vpc_id)
   local vpc = self.vpcs[vpc_id]
   if not (vpc and vpc.ns) then return end
-  local chains, from, to, nat = {}, {}, {}, {}
+  local chains, from, to, nat, doors = {}, {}, {}, {}, {}
   for address, host in pairs(vpc.hosts) do
     local name = address:gsub("%.", "_")
     chains[#chains + 1] = chain(vpc, host, "egress", "daddr", "return")
@@ -234,6 +235,9 @@ function Network:filter(vpc_id)
     if entry.ports then
       for outside, inside in pairs(entry.ports) do
         nat[#nat + 1] = ("    ip daddr %s tcp dport %d dnat ip to %s:%d"):format(public, outside, entry.host.address, inside)
+        if entry.inspect then
+          doors[#doors + 1] = ("    ip saddr %s ip daddr %s tcp dport %d accept\n"):format(M.CLIENT, entry.host.address, inside)
+        end
       end
     else
       nat[#nat + 1] = ("    ip daddr %s dnat ip to %s"):format(public, entry.host.address)
@@ -247,14 +251,14 @@ table inet vpc {
   chain forward {
     type filter hook forward priority filter; policy drop;
     ct state established,related accept
-%s%s  }
+%s%s%s  }
   chain input { type filter hook input priority filter; policy drop; }
   chain public {
     type nat hook prerouting priority dstnat;
 %s
   }
 }
-]]):format(table.concat(chains, "\n"),
+]]):format(table.concat(chains, "\n"), table.concat(doors),
     #from > 0 and ("    ip saddr vmap { %s }\n"):format(table.concat(from, ", ")) or "",
     #to > 0 and ("    ip daddr vmap { %s }\n"):format(table.concat(to, ", ")) or "",
     table.concat(nat, "\n"))

@@ -1,0 +1,108 @@
+--- What `hkrun rehearse` and the tests ask of the rehearsal cloud itself, beside
+--- the APIs: GET /_hkrun/calls, /_hkrun/left, /_hkrun/app. AWS has no such pages;
+--- recipes and the standard library do not use them.
+local json = require "json"
+local secret = require "secret"
+
+
+--- Every request so far, in order.
+local function calls(cloud)
+  local list = json.array {}
+  for i, c in ipairs(cloud.calls) do
+    list[i] = { at = c.at, api = c.api, operation = c.operation, mutating = c.mutating or false, status = c.status, error = c.error,
+                id = c.id, fault = c.fault, method = c.method, path = c.path }
+  end
+  return list
+end
+
+--- How to list what a service still holds: a read operation, the list in its
+--- result, the name in an item, and what does not count.
+local LEFTOVERS = {
+  { "ec2", "DescribeVpcs", "Vpcs", "VpcId" },
+  { "ec2", "DescribeSubnets", "Subnets", "SubnetId" },
+  { "ec2", "DescribeInternetGateways", "InternetGateways", "InternetGatewayId" },
+  { "ec2", "DescribeSecurityGroups", "SecurityGroups", "GroupName" },
+  { "ec2", "DescribeKeyPairs", "KeyPairs", "KeyName" },
+  { "iam", "ListRoles", "Roles", "RoleName" },
+  { "iam", "ListInstanceProfiles", "InstanceProfiles", "InstanceProfileName" },
+  { "s3", "ListBuckets", "Buckets", "Name" },
+  { "secretsmanager", "ListSecrets", "SecretList", "Name" },
+  { "rds", "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier" },
+  { "rds", "DescribeDBSubnetGroups", "DBSubnetGroups", "DBSubnetGroupName" },
+  { "rds", "DescribeDBParameterGroups", "DBParameterGroups", "DBParameterGroupName", "^default%." },
+  { "elasticache", "DescribeReplicationGroups", "ReplicationGroups", "ReplicationGroupId" },
+  { "elasticache", "DescribeCacheSubnetGroups", "CacheSubnetGroups", "CacheSubnetGroupName" },
+  { "elasticache", "DescribeCacheParameterGroups", "CacheParameterGroups", "CacheParameterGroupName", "^default%." },
+  { "elasticbeanstalk", "DescribeApplications", "Applications", "ApplicationName" },
+  { "elasticbeanstalk", "DescribeEnvironments", "Environments", "EnvironmentName" },
+  { "logs", "DescribeLogGroups", "logGroups", "logGroupName" },
+  { "sns", "ListTopics", "Topics", "TopicArn" },
+  { "cloudwatch", "DescribeAlarms", "MetricAlarms", "AlarmName" },
+}
+
+--- What the account still holds, and running machines: "rds DBInstances shop".
+local function left(cloud)
+  local list = json.array {}
+  local ctx = { region = cloud.region, request_id = "inspect" }
+  for _, row in ipairs(LEFTOVERS) do
+    local service = cloud:service(row[1])
+    local result = service and service[row[2]] and service[row[2]](cloud, {}, ctx) or {}
+    for _, item in ipairs(result[row[3]] or {}) do
+      local name = item[row[4]]
+      if not (row[5] and name:find(row[5])) then list[#list + 1] = ("%s %s %s"):format(row[1], row[3], name) end
+    end
+  end
+  for _, reservation in ipairs(cloud:service "ec2".DescribeInstances(cloud, {}, ctx).Reservations) do
+    local instance = reservation.Instances[1]
+    if instance.State.Name ~= "terminated" then list[#list + 1] = "ec2 Instances " .. instance.InstanceId end
+  end
+  return list
+end
+
+--- The same URL through a door of the inspector's own to a host of a VPC.
+local function through_door(cloud, url)
+  local parts = secret.parse_url(url)
+  for _, vpc in pairs(cloud.net.vpcs) do
+    local host = parts.host and vpc.hosts[parts.host]
+    if host then
+      cloud.doors = cloud.doors or {}
+      local port = parts.port or (parts.scheme:find "^redis" and 6379 or 5432)
+      local key = parts.host .. ":" .. port
+      cloud.doors[key] = cloud.doors[key] or cloud.net:publish(host, { [port] = port }, true)
+      parts.host = cloud.doors[key]
+      return secret.build_url(parts)
+    end
+  end
+  return url
+end
+
+--- The environments that run an app: where they answer, and the variables that
+--- the app sees, with private addresses led through doors so that a judge who
+--- stands outside can compare both sides. These are throwaway credentials.
+local function apps(cloud)
+  local service, list = cloud:service "elasticbeanstalk", json.array {}
+  for i, app in ipairs(service and service._app(cloud) or {}) do
+    local env = {}
+    for name, value in pairs(app.env) do
+      if name:find "_URL$" and (secret.is(value) or value:find "^%w+://") then
+        local ok, found = pcall(through_door, cloud, value)
+        value = ok and found or value
+      end
+      env[name] = value
+    end
+    list[i] = { environment = app.environment, url = app.url, env = env }
+  end
+  return list
+end
+
+local PAGES = { calls = calls, left = left, apps = apps }
+
+--- Answers a page. Whoever asks shows the cloud's own secret key.
+return function(cloud, what, req)
+  if not secret.equal(req.headers["x-hkrun-key"] or "", cloud.secret_key) then
+    return { status = 403, json = { message = "these pages need the cloud's secret key in X-Hkrun-Key" } }
+  end
+  local page = PAGES[what]
+  if not page then return { status = 404, json = { message = "no such page" } } end
+  return { status = 200, headers = { ["content-type"] = "application/json" }, body = json.encode(page(cloud)) }
+end
