@@ -44,6 +44,25 @@ function M.is_late(service, shape, member)
   return type(RULES[service .. "." .. shape.name .. "." .. member.name]) == "function"
 end
 
+local rules_of = setmetatable({}, { __mode = "k" })
+
+--- What holds for each member of a struct: true, false, or the rule that looks at the members beside it.
+---@param service string
+---@param shape aws.Shape
+---@return table<string, boolean|fun(values: table): boolean>
+function M.rules(service, shape)
+  local rules = rules_of[shape]
+  if not rules then
+    rules = {}
+    for _, member in ipairs(shape.members) do
+      rules[member.name] = M.is_late(service, shape, member) and RULES[service .. "." .. shape.name .. "." .. member.name]
+        or M.hides(service, shape, member, {})
+    end
+    rules_of[shape] = rules
+  end
+  return rules
+end
+
 --- The members below a shape, and whether each is secret.
 local function walk(model, name, seen, visit)
   local shape = model.shape(name)

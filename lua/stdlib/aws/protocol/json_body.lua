@@ -80,16 +80,14 @@ local function read_scalar(member, kind, value)
 end
 
 local function read_struct(model, target, value, hidden)
-  local result, late = {}, nil
-  local function take(m)
-    local v = value[m.wire or m.name]
-    if v == nil or v == json.null or m.location then return end
-    result[m.name] = read(model, m, v, hidden or sensitive.hides(model.service, target, m, result))
-  end
+  local result, rules, late = {}, sensitive.rules(model.service, target), nil
   for _, m in ipairs(target.members) do
-    if sensitive.is_late(model.service, target, m) then late = m else take(m) end
+    local v, rule = value[m.wire or m.name], rules[m.name]
+    if v ~= nil and v ~= json.null and not m.location then
+      if type(rule) == "function" then late = m else result[m.name] = read(model, m, v, hidden or rule) end
+    end
   end
-  if late then take(late) end
+  if late then result[late.name] = read(model, late, value[late.wire or late.name], hidden or rules[late.name](result)) end
   return result
 end
 

@@ -56,35 +56,34 @@ local function wrong(member, kind, text)
   errors.raise { kind = "protocol", message = ("the answer's %s is %q, not of type %s"):format(member.name, text:sub(1, 40), kind) }
 end
 
-local function read_list(model, member, list, nodes, hidden)
-  local result, items = {}, nodes
-  if not member.flattened then items = nodes[1].children end
-  for i, node in ipairs(items) do result[i] = read(model, list.member, { node }, hidden) end
+local function read_list(model, member, list, node, hidden, nodes)
+  local result = {}
+  for i, item in ipairs(member.flattened and nodes or node.children) do result[i] = read(model, list.member, item, hidden) end
   return result
 end
 
-local function read_map(model, member, map, nodes, hidden)
+local function read_map(model, member, map, node, hidden, nodes)
   local result = {}
-  local entries = member.flattened and nodes or nodes[1].children
-  for _, entry in ipairs(entries) do
+  for _, entry in ipairs(member.flattened and nodes or node.children) do
     local key = M.child(entry, map.key.wire or "key")
     local value = M.child(entry, map.value.wire or "value")
-    if key and value then result[key.text or ""] = read(model, map.value, { value }, hidden) end
+    if key and value then result[key.text or ""] = read(model, map.value, value, hidden) end
   end
   return result
 end
 
---- Reads the nodes that stand for one member: one, or many of a flattened list.
-function read(model, member, nodes, hidden)
+--- Reads the node that stands for a member; `nodes` are all of a flattened list or map.
+function read(model, member, node, hidden, nodes)
   local target = model.shape(member.shape)
-  if target.type == "struct" then return M.read_struct(model, target, nodes[1], hidden) end
-  if target.type == "list" then return read_list(model, member, target, nodes, hidden) end
-  if target.type == "map" then return read_map(model, member, target, nodes, hidden) end
-  local text = nodes[1].text or ""
-  if target.type ~= "string" and target.type ~= "blob" and text == "" then return nil end
-  local value = shape.value(target.type, text)
-  if value == nil then wrong(member, target.type, tostring(text)) end
-  if hidden and (target.type == "string" or target.type == "blob") then return secret.new(value) end
+  local kind, text = target.type, node.text
+  if kind == "string" then return hidden and secret.new(text) or text end
+  if kind == "struct" then return M.read_struct(model, target, node, hidden) end
+  if kind == "list" then return read_list(model, member, target, node, hidden, nodes or { node }) end
+  if kind == "map" then return read_map(model, member, target, node, hidden, nodes or { node }) end
+  if kind ~= "blob" and text == "" then return nil end
+  local value = shape.value(kind, text)
+  if value == nil then wrong(member, kind, tostring(text)) end
+  if hidden and kind == "blob" then return secret.new(value) end
   return value
 end
 
@@ -106,6 +105,24 @@ local function attribute_of(node, name)
   return nil
 end
 
+local known = setmetatable({}, { __mode = "k" })
+
+--- The members of a struct by their elements; two may share one.
+local function elements_of(model, struct)
+  local elements = known[struct]
+  if elements then return elements end
+  elements = {}
+  for _, member in ipairs(struct.members) do
+    if not member.attribute and not member.location then
+      local name = element_of(model, member)
+      elements[name] = elements[name] or {}
+      table.insert(elements[name], member)
+    end
+  end
+  known[struct] = elements
+  return elements
+end
+
 --- Reads the members of a struct that are not in headers.
 ---@param model aws.Model
 ---@param struct aws.Shape
@@ -113,28 +130,31 @@ end
 ---@param hidden? boolean everything below is secret
 ---@return table
 function M.read_struct(model, struct, node, hidden)
-  local by_name = {}
+  local elements, rules, result = elements_of(model, struct), sensitive.rules(model.service, struct), {}
+  local late, late_node, many
   for _, child in ipairs(node.children) do
-    local name = local_name(child.name)
-    local list = by_name[name]
-    if list then list[#list + 1] = child else by_name[name] = { child } end
-  end
-  local result = {}
-  local function take(member)
-    if member.attribute then
-      result[member.name] = attribute_of(node, member.wire or member.name)
-      return
-    end
-    local nodes = not member.location and by_name[element_of(model, member)]
-    if nodes then
-      result[member.name] = read(model, member, nodes, hidden or sensitive.hides(model.service, struct, member, result))
+    for _, member in ipairs(elements[child.name] or elements[local_name(child.name)] or {}) do
+      local rule = rules[member.name]
+      if member.flattened then
+        many = many or {}
+        many[member] = many[member] or {}
+        table.insert(many[member], child)
+      elseif type(rule) == "function" then
+        late, late_node = member, child
+      elseif result[member.name] == nil then
+        result[member.name] = read(model, member, child, hidden or rule)
+      end
     end
   end
-  local late
-  for _, member in ipairs(struct.members) do
-    if sensitive.is_late(model.service, struct, member) then late = member else take(member) end
+  for member, nodes in pairs(many or {}) do
+    result[member.name] = read(model, member, nodes[1], hidden or rules[member.name] == true, nodes)
   end
-  if late then take(late) end
+  if node.attrs and next(node.attrs) then
+    for _, member in ipairs(struct.members) do
+      if member.attribute then result[member.name] = attribute_of(node, member.wire or member.name) end
+    end
+  end
+  if late then result[late.name] = read(model, late, late_node, hidden or rules[late.name](result)) end
   return result
 end
 
