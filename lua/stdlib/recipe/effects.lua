@@ -172,13 +172,26 @@ local function ready(noun, current, changed)
   return current
 end
 
+local IN_USE = 900                                           -- seconds that a service may take to let go of a thing
+
+--- Begins to delete; asks again while the service says that the thing is still in use.
+local function begin_delete(noun, current)
+  local delay, stop = 0.5, task.now() + math.min(IN_USE, noun.kind.timeout)
+  while true do
+    local ok, e = pcall(task.shield, function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
+    if ok then return end
+    if not (type(e) == "table" and e.retry) or task.now() + delay > stop then error(e, 0) end
+    noun.ctx.note("still in use")
+    task.sleep(delay)
+    delay = math.min(delay * 2, 15)
+  end
+end
+
 --- Deletes and waits until it is gone.
 function M.delete(noun, current)
   write(noun, { ev = "delete", id = current.id })
   with_progress(noun, "delete", function()
-    if not current.deleting then
-      task.shield(function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
-    end
+    if not current.deleting then begin_delete(noun, current) end
     local gone = false
     poll(noun, current.id, noun.kind.timeout, function(c)
       gone = c == nil

@@ -1,0 +1,186 @@
+--- What the nouns share: ids, tags, finding by tag, and AWS's errors that mean "not there" or "not yet".
+local errors = require "errors"
+local options = require "options"
+local task = require "task"
+local unknown = require "recipe.unknown"
+
+local M = {}
+
+--- The id of a noun, or what was given as an id.
+function M.id(v)
+  if type(v) == "table" and not unknown.is(v) then return v.id end
+  return v
+end
+
+--- The ids of a list of nouns or ids.
+---@param list table?
+---@return table?
+function M.ids(list)
+  if list == nil or unknown.is(list) then return list end
+  local r = {}
+  for i, v in ipairs(list) do r[i] = M.id(v) end
+  return r
+end
+
+--- The tags of a thing that is made: the recipe's own and the engine's, in one list.
+---@return table[] `{ { Key=, Value= }, ... }` in the order of their keys
+function M.tags(spec, ctx)
+  local all = {}
+  for k, v in pairs(spec.tags or {}) do all[k] = v end
+  for k, v in pairs(ctx.tags) do all[k] = v end
+  return M.tag_list(all)
+end
+
+---@param map table<string, string>
+---@return table[]
+function M.tag_list(map)
+  local list = {}
+  for k, v in pairs(map) do list[#list + 1] = { Key = k, Value = tostring(v) } end
+  table.sort(list, function(a, b) return a.Key < b.Key end)
+  return list
+end
+
+--- The same from what the API answers.
+---@param list table[]?
+---@return table<string, string>
+function M.tag_map(list)
+  local map = {}
+  for _, t in ipairs(list or {}) do map[t.Key] = t.Value end
+  return map
+end
+
+--- TagSpecifications of an EC2 create.
+function M.ec2_tags(kind, spec, ctx)
+  return { { ResourceType = kind, Tags = M.tags(spec, ctx) } }
+end
+
+--- Filters of an EC2 describe: by the id that the journal knows, else by our tags, or by Name where it is adopted.
+---@param id_filter string "vpc-id"
+---@return table[]
+function M.ec2_filters(spec, known, ctx, id_filter)
+  if known then return { { Name = id_filter, Values = { known } } } end
+  if spec.adopt then return { { Name = "tag:Name", Values = { spec.name } } } end
+  return {
+    { Name = "tag:hkrun:key", Values = { ctx.key } },
+    { Name = "tag:hkrun:recipe", Values = { ctx.recipe } },
+  }
+end
+
+--- The one thing of a list. Two under one name cannot be told apart, so that is an error.
+function M.only(list, spec, id)
+  if list and list[2] then
+    errors.raise {
+      kind = "invalid", message = ("there are %d of that name, among them %s and %s"):format(#list, list[1][id], list[2][id]),
+      hint = "delete or rename those that are not meant",
+    }
+  end
+  return list and list[1]
+end
+
+local function is_code(e, codes)
+  if not errors.is(e, "remote") or e.code == nil then return false end
+  for code in codes:gmatch "%S+" do
+    if e.code == code then return true end
+  end
+  return false
+end
+
+--- What fn returns, or nil when AWS says that it is not there.
+---@param codes string "NoSuchEntity NotFound"
+---@param fn function
+function M.found(codes, fn, ...)
+  local r = table.pack(pcall(fn, ...))
+  if r[1] then return table.unpack(r, 2, r.n) end
+  if is_code(r[2], codes) then return nil end
+  error(r[2], 0)
+end
+
+local BUSY = [[DependencyViolation ResourceInUse InvalidGroup.InUse InvalidParameterValue.InUse DeleteConflict
+  InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBInstanceState CacheSubnetGroupInUse
+  InvalidCacheParameterGroupState InvalidReplicationGroupState InvalidUserID.HasAssociation OperationInProgressException
+  ConcurrentModification IncorrectState Resource.AlreadyAssociated]]
+
+--- Calls fn, which deletes. What is gone already is no error; what is still in use is marked so that the engine tries
+--- again: AWS lets go of network interfaces minutes after their owner is gone.
+---@param gone string codes that say that it does not exist
+function M.delete(gone, fn, ...)
+  local ok, e = pcall(fn, ...)
+  if ok or is_code(e, gone) then return end
+  if is_code(e, BUSY) then e.retry = true end
+  error(e, 0)
+end
+
+--- Calls fn until AWS no longer answers with these codes: what was just made elsewhere is not seen everywhere at once.
+---@param codes string
+---@param seconds number
+function M.settled(codes, seconds, fn, ...)
+  local stop, pause = task.now() + seconds, 0.2
+  while true do
+    local r = table.pack(pcall(fn, ...))
+    if r[1] then return table.unpack(r, 2, r.n) end
+    if not is_code(r[2], codes) or task.now() + pause > stop then error(r[2], 0) end
+    task.sleep(pause)
+    pause = math.min(pause * 2, 5)
+  end
+end
+
+--- Calls fn; an error with one of these codes gets the hint that helps.
+---@param hints table<string, string> code = hint
+function M.hinted(hints, fn, ...)
+  local r = table.pack(pcall(fn, ...))
+  if r[1] then return table.unpack(r, 2, r.n) end
+  local e = r[2]
+  if errors.is(e, "remote") and not e.hint then e.hint = hints[e.code] end
+  error(e, 0)
+end
+
+--- Asks `look` again and again until it answers something true; says in between what it said.
+---@param ctx table of the engine, for its note
+---@param what string for the error: "the group shop is not available"
+---@param seconds number
+---@param look fun(): any, string? the answer, or nil and a word on how far it is
+function M.wait(ctx, what, seconds, look)
+  local stop, pause = task.now() + seconds, 0.5
+  while true do
+    local done, word = look()
+    if done then return done end
+    if word then ctx.note(word) end
+    local left = stop - task.now()
+    if left <= 0 then
+      errors.raise {
+        kind = "timeout", message = ("%s after %d s%s"):format(what, seconds, word and ", it is " .. word or ""),
+        hint = "apply again goes on waiting",
+      }
+    end
+    task.sleep(math.min(pause, left))
+    pause = math.min(pause * 1.5, 15)
+  end
+end
+
+--- The options of a coarse noun: like those of a fine one, its first value is its name.
+---@param o table
+---@param declared table[]
+---@param where string "aws.network"
+---@return table
+function M.options(o, declared, where)
+  if type(o) == "string" then o = { o } end
+  if type(o) ~= "table" then errors.usage("%s takes a table: %s{ \"name\", ... }", where, where) end
+  local given = {}
+  for k, v in pairs(o) do given[k == 1 and "name" or k] = v end
+  return options.check(given, declared, where)
+end
+
+--- What a list has that the other has not.
+---@param a string[]
+---@param b string[]
+---@return string[]
+function M.minus(a, b)
+  local has, r = {}, {}
+  for _, v in ipairs(b or {}) do has[v] = true end
+  for _, v in ipairs(a or {}) do
+    if not has[v] then r[#r + 1] = v end
+  end
+  return r
+end
+
+return M
