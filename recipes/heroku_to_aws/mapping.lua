@@ -1,0 +1,144 @@
+--- From what runs on Heroku to what shall run on AWS. The rules are short; what becomes what stands in tables.lua.
+local errors = require "errors"
+local tables = require "heroku_to_aws.tables"
+
+local M = {}
+
+--- "heroku-postgresql:premium-2" -> tier "premium", level "2"; "essential-0" and the like have no tier.
+local function level_of(plan, tiers, levels)
+  local name = plan:match ":(.+)$" or plan
+  if levels[name] then return nil, name end
+  local tier, level = name:match "^(%a+)%-(%d+)"
+  if tier and tiers[tier] ~= nil and levels[level] then return tier, level end
+end
+
+local function unknown_plan(what, plan, flag)
+  errors.usage("the %s plan %s is not in the mapping: choose with %s", what, plan, flag)
+end
+
+--- RDS class, storage and standby for a Heroku Postgres plan.
+---@param plan string "heroku-postgresql:premium-2"
+---@param bytes? integer size of the data: storage is at least twice that
+---@param class? string overrides the table
+---@return { class: string, gigabytes: integer, multi_az: boolean }
+function M.postgres(plan, bytes, class)
+  local tier, level = level_of(plan, tables.postgres_tiers, tables.postgres)
+  local found = tables.postgres[level] or not class and unknown_plan("Heroku Postgres", plan, "--db-instance-class") or {}
+  local need = math.ceil(2 * (bytes or 0) / 1e9)
+  return {
+    class = class or found.class,
+    gigabytes = math.max(found.gigabytes or 20, need),
+    multi_az = tables.postgres_tiers[tier] or false,
+  }
+end
+
+--- ElastiCache node and replicas for a Heroku Key-Value Store plan.
+---@param plan string "heroku-redis:premium-0"
+---@param node_type? string overrides the table
+---@return { node_type: string, replicas: integer }
+function M.cache(plan, node_type)
+  local tier, level = level_of(plan, tables.cache_tiers, tables.cache)
+  local found = tables.cache[level] or not node_type and unknown_plan("Heroku Key-Value Store", plan, "--cache-node-type") or nil
+  return { node_type = node_type or found, replicas = tables.cache_tiers[tier] or 0 }
+end
+
+--- The smallest machine that holds so many megabytes of dynos.
+---@return string instance_type
+function M.instance(megabytes)
+  for _, machine in ipairs(tables.instances) do
+    if machine.memory - tables.instance_overhead >= megabytes then return machine.type end
+  end
+  errors.usage("no machine in the mapping holds %d MB of dynos; choose one with --instance-type", megabytes)
+end
+
+local function memory_of(process)
+  local size = (process.size or "standard-1x"):lower()
+  return tables.dynos[size] or errors.usage("the dyno size %s of the process %s is not in the mapping", process.size, process.type)
+end
+
+--- One environment: what runs in it, on which machine, on how many.
+local function environment(name, processes, o)
+  local memory = 0
+  for _, p in ipairs(processes) do memory = memory + memory_of(p) * math.max(1, p.replicas) end
+  return { name = name, processes = processes, instance_type = o.instance_type or M.instance(memory), instances = o.instances or 1,
+    load_balanced = o.instances ~= nil, memory = memory }
+end
+
+--- The environments of an app. One web dyno or none: all processes stand together on one machine. More web dynos: a load
+--- balancer over as many machines, and the other processes on a machine of their own, so that a clock runs once.
+---@param name string
+---@param formation { type: string, quantity: integer, size: string, command: string }[]
+---@param instance_type? string overrides the choice
+---@return table[] environments { name, processes = { { type, command, replicas } }, instance_type, instances, load_balanced }
+function M.environments(name, formation, instance_type)
+  local web, others = nil, {}
+  for _, p in ipairs(formation) do
+    local process = { type = p.type, command = p.command, size = p.size, replicas = p.quantity }
+    if p.type == "web" then web = process
+    elseif p.type ~= "release" and p.quantity > 0 then others[#others + 1] = process end
+  end
+  table.sort(others, function(a, b) return a.type < b.type end)
+  if web and web.replicas > 1 then
+    local instances = web.replicas
+    web.replicas = 1
+    local list = { environment(name, { web }, { instances = instances, instance_type = instance_type }) }
+    if #others > 0 then list[2] = environment(name .. "-worker", others, { instance_type = instance_type }) end
+    return list
+  end
+  if web and web.replicas == 1 then table.insert(others, 1, web) end
+  if #others == 0 then errors.usage("the app %s runs no dyno: scale it up on Heroku first", name) end
+  return { environment(name, others, { instance_type = instance_type }) }
+end
+
+--- What becomes of each add-on. An unknown one is deferred, with the reason; its config vars go along.
+---@param addons { service: string, plan: string, name: string }[]
+---@return { service: string, plan: string, becomes: "moved"|"carried"|"deferred", note: string, loud: boolean }[]
+function M.addons(addons)
+  local list, stores = {}, {}
+  for i, addon in ipairs(addons) do
+    local rule = tables.addons[addon.service] or { becomes = "deferred",
+      note = "this recipe does not know it: its config vars go along; find out whether it works outside of Heroku" }
+    local becomes, note = rule.becomes, rule.note
+    if becomes == "moved" and addon.store == false then
+      becomes, note = "deferred", "only the store behind DATABASE_URL or REDIS_URL is moved; this one stays where it is"
+      stores[#stores + 1] = addon.name
+    end
+    list[i] = { name = addon.name, service = addon.service, plan = addon.plan, becomes = becomes, note = note,
+      loud = rule.loud or #stores > 0 and becomes == "deferred" and rule.becomes == "moved" or false }
+  end
+  return list
+end
+
+--- What becomes of each config var, by its name.
+---@param names string[]
+---@param o { postgres: table<string, true>, redis: table<string, true> } the vars that hold the URLs of the stores
+---@return table<string, "database"|"cache"|"carried"|"dropped">
+function M.config(names, o)
+  local class = {}
+  for _, name in ipairs(names) do
+    if o.postgres[name] then class[name] = "database"
+    elseif o.redis[name] then class[name] = "cache"
+    elseif name:find "^HEROKU_" or name == "DYNO" or name == "PORT" or name == "PATH" or name == "LD_LIBRARY_PATH" then class[name] = "dropped"
+    else class[name] = "carried" end
+  end
+  return class
+end
+
+--- The whole plan. Change what you like in the recipe, after this.
+---@param facts table of audit.read
+---@param opt table the recipe's options
+---@return table plan
+function M.plan(facts, opt)
+  local name = opt.environment_name or facts.app.name
+  return {
+    name = name,
+    environments = M.environments(name, facts.formation, opt.instance_type),
+    postgres = facts.postgres and M.postgres(facts.postgres.plan, facts.postgres.bytes, opt.db_instance_class),
+    postgres_version = opt.postgres_version or facts.postgres and facts.postgres.version,
+    cache = facts.redis and M.cache(facts.redis.plan, opt.cache_node_type),
+    addons = M.addons(facts.addons),
+    config = M.config(facts.config_names, facts.urls),
+  }
+end
+
+return M

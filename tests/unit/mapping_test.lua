@@ -1,0 +1,102 @@
+--- The mapping's rules: what runs on Heroku, and what it becomes.
+package.path = "recipes/?.lua;" .. package.path
+local mapping = require "heroku_to_aws.mapping"
+local tables = require "heroku_to_aws.tables"
+local test = require "test"
+
+local T = test.cases()
+
+local postgres = {
+  { "heroku-postgresql:essential-0", nil, nil, "db.t4g.micro", 20, false },
+  { "heroku-postgresql:standard-0", nil, nil, "db.t4g.medium", 64, false },
+  { "heroku-postgresql:premium-0", nil, nil, "db.t4g.medium", 64, true },
+  { "heroku-postgresql:standard-0", 60e9, nil, "db.t4g.medium", 120, false },
+  { "heroku-postgresql:private-4", nil, nil, "db.r7g.xlarge", 768, true },
+  { "heroku-postgresql:standard-2", nil, "db.m6i.large", "db.m6i.large", 256, false },
+  { "heroku-postgresql:new-9000", nil, "db.m6i.large", "db.m6i.large", 20, false },
+}
+for i, c in ipairs(postgres) do
+  T[("a Heroku Postgres plan becomes an RDS instance, %d: %s"):format(i, c[1])] = function()
+    test.equal(mapping.postgres(c[1], c[2], c[3]), { class = c[4], gigabytes = c[5], multi_az = c[6] })
+  end
+end
+
+local cache = {
+  { "heroku-redis:mini", nil, "cache.t4g.micro", 0 },
+  { "heroku-redis:premium-0", nil, "cache.t4g.micro", 1 },
+  { "heroku-redis:premium-7", nil, "cache.r7g.large", 1 },
+  { "heroku-redis:private-14", nil, "cache.r7g.8xlarge", 1 },
+  { "heroku-redis:premium-0", "cache.m7g.large", "cache.m7g.large", 1 },
+}
+for i, c in ipairs(cache) do
+  T[("a Heroku Redis plan becomes a Valkey group, %d: %s"):format(i, c[1])] = function()
+    test.equal(mapping.cache(c[1], c[2]), { node_type = c[3], replicas = c[4] })
+  end
+end
+
+T["a plan that no table knows is refused and the option that helps is named"] = function()
+  test.equal(test.raises("new%-9000 .* %-%-db%-instance%-class", mapping.postgres, "heroku-postgresql:new-9000").kind, "usage")
+  test.raises("huge %-?.*%-%-cache%-node%-type", mapping.cache, "heroku-redis:huge ")
+  test.raises("no machine .* 999999 MB", mapping.instance, 999999)
+  test.raises("dyno size Giant", mapping.environments, "a", { { type = "web", quantity = 1, size = "Giant" } })
+end
+
+local function dyno(type, quantity, size) return { type = type, quantity = quantity, size = size or "Standard-1X", command = type .. " it" } end
+local function shape(list)
+  local parts = {}
+  for i, e in ipairs(list) do
+    local names = {}
+    for j, p in ipairs(e.processes) do names[j] = p.type .. "*" .. p.replicas end
+    parts[i] = ("%s %s x%d%s: %s"):format(e.name, e.instance_type, e.instances, e.load_balanced and " balanced" or "", table.concat(names, " "))
+  end
+  return table.concat(parts, "; ")
+end
+local formations = {
+  { { dyno("web", 1) }, "a t3.small x1: web*1" },
+  { { dyno("worker", 1), dyno("web", 1) }, "a t3.small x1: web*1 worker*1" },
+  { { dyno("web", 1), dyno("worker", 4) }, "a t3.medium x1: web*1 worker*4" },
+  { { dyno("web", 3), dyno("worker", 2), dyno("clock", 1) }, "a t3.small x3 balanced: web*1; a-worker t3.medium x1: clock*1 worker*2" },
+  { { dyno("web", 2) }, "a t3.small x2 balanced: web*1" },
+  { { dyno("web", 0), dyno("worker", 1) }, "a t3.small x1: worker*1" },
+  { { dyno("web", 1), dyno("worker", 0), dyno("release", 0) }, "a t3.small x1: web*1" },
+  { { dyno("web", 1, "Performance-L") }, "a m6i.xlarge x1: web*1" },
+}
+for i, c in ipairs(formations) do
+  T[("a formation becomes environments, %d"):format(i)] = function() test.equal(shape(mapping.environments("a", c[1])), c[2]) end
+end
+
+T["an app without a dyno is refused"] = function()
+  test.raises("runs no dyno", mapping.environments, "a", { dyno("web", 0), dyno("worker", 0) })
+end
+
+T["known add-ons have a successor, unknown ones are deferred with a reason"] = function()
+  local list = mapping.addons {
+    { service = "heroku-postgresql", plan = "p", name = "pg-1", store = true }, { service = "papertrail", plan = "p", name = "pt" },
+    { service = "sendgrid", plan = "p", name = "sg" }, { service = "scheduler", plan = "p", name = "s" },
+    { service = "never-heard-of", plan = "p", name = "n" }, { service = "heroku-postgresql", plan = "p", name = "pg-2", store = false },
+  }
+  local got = {}
+  for i, a in ipairs(list) do got[i] = a.becomes test.truthy(#a.note > 10) end
+  test.equal(got, { "moved", "moved", "carried", "deferred", "deferred", "deferred" })
+  test.equal({ list[4].loud, list[5].loud, list[6].loud }, { true, false, true })
+end
+
+T["config vars: every alias of a store's URL is replaced, Heroku's own are dropped, the rest goes along"] = function()
+  test.equal(mapping.config({ "DATABASE_URL", "HEROKU_POSTGRESQL_PINK_URL", "REDIS_URL", "HEROKU_APP_ID", "DYNO", "PORT", "SECRET", "HEROKUISH" },
+    { postgres = { DATABASE_URL = true, HEROKU_POSTGRESQL_PINK_URL = true }, redis = { REDIS_URL = true } }), {
+    DATABASE_URL = "database", HEROKU_POSTGRESQL_PINK_URL = "database", REDIS_URL = "cache", HEROKU_APP_ID = "dropped", DYNO = "dropped",
+    PORT = "dropped", SECRET = "carried", HEROKUISH = "carried",
+  })
+end
+
+T["the tables: machines grow, every level has what the plan needs"] = function()
+  for i = 2, #tables.instances do test.truthy(tables.instances[i].memory > tables.instances[i - 1].memory) end
+  for level, p in pairs(tables.postgres) do
+    test.match(p.class, "^db%.", level)
+    test.truthy(p.gigabytes >= 20, level)
+  end
+  for level, node in pairs(tables.cache) do test.match(node, "^cache%.", level) end
+  for name, rule in pairs(tables.addons) do test.truthy(({ moved = 1, carried = 1, deferred = 1 })[rule.becomes], name) end
+end
+
+return T
