@@ -1,0 +1,270 @@
+--- The steps of a rehearsal, and its verdict.
+local errors = require "errors"
+local fs = require "fs"
+local http = require "http"
+local json = require "json"
+local log = require "log"
+local network = require "rehearsal.planes.network"
+local process = require "process"
+local task = require "task"
+local yaml = require "yaml"
+
+local SELF = "/proc/self/exe"
+
+---@class Rehearsal
+---@field dir string
+---@field env table<string, string> where the cloud is, for its clients
+local Rehearsal = {}
+Rehearsal.__index = Rehearsal
+Rehearsal.__close = function(r) r:stop() end
+
+--- The sample app: beside the recipe (a checkout), or where `make install` puts it.
+local function default_app(recipe)
+  local root = recipe:match "^(.*)/recipes/[^/]+$" or "."
+  for _, dir in ipairs { root .. "/examples/shop", "/usr/local/share/hkrun/examples/shop", "/usr/share/hkrun/examples/shop" } do
+    if fs.exists(dir .. "/rehearsal.yml") then return dir end
+  end
+  errors.usage "no sample app is found beside the recipe; name your own with --app DIR (it needs a rehearsal.yml)"
+end
+
+local function manifest_of(dir)
+  local path = fs.join(dir, "rehearsal.yml")
+  if not fs.exists(path) then errors.usage("%s has no rehearsal.yml, which says how the app runs on Heroku", dir) end
+  return errors.check("read " .. path, yaml.decode(fs.read(path)))
+end
+
+-- The cloud ----------------------------------------------------------------
+
+function Rehearsal:start_cloud(o)
+  local ready = fs.join(self.dir, "ready.json")
+  local words = { fs.realpath(SELF), "sandbox", "--dir", fs.join(self.dir, "cloud"), "--app", self.app, "--ready-file", ready }
+  if o.scale then words[#words + 1] = "--scale" words[#words + 1] = o.scale end
+  if o.faults then words[#words + 1] = "--faults" words[#words + 1] = o.faults end
+  words.stdout, words.stderr = fs.join(self.dir, "cloud.log"), fs.join(self.dir, "cloud.log")
+  words.env = { PATH = os.getenv "PATH", HOME = os.getenv "HOME", LANG = "C.UTF-8", HKRUN_LIB = os.getenv "HKRUN_LIB" }
+  self.cloud = process.start(words)
+  local progress = log.progress { what = "start the cloud and the app on its Heroku" }
+  local deadline = task.now() + 600
+  while not fs.exists(ready) do
+    if not self.cloud:is_running() or task.now() > deadline then
+      progress:done()
+      local text = fs.read(fs.join(self.dir, "cloud.log"))
+      errors.raise { kind = "io", op = "start the rehearsal cloud", message = text:match "([^\n]+)\n*$" or "it said nothing",
+                     hint = "its log is " .. fs.join(self.dir, "cloud.log") }
+    end
+    task.sleep(0.1)
+  end
+  progress:done()
+  self.env = errors.check("read what the cloud said", json.decode(fs.read(ready)))
+end
+
+--- A page of the cloud's inspector.
+function Rehearsal:ask(page)
+  local answer = http.get(self.env.AWS_ENDPOINT_URL .. "/_hkrun/" .. page,
+    { headers = { ["X-Hkrun-Key"] = self.env.AWS_SECRET_ACCESS_KEY }, timeout = 60 })
+  if answer.status ~= 200 then
+    errors.raise { kind = "protocol", op = "ask the rehearsal cloud for " .. page, message = "it answered " .. answer.status }
+  end
+  return answer:json()
+end
+
+function Rehearsal:mutating_calls()
+  local n, first = 0, nil
+  for _, call in ipairs(self:ask "calls") do
+    if call.mutating then
+      n = n + 1
+      first = first or ("%s %s"):format(call.api or "?", call.operation or call.path)
+    end
+  end
+  return n, first
+end
+
+-- Steps --------------------------------------------------------------------
+
+--- What a step's hkrun sees: the cloud's variables, and the options that a
+--- person at a terminal would give.
+function Rehearsal:step_env()
+  local env = {}
+  for name, value in pairs(self.env) do env[name] = value end
+  env.HKRUN_APP = self.manifest.app.name
+  env.HKRUN_REGION = env.AWS_REGION
+  env.HKRUN_BASTION_SSH_FROM = network.CLIENT .. "/32"
+  env.HKRUN_NOTIFICATION_EMAIL = "ops@example.com"
+  env.HKRUN_HEALTH_PATH = self.manifest.health
+  env.HKRUN_SMOKE_PATH = self.manifest.totals
+  if fs.uid() ~= 0 then               -- sshd without root knows only its own user and addresses
+    env.HKRUN_BASTION_USER = select(2, fs.uid())
+    env.HKRUN_BASTION_SSH_FROM = "127.0.0.0/8"
+  end
+  env.HKRUN_LIB = os.getenv "HKRUN_LIB"
+  env.NO_COLOR = os.getenv "NO_COLOR"
+  return env
+end
+
+--- Runs one hkrun command on the recipe; its output goes to the terminal (or
+--- is returned when `quiet`).
+function Rehearsal:step(command, quiet, ...)
+  if not quiet then log.out("\n$ hkrun %s %s", command, self.name) end
+  local words = { fs.realpath(SELF), command, self.recipe, ... }
+  for _, word in ipairs(self.rest) do words[#words + 1] = word end
+  words.env, words.cwd = self:step_env(), fs.join(self.dir, "work")
+  if quiet then
+    words.timeout = 1800
+    local r = process.run(words)
+    return r.code, r.stdout, r.stderr
+  end
+  words.stdout, words.stderr = "inherit", "inherit"
+  local p <close> = process.start(words)
+  return (task.within(3600, "run hkrun " .. command, p.wait, p))
+end
+
+local function verdict(list, ok, fmt, ...)
+  list[#list + 1] = { ok = ok and true or false, text = fmt:format(...) }
+  if not ok then list.failed = (list.failed or 0) + 1 end
+  return ok
+end
+
+--- The app's customers: a program of the app's own, if it has one.
+function Rehearsal:start_traffic()
+  local command = self.manifest.commands and self.manifest.commands.traffic
+  if not command then return end
+  self.url_file = fs.join(self.dir, "url")
+  fs.write(self.url_file, self.env.HKRUN_REHEARSAL_APP_URL)
+  self.acknowledged = fs.join(self.dir, "acknowledged")
+  local env = { PATH = os.getenv "PATH", HOME = self.dir, LANG = "C.UTF-8", ACKNOWLEDGED = self.acknowledged, RATE = "10",
+                SUMMARY = fs.join(self.dir, "traffic.json") }
+  self.traffic = process.start { "sh", "-c", "exec " .. command:gsub("{url}", self.url_file), cwd = self.env.HKRUN_REHEARSAL_APP_DIR, env = env,
+                                 stdout = fs.join(self.dir, "traffic.log"), stderr = fs.join(self.dir, "traffic.log") }
+end
+
+function Rehearsal:stop_traffic()
+  if not self.traffic then return nil end
+  self.traffic:stop(15)
+  self.traffic = nil
+  local path = fs.join(self.dir, "traffic.json")
+  return fs.exists(path) and json.decode(fs.read(path)) or nil
+end
+
+--- The app's own judge, which compares both sides with its own libraries.
+function Rehearsal:judge(app)
+  local command = self.manifest.commands and self.manifest.commands.verify
+  if not (command and app) then return nil end
+  local env = { PATH = os.getenv "PATH", HOME = self.dir, LANG = "C.UTF-8", MODE = "after", WAIT = "120", ACKNOWLEDGED = self.acknowledged,
+                OLD_DATABASE_URL = self.env.HKRUN_REHEARSAL_OLD_DATABASE_URL, OLD_REDIS_URL = self.env.HKRUN_REHEARSAL_OLD_REDIS_URL,
+                NEW_DATABASE_URL = app.env.DATABASE_URL, NEW_REDIS_URL = app.env.REDIS_URL }
+  local r = process.run { "sh", "-c", "exec " .. command, cwd = self.env.HKRUN_REHEARSAL_APP_DIR, env = env, timeout = 300 }
+  fs.write(fs.join(self.dir, "judge.json"), r.stdout ~= "" and r.stdout or r.stderr, 384)
+  local result = json.decode(r.stdout)
+  if type(result) ~= "table" then
+    errors.raise { kind = "remote", op = "let the app's judge compare both sides", message = r.stderr:match "[^\n]+" or "it said nothing" }
+  end
+  result.code = r.code
+  return result
+end
+
+-- The verdict --------------------------------------------------------------
+
+local function print_table(rows)
+  local widths = {}
+  for _, row in ipairs(rows) do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
+  end
+  for _, row in ipairs(rows) do
+    local cells = {}
+    for i, cell in ipairs(row) do cells[i] = cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) end
+    log.out("%s", "  " .. table.concat(cells, "  "):gsub("%s+$", ""))
+  end
+end
+
+local function print_judge(result)
+  if result.queues and #result.queues > 0 then
+    log.out "\nJobs, as the app's own judge counts them after the move"
+    local rows = { { "queue", "waiting or delayed on Heroku", "lost", "run twice" } }
+    for _, q in ipairs(result.queues) do
+      local once = q.processed_exactly_once or {}
+      rows[#rows + 1] = { q.queue, tostring(once.expected or "-"), tostring(once.missing or 0), tostring(once.twice or 0) }
+    end
+    print_table(rows)
+  end
+  for _, problem in ipairs(result.problems or {}) do log.out("  ! %s", tostring(problem)) end
+end
+
+local function total_of(url, path)
+  if not (url and path) then return nil end
+  local ok, answer = pcall(http.get, url:gsub("/$", "") .. path, { timeout = 20 })
+  return ok and answer.status == 200 and answer:json() or nil
+end
+
+--- Plans, applies under load, applies again, judges, destroys.
+function Rehearsal:play(o)
+  local list = {}
+  log.out("The cloud listens on %s; private networks are %s.", self.env.AWS_ENDPOINT_URL,
+    self.env.HKRUN_REHEARSAL_ISOLATED == "yes" and "namespaces of their own" or "NOT isolated here (" .. tostring(self.env.HKRUN_REHEARSAL_ISOLATED) .. ")")
+  local code = self:step "plan"
+  if code ~= 0 then errors.raise { kind = "stopped", op = "rehearse " .. self.name, message = "the plan failed" } end
+  local n, first = self:mutating_calls()
+  verdict(list, n == 0, "plan: changed nothing%s", n > 0 and (", but made %d mutating calls, the first %s"):format(n, first) or "")
+  self:start_traffic()
+  code = self:step("apply", false, "--yes")
+  if code ~= 0 then errors.raise { kind = "stopped", op = "rehearse " .. self.name, message = "apply ended with exit code " .. code } end
+  local app = self:ask "apps"[1]
+  if app and self.url_file then fs.write(self.url_file, app.url) end
+  if self.traffic then task.sleep(2) end
+  local before = self:mutating_calls()
+  local _, out, err = self:step("apply", true, "--yes")
+  local again = self:mutating_calls() - before
+  verdict(list, out:find "no changes" and again == 0, "second apply: %s", again > 0 and again .. " mutating calls"
+    or out:find "no changes" and "no changes" or (out .. err):match "([^\n]+)\n*$" or "no answer")
+  local traffic = self:stop_traffic()
+  if traffic then
+    verdict(list, traffic.acknowledged > 0, "traffic: %d orders were acknowledged; the longest pause between two was %.1f s",
+      traffic.acknowledged, traffic.longest_gap_ms / 1000)
+  end
+  local judged = self:judge(app)
+  if judged then
+    print_judge(judged)
+    verdict(list, judged.code == 0, "the app's judge: %s", judged.code == 0 and "every acknowledged order is there, every job ran exactly once"
+      or #(judged.problems or {}) .. " problems, in " .. fs.join(self.dir, "judge.json"))
+  end
+  local totals = total_of(app and app.url, self.manifest.totals)
+  if totals then
+    verdict(list, true, "the app answers at %s: %s orders, total %s", app.url, tostring(totals.orders), tostring(totals.total_cents or totals.total))
+  elseif app then
+    verdict(list, false, "the app does not answer at %s", tostring(app.url))
+  end
+  if o.keep then return list end
+  code = self:step("destroy", false, "--yes")
+  local left = self:ask "left"
+  verdict(list, code == 0 and #left == 0, "destroy: %s", #left == 0 and "nothing left" or table.concat(left, ", "))
+  return list
+end
+
+function Rehearsal:stop()
+  if self.traffic then self.traffic:stop(5) end
+  if self.cloud then self.cloud:stop(60) end
+end
+
+--- Runs a rehearsal; returns the exit code.
+---@param o { recipe: string, rest: string[], app?: string, scale?: string, keep?: boolean, dir?: string, faults?: string }
+return function(o)
+  local r <close> = setmetatable({ recipe = o.recipe, rest = o.rest, name = o.recipe:match "[^/]+$" }, Rehearsal)
+  r.app = fs.realpath(o.app or default_app(o.recipe))
+  r.manifest = manifest_of(r.app)
+  if o.dir then fs.mkdir_p(o.dir, 448) end
+  r.dir = o.dir and fs.realpath(o.dir) or fs.tmpdir "hkrun-rehearsal-"
+  fs.chmod(r.dir, 457)                  -- 0711: the servers' users pass through
+  fs.mkdir_p(fs.join(r.dir, "work"), 448)
+  local began = task.now()
+  r:start_cloud(o)
+  local list = r:play(o)
+  log.out "\nRehearsal"
+  for _, v in ipairs(list) do log.out("  %s %s", v.ok and "ok  " or "FAIL", v.text) end
+  log.out("  %d s in all; %s", math.floor(task.now() - began), list.failed and list.failed .. " of them failed: not rehearsed" or "rehearsed")
+  if o.keep then
+    log.out("\nThe cloud goes on; its variables are in %s. Ctrl-C ends it.", fs.join(r.dir, "ready.json"))
+    r.cloud:wait()
+  end
+  r:stop()
+  if not o.dir and not list.failed then fs.rmtree(r.dir) else log.out("Everything it kept is in %s.", r.dir) end
+  return list.failed and 1 or 0
+end
