@@ -24,6 +24,7 @@ local DECLARED = {
   { "rights", "what the user may do", type = "string", default = "superuser", one_of = { "superuser", "rds", "heroku" } },
   { "cert", "server certificate (PEM)", type = "string" },
   { "key", "its key (PEM)", type = "string" },
+  { "admin", "name of the superuser, who comes by the socket only", type = "string", default = "hkrun_admin" },
   { "force_ssl", "refuse plaintext, as rds.force_ssl does", type = "boolean" },
   { "settings", "server settings by name", type = "table", default = {} },
   { "prefix", "words before the command, such as ip netns exec NAME", type = "list", default = {} },
@@ -53,7 +54,7 @@ end
 local function initialize(o, data)
   fs.mkdir_p(data, 448)                              -- 0700
   own(o.dir) own(data)
-  run("make a database cluster in " .. data, { "initdb", "-D", data, "-U", "hkrun_admin", "-A", "trust", "-E", "UTF8",
+  run("make a database cluster in " .. data, { "initdb", "-D", data, "-U", o.admin, "-A", "trust", "-E", "UTF8",
     "--locale=C.UTF-8", "--no-sync", "--no-instructions", cwd = data })
 end
 
@@ -62,12 +63,16 @@ local function write_own(path, bytes)
   own(path)
 end
 
-local function configure(o, data)
-  local auth = o.password and "scram-sha-256" or "trust"
+local function write_access(o, data)
+  local auth, kind = o.password and "scram-sha-256" or "trust", o.force_ssl and "hostssl" or "host"
   write_own(data .. "/pg_hba.conf", table.concat({
     "local all all trust",                           -- the socket lies in the 0700 data folder
-    ("%s all all 0.0.0.0/0 %s"):format(o.force_ssl and "hostssl" or "host", auth),
-    ("%s all all ::/0 %s"):format(o.force_ssl and "hostssl" or "host", auth), "" }, "\n"))
+    ("host all %s all reject"):format(o.admin),
+    ("%s all all 0.0.0.0/0 %s"):format(kind, auth), ("%s all all ::/0 %s"):format(kind, auth), "" }, "\n"))
+end
+
+local function configure(o, data)
+  write_access(o, data)
   local lines = {
     ("listen_addresses = '%s'"):format(o.host), ("port = %d"):format(o.port), ("unix_socket_directories = '%s'"):format(data),
     "fsync = off", "full_page_writes = off", "max_connections = 60", "shared_buffers = 32MB", "log_min_messages = warning",
@@ -88,7 +93,7 @@ end
 
 --- The superuser's endpoint: the socket in the data folder, no password.
 local function admin(o, data, database)
-  return { host = data, port = o.port, user = "hkrun_admin", database = database or "postgres" }
+  return { host = data, port = o.port, user = o.admin, database = database or "postgres" }
 end
 
 local function wait_ready(plane, o, data)
@@ -113,14 +118,22 @@ local function alter_password(conn, role, password)
     RESET hkrun.password]]):format(require("pg").quote_value(role)))
 end
 
+--- The roles of RDS, and what rds_superuser may do of what needs a superuser elsewhere.
+local RDS_ROLES = [[
+  CREATE ROLE rds_superuser; CREATE ROLE rds_replication; CREATE ROLE rds_password; CREATE ROLE rds_iam; CREATE ROLE rds_ad;
+  GRANT pg_monitor, pg_signal_backend, pg_checkpoint, rds_replication, rds_password TO rds_superuser WITH ADMIN OPTION;
+  GRANT SET ON PARAMETER session_replication_role, log_min_duration_statement, log_statement, temp_file_limit, track_functions
+    TO rds_superuser;
+]]
+
 local function set_up(conn, o)
   local pg = require "pg"
   local role = pg.quote_name(o.user)
   if not conn:value("SELECT 1 FROM pg_roles WHERE rolname = $1", o.user) then
     conn:exec("CREATE ROLE " .. role .. " LOGIN" .. ({ superuser = " SUPERUSER", rds = " CREATEDB CREATEROLE", heroku = "" })[o.rights])
     if o.rights == "rds" then
-      conn:exec("CREATE ROLE rds_superuser; GRANT pg_monitor, pg_signal_backend, pg_checkpoint TO rds_superuser WITH ADMIN OPTION;" ..
-        "GRANT rds_superuser TO " .. role)
+      -- In RDS membership of rds_replication is the right to replicate; here an attribute is, and those are not inherited.
+      conn:exec(RDS_ROLES .. ("GRANT rds_superuser TO %s; ALTER ROLE %s REPLICATION"):format(role, role))
     end
   end
   if o.password then alter_password(conn, o.user, o.password) end
@@ -145,7 +158,8 @@ function M.start(given)
   end
   if not fs.exists(data .. "/PG_VERSION") then initialize(o, data) end
   configure(o, data)
-  local plane = setmetatable({ host = o.host, port = o.port, dir = o.dir, log = fs.join(o.dir, "log"), admin = admin(o, data, o.database) }, Plane)
+  local plane = setmetatable({ host = o.host, port = o.port, dir = o.dir, options = o, log = fs.join(o.dir, "log"), admin = admin(o, data,
+    o.database) }, Plane)
   local prefix = {}
   if #o.prefix > 0 then
     table.move(o.prefix, 1, #o.prefix, 1, prefix)
@@ -169,6 +183,27 @@ function M.start(given)
   plane.url = secret.build_url { scheme = "postgres", user = o.user, password = o.password, host = o.host, port = o.port,
                                  path = "/" .. (o.database or "postgres") }
   return plane
+end
+
+--- Gives a role another password.
+function Plane:set_password(role, password)
+  local conn <close> = require "pg".open(self.admin)
+  alter_password(conn, role, password)
+end
+
+--- Changes settings that need no restart, and whether TLS is forced.
+---@param settings table<string, string>
+---@param force_ssl boolean
+function Plane:reload(settings, force_ssl)
+  local pg = require "pg"
+  self.options.force_ssl = force_ssl
+  write_access(self.options, fs.join(self.dir, "data"))
+  local conn <close> = pg.open(self.admin)
+  conn:exec "ALTER SYSTEM RESET ALL"
+  for name, value in pairs(settings) do
+    conn:exec(("ALTER SYSTEM SET %s = %s"):format(pg.quote_name(name), pg.quote_value(tostring(value))))
+  end
+  conn:query "SELECT pg_reload_conf()"
 end
 
 --- Stops it (open sessions are ended); safe twice.
