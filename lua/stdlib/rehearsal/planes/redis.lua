@@ -14,6 +14,7 @@ local M = {}
 
 -- What ElastiCache and Heroku take away from their users.
 local managed_away = { "CONFIG", "DEBUG", "MIGRATE", "REPLICAOF", "SLAVEOF", "SAVE", "BGSAVE", "BGREWRITEAOF", "SHUTDOWN", "PSYNC", "SYNC" }
+M.managed_away = managed_away
 
 local declared = {
   { "dir", "its own data folder", type = "string", required = true },
