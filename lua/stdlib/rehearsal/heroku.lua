@@ -133,8 +133,10 @@ local function prepare(app, commands, o)
   local env = { ORDERS = o.orders and tostring(o.orders), JOBS = o.jobs and tostring(o.jobs) }
   for _, name in ipairs { "migrate", "seed", "seed_jobs" } do
     if commands[name] then
-      local _progress <close> = log.progress { what = ("%s of the app %s"):format(name, app.name) }
-      app:run_command(name, commands[name], env)
+      local progress = log.progress { what = ("%s of the app %s"):format(name, app.name) }
+      local ok, e = pcall(app.run_command, app, name, commands[name], env)
+      progress:done()
+      if not ok then error(e, 0) end
     end
   end
 end
