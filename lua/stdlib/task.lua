@@ -105,7 +105,7 @@ function M.await(id, seconds)
   list[#list + 1] = task
   local timer = seconds and loop.timer(seconds)
   if timer then waiting[timer] = { task } end
-  local fired, ok, value = task.fired, nil, nil
+  local fired, ok, value = task.fired
   repeat                                -- a wake-up may be left over from an earlier wait
     ok, value = pcall(pause, task)
   until not ok or fired[id] or (timer and fired[timer])

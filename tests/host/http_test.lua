@@ -94,7 +94,9 @@ end
 T["secrets go out as header, body and URL, and come back as a secret body"] = function()
   local seen
   local server = start(function(req) seen = req return { body = "s3cret answer" } end)
-  local answer = http.post(secret.new(server.url .. "/p?k=v3ry"), { body = secret.new "b0dy", headers = { Authorization = secret.new "Bearer t0ken" }, secret_body = true })
+  local answer = http.post(secret.new(server.url .. "/p?k=v3ry"), {
+    body = secret.new "b0dy", headers = { Authorization = secret.new "Bearer t0ken" }, secret_body = true,
+  })
   test.equal({ seen.query.k, seen.body, seen.headers.authorization }, { "v3ry", "b0dy", "Bearer t0ken" })
   test.truthy(secret.is(answer.body))
   test.truthy(secret.equal(answer.body, secret.new "s3cret answer"))
@@ -153,7 +155,8 @@ T["64 MiB go to a file and up again in constant memory"] = function()
   test.equal(http.request({ method = "PUT", url = server.url, body = { file = dir .. "/copy" } }).body, "0")
   test.equal(received, 1 << 26)
   test.truthy(high_water() - before < 24 * 1024, "less than 24 MiB more memory, not " .. (high_water() - before) .. " KiB")
-  local part = http.request { method = "PUT", url = start(function(req) return { body = req.body } end).url, body = { file = dir .. "/big", offset = 14, length = 5 } }
+  local url = start(function(req) return { body = req.body } end).url
+  local part = http.request { method = "PUT", url = url, body = { file = dir .. "/big", offset = 14, length = 5 } }
   test.equal(part.body, "ef012")
   test.equal(#fs.list(dir), 2)
 end

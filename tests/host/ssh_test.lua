@@ -1,11 +1,9 @@
 --- host.ssh and the ssh module against a real OpenSSH server.
 local test = require "test"
 local ssh = require "ssh"
-local host = require "host.ssh"
 local sshd = require "rehearsal.planes.sshd"
 local process = require "process"
 local task = require "task"
-local errors = require "errors"
 local fs = require "fs"
 
 local T = test.cases()

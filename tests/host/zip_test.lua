@@ -152,7 +152,8 @@ end
 
 T["strip takes names off, set-user-id is dropped, unreadable modes are mended"] = function()
   local dir = test.tmpdir()
-  zip.unpack(tar { { name = "./", type = "5" }, { name = "./app/", type = "5", mode = 0 }, { name = "./app/a", data = "1", mode = tonumber("4755", 8) },
+  zip.unpack(tar { { name = "./", type = "5" }, { name = "./app/", type = "5", mode = 0 },
+    { name = "./app/a", data = "1", mode = tonumber("4755", 8) },
     { name = "app/b", data = "2", mode = 0 } }, dir, { strip = 1 })
   test.equal(fs.stat(dir .. "/a").mode & 4095, tonumber("755", 8))
   test.equal(fs.read(dir .. "/b"), "2")

@@ -1,6 +1,5 @@
 --- The nouns against the rehearsal cloud: made, made again without a change, changed, deleted.
 local fs = require "fs"
-local json = require "json"
 local process = require "process"
 local cloud = require "rehearsal.cloud"
 local test = require "test"

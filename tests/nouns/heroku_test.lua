@@ -121,7 +121,10 @@ end
 T["429 and 503 are waited out; a POST is not sent twice after a 503"] = function()
   local opts, _, counts = fake {
     ["GET /apps/shop"] = function(_, n)
-      if n == 1 then return { status = 429, headers = { ["Retry-After"] = "0" }, json = { id = "rate_limit", message = "Your account reached the API limit." } } end
+      if n == 1 then
+        return { status = 429, headers = { ["Retry-After"] = "0" },
+                 json = { id = "rate_limit", message = "Your account reached the API limit." } }
+      end
       if n == 2 then return { status = 503, body = "<html>unavailable</html>" } end
       return APP
     end,
@@ -135,7 +138,8 @@ end
 
 T["the token goes nowhere but to Heroku and this machine"] = function()
   local token = secret.new "x"
-  for _, host in ipairs { "https://evil.example", "http://api.heroku.com", "https://api.heroku.com.evil.example", "https://127.0.0.1.evil.example", "https://evil@x" } do
+  for _, host in ipairs { "https://evil.example", "http://api.heroku.com", "https://api.heroku.com.evil.example",
+                          "https://127.0.0.1.evil.example", "https://evil@x" } do
     test.equal(test.raises("the token is not sent there", heroku.client, { host = host, token = token }).kind, "usage")
   end
   local c = heroku.client { host = "https://api.staging.herokudev.com", data_host = "data.herokudev.com", token = token }
@@ -144,7 +148,8 @@ T["the token goes nowhere but to Heroku and this machine"] = function()
 end
 
 T["the Heroku CLI's netrc is read"] = function()
-  local netrc = "# machine api.heroku.com password no\nmachine git.heroku.com\n  login a\n  password wrong\nmachine api.heroku.com\n  login a@b.c\n  password right\n"
+  local netrc = "# machine api.heroku.com password no\nmachine git.heroku.com\n  login a\n  password wrong\n"
+    .. "machine api.heroku.com\n  login a@b.c\n  password right\n"
   test.equal(client.netrc_password(netrc, "api.heroku.com"), "right")
   test.equal(client.netrc_password(netrc, "other"), nil)
 end
@@ -152,14 +157,17 @@ end
 T["the slug is that of the newest good release; its bytes are checked"] = function()
   local dir = test.tmpdir()
   local digest = sign.sha256 "slug bytes"
-  local opts, _, _, server
-  opts, _, _, server = fake {
+  local server
+  local opts, _, _, own = fake {
     ["GET /apps/shop"] = APP,
-    ["GET /apps/shop/releases"] = { { version = 4, status = "failed", slug = { id = "s4" } }, { version = 3, status = "succeeded", slug = { id = "s3" } } },
+    ["GET /apps/shop/releases"] = {
+      { version = 4, status = "failed", slug = { id = "s4" } }, { version = 3, status = "succeeded", slug = { id = "s3" } },
+    },
     ["GET /apps/shop/slugs/s3"] = function() return { json = { id = "s3", checksum = "SHA256:" .. digest, process_types = { web = "node web.js" },
       blob = { method = "get", url = server.url .. "/blob?Signature=MARK" } } } end,
     ["GET /blob"] = function(_, n) return { body = n == 1 and "slug bytes" or "other bytes" } end,
   }
+  server = own
   local app = heroku.app("shop", opts)
   test.equal({ app.slug.id, app.slug.process_types.web, app.slug.release }, { "s3", "node web.js", 3 })
   test.truthy(secret.is(app.slug.url))
@@ -178,7 +186,9 @@ local function obedient()
       state.order[#state.order + 1] = "maintenance " .. tostring(state.maintenance)
       return { json = app() }
     end,
-    ["GET /apps/shop/formation"] = function() return { json = { { type = "web", quantity = state.web }, { type = "worker", quantity = state.worker } } } end,
+    ["GET /apps/shop/formation"] = function()
+      return { json = { { type = "web", quantity = state.web }, { type = "worker", quantity = state.worker } } }
+    end,
     ["PATCH /apps/shop/formation"] = function(req)
       for _, u in ipairs(json.decode(req.body).updates) do state[u.type] = u.quantity end
       state.order[#state.order + 1] = ("web %d worker %d"):format(state.web, state.worker)

@@ -125,7 +125,8 @@ local bad_yml = {
   { "- a\n", "heroku.yml:1:1: it must hold sections" },
   { "build: {}\nrunn:\n  web: a\n", "heroku.yml:2:1: runn is unknown" },
   { "run:\n  web:\n    comand: a\n", "heroku.yml:3:5: run.web.comand is unknown" },
-  { "build: { docker: { web: Dockerfile } }\nrun:\n  worker:\n    command: a\n    image: wrong\n", "heroku.yml:5:5: run.worker.image names \"wrong\"" },
+  { "build: { docker: { web: Dockerfile } }\nrun:\n  worker:\n    command: a\n    image: wrong\n",
+    "heroku.yml:5:5: run.worker.image names \"wrong\"" },
   { "release:\n  image: web\n", "heroku.yml:1:1: release needs a command" },
   { "setup:\n  addons:\n    - as: X\n", "setup.addons%[1%] needs a plan" },
 }

@@ -21,7 +21,8 @@ local function answer_of(name, is_heroku)
   local code = name == "throttle" and "ThrottlingException" or "ServiceUnavailable"
   return { status = name == "throttle" and 400 or 503,
            headers = { ["x-amzn-errortype"] = code, ["content-type"] = "text/xml" },
-           body = ("<ErrorResponse><Error><Type>Receiver</Type><Code>%s</Code><Message>Rate exceeded</Message></Error></ErrorResponse>"):format(code) }
+           body = ("<ErrorResponse><Error><Type>Receiver</Type><Code>%s</Code><Message>Rate exceeded</Message></Error></ErrorResponse>")
+             :format(code) }
 end
 
 --- Makes the function that says what happens to a request.

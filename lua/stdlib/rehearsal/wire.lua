@@ -134,7 +134,8 @@ function from_tree(m, member, node, path, is_ec2)
     end
     for name in pairs(type(node) == "table" and node or {}) do
       if not used[name] then
-        M.fail(is_ec2 and "UnknownParameter" or "ValidationError", 400, "The parameter %s is not recognized", (path == "" and "" or path .. ".") .. name)
+        M.fail(is_ec2 and "UnknownParameter" or "ValidationError", 400, "The parameter %s is not recognized",
+          (path == "" and "" or path .. ".") .. name)
       end
     end
     return result

@@ -114,19 +114,18 @@ end
 -- REST ---------------------------------------------------------------------
 
 local function answer_rest(m, op, result)
-  local headers, status, out = {}, op.status or 200, nil
+  local headers, status, out = {}, op.status or 200
   if not op.output then return { status = status, headers = headers, body = "" } end
   local shape = m.shape(op.output)
   local in_body = {}
   for _, member in ipairs(shape.members) do
     local value, child = result[member.name], m.shape(member.shape)
-    if value == nil then -- nothing to say of it
-    elseif member.location == "header" then
+    if value ~= nil and member.location == "header" then
       headers[member.wire:lower()] = child.type == "timestamp" and timestamp.rfc822(value) or scalar(child, value)
-    elseif member.location == "headers" then
+    elseif value ~= nil and member.location == "headers" then
       for name, item in pairs(value) do headers[member.wire:lower() .. name] = item end
-    elseif member.location == "statusCode" then status = value
-    else in_body[#in_body + 1] = member end
+    elseif value ~= nil and member.location == "statusCode" then status = value
+    elseif value ~= nil then in_body[#in_body + 1] = member end
   end
   local payload = shape.payload and shape.by_name[shape.payload]
   local payload_type = payload and m.shape(payload.shape).type
@@ -191,7 +190,8 @@ function M.error(m, protocol, e, id)
   elseif protocol == "rest-xml" then
     body = ("%s<Error><Code>%s</Code><Message>%s</Message><RequestId>%s</RequestId></Error>"):format(HEAD, e.code, message, id)
   else
-    body = ("%s<ErrorResponse xmlns=\"%s\"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error><RequestId>%s</RequestId></ErrorResponse>")
+    body = ("%s<ErrorResponse xmlns=\"%s\"><Error><Type>%s</Type><Code>%s</Code><Message>%s</Message></Error>"
+      .. "<RequestId>%s</RequestId></ErrorResponse>")
       :format(HEAD, m and m.meta.xml_namespace or "", status < 500 and "Sender" or "Receiver", e.code, message, id)
   end
   return { status = status, headers = headers, body = body }

@@ -67,7 +67,7 @@ function M.ec2_filters(spec, known, ctx, id_filter)
 end
 
 --- The one thing of a list. Two under one name cannot be told apart, so that is an error.
-function M.only(list, spec, id)
+function M.only(list, _spec, id)
   if list and list[2] then
     errors.raise {
       kind = "invalid", message = ("there are %d of that name, among them %s and %s"):format(#list, list[1][id], list[2][id]),

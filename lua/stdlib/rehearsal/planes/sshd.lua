@@ -116,7 +116,7 @@ function M.start(o)
   if fs.exists(o.dir .. "/log") then fs.remove(o.dir .. "/log") end
   local sshd = process.which "sshd" or errors.raise { kind = "not_found", op = "start sshd",
     message = "it is not installed", hint = "`make deps` installs it" }
-  local user, words = o.user or os.getenv "USER" or "root", nil
+  local user, words = o.user or os.getenv "USER" or "root"
   if root then
     local passwd, uid, gid = passwd_with(user)
     fs.write(o.dir .. "/passwd", passwd)

@@ -20,8 +20,8 @@ function S.PutMetricAlarm(cloud, p, ctx)
   if p.MetricName and not (p.Period and (p.Statistic or p.ExtendedStatistic)) then
     wire.fail("MissingParameter", 400, "Period and Statistic are required for the metric %s", p.MetricName)
   end
-  local all, old = alarms(cloud, ctx.region), nil
-  old = all[p.AlarmName]
+  local all = alarms(cloud, ctx.region)
+  local old = all[p.AlarmName]
   local alarm = {}
   for k, v in pairs(p) do alarm[k] = v end
   alarm.Tags = nil

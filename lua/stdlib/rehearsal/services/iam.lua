@@ -25,7 +25,8 @@ end
 local MANAGED = {}
 for _, name in ipairs {
   "AWSElasticBeanstalkWebTier", "AWSElasticBeanstalkWorkerTier", "AWSElasticBeanstalkMulticontainerDocker", "AmazonEC2ContainerRegistryReadOnly",
-  "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore", "CloudWatchAgentServerPolicy", "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy",
+  "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore", "CloudWatchAgentServerPolicy",
+  "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy",
   "service-role/AWSElasticBeanstalkEnhancedHealth", "service-role/AmazonDMSVPCManagementRole", "service-role/AmazonDMSCloudWatchLogsRole",
   "ReadOnlyAccess", "AdministratorAccess", "service-role/AmazonRDSEnhancedMonitoringRole",
 } do MANAGED["arn:aws:iam::aws:policy/" .. name] = name:match "[^/]+$" end
@@ -170,7 +171,8 @@ function S.CreateInstanceProfile(cloud, p)
   end
   local path = p.Path or "/"
   local profile = { InstanceProfileName = p.InstanceProfileName, Path = path, InstanceProfileId = "AIPA" .. sign.hex(sign.random(8)):upper(),
-                    Arn = cloud:arn("iam", nil, "instance-profile" .. path .. p.InstanceProfileName), CreateDate = cloud.clock:now(), roles = {}, Tags = p.Tags or {} }
+                    Arn = cloud:arn("iam", nil, "instance-profile" .. path .. p.InstanceProfileName),
+                    CreateDate = cloud.clock:now(), roles = {}, Tags = p.Tags or {} }
   all(cloud, "profiles")[p.InstanceProfileName] = profile
   return { InstanceProfile = shown_profile(cloud, profile) }
 end

@@ -5,7 +5,9 @@ local wire = require "rehearsal.wire"
 local S = {}
 
 local RETENTION = {}
-for _, days in ipairs { 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653 } do RETENTION[days] = true end
+for _, days in ipairs { 1, 3, 5, 7, 14, 30, 60, 90, 120, 150, 180, 365, 400, 545, 731, 1096, 1827, 2192, 2557, 2922, 3288, 3653 } do
+  RETENTION[days] = true
+end
 local KEPT = 10000                      -- lines a stream keeps
 
 local function groups(cloud, region)
@@ -45,7 +47,9 @@ function S.DescribeLogGroups(cloud, p, ctx)
 end
 
 function S.PutRetentionPolicy(cloud, p, ctx)
-  if not RETENTION[p.retentionInDays] then wire.fail("InvalidParameterException", 400, "retentionInDays %d is not one of the allowed values", p.retentionInDays) end
+  if not RETENTION[p.retentionInDays] then
+    wire.fail("InvalidParameterException", 400, "retentionInDays %d is not one of the allowed values", p.retentionInDays)
+  end
   get(cloud, ctx, p.logGroupName).retentionInDays = p.retentionInDays
 end
 

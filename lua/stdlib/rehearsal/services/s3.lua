@@ -25,14 +25,16 @@ function S.CreateBucket(cloud, p, ctx)
   end
   local where = p.CreateBucketConfiguration and p.CreateBucketConfiguration.LocationConstraint
   if ctx.region ~= "us-east-1" and where ~= ctx.region then
-    wire.fail("IllegalLocationConstraintException", 400, "The %s location constraint is incompatible for the region specific endpoint this request was sent to.", tostring(where))
+    wire.fail("IllegalLocationConstraintException", 400,
+      "The %s location constraint is incompatible for the region specific endpoint this request was sent to.", tostring(where))
   end
   if buckets(cloud)[p.Bucket] and ctx.region ~= "us-east-1" then
     wire.fail("BucketAlreadyOwnedByYou", 409, "Your previous request to create the named bucket succeeded and you already own it.")
   end
   local dir = fs.join(cloud.dir, "s3", p.Bucket)
   fs.mkdir_p(dir)
-  buckets(cloud)[p.Bucket] = buckets(cloud)[p.Bucket] or { name = p.Bucket, region = ctx.region, dir = dir, objects = {}, created = cloud.clock:now(), next = 0 }
+  buckets(cloud)[p.Bucket] = buckets(cloud)[p.Bucket]
+    or { name = p.Bucket, region = ctx.region, dir = dir, objects = {}, created = cloud.clock:now(), next = 0 }
   return { Location = "/" .. p.Bucket }
 end
 

@@ -73,8 +73,10 @@ function S.GetSecretValue(cloud, p, ctx)
   for version, v in pairs(s.versions) do
     for _, stage in ipairs(v.stages) do if stage == p.VersionStage then id = version end end
   end
-  local v = id and s.versions[id] or wire.fail("ResourceNotFoundException", 400, "Secrets Manager can't find the specified secret value for VersionId: %s", tostring(id))
-  return { ARN = s.ARN, Name = s.Name, VersionId = id, SecretString = v.value, SecretBinary = v.binary, VersionStages = v.stages, CreatedDate = v.created }
+  local v = id and s.versions[id] or wire.fail("ResourceNotFoundException", 400,
+    "Secrets Manager can't find the specified secret value for VersionId: %s", tostring(id))
+  return { ARN = s.ARN, Name = s.Name, VersionId = id, SecretString = v.value, SecretBinary = v.binary, VersionStages = v.stages,
+           CreatedDate = v.created }
 end
 
 local function describe(s)

@@ -36,7 +36,8 @@ function S.GetTopicAttributes(cloud, p, ctx)
   local t = get(cloud, ctx, p.TopicArn)
   local confirmed, pending = 0, 0
   for _, s in ipairs(t.subscriptions) do if s.confirmed then confirmed = confirmed + 1 else pending = pending + 1 end end
-  local attributes = { TopicArn = t.arn, Owner = cloud.account, SubscriptionsConfirmed = tostring(confirmed), SubscriptionsPending = tostring(pending),
+  local attributes = { TopicArn = t.arn, Owner = cloud.account,
+                       SubscriptionsConfirmed = tostring(confirmed), SubscriptionsPending = tostring(pending),
                        SubscriptionsDeleted = "0", DisplayName = t.attributes.DisplayName or "",
                        Policy = t.attributes.Policy or '{"Version":"2008-10-17","Statement":[]}' }
   for name, value in pairs(t.attributes) do attributes[name] = value end
@@ -71,7 +72,8 @@ function S.Subscribe(cloud, p, ctx)
   if p.Protocol == "email" then
     if not p.Endpoint:find "^[^@%s]+@[^@%s]+$" then wire.fail("InvalidParameter", 400, "Invalid parameter: Email address") end
     mail(cloud, p.Endpoint, "AWS Notification - Subscription Confirmation",
-      ("You have chosen to subscribe to the topic:\n%s\n\nConfirm: %s/?Action=ConfirmSubscription&TopicArn=%s&Token=%s"):format(t.arn, cloud.url, t.arn, s.token))
+      ("You have chosen to subscribe to the topic:\n%s\n\nConfirm: %s/?Action=ConfirmSubscription&TopicArn=%s&Token=%s")
+        :format(t.arn, cloud.url, t.arn, s.token))
   end
   return { SubscriptionArn = s.confirmed and s.arn or p.ReturnSubscriptionArn and s.arn or "pending confirmation" }
 end
@@ -84,7 +86,8 @@ function S.ConfirmSubscription(cloud, p, ctx)
 end
 
 local function shown(cloud, t, s)
-  return { SubscriptionArn = s.confirmed and s.arn or "PendingConfirmation", Owner = cloud.account, Protocol = s.protocol, Endpoint = s.endpoint, TopicArn = t.arn }
+  return { SubscriptionArn = s.confirmed and s.arn or "PendingConfirmation", Owner = cloud.account, Protocol = s.protocol,
+           Endpoint = s.endpoint, TopicArn = t.arn }
 end
 
 function S.ListSubscriptionsByTopic(cloud, p, ctx)

@@ -91,7 +91,7 @@ local function tag_value(item, key)
 end
 
 local function fits(item, filter)
-  local name, candidates = filter.Name, nil
+  local name, candidates = filter.Name
   local key = name:match "^tag:(.*)$"
   if key then candidates = { tag_value(item, key) }
   elseif name == "tag-key" then

@@ -47,7 +47,8 @@ function S.RunInstances(cloud, p, ctx)
   store.tokens = store.tokens or {}
   local before = p.ClientToken and store.tokens[p.ClientToken]
   if before then return before end
-  local image = images.find(ctx.region, p.ImageId) or wire.fail("InvalidAMIID.NotFound", 400, "The image id '[%s]' does not exist", tostring(p.ImageId))
+  local image = images.find(ctx.region, p.ImageId)
+    or wire.fail("InvalidAMIID.NotFound", 400, "The image id '[%s]' does not exist", tostring(p.ImageId))
   local nic = p.NetworkInterfaces and p.NetworkInterfaces[1] or {}
   local subnet_id = nic.SubnetId or p.SubnetId or wire.fail("MissingInput", 400, "No subnets found for the default VPC")
   local subnet = network._subnet(cloud, ctx, subnet_id)
@@ -70,7 +71,8 @@ function S.RunInstances(cloud, p, ctx)
     Monitoring = { State = "disabled" }, EbsOptimized = false, RootDeviceName = "/dev/xvda", RootDeviceType = "ebs", SourceDestCheck = true,
     VirtualizationType = "hvm", Hypervisor = "xen", MetadataOptions = { HttpTokens = p.MetadataOptions and p.MetadataOptions.HttpTokens or "required",
       HttpEndpoint = "enabled", State = "applied", HttpPutResponseHopLimit = 2 }, BlockDeviceMappings = {}, NetworkInterfaces = {},
-    IamInstanceProfile = p.IamInstanceProfile and { Arn = p.IamInstanceProfile.Arn or cloud:arn("iam", nil, "instance-profile/" .. p.IamInstanceProfile.Name),
+    IamInstanceProfile = p.IamInstanceProfile and {
+      Arn = p.IamInstanceProfile.Arn or cloud:arn("iam", nil, "instance-profile/" .. p.IamInstanceProfile.Name),
       Id = "AIPA" .. sign.hex(sign.random(8)):upper() } or nil,
     ClientToken = p.ClientToken, AmiLaunchIndex = 0, ProductCodes = {}, StateTransitionReason = "", PublicDnsName = "",
   }, p.TagSpecifications)
@@ -95,10 +97,12 @@ end
 
 function S.DescribeInstanceStatus(cloud, p, ctx)
   local result = {}
-  for _, instance in ipairs(C._select(C._list(cloud, ctx.region, "instance"), "InstanceId", p.InstanceIds, p.Filters, "InvalidInstanceID.NotFound")) do
+  local all = C._list(cloud, ctx.region, "instance")
+  for _, instance in ipairs(C._select(all, "InstanceId", p.InstanceIds, p.Filters, "InvalidInstanceID.NotFound")) do
     if instance.State.Name == "running" or p.IncludeAllInstances then
       local status = instance.State.Name == "running" and "ok" or "not-applicable"
-      result[#result + 1] = { InstanceId = instance.InstanceId, InstanceState = instance.State, AvailabilityZone = instance.Placement.AvailabilityZone,
+      result[#result + 1] = { InstanceId = instance.InstanceId, InstanceState = instance.State,
+                              AvailabilityZone = instance.Placement.AvailabilityZone,
                               InstanceStatus = { Status = status }, SystemStatus = { Status = status } }
     end
   end

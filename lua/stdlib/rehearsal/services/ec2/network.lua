@@ -21,12 +21,14 @@ local function main_table(cloud, ctx, vpc_id, block)
   C._add(cloud, ctx, "route-table", id, {
     RouteTableId = id, VpcId = vpc_id, OwnerId = cloud.account, PropagatingVgws = {},
     Routes = { { DestinationCidrBlock = block, GatewayId = "local", Origin = "CreateRouteTable", State = "active" } },
-    Associations = { { Main = true, RouteTableId = id, RouteTableAssociationId = cloud:new_id "rtbassoc", AssociationState = { State = "associated" } } },
+    Associations = { { Main = true, RouteTableId = id, RouteTableAssociationId = cloud:new_id "rtbassoc",
+                       AssociationState = { State = "associated" } } },
   })
 end
 
 function S.CreateVpc(cloud, p, ctx)
-  local block = cidr.parse(p.CidrBlock) or wire.fail("InvalidParameterValue", 400, "Value (%s) for parameter cidrBlock is invalid.", tostring(p.CidrBlock))
+  local block = cidr.parse(p.CidrBlock)
+    or wire.fail("InvalidParameterValue", 400, "Value (%s) for parameter cidrBlock is invalid.", tostring(p.CidrBlock))
   if block.bits < 16 or block.bits > 28 then wire.fail("InvalidVpc.Range", 400, "The CIDR '%s' is invalid.", p.CidrBlock) end
   local id = cloud:new_id "vpc"
   local vpc = C._add(cloud, ctx, "vpc", id, {
@@ -89,7 +91,8 @@ end
 
 function S.CreateSubnet(cloud, p, ctx)
   local vpc = vpc_of(cloud, ctx, p.VpcId)
-  local block = cidr.parse(p.CidrBlock or "") or wire.fail("InvalidParameterValue", 400, "Value (%s) for parameter cidrBlock is invalid.", tostring(p.CidrBlock))
+  local block = cidr.parse(p.CidrBlock or "")
+    or wire.fail("InvalidParameterValue", 400, "Value (%s) for parameter cidrBlock is invalid.", tostring(p.CidrBlock))
   if not cidr.parse(vpc.CidrBlock):holds(block) then wire.fail("InvalidSubnet.Range", 400, "The CIDR '%s' is invalid.", p.CidrBlock) end
   for _, other in ipairs(C._list(cloud, ctx.region, "subnet")) do
     if other.VpcId == p.VpcId and cidr.parse(other.CidrBlock):overlaps(block) then
@@ -256,7 +259,10 @@ end
 function S.DeleteRoute(cloud, p, ctx)
   local t = table_of(cloud, ctx, p.RouteTableId)
   local _, i = route_in(t, p.DestinationCidrBlock)
-  if not i then wire.fail("InvalidRoute.NotFound", 400, "no route with destination-cidr-block %s in route table %s", tostring(p.DestinationCidrBlock), p.RouteTableId) end
+  if not i then
+    wire.fail("InvalidRoute.NotFound", 400, "no route with destination-cidr-block %s in route table %s",
+      tostring(p.DestinationCidrBlock), p.RouteTableId)
+  end
   table.remove(t.Routes, i)
 end
 
@@ -267,7 +273,8 @@ function S.AssociateRouteTable(cloud, p, ctx)
     for _, a in ipairs(other.Associations) do
       if a.SubnetId == p.SubnetId then
         if other == t then return { AssociationId = a.RouteTableAssociationId, AssociationState = { State = "associated" } } end
-        wire.fail("Resource.AlreadyAssociated", 400, "the specified association for route table %s conflicts with an existing association", p.RouteTableId)
+        wire.fail("Resource.AlreadyAssociated", 400,
+          "the specified association for route table %s conflicts with an existing association", p.RouteTableId)
       end
     end
   end

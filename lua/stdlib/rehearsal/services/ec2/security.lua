@@ -35,7 +35,9 @@ local function new_group(cloud, ctx, vpc_id, name, description, tags)
   local id = cloud:new_id "sg"
   local group = C._add(cloud, ctx, "security-group", id, {
     GroupId = id, GroupName = name, Description = description, VpcId = vpc_id, OwnerId = cloud.account, IpPermissions = {},
-    IpPermissionsEgress = { { IpProtocol = "-1", IpRanges = { { CidrIp = "0.0.0.0/0" } }, Ipv6Ranges = {}, PrefixListIds = {}, UserIdGroupPairs = {} } },
+    IpPermissionsEgress = {
+      { IpProtocol = "-1", IpRanges = { { CidrIp = "0.0.0.0/0" } }, Ipv6Ranges = {}, PrefixListIds = {}, UserIdGroupPairs = {} },
+    },
     SecurityGroupArn = cloud:arn("ec2", ctx.region, "security-group/" .. id),
   }, tags)
   return group
@@ -51,7 +53,8 @@ function S.CreateSecurityGroup(cloud, p, ctx)
   C._get(cloud, ctx, "vpc", p.VpcId, "InvalidVpcID.NotFound")
   if p.GroupName:find "^sg%-" then wire.fail("InvalidParameterValue", 400, "Group names may not be in the format sg-*.") end
   if not p.Description:find "^[%w %._%-:/%(%)#,@%[%]%+=&;{}!%$%*]*$" then
-    wire.fail("InvalidParameterValue", 400, "Value (%s) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.", p.Description)
+    wire.fail("InvalidParameterValue", 400,
+      "Value (%s) for parameter GroupDescription is invalid. Character sets beyond ASCII are not supported.", p.Description)
   end
   for _, group in ipairs(C._list(cloud, ctx.region, "security-group")) do
     if group.VpcId == p.VpcId and group.GroupName == p.GroupName then
@@ -77,7 +80,8 @@ local LISTS = { "IpRanges", "Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds" }
 local function normal(cloud, ctx, p)
   local permissions = p.IpPermissions
   if not permissions then
-    permissions = { { IpProtocol = p.IpProtocol or "-1", FromPort = p.FromPort, ToPort = p.ToPort, IpRanges = p.CidrIp and { { CidrIp = p.CidrIp } } or {} } }
+    permissions = { { IpProtocol = p.IpProtocol or "-1", FromPort = p.FromPort, ToPort = p.ToPort,
+                      IpRanges = p.CidrIp and { { CidrIp = p.CidrIp } } or {} } }
   end
   for _, permission in ipairs(permissions) do
     if permission.IpProtocol == "6" then permission.IpProtocol = "tcp" end
@@ -108,7 +112,8 @@ local function authorize(field)
         for _, entry in ipairs(permission[list] or {}) do
           for _, old in ipairs(into[list]) do
             if peer_of(old) == peer_of(entry) then
-              wire.fail("InvalidPermission.Duplicate", 400, "the specified rule \"peer: %s, %s\" already exists", tostring(peer_of(entry)), permission.IpProtocol)
+              wire.fail("InvalidPermission.Duplicate", 400, "the specified rule \"peer: %s, %s\" already exists",
+                tostring(peer_of(entry)), permission.IpProtocol)
             end
           end
           table.insert(into[list], entry)
@@ -152,7 +157,9 @@ S.RevokeSecurityGroupEgress = revoke "IpPermissionsEgress"
 
 function S.DeleteSecurityGroup(cloud, p, ctx)
   local group = group_of(cloud, ctx, p.GroupId)
-  if group.GroupName == "default" then wire.fail("CannotDelete", 400, "the specified group: \"%s\" name: \"default\" cannot be deleted by a user", p.GroupId) end
+  if group.GroupName == "default" then
+    wire.fail("CannotDelete", 400, "the specified group: \"%s\" name: \"default\" cannot be deleted by a user", p.GroupId)
+  end
   if next(group.used or {}) then
     wire.fail("DependencyViolation", 400, "resource %s has a dependent object: %s", p.GroupId, (next(group.used)))
   end
