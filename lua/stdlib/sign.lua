@@ -65,7 +65,7 @@ function M.sha256_file(path, timeout)
   return errors.check(op, job:result())
 end
 
-M.sigv4, M.presign, M.verify = sigv4.sign, sigv4.presign, sigv4.verify
+M.sigv4, M.presign = sigv4.sign, sigv4.presign
 
 ---@class Certificate
 ---@field cert string PEM

@@ -35,9 +35,7 @@ local function ec2_error(code, message)
 end
 
 local function verified(req)
-  local claim, e = sign.verify { method = req.method, path = req.raw_path, query = req.raw_query, headers = req.headers, body = req.body or "",
-                                 secret_key = function(id) return id == "AK" and secret.new "SK" or nil end }
-  return claim or error(e.message)
+  return require "rehearsal.signature".check(req, { AK = secret.new "SK" }, os.time())
 end
 
 T["a call is signed, and gives the result and what the answer said of itself"] = function()

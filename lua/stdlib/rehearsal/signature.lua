@@ -1,6 +1,7 @@
 --- Checks the AWS Signature Version 4 of a request, written from the server's
 --- side and apart from the client's code, so that one judges the other.
 --- Source: AWS, "Create a signed AWS API request" (header and query forms).
+local secret = require "secret"
 local sign = require "sign"
 local timestamp = require "aws.timestamp"
 
@@ -69,7 +70,7 @@ end
 
 local function payload_hash(req, s)
   local said = req.headers["x-amz-content-sha256"]
-  if s.presigned then return said or "UNSIGNED-PAYLOAD" end
+  if s.presigned and s.service == "s3" then return said or "UNSIGNED-PAYLOAD" end
   if said and not said:match "^%x+$" then return said end        -- UNSIGNED-PAYLOAD, STREAMING-...
   local real = req.body_file and sign.sha256_file(req.body_file) or sign.sha256(req.body or "")
   if said and said ~= real then fail("XAmzContentSHA256Mismatch", 400, "the body is not the one that was hashed") end
@@ -80,12 +81,12 @@ end
 ---@param req table
 ---@param secrets table<string, any> access key id -> secret access key
 ---@param now number seconds since 1970
----@return table scope { access_key, region, service }
+---@return table scope { access_key, region, service, token }
 function M.check(req, secrets, now)
   local s = M.read(req) or fail("MissingAuthenticationToken", 403, "Request is missing Authentication Token")
   local key = secrets[s.access_key] or fail("InvalidClientTokenId", 403, "The security token included in the request is invalid.")
   local when = s.amz_date and timestamp.parse((s.amz_date:gsub("^(%d%d%d%d)(%d%d)(%d%d)T(%d%d)(%d%d)(%d%d)Z$", "%1-%2-%3T%4:%5:%6Z")))
-  if not when then fail("IncompleteSignature", 400, "Date must be in ISO-8601 'basic format'") end
+  if not when or s.date ~= s.amz_date:sub(1, 8) then fail("IncompleteSignature", 400, "Date must be in ISO-8601 'basic format'") end
   if s.presigned and now > when + (s.expires or 0) then fail("AccessDenied", 403, "Request has expired") end
   if not s.presigned and math.abs(now - when) > 300 then
     fail("RequestTimeTooSkewed", 403, "The difference between the request time and the current time is too large.")
@@ -95,11 +96,12 @@ function M.check(req, secrets, now)
   }, "\n")
   local scope = ("%s/%s/%s/aws4_request"):format(s.date, s.region, s.service)
   local to_sign = table.concat({ "AWS4-HMAC-SHA256", s.amz_date, scope, sign.sha256(canonical) }, "\n")
-  local k = sign.hmac("AWS4" .. key, s.date)
+  local k = sign.hmac(secret.concat { "AWS4", key }, s.date)
   for _, part in ipairs { s.region, s.service, "aws4_request" } do k = sign.hmac(k, part) end
-  if sign.hex(sign.hmac(k, to_sign)) ~= s.signature then
+  if not secret.equal(sign.hex(sign.hmac(k, to_sign)), s.signature) then
     fail("SignatureDoesNotMatch", 403, "The request signature we calculated does not match the signature you provided.")
   end
+  s.token = req.headers["x-amz-security-token"] or req.query["X-Amz-Security-Token"]
   return s
 end
 
