@@ -236,6 +236,21 @@ T["a process that crashes is started again"] = function()
   test.truthy(lab.web "/":json().pid ~= pid, "a restarted dyno is another process")
 end
 
+T["a dyno ends with its first process, and stubborn children are killed"] = function()
+  local lab = lab_of.start { formation = {} }
+  local function child_of(command)
+    local dyno = lab.call("POST", "/apps/tiny/dynos", { command = command })
+    local pattern = dyno.name:gsub("%p", "%%%0") .. "%]: child (%d+)"
+    return dyno, tonumber(lab_of.wait("the child's line", function() return (lab.app.logs:text {}):match(pattern) end))
+  end
+  local _, child = child_of "sleep 600 & echo child $!; exit 0"
+  lab_of.wait("the dyno ends", function() return #lab.get "/apps/tiny/dynos" == 0 end)
+  test.equal(lab_of.is_alive(child), false)
+  local _, stubborn = child_of "(trap '' TERM; while :; do sleep 1; done) & echo child $!; wait"
+  lab.heroku:stop()
+  test.equal(lab_of.is_alive(stubborn), false)
+end
+
 T["one-off dynos run beside the formation, and logs tell"] = function()
   local lab = lab_of.start { formation = { web = { quantity = 1 } } }
   local dyno, r = lab.call("POST", "/apps/tiny/dynos", { command = "echo color $COLOR in $DYNO; sleep 30" })

@@ -18,13 +18,6 @@ local GRACE, BOOT = 30, 60              -- seconds until KILL; until a web dyno 
 local Dyno = {}
 Dyno.__index = Dyno
 
-local function environment(app, dyno)
-  local env = { PATH = os.getenv "PATH" or "/usr/local/bin:/usr/bin:/bin", HOME = app.dyno_dir, LANG = "C.UTF-8", DYNO = dyno.name }
-  for name, value in pairs(app:config()) do env[name] = value end
-  if dyno.port then env.PORT = tostring(dyno.port) end
-  return env
-end
-
 function Dyno:set_state(state)
   if self.state == state then return end
   if self.state then self.app.logs:add("heroku", self.name, ("State changed from %s to %s"):format(self.state, state)) end
@@ -50,11 +43,25 @@ local function wait_listening(self)
     if listens(self.port) then self:set_state "up" return end
     if task.now() > deadline then
       self.app.logs:add("heroku", self.name, "Error R10 (Boot timeout) -> Web process failed to bind to $PORT within 60 seconds of launch")
-      self.process:kill "KILL"
+      kill_group(self.process)
       return
     end
     task.sleep(0.05)
   end
+end
+
+--- Kills what is left of a process and its children, also when it has ended itself.
+local function kill_group(p)
+  if p:is_running() then p:kill "KILL"
+  else process.run { "kill", "-KILL", "--", "-" .. p.pid, timeout = 5 } end
+end
+
+--- A dyno ends with its first process: what that left behind is killed.
+local function sweep(self, p)
+  p:wait()
+  if self.stopping then return end      -- they have their grace; stop() sees to it
+  task.sleep(1)
+  if self.process == p then kill_group(p) end
 end
 
 --- One life of the process; returns its exit code.
@@ -62,16 +69,16 @@ local function live(self)
   if self.type == "web" then self.port = fs.free_port() end
   self:set_state "starting"
   self.app.logs:add("heroku", self.name, ("Starting process with command `%s`"):format(self.command))
-  self.process = process.start { "sh", "-c", "exec 2>&1\n" .. self.command, cwd = self.app.dyno_dir, env = environment(self.app, self),
-    user = "nobody", stdout = "pipe" }
+  self.process = process.start { "sh", "-c", "exec 2>&1\n" .. self.command, cwd = self.app.dyno_dir, user = "nobody", stdout = "pipe",
+    env = self.app:environment { DYNO = self.name, PORT = self.port and tostring(self.port) } }
   if self.stopping then self.process:kill "TERM" end
-  local watch
-  if self.type == "web" then watch = task.spawn(wait_listening, self) else self:set_state "up" end
+  local helpers = { task.spawn(sweep, self, self.process) }
+  if self.type == "web" then helpers[2] = task.spawn(wait_listening, self) else self:set_state "up" end
   local ok, e = pcall(function()
     for line in self.process.read_line, self.process do self.app.logs:add("app", self.name, line) end
     return self.process:wait()
   end)
-  if watch then watch:cancel() pcall(watch.join, watch) end
+  for _, helper in ipairs(helpers) do helper:cancel() pcall(helper.join, helper) end
   local code = self.process:stop(0, "KILL")
   self.process = nil
   if not ok then error(e, 0) end
@@ -105,7 +112,7 @@ function Dyno:stop()
       task.sleep(GRACE)
       if self.process == p then
         self.app.logs:add("heroku", self.name, "Error R12 (Exit timeout) -> At least one process failed to exit within 30 seconds of SIGTERM")
-        p:kill "KILL"
+        kill_group(p)
       end
     end)
   elseif self.state == "crashed" then
@@ -116,7 +123,7 @@ end
 --- Ends it now, and waits.
 function Dyno:kill()
   self.stopping = true
-  if self.process then self.process:kill "KILL" else self.task:cancel() end
+  if self.process then kill_group(self.process) else self.task:cancel() end
   pcall(self.task.join, self.task)
 end
 
