@@ -5,6 +5,7 @@ local guard = require "recipe.guard"
 local kind = require "recipe.kind"
 local once = require "recipe.once"
 local options = require "recipe.options"
+local plain = require "recipe.plain"
 local run = require "recipe.run"
 local unknown = require "recipe.unknown"
 
@@ -71,6 +72,17 @@ function M.once(name, fn) return once.once(name, fn) end
 ---@param o table
 ---@return table guard
 function M.guard(o) return guard.new(o) end
+
+--- What the guard of this key found when it was armed, while it is in force or kept; nil before, and once it was undone.
+--- After a freeze the world no longer says how it was: this does.
+---@param key string
+---@return table? facts
+---@return boolean? kept
+function M.remembered(key)
+  local mem = run.current("remembered").memory.guards[key]
+  if not (mem and mem.facts) then return nil end
+  return plain.spec(mem.facts), mem.state == "kept"
+end
 
 --- A value that exists only after apply.
 ---@param path string

@@ -18,6 +18,7 @@ return {
       log.out("%s", json.encode(plan.data(r), { pretty = true }))
     else
       for _, line in ipairs(plan.lines(r.entries)) do log.out("%s", line) end
+      apply.print_reports(r.reports)
     end
     return 0
   end,

@@ -154,6 +154,12 @@ end
 ---@return table guard
 function App:freeze(opts) return freeze.new(self, opts) end
 
+--- How many dynos of each type run; in a recipe that froze the app, how many ran before. The second value says whether
+--- the freeze was kept: the app has moved.
+---@return table<string, integer> quantities
+---@return boolean moved
+function App:quantities() return freeze.quantities(self) end
+
 --- Downloads the slug, a gzipped tar with ./app, and checks its digest.
 ---@param path string
 ---@return string path

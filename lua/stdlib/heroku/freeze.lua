@@ -20,18 +20,30 @@ local function zero(quantities)
   return none
 end
 
---- The guard: its facts (maintenance, quantities) are in the journal before
+local function key_of(app) return "freeze " .. app.name end
+
+--- How many dynos of each type run; while the recipe holds the app frozen, or has kept it so, how many ran before.
+---@param app HerokuApp
+---@return table<string, integer> quantities
+---@return boolean moved whether the freeze was kept: the app lives elsewhere now
+function M.quantities(app)
+  local facts, kept = recipe.remembered(key_of(app))
+  if facts then return facts.quantities, kept end
+  return quantities_of(app), false
+end
+
+--- The guard: its facts (maintenance, quantities, time) are in the journal before
 --- anything is changed, so that a thaw after a crash knows them.
 ---@param app HerokuApp
 ---@param opts? { timeout: number }
 function M.new(app, opts)
   local o = options.check(opts or {}, declared, "app:freeze")
   return recipe.guard {
-    key = "freeze " .. app.name,
+    key = key_of(app),
     what = ("freeze the Heroku app %s: maintenance on, all dynos stopped"):format(app.name),
     facts = function()
       app:refresh()
-      return { maintenance = app.maintenance, quantities = quantities_of(app) }
+      return { maintenance = app.maintenance, quantities = quantities_of(app), at = os.time() }
     end,
     apply = function(facts)
       app:set_maintenance(true)

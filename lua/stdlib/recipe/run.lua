@@ -227,7 +227,7 @@ end
 
 --- recipe.report
 function Run:report(title, rows)
-  if self.mode ~= "apply" then return end
+  if self.mode ~= "apply" and self.mode ~= "plan" then return end
   local kept = {}
   for i, row in ipairs(rows) do
     local cells = {}
@@ -235,7 +235,7 @@ function Run:report(title, rows)
     for j = 1, row.n or #row do cells[j] = plain.show(row[j]) end
     kept[i] = cells
   end
-  self.journal:write { ev = "report", title = title, rows = kept }
+  if self.mode == "apply" then self.journal:write { ev = "report", title = title, rows = kept } end
   self.reports[#self.reports + 1] = { title = title, rows = kept }
 end
 

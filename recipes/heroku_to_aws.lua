@@ -1,0 +1,98 @@
+--- Moves one Heroku app, with its PostgreSQL and its Redis, to AWS: Elastic Beanstalk, RDS, ElastiCache.
+---
+--- It may be stopped and run again at any time. Nothing on Heroku is changed before the stage "cutover", and there only
+--- frozen: the app, its database and its Redis stay as they are, to go back to. See the stages in heroku_to_aws/.
+local recipe, task = require "recipe", require "task"
+local aws, heroku = require "aws", require "heroku"
+local audit, checks, config = require "heroku_to_aws.audit", require "heroku_to_aws.checks", require "heroku_to_aws.config"
+local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
+local mapping, report = require "heroku_to_aws.mapping", require "heroku_to_aws.report"
+local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
+
+local opt = recipe.options {
+  { "app", "Heroku app to move", target = true },
+  { "region", "AWS region to move it to", default = "us-east-1", target = true, use = function(v) aws.use { region = v } end },
+  { "environment_name", "name of everything that is made (default: the app's)", check = checks.name },
+  { "vpc_cidr", "address range of the new VPC", default = "10.40.0.0/16", check = checks.vpc },
+  { "zones", "availability zones", default = 2, one_of = { 2, 3 } },
+  { "activate_bastion", "make a bastion, the way to the private stores", default = true },
+  { "bastion_ssh_from", "who may reach the bastion: your address with /32", check = checks.ssh_range },
+  { "bastion_user", "who to log in there as", default = "ec2-user" },
+  { "postgres_version", "major version of PostgreSQL (default: Heroku's)" },
+  { "db_instance_class", "RDS class, instead of the mapping's" },
+  { "cache_node_type", "ElastiCache node, instead of the mapping's" },
+  { "instance_type", "machine of the app, instead of the mapping's" },
+  { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
+  { "source", "folder with the app's source (default: the slug that runs on Heroku)" },
+  { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
+  { "create_alarm", "make CloudWatch alarms", default = true },
+  { "notification_email", "who gets the alarms", check = checks.email },
+  { "log_days", "days to keep logs", default = 30 },
+  { "jobs", "tables to copy side by side", default = 2 },
+  { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
+}
+need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is needed with the bastion: your own address, like 203.0.113.7/32")
+
+stage "audit"                                    -- only reads: `hkrun plan` does it too
+local account = aws.sts:get_caller_identity().Account
+local app     = heroku.app(opt.app)
+local facts   = audit.read(app, opt)
+local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
+audit.report(facts, plan)
+
+stage "network"
+local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }
+local group = aws.security_group { plan.name .. "-app", vpc = net.id, description = "the machines of the app" }
+
+stage "bastion"
+local bastion = opt.activate_bastion
+  and aws.bastion { plan.name, network = net, ssh_from = opt.bastion_ssh_from, user = opt.bastion_user } or nil
+
+stage "stores"                                   -- slow to create, so side by side; reached from the app and the bastion only
+local allow = { group.id, bastion and bastion.group }
+local new = task.all {
+  db = plan.postgres and function()
+    return aws.postgres { plan.name, network = net, allow = allow, version = plan.postgres_version, class = plan.postgres.class,
+                          gigabytes = plan.postgres.gigabytes, multi_az = plan.postgres.multi_az }
+  end,
+  cache = plan.cache and function()
+    return aws.cache { plan.name, network = net, allow = allow, node_type = plan.cache.node_type, replicas = plan.cache.replicas }
+  end,
+}
+
+stage "config"                                   -- one secret with all config vars; the environment takes each by its key
+local vars = aws.secret { plan.name .. "/config", value = config.values(app, plan, new), description = "config vars of " .. plan.name }
+
+stage "deploy"                                   -- the environment starts with Beanstalk's sample application
+local bucket      = aws.bucket { deploy.bucket_name(plan.name, account) }
+local application = aws.eb_application { plan.name }
+local made = task.all {
+  versions     = function() return deploy.versions(app, plan, application, bucket, opt) end,
+  environments = function()
+    return deploy.environments(plan, { application = application, network = net, group = group, opt = opt,
+                                       secrets = config.references(plan, vars.arn) })
+  end,
+}
+local web = made.environments[plan.environments[1].name]
+
+stage "alarms"
+if opt.create_alarm then
+  aws.alarms { plan.name, email = opt.notification_email, db = new.db, cache = new.cache, environment = web }
+end
+
+stage "cutover"
+confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
+local freeze <close> = app:freeze()              -- Heroku goes on by itself if anything below fails
+local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = bastion, opt = opt }
+local copied = task.all {
+  postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
+  redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
+}
+local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
+freeze:once("switch", steps.switch(made.environments, made.versions))
+local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
+freeze:keep()                                            -- from here on, customers write on AWS
+
+stage "report"
+report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),
+               since = freeze.facts and freeze.facts.at, done = { copy = copied, verify = verified, smoke = smoke } }

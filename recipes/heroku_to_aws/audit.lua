@@ -1,0 +1,169 @@
+--- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
+local bullmq, sidekiq = require "bullmq", require "sidekiq"
+local errors = require "errors"
+local log = require "log"
+local pg, redis = require "pg", require "redis"
+local procfile = require "procfile"
+local recipe = require "recipe"
+local secret = require "secret"
+
+local M = {}
+
+--- The app's Postgres as pg takes it. Its certificate is self-signed (Heroku's own advice is sslmode=require). The URL
+--- is read anew each time: Heroku may rotate it at any moment.
+function M.postgres_source(app) return { url = app.postgres.url, sslmode = "require" } end
+
+--- The app's Redis, and only the one with the certificate that the audit saw.
+---@param pin string?
+function M.redis_source(app, pin) return { url = app.redis.url, pin = pin } end
+
+--- The processes: what the slug declares, or the source folder's Procfile; quantities as they were before any freeze.
+local function formation(app, quantities, opt)
+  local commands, list = app.slug and app.slug.process_types or {}, {}
+  local files = opt.source and procfile.read(opt.source) or {}
+  if files.procfile then commands = files.procfile.by_type
+  elseif files.heroku_yml then
+    commands = {}
+    for name, process in pairs(files.heroku_yml.run) do commands[name] = process.command end
+  end
+  for _, p in ipairs(app.formation) do
+    list[#list + 1] = { type = p.type, size = p.size, command = commands[p.type] or p.command, quantity = quantities[p.type] or 0 }
+  end
+  table.sort(list, function(a, b) return a.type < b.type end)
+  return list, commands.release
+end
+
+--- The names of the config vars that hold the URL of a store: its attachments', and those with the same value.
+local function aliases(app, store)
+  local names, url = {}, store and store.url
+  if not store then return names end
+  for _, attachment in ipairs(app.attachments) do
+    if attachment.addon and attachment.addon.id == store.addon.id then names[attachment.name .. "_URL"] = true end
+  end
+  for name, value in pairs(app.config) do
+    if secret.equal(value, url) then names[name] = true end
+  end
+  for name in pairs(names) do
+    if app.config[name] == nil then names[name] = nil end
+  end
+  return names
+end
+
+local function addons(app)
+  local list = {}
+  for i, a in ipairs(app.addons) do
+    local service, store = a.addon_service.name, nil
+    if service == "heroku-postgresql" then store = app.postgres ~= nil and app.postgres.addon.id == a.id end
+    if service == "heroku-redis" then store = app.redis ~= nil and app.redis.addon.id == a.id end
+    list[i] = { name = a.name, service = service, plan = a.plan.name, store = store }
+  end
+  table.sort(list, function(a, b) return a.service .. a.name < b.service .. b.name end)
+  return list
+end
+
+local function postgres(app, moved)
+  local source = M.postgres_source(app)
+  local facts = { plan = app.postgres.plan, findings = {} }
+  local db <close> = pg.open(source, { timeout = 60 })
+  facts.version = tostring(db:info().version // 10000)
+  facts.bytes = db:value "SELECT pg_database_size(current_database())"
+  facts.tables = db:value [[SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+    WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_']]
+  if not moved then facts.findings = pg.check { from = source } end
+  return facts
+end
+
+local function queues(r)
+  local list = {}
+  for _, queue in ipairs(bullmq.queues(r)) do
+    local jobs = 0
+    for _, n in pairs(bullmq.counts(r, queue)) do jobs = jobs + n end
+    list[#list + 1] = { kind = "BullMQ", name = queue.name, jobs = jobs }
+  end
+  local counts = sidekiq.counts(r)
+  for _, name in ipairs(sidekiq.queues(r)) do list[#list + 1] = { kind = "Sidekiq", name = name, jobs = counts.queues[name] } end
+  return list
+end
+
+local function redis_facts(app)
+  local url = app.redis.url
+  local pin = secret.parse_url(url).scheme == "rediss" and redis.fingerprint(url) or nil
+  local r <close> = redis.open(M.redis_source(app, pin))
+  local info = r:info()
+  return { plan = app.redis.plan, pin = pin, keys = r:command "DBSIZE", bytes = math.tointeger(tonumber(info.used_memory)),
+    version = info.valkey_version and "Valkey " .. info.valkey_version or "Redis " .. (info.redis_version or "?"), queues = queues(r) }
+end
+
+local function sorted(map)
+  local names = {}
+  for name in pairs(map) do names[#names + 1] = name end
+  table.sort(names)
+  return names
+end
+
+--- All that the plan is made of. Values of config vars are not in it, only their names.
+---@param app HerokuApp
+---@param opt table
+---@return table facts
+function M.read(app, opt)
+  if app.generation == "fir" then
+    errors.usage("the app %s is of Heroku's Fir generation, whose apps are container images; this recipe moves Cedar apps", app.name)
+  end
+  local quantities, moved = app:quantities()
+  local processes, release = formation(app, quantities, opt)
+  if not opt.source and not app.slug then
+    errors.usage("the app %s has no slug (stack %s): give its source folder with --source", app.name, app.stack)
+  end
+  return {
+    moved = moved, formation = processes, release_command = release,
+    app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
+    addons = addons(app), config_names = sorted(app.config), domains = app.domains, drains = #app.drains,
+    urls = { postgres = aliases(app, app.postgres), redis = aliases(app, app.redis) },
+    postgres = app.postgres and postgres(app, moved), redis = app.redis and redis_facts(app),
+  }
+end
+
+--- Prints what was found and what it becomes; stops on what would make the move fail.
+---@param facts table
+---@param plan table of mapping.plan
+function M.report(facts, plan)
+  local rows = { { "what", "on Heroku", "on AWS" } }
+  local function row(...) rows[#rows + 1] = { ... } end
+  for _, e in ipairs(plan.environments) do
+    for _, p in ipairs(e.processes) do
+      row(p.type, ("%d x %s"):format(e.load_balanced and e.instances or p.replicas, p.size),
+        ("%s: %d x %s"):format(e.name, e.instances, e.instance_type))
+    end
+  end
+  if plan.postgres then
+    local db = facts.postgres
+    row("PostgreSQL " .. db.version, ("%s, %d tables, %.1f MB"):format(db.plan, db.tables, db.bytes / 1e6),
+      ("%s, %d GB%s"):format(plan.postgres.class, plan.postgres.gigabytes, plan.postgres.multi_az and ", with a standby" or ""))
+  end
+  if plan.cache then
+    row(facts.redis.version, ("%s, %d keys"):format(facts.redis.plan, facts.redis.keys),
+      ("Valkey on %s%s"):format(plan.cache.node_type, plan.cache.replicas > 0 and ", with a replica" or ""))
+    for _, q in ipairs(facts.redis.queues) do row(q.kind .. " queue " .. q.name, q.jobs .. " jobs", "the same jobs") end
+  end
+  local counts = { carried = 0, database = 0, cache = 0, dropped = 0 }
+  for _, class in pairs(plan.config) do counts[class] = counts[class] + 1 end
+  row("config vars", #facts.config_names,
+    ("%d carried, %d replaced, %d dropped"):format(counts.carried, counts.database + counts.cache, counts.dropped))
+  recipe.report("Audit of " .. facts.app.name, rows)
+
+  rows = { { "add-on", "becomes", "note" } }
+  for _, a in ipairs(plan.addons) do
+    rows[#rows + 1] = { a.plan, a.becomes, a.note }
+    if a.loud and not facts.moved then log.warn("%s: %s", a.plan, a.note) end
+  end
+  if #rows > 1 then recipe.report("Add-ons", rows) end
+
+  rows = {}
+  for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do
+    if f.severity ~= "ok" then rows[#rows + 1] = { f.severity, f.name, f.value, f.remedy or "" } end
+    recipe.need(f.severity ~= "error", "the Heroku database cannot be copied: %s is %s; %s", f.name, f.value, f.remedy or "")
+  end
+  if #rows > 0 then recipe.report("Findings in the database", rows) end
+end
+
+return M

@@ -1,0 +1,131 @@
+--- What Elastic Beanstalk runs: a zip with docker-compose.yml, a Dockerfile and the app. Out of the app's slug, or of a
+--- folder with its source. What the folder brings itself stays as it is.
+local errors = require "errors"
+local fs = require "fs"
+local json = require "json"
+local sign = require "sign"
+local yaml = require "yaml"
+local zip = require "zip"
+
+local M = {}
+
+local PORT = 8080                 -- the port that the app is told; port 80 of the machine leads there
+
+--- Starts a process as a dyno does: what buildpacks left in .profile.d, then the app's own .profile.
+local START = [[
+#!/bin/bash
+export HOME=/app
+cd /app
+for file in /app/.profile.d/*.sh; do [ -r "$file" ] && . "$file"; done
+[ -r /app/.profile ] && . /app/.profile
+exec "$@"
+]]
+
+--- The image of a slug: the stack that it was built for, and the slug in /app.
+--- Stack images: github.com/heroku/base-images, June 2026.
+---@param stack string "heroku-24"
+function M.slug_dockerfile(stack)
+  local number = stack:match "^heroku%-(%d+)$"
+  if not number then errors.usage("a slug of the stack %s cannot be run elsewhere: give the source folder with --source", stack) end
+  return table.concat({
+    "FROM heroku/heroku:" .. number,
+    "USER root",
+    "COPY --chown=1000:1000 app/ /app/",
+    "COPY start /start",
+    "USER 1000:1000",
+    "ENV HOME=/app",
+    "WORKDIR /app",
+    'ENTRYPOINT ["/start"]', "",
+  }, "\n")
+end
+
+--- Images for source folders without a Dockerfile, by the file that tells the language. Edit them.
+M.languages = {
+  { "package-lock.json", { "FROM node:22-bookworm-slim", "WORKDIR /app", "COPY . .", "RUN npm ci --omit=dev", "ENV NODE_ENV=production" } },
+  { "requirements.txt", { "FROM python:3.12-slim-bookworm", "WORKDIR /app", "COPY . .", "RUN pip install --no-cache-dir -r requirements.txt" } },
+  { "Gemfile.lock", { "FROM ruby:3.3-bookworm", "WORKDIR /app", "COPY . .", "RUN bundle config set without development:test && bundle install" } },
+}
+
+--- The Dockerfile of a source folder that has none.
+function M.source_dockerfile(dir)
+  for _, language in ipairs(M.languages) do
+    if fs.exists(fs.join(dir, language[1])) then return table.concat(language[2], "\n") .. "\n" end
+  end
+  errors.usage("%s has no Dockerfile, and none of package-lock.json, requirements.txt, Gemfile.lock: add a Dockerfile, "
+    .. "or leave --source out to move the slug", dir)
+end
+
+--- docker-compose.yml: one service for each process type. Beanstalk writes .env beside it. A `$` is doubled: the shell
+--- in the container shall see it, not Compose.
+---@param processes { type: string, command: string, replicas: integer }[]
+---@param shell? string
+---@return string yaml
+function M.compose(processes, shell)
+  local services = {}
+  for _, p in ipairs(processes) do
+    if not p.command or p.command == "" then errors.usage("the process %s has no command", p.type) end
+    local service = {
+      { "build", "." },
+      { "command", { shell or "/bin/bash", "-c", (p.command:gsub("%$", "$$")) } },
+      { "env_file", { ".env" } },
+      { "environment", p.type == "web" and { PORT = tostring(PORT) } or { PROCESS_TYPE = p.type } },
+      { "restart", "unless-stopped" }, { "init", true }, { "stop_grace_period", "30s" },
+    }
+    if p.type == "web" then service[#service + 1] = { "ports", { "80:" .. PORT } }
+    elseif p.replicas > 1 then service[#service + 1] = { "deploy", { replicas = p.replicas } } end
+    services[#services + 1] = { p.type, yaml.map(service) }
+  end
+  return yaml.encode(yaml.map { { "services", yaml.map(services) } })
+end
+
+local IGNORE = { ".git", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
+
+--- The files that are added to the app.
+local function additions(environment, o)
+  if not o.source then
+    return { ["docker-compose.yml"] = M.compose(environment.processes), Dockerfile = M.slug_dockerfile(o.stack), start = START }
+  end
+  local add = {}
+  if not fs.exists(fs.join(o.source, "docker-compose.yml")) then
+    add["docker-compose.yml"] = M.compose(environment.processes, "/bin/sh")
+    if not fs.exists(fs.join(o.source, "Dockerfile")) then add.Dockerfile = M.source_dockerfile(o.source) end
+  end
+  return add
+end
+
+--- What the bundle of an environment will be: its version is a digest of everything that goes into it, so that the same
+--- app makes the same version, and nothing has to be downloaded to know it.
+---@param environment table of mapping.environments
+---@param o { source: string?, stack: string, slug: table? }
+---@return { version: string, files: table<string, string> }
+function M.describe(environment, o)
+  local files = additions(environment, o)
+  local content = o.source and sign.sha256(zip.pack(o.source, { ignore = IGNORE })) or o.slug.checksum or o.slug.id
+  local digest = sign.sha256(json.encode { content = content, files = files })
+  return { version = ("%s-%s"):format(o.source and "source" or "v" .. o.slug.release, digest:sub(1, 12)), files = files }
+end
+
+--- Makes the zip.
+---@param bundle table of describe
+---@param app HerokuApp
+---@param o { source: string?, dir: string } dir: where it may work
+---@return string path
+function M.build(bundle, app, o)
+  local work = fs.join(o.dir, bundle.version)
+  local path = work .. ".zip"
+  if fs.exists(path) then return path end
+  fs.rmtree(work)
+  fs.mkdir_p(work)
+  if o.source then
+    zip.unpack(zip.pack(o.source, { ignore = IGNORE }), work)
+  else
+    local slug = app:download_slug(fs.join(o.dir, bundle.version .. ".slug.tar.gz"))
+    zip.unpack(slug, work, { links = "skip" })
+  end
+  for name, content in pairs(bundle.files) do fs.write(fs.join(work, name), content, name == "start" and 493 or 420) end
+  zip.pack(work, { to = path })
+  fs.rmtree(work)
+  return path
+end
+
+return M

@@ -1,0 +1,135 @@
+--- The steps of the cutover. Each answers a function for freeze:once, which may be run again after it was cut off, and
+--- returns plain data for the report.
+local audit = require "heroku_to_aws.audit"
+local bullmq, sidekiq = require "bullmq", require "sidekiq"
+local errors = require "errors"
+local fs = require "fs"
+local http = require "http"
+local log = require "log"
+local pg, redis = require "pg", require "redis"
+local task = require "task"
+
+local M = {}
+
+local ROOTS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
+
+--- The certificate authorities of RDS: PGSSLROOTCERT, else Amazon's bundle, fetched once over verified https.
+local function rds_roots()
+  local given = os.getenv "PGSSLROOTCERT"
+  if given and given ~= "" then return given end
+  local path = ".hkrun/rds-global-bundle.pem"
+  if not fs.exists(path) then
+    fs.mkdir_p ".hkrun"
+    local answer = http.get(ROOTS, { to_file = path })
+    if not answer:ok() then
+      errors.raise { kind = "remote", op = "fetch the certificates of RDS", message = "status " .. answer.status, retry = true }
+    end
+  end
+  return path
+end
+
+--- The new stores as seen from here: through the bastion's tunnel, certificates verified against the real names.
+local function new_postgres(new, via) return { url = new.db.url, via = via, ca = rds_roots(), sslmode = "verify-full" } end
+local function new_redis(new, via) return { url = new.cache.url, via = via } end
+
+--- What every step needs: the way to the new stores.
+---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table }
+function M.steps(o)
+  local app, facts, new, opt = o.app, o.facts, o.new, o.opt
+  local steps = {}
+  local session
+
+  --- One ssh session for all steps. Without a bastion hkrun must run inside the network.
+  local function via()
+    if not session and o.bastion then session = o.bastion:open() end
+    return session
+  end
+
+  function steps.copy_postgres()
+    if not facts.postgres then return { skipped = true } end
+    local started = task.now()
+    pg.copy { from = audit.postgres_source(app), to = new_postgres(new, via()), jobs = opt.jobs,
+      restart = true, reset = opt.overwrite }
+    return { seconds = task.now() - started }
+  end
+
+  function steps.copy_redis()
+    if not facts.redis then return { skipped = true } end
+    local done = redis.copy { from = audit.redis_source(app, facts.redis.pin), to = new_redis(new, via()),
+      restart = true, replace = opt.overwrite }
+    return { keys = done.keys, seconds = done.seconds, method = done.method }
+  end
+
+  --- All equal, or an error that names what is not.
+  function steps.verify()
+    local result = { tables = {}, queues = {}, keys = 0 }
+    task.all {
+      postgres = function()
+        if not facts.postgres then return end
+        for i, t in ipairs(pg.same { audit.postgres_source(app), new_postgres(new, via()), jobs = opt.jobs }) do
+          result.tables[i] = { table = t.table, rows_a = t.rows_a, rows_b = t.rows_b,
+            checksum_a = tostring(t.checksum_a), checksum_b = tostring(t.checksum_b) }
+        end
+      end,
+      redis = function()
+        if not facts.redis then return end
+        local old, fresh = audit.redis_source(app, facts.redis.pin), new_redis(new, via())
+        result.keys = redis.same({ old, fresh }).keys
+        for _, judge in ipairs { bullmq, sidekiq } do
+          for _, row in ipairs(judge.same { old, fresh }) do
+            if row.a > 0 or row.b > 0 then
+              result.queues[#result.queues + 1] = { queue = row.queue, state = row.state, a = row.a, b = row.b }
+            end
+          end
+        end
+      end,
+    }
+    return result
+  end
+
+  --- Gives every environment our version and waits until it is healthy: web and workers start here.
+  ---@param environments table<string, any>
+  ---@param versions table<string, any>
+  function steps.switch(environments, versions)
+    return function()
+      local jobs = {}
+      for name, environment in pairs(environments) do
+        jobs[name] = function() environment:deploy(versions[name]) end
+      end
+      task.all(jobs)
+      return { at = os.time() }
+    end
+  end
+
+  --- The app must answer at its new address, within a few minutes.
+  ---@param url string?
+  function steps.smoke_test(url)
+    return function()
+      if not url then return { skipped = true, at = os.time() } end
+      local address = url:gsub("/$", "") .. opt.health_path
+      local deadline = task.now() + 300
+      while true do
+        local ok, answer = pcall(http.get, address, { timeout = 30 })
+        if ok and answer:ok() then return { url = address, status = answer.status, at = os.time() } end
+        if not ok and errors.is(answer, "cancelled") then error(answer, 0) end
+        if task.now() > deadline then
+          errors.raise { kind = "remote", op = "test " .. address, retry = true,
+            message = ok and "it answers with status " .. answer.status or tostring(answer),
+            hint = "the environment's logs say more" }
+        end
+        log.debug("%s does not answer well yet", address)
+        task.sleep(2)
+      end
+    end
+  end
+
+  --- Ends the ssh session.
+  function steps.close()
+    if session then session:close() end
+    session = nil
+  end
+
+  return setmetatable(steps, { __close = function() steps.close() end })
+end
+
+return M

@@ -1,0 +1,55 @@
+--- Brings the app's code to Elastic Beanstalk. The environments are made without it, with Beanstalk's sample application:
+--- the slow part is over before the freeze, and no process of the app sees the stores while they are empty.
+local aws = require "aws"
+local bundle = require "heroku_to_aws.bundle"
+local recipe = require "recipe"
+local task = require "task"
+local text = require "text"
+
+local M = {}
+
+local DIR = ".hkrun/bundles"
+
+--- The name of the bucket: one for the whole world, so it has the account's number.
+function M.bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
+
+--- Builds the bundles, uploads them, and makes an application version of each.
+---@param app HerokuApp
+---@param plan table
+---@param application any of aws.eb_application
+---@param bucket any of aws.bucket
+---@param opt table
+---@return table<string, any> versions of aws.eb_version, by the environment's name
+function M.versions(app, plan, application, bucket, opt)
+  local versions = {}
+  for _, e in ipairs(plan.environments) do
+    local b = bundle.describe(e, { source = opt.source, stack = app.stack, slug = app.slug })
+    local label = e.name .. "-" .. b.version
+    local file = ("%s/%s.zip"):format(DIR, b.version)
+    recipe.once("build the bundle " .. label, function() return bundle.build(b, app, { source = opt.source, dir = DIR }) end)
+    local object = aws.object { label .. ".zip", bucket = bucket.id, file = file, type = "application/zip" }
+    versions[e.name] = aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
+      description = text("Heroku %s, uploaded as %s", b.version, object.id) }
+  end
+  return versions
+end
+
+--- Makes the environments.
+---@param plan table
+---@param o { application: any, network: table, group: any, secrets: table, opt: table }
+---@return table<string, any> environments of aws.environment, by name
+function M.environments(plan, o)
+  local make = {}
+  for _, e in ipairs(plan.environments) do
+    make[e.name] = function()
+      return aws.environment {
+        e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
+        instance_type = e.instance_type, load_balanced = e.load_balanced, min_instances = e.instances, max_instances = e.instances,
+        health_path = e.processes[1].type == "web" and o.opt.health_path or nil, secrets = o.secrets,
+      }
+    end
+  end
+  return task.all(make)
+end
+
+return M

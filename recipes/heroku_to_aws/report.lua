@@ -1,0 +1,71 @@
+--- The tables at the end: proof that nothing was lost, how long nobody could write, and what is left for people to do.
+local recipe = require "recipe"
+
+local M = {}
+
+local function seconds(n) return n and ("%.1f s"):format(n) or "" end
+
+--- What was copied and compared.
+local function proof(done)
+  if #done.verify.tables > 0 then
+    local rows = { { "table", "rows on Heroku", "rows on AWS", "checksum on Heroku", "checksum on AWS" } }
+    for _, t in ipairs(done.verify.tables) do rows[#rows + 1] = { t.table, t.rows_a, t.rows_b, t.checksum_a, t.checksum_b } end
+    recipe.report("PostgreSQL, compared row by row", rows)
+  end
+  if #done.verify.queues > 0 then
+    local rows = { { "queue", "state", "jobs on Heroku", "jobs on AWS" } }
+    for _, q in ipairs(done.verify.queues) do rows[#rows + 1] = { q.queue, q.state, q.a, q.b } end
+    recipe.report("Queues, compared job by job", rows)
+  end
+end
+
+--- Why nobody should be surprised tomorrow.
+local function deferred(o)
+  local rows = {}
+  for _, a in ipairs(o.plan.addons) do
+    if a.becomes ~= "moved" then rows[#rows + 1] = { a.plan, a.becomes, a.note } end
+  end
+  for _, d in ipairs(o.facts.domains or {}) do
+    if d.kind == "custom" then
+      rows[#rows + 1] = { d.hostname, "deferred", "point its DNS at the new address, and give the environment a certificate" }
+    end
+  end
+  if o.facts.release_command then
+    rows[#rows + 1] = { "release: " .. o.facts.release_command, "not run",
+      "the copied database has its migrations; run it yourself with later deploys" }
+  end
+  if (o.facts.drains or 0) > 0 then rows[#rows + 1] = { o.facts.drains .. " log drains", "deferred", "logs are in CloudWatch now" } end
+  if #rows > 0 then recipe.report("Left for you", rows) end
+end
+
+--- Writes the report of a finished cutover.
+---@param o { facts: table, plan: table, app: HerokuApp, done: table, since: integer?, url: any, new: table }
+function M.write(o)
+  if recipe.planning() then return end
+  local done = o.done
+  proof(done)
+  local rows = {
+    { "new address", o.url or "(no web process)" },
+    { "copy of PostgreSQL", done.copy.postgres.skipped and "none to copy" or seconds(done.copy.postgres.seconds) },
+    { "copy of Redis", done.copy.redis.skipped and "none to copy"
+      or ("%s, %d keys, all equal"):format(seconds(done.copy.redis.seconds), done.verify.keys) },
+    { "write pause", ("%d s, from maintenance mode on to the smoke test passed"):format(done.smoke.at - o.since) },
+  }
+  recipe.report("Moved", rows)
+  deferred(o)
+  recipe.report("How to go back", {
+    { "1", ("what was written on AWS since %s is not on Heroku: export it first"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", done.smoke.at)) },
+    { "2", ("heroku ps:scale %s -a %s"):format(M.scale_words(o.quantities), o.app.name) },
+    { "3", ("heroku maintenance:off -a %s"):format(o.app.name) },
+  })
+end
+
+--- "web=1 worker=2"
+function M.scale_words(quantities)
+  local words = {}
+  for name, n in pairs(quantities) do words[#words + 1] = ("%s=%d"):format(name, n) end
+  table.sort(words)
+  return table.concat(words, " ")
+end
+
+return M
