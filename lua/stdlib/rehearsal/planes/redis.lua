@@ -3,6 +3,7 @@
 local errors = require "errors"
 local fs = require "fs"
 local options = require "options"
+local prefixed = require "rehearsal.planes.prefix"
 local process = require "process"
 local redis = require "redis"
 local secret = require "secret"
@@ -25,6 +26,7 @@ local declared = {
   { "cert", "certificate file", type = "string" },
   { "key", "key file", type = "string" },
   { "managed", "take away what a managed service takes away (CONFIG, ...)", type = "boolean", default = false },
+  { "owner_config", "the name that CONFIG gets instead of being taken away, for the owner", type = "string" },
   { "settings", "further redis.conf settings by name", type = "table", default = {} },
   { "prefix", "words before the command: a network namespace", type = "list" },
 }
@@ -51,7 +53,9 @@ local function configuration(o, files)
     lines[#lines + 1] = "tls-auth-clients no"
   end
   if o.managed then
-    for _, name in ipairs(managed_away) do lines[#lines + 1] = ("rename-command %s \"\""):format(name) end
+    for _, name in ipairs(managed_away) do
+      lines[#lines + 1] = ("rename-command %s %s"):format(name, name == "CONFIG" and o.owner_config or '""')
+    end
   end
   for name, value in pairs(o.settings) do lines[#lines + 1] = name .. " " .. tostring(value) end
   table.sort(lines)
@@ -119,7 +123,8 @@ function M.start(o)
   local url = o.password and text("%s://:%s@%s:%d", scheme, secret.encode(o.password, "url"), o.host, o.port)
     or ("%s://%s:%d"):format(scheme, o.host, o.port)
   local self = setmetatable({ host = o.host, port = o.port, url = url, dir = o.dir, log = log, cert = files and files.cert }, Server)
-  self.process = process.start { "redis-server", "-", prefix = o.prefix, user = "nobody", cwd = o.dir, stdin = "pipe",
+  local prefix, user = prefixed(o.prefix, "nobody")
+  self.process = process.start { "redis-server", "-", prefix = prefix, user = user, cwd = o.dir, stdin = "pipe",
     stdout = log, stderr = log }
   self.pid = self.process.pid
   feed(self.process, configuration(o, files))
