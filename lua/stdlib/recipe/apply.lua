@@ -119,6 +119,7 @@ function M.apply(o)
   local last = journal.memory.last
   local unfinished = last and last.command == "apply" and last.state ~= "done"
   if plan.empty(planned.entries) and not unfinished then
+    M.print_reports(planned.reports)                         -- a recipe that only looks has nothing but these
     log.out "no changes"
     return 0
   end
