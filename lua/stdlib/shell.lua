@@ -1,4 +1,5 @@
 --- What the REPL and `-e` share: an environment in which the modules are at hand, and how a value is shown.
+local log = require "log"
 local secret = require "secret"
 local unknown = require "recipe.unknown"
 
@@ -72,5 +73,15 @@ end
 ---@param v any
 ---@return string
 function M.show(v) return (show(v, "", {})) end
+
+--- Prints what code returned. Of a table and more, the table: what follows it (an
+--- AWS call's headers and request id) is for code that asks for it.
+---@param results table as of table.pack
+function M.print(results)
+  local n = type(results[1]) == "table" and 1 or results.n
+  for i = 1, n do
+    log.out("%s", type(results[i]) == "string" and results[i] or M.show(results[i]))
+  end
+end
 
 return M

@@ -1,6 +1,5 @@
 --- hkrun -e CODE, hkrun - (code from standard input): runs Lua with the modules at hand, prints what it returns.
 local errors = require "errors"
-local log = require "log"
 local shell = require "shell"
 
 return {
@@ -15,10 +14,7 @@ return {
     if not code then errors.usage("hkrun -e needs code") end
     local chunk, err = shell.compile(code, shell.environment(), "=code")
     if not chunk then errors.usage("%s", err) end
-    local results = table.pack(chunk())
-    for i = 1, results.n do
-      log.out("%s", type(results[i]) == "string" and results[i] or shell.show(results[i]))
-    end
+    shell.print(table.pack(chunk()))
     return 0
   end,
 }
