@@ -3,6 +3,7 @@ local fs = require "fs"
 local json = require "json"
 local lab_of = dofile "tests/support/heroku_lab.lua"
 local process = require "process"
+local secret = require "secret"
 local sign = require "sign"
 local task = require "task"
 local test = require "test"
@@ -109,6 +110,11 @@ T["ids and names both identify, and stay the same"] = function()
   test.equal(lab.get("/apps/" .. app.id), app)
   local addon = lab.get "/apps/tiny/addons"[1]
   test.equal(lab.get("/addons/" .. addon.id), lab.get("/addons/" .. addon.name))
+  test.equal(addon.plan.price, nil)
+  local expanded = lab.get("/addons/" .. addon.id, { ["Accept-Expansion"] = "addon_service, plan" })
+  test.equal({ expanded.plan.name, expanded.plan.price.unit, expanded.addon_service.human_name }, { "papertrail:choklad", "month", "Papertrail" })
+  local included = lab.get("/apps/tiny/addon-attachments", { ["Accept-Inclusion"] = "addon:plan,config_vars" })[1]
+  test.equal({ included.config_vars, included.addon.plan.price.cents }, { { "PAPERTRAIL_API_TOKEN" }, 0 })
   test.equal(lab.call("POST", "/filters/apps", { ["in"] = { id = { app.id, "other" } } })[1].name, "tiny")
   local entry = by_name(lab.get "/apps/tiny/formation", "worker")
   test.equal(lab.get("/apps/tiny/formation/" .. entry.id), entry)
@@ -245,10 +251,10 @@ T["a dyno ends with its first process, and stubborn children are killed"] = func
   end
   local _, child = child_of "sleep 600 & echo child $!; exit 0"
   lab_of.wait("the dyno ends", function() return #lab.get "/apps/tiny/dynos" == 0 end)
-  test.equal(lab_of.is_alive(child), false)
+  lab_of.wait("the child is gone", function() return not lab_of.is_alive(child) end)
   local _, stubborn = child_of "(trap '' TERM; while :; do sleep 1; done) & echo child $!; wait"
   lab.heroku:stop()
-  test.equal(lab_of.is_alive(stubborn), false)
+  lab_of.wait("the stubborn child is gone", function() return not lab_of.is_alive(stubborn) end)
 end
 
 T["one-off dynos run beside the formation, and logs tell"] = function()
@@ -264,6 +270,8 @@ T["one-off dynos run beside the formation, and logs tell"] = function()
   local session = lab.call("POST", "/apps/tiny/log-sessions", { dyno = "web", source = "app", lines = 2 })
   local out = process.run { "curl", "-sS", session.logplex_url, timeout = 20 }.stdout
   test.match(out, "^[%d-]+T[%d:.]+%+00:00 app%[web%.1%]: web listens\n.*app%[web%.1%]: and says so here\n$")
+  local events = process.run { "curl", "-sS", "-H", "Accept: text/event-stream", session.logplex_url, timeout = 20 }.stdout
+  test.match(events, "^id: %d+\ndata: [%d-]+T[%d:.]+%+00:00 app%[web%.1%]: web listens\n\nid: ")
   local tail = lab.call("POST", "/apps/tiny/log-sessions", { tail = true })
   local reader <close> = process.start { "curl", "-sSN", tail.logplex_url, stdout = "pipe" }
   task.within(20, "read the tail", function()
@@ -303,7 +311,7 @@ T["Postgres has Heroku's rights: owner, no superuser, no replication"] = functio
   local lab = lab_of.start { formation = {}, addons = { { plan = "heroku-postgresql:standard-0", as = "DATABASE" } } }
   local store = lab.app.addons[1].store
   local url = store.url
-  local parts = require "secret".parse_url(url)
+  local parts = secret.parse_url(url)
   local function run(sql, sslmode)
     return process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, timeout = 20, env = {
       PATH = os.getenv "PATH", HOME = "/", PGHOST = parts.host, PGPORT = tostring(parts.port), PGUSER = parts.user,
@@ -337,7 +345,7 @@ T["Postgres has Heroku's rights: owner, no superuser, no replication"] = functio
   test.equal({ rows.Plan, rows.Status, rows.Tables }, { "Standard 0", "Available", "1" })
   test.match(rows.Connections, "^%d+/120$")
   test.match(rows["PG Version"], "^%d+%.%d+$")
-  test.equal(require "secret".equal(url, info.resource_url), true)
+  test.equal(secret.equal(url, info.resource_url), true)
   test.equal(lab.get("/postgres/v0/databases/" .. addon.name .. "/credentials")[1].credentials[1].user, parts.user)
   test.equal(lab.get "/client/v11/apps/tiny/transfers", {})
   test.equal(select(2, lab.get "/client/v11/databases/other").status, 404)
@@ -356,7 +364,7 @@ T["Postgres has Heroku's rights: owner, no superuser, no replication"] = functio
   test.equal(r.status, 200)
   local vars = lab.call("PATCH", "/apps/tiny/config-vars", { DATABASE_URL = "postgres://elsewhere/db" })
   test.equal(vars.DATABASE_URL, "postgres://elsewhere/db")
-  test.equal(require "secret".equal(url, vars.OLD_URL), true)
+  test.equal(secret.equal(url, vars.OLD_URL), true)
   body, r = lab.call("POST", "/addon-attachments", { app = "tiny", addon = addon.name, name = "DATABASE" })
   test.equal({ r.status, body.id }, { 422, "invalid_params" }, "a var of the user's is in the way")
   lab.call("PATCH", "/apps/tiny/config-vars", { DATABASE_URL = json.null })
@@ -369,7 +377,7 @@ end
 T["a Key-Value Store has TLS and a password, and its settings only through the API"] = function()
   local lab = lab_of.start { formation = {}, addons = { { plan = "heroku-redis:premium-0", as = "REDIS" } } }
   local addon = lab.app.addons[1]
-  local parts = require "secret".parse_url(addon.store.url)
+  local parts = secret.parse_url(addon.store.url)
   test.equal(parts.scheme, "rediss")
   local function cli(...)
     local words = { "redis-cli", "-h", parts.host, "-p", tostring(parts.port), "--tls", "--insecure", ... }
@@ -404,6 +412,33 @@ T["a Key-Value Store has TLS and a password, and its settings only through the A
   test.equal({ r.status, body.id }, { 422, "invalid_params" })
   local facts = lab.get("/redis/v0/databases/" .. addon.id)
   test.equal({ facts.plan, facts.prefer_native_tls }, { "premium-0", true })
+end
+
+T["our own client reads every fact of the app, and stops and starts it"] = function()
+  local lab = lab_of.start { addons = { { plan = "heroku-postgresql:standard-0", as = "DATABASE" }, { plan = "heroku-redis:premium-0", as = "REDIS" },
+    { plan = "scheduler:standard", as = "SCHEDULER" } } }
+  local client = require "heroku.client".new { host = lab.cloud.url, data_host = "127.0.0.1", token = lab.heroku.key }
+  local app = require "heroku.app".find(client, "tiny")
+  test.equal({ app.name, app.stack, app.region, app.generation, app.maintenance }, { "tiny", "heroku-24", "us", "cedar", false })
+  test.equal({ #app.formation, #app.dynos, #app.addons, #app.attachments, #app.domains, #app.drains, #app.collaborators },
+    { 2, 2, 3, 3, 2, 1, 1 })
+  test.equal(app.couplings, nil)
+  test.equal(secret.is(app.config.COLOR), true)
+  local conn <close> = require "pg".open(app.postgres.url)
+  test.equal(conn:value "SELECT 1 + 1", 2)
+  local kvs <close> = require "redis".open { url = app.redis.url, insecure = true }
+  test.equal(kvs:ping(), "PONG")
+  test.equal({ app.postgres.plan, app.redis.plan }, { "heroku-postgresql:standard-0", "heroku-redis:premium-0" })
+  test.equal(app.postgres.info.database_name, lab.app.addons[1].store.database)
+  test.equal(#app:download_slug(fs.join(lab.dir, "s.tgz")) > 0, true)
+  app:set_maintenance(true)
+  app:scale { web = 0, worker = 0 }
+  app:wait_stopped(20)
+  test.equal(#lab.app.dynos, 0)
+  app:scale { web = 1 }
+  app:set_maintenance(false)
+  test.equal(lab.web "/".status, 200)
+  test.equal(app:refresh().maintenance, false)
 end
 
 T["the calls are in the cloud's record by their routes"] = function()

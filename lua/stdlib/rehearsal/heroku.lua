@@ -53,7 +53,7 @@ end
 --- Puts up a page that needs no token, only its unguessable address: a slug, a
 --- log. Heroku has these on other hosts too, so they have a server of their own.
 ---@param key string the same key keeps its address
----@param fn fun(): table the answer
+---@param fn fun(req): table the answer
 ---@return string url
 function Heroku:publish(key, fn)
   local path = self.addresses[key] or ("/%s/%s"):format(key, sign.hex(sign.random(16)))
@@ -64,7 +64,7 @@ end
 local function serve_pages(heroku)
   return serve.start { handler = function(req)
     local page = req.method == "GET" and heroku.pages[req.path]
-    return page and page() or { status = 404, body = "not found\n" }
+    return page and page(req) or { status = 404, body = "not found\n" }
   end }
 end
 

@@ -16,7 +16,9 @@ end
 
 local function addon_views(a)
   local items = {}
-  for _, f in ipairs(a.app and all({ apps = { a.app } }, "addons") or all(a.heroku, "addons")) do items[#items + 1] = views.addon(f.app, f.item) end
+  for _, f in ipairs(a.app and all({ apps = { a.app } }, "addons") or all(a.heroku, "addons")) do
+    items[#items + 1] = views.addon(f.app, f.item, a.req)
+  end
   return items
 end
 
@@ -35,7 +37,7 @@ end
 local function attachment_views(a, addon)
   local items = {}
   for _, f in ipairs(a.app and all({ apps = { a.app } }, "attachments") or all(a.heroku, "attachments")) do
-    if not addon or f.item.addon == addon then items[#items + 1] = views.attachment(f.app, f.item) end
+    if not addon or f.item.addon == addon then items[#items + 1] = views.attachment(f.app, f.item, a.req) end
   end
   return items
 end
@@ -90,7 +92,7 @@ local function attach(a)
   make_room(app, attachment, o.confirm)
   table.insert(app.attachments, attachment)
   app:release_now(("Attach %s (@ref:%s)"):format(name, addon.name))
-  return views.attachment(app, attachment), 201
+  return views.attachment(app, attachment, a.req), 201
 end
 
 local function detach(a)
@@ -106,13 +108,13 @@ local function detach(a)
     if other == attachment then table.remove(app.attachments, i) break end
   end
   app:release_now(("Detach %s (@ref:%s)"):format(attachment.name, attachment.addon.name))
-  return views.attachment(app, attachment)
+  return views.attachment(app, attachment, a.req)
 end
 
 local function resolve_addons(a)
   local o = api.body(a, { { "addon", type = "string", required = true }, { "app", type = "string" }, { "addon_service", type = "string" } })
   local addon, app = find_addon(a, o.addon, o.app and api.find(a.heroku.apps, o.app, "app"))
-  return list { views.addon(app, addon) }
+  return list { views.addon(app, addon, a.req) }
 end
 
 --- By the attachment's name, its var's name, or the add-on's.
@@ -125,7 +127,7 @@ local function resolve_attachments(a)
     local is_it = f.id == o.addon_attachment or f.name == o.addon_attachment or f.name .. "_URL" == o.addon_attachment
       or f.item.addon.name == o.addon_attachment or f.item.addon.id == o.addon_attachment
     if is_it and (not app or f.app == app) and (not o.addon_service or f.item.addon.service == o.addon_service) then
-      found[#found + 1] = views.attachment(f.app, f.item)
+      found[#found + 1] = views.attachment(f.app, f.item, a.req)
     end
   end
   if #found == 0 then api.not_found "add-on attachment" end
@@ -181,7 +183,7 @@ end
 local function addon(a)
   local found, app = find_addon(a, a.addon, a.app)
   if a.app and app ~= a.app then api.not_found "add-on" end
-  return views.addon(app, found)
+  return views.addon(app, found, a.req)
 end
 
 return {
@@ -196,11 +198,11 @@ return {
   { "GET /apps/{app}/addon-attachments", function(a) return list(attachment_views(a)) end },
   { "GET /apps/{app}/addon-attachments/{attachment}", function(a)
     local attachment, app = find_attachment(a, a.attachment)
-    return views.attachment(app, attachment)
+    return views.attachment(app, attachment, a.req)
   end },
   { "GET /addon-attachments/{attachment}", function(a)
     local attachment, app = find_attachment(a, a.attachment)
-    return views.attachment(app, attachment)
+    return views.attachment(app, attachment, a.req)
   end },
   { "DELETE /addon-attachments/{attachment}", detach },
   { "POST /actions/addons/resolve", resolve_addons },

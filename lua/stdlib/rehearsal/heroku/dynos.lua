@@ -24,6 +24,12 @@ function Dyno:set_state(state)
   self.state, self.updated_at = state, api.now()
 end
 
+--- Kills what is left of a process and its children, also when it has ended itself.
+local function kill_group(p)
+  if p:is_running() then p:kill "KILL"
+  else process.run { "kill", "-KILL", "--", "-" .. p.pid, timeout = 5 } end
+end
+
 --- Whether a process listens on the port; asks the kernel, not the app.
 local function listens(port)
   local wanted = (":%04X"):format(port)
@@ -48,12 +54,6 @@ local function wait_listening(self)
     end
     task.sleep(0.05)
   end
-end
-
---- Kills what is left of a process and its children, also when it has ended itself.
-local function kill_group(p)
-  if p:is_running() then p:kill "KILL"
-  else process.run { "kill", "-KILL", "--", "-" .. p.pid, timeout = 5 } end
 end
 
 --- A dyno ends with its first process: what that left behind is killed.

@@ -32,28 +32,39 @@ local function matches(entry, filter)
     and (not filter.dyno or filter.dyno == entry.dyno or filter.dyno == entry.dyno:match "^[^.]+")
 end
 
---- The text of the last lines that match.
----@param filter { source: string?, dyno: string?, lines: integer? } 100 lines unless it says otherwise
----@return string text, integer last
-function Logs:text(filter)
+--- The numbers of the last lines that match, in order.
+local function last_numbers(self, filter)
   local found, wanted = {}, filter.lines or 100
   for i = self.last, self.first, -1 do
     if #found >= wanted then break end
-    if matches(self.lines[i], filter) then table.insert(found, 1, self.lines[i].text) end
+    if matches(self.lines[i], filter) then found[#found + 1] = i end
   end
-  return table.concat(found), self.last
+  for i = 1, #found // 2 do found[i], found[#found + 1 - i] = found[#found + 1 - i], found[i] end
+  return found
 end
 
---- Writes the last lines and then each new one, for an hour or until write fails.
-function Logs:follow(filter, write)
-  local begin, at = self:text(filter)
-  if begin ~= "" then write(begin) end
+--- The text of the last lines that match.
+---@param filter { source: string?, dyno: string?, lines: integer? } 100 lines unless it says otherwise
+---@return string
+function Logs:text(filter)
+  local lines = last_numbers(self, filter)
+  for i, number in ipairs(lines) do lines[i] = self.lines[number].text end
+  return table.concat(lines)
+end
+
+--- Calls write(number, line) with the last lines; with `tail` also with each new
+--- one, for an hour or until write fails.
+function Logs:follow(filter, tail, write)
+  local at = self.last
+  local earlier = {}
+  for i, number in ipairs(last_numbers(self, filter)) do earlier[i] = { number, self.lines[number].text } end
+  for _, entry in ipairs(earlier) do write(entry[1], entry[2]) end    -- each write may wait
   local ends = task.now() + 3600
-  while task.now() < ends and not self.closed do
-    for i = math.max(at + 1, self.first), self.last do
-      if matches(self.lines[i], filter) then write(self.lines[i].text) end
+  while tail and task.now() < ends and not self.closed do
+    while at < self.last do
+      at = math.max(at + 1, self.first)
+      if matches(self.lines[at], filter) then write(at, self.lines[at].text) end
     end
-    at = self.last
     task.sleep(0.25)
   end
 end

@@ -100,17 +100,24 @@ local function run_one_off(a)
   return views.dyno(a.app, dynos.run(a.app, o.command, o.size and size_of(o.size))), 201
 end
 
---- A log session: an address that gives the log as text, and goes on with `tail`.
+--- Lines as they are, or as server-sent events where the client wants those.
+local function log_answer(app, filter, tail, req)
+  local is_events = (req.headers.accept or ""):find("text/event-stream", 1, true) ~= nil
+  local headers = { ["Content-Type"] = is_events and "text/event-stream" or "text/plain; charset=utf-8", ["Cache-Control"] = "no-cache" }
+  return { status = 200, headers = headers, stream = function(write)
+    app.logs:follow(filter, tail, function(number, line)
+      write(is_events and ("id: %d\ndata: %s\n"):format(number, line) or line)
+    end)
+  end }
+end
+
+--- A log session: an address that gives the log, and goes on with `tail`.
 local function log_session(a)
   local o = api.body(a, { { "dyno", type = "string" }, { "dyno_name", type = "string" }, { "type", type = "string" },
     { "lines", type = "integer" }, { "source", type = "string" }, { "tail", type = "boolean" } })
   local id, app = sign.uuid(), a.app
   local filter = { dyno = o.dyno_name or o.dyno or o.type, source = o.source, lines = o.lines }
-  local headers = { ["Content-Type"] = "text/plain; charset=utf-8", ["Cache-Control"] = "no-cache" }
-  local url = a.heroku:publish("logs/" .. id, function()
-    if not o.tail then return { status = 200, headers = headers, body = (app.logs:text(filter)) } end
-    return { status = 200, headers = headers, stream = function(write) app.logs:follow(filter, write) end }
-  end)
+  local url = a.heroku:publish("logs/" .. id, function(req) return log_answer(app, filter, o.tail, req) end)
   return { id = id, logplex_url = url, created_at = api.now(), updated_at = api.now() }, 201
 end
 

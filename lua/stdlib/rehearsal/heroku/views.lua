@@ -80,26 +80,37 @@ function M.addon_service(name)
     created_at = "2012-01-01T12:00:00Z", updated_at = "2026-06-01T12:00:00Z" }
 end
 
-function M.addon(app, addon)
+--- Whether a request wants more of an object: "Accept-Expansion: addon_service,plan".
+local function wants(req, header, word)
+  local given = req and req.headers[header] or ""
+  return ("," .. given:gsub("%s", "") .. ","):find("," .. word .. ",", 1, true) ~= nil
+end
+
+---@param req? table the request, whose Accept-Expansion asks for whole objects
+function M.addon(app, addon, req)
   local names = json.array {}
   for suffix in pairs(addon.values) do names[#names + 1] = addon.first_name .. suffix end
   table.sort(names)
-  return { id = addon.id, name = addon.name, app = app_ref(app), addon_service = ref(addon.service, "addon-service"),
-    plan = ref(addon.plan, "plan"), config_vars = names, state = "provisioned", actions = json.array {},
+  return { id = addon.id, name = addon.name, app = app_ref(app), config_vars = names, state = "provisioned", actions = json.array {},
+    addon_service = wants(req, "accept-expansion", "addon_service") and M.addon_service(addon.service) or ref(addon.service, "addon-service"),
+    plan = wants(req, "accept-expansion", "plan") and M.plan(addon.plan) or ref(addon.plan, "plan"),
     billed_price = M.price(addon.plan), billing_entity = { id = app.id, name = app.name, type = "app" }, provider_id = addon.id,
     provision_message = null, web_url = null, created_at = addon.created_at, updated_at = addon.created_at }
 end
 
-function M.attachment(app, attachment)
+---@param req? table the request, whose Accept-Inclusion asks for more members
+function M.attachment(app, attachment, req)
   local addon = attachment.addon
+  local plan = wants(req, "accept-inclusion", "addon:plan") and M.plan(addon.plan) or ref(addon.plan, "plan")
   return { id = attachment.id, name = attachment.name, namespace = attachment.namespace or null, app = app_ref(app),
-    addon = { id = addon.id, name = addon.name, app = app_ref(app), plan = ref(addon.plan, "plan") },
+    addon = { id = addon.id, name = addon.name, app = app_ref(app), plan = plan },
+    config_vars = wants(req, "accept-inclusion", "config_vars") and M.var_names(attachment) or nil,
     log_input_url = null, web_url = null, created_at = attachment.created_at, updated_at = attachment.created_at }
 end
 
 --- Names, sorted, of the vars that an attachment gives.
 function M.var_names(attachment)
-  local names = {}
+  local names = json.array {}
   for name in pairs(app_model.vars_of(attachment)) do names[#names + 1] = name end
   table.sort(names)
   return names
