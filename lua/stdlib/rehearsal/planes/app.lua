@@ -1,0 +1,159 @@
+--- The processes of an app on a host of the rehearsal: started, read, started
+--- again when they end, as a container engine does with `restart: always`.
+local errors = require "errors"
+local fs = require "fs"
+local process = require "process"
+local task = require "task"
+
+local M = {}
+
+local KEPT = 1000                       -- lines of output per app
+local UNSETTLED = 15                    -- seconds after a restart in which a process counts as failing
+local GRACE = 10                        -- seconds between TERM and KILL, as Docker's
+
+---@class App
+---@field lines string[] the last lines of all processes
+local App = {}
+App.__index = App
+App.__close = function(app) app:stop() end
+
+--- One stream, a handler for TERM (pid 1 has none by default), and the exit code.
+local INIT = [[exec 2>&1; trap : TERM INT; "$@" & p=$!; wait $p; r=$?; while kill -0 $p 2>/dev/null; do wait $p; r=$?; done; exit $r]]
+local PLAIN = [[exec 2>&1; exec "$@"]]
+
+--- As root each process has its own pid namespace, which dies as a whole, and
+--- is the user nobody.
+local function words_for(app, service)
+  local isolated = #app.prefix > 0
+  local words = { prefix = {}, cwd = service.cwd, env = service.env, stdout = "pipe", stderr = "null" }
+  table.move(app.prefix, 1, #app.prefix, 1, words.prefix)
+  local head = {}
+  if isolated then
+    for word in ("unshare --pid --fork --kill-child --mount-proc"):gmatch "%S+" do head[#head + 1] = word end
+    if not service.trusted then
+      for word in ("setpriv --reuid=nobody --regid=65534 --clear-groups --pdeathsig KILL --"):gmatch "%S+" do head[#head + 1] = word end
+    end
+  elseif not service.trusted then
+    words.user = "nobody"
+  end
+  table.move(head, 1, #head, 1, words)
+  for _, word in ipairs { "sh", "-c", isolated and INIT or PLAIN, "sh" } do words[#words + 1] = word end
+  for _, word in ipairs(service.argv) do words[#words + 1] = word end
+  return words
+end
+
+local function keep(app, service, stream, line)
+  local lines = app.lines
+  lines[#lines + 1] = ("%s  | %s"):format(stream, line)
+  if #lines > KEPT then table.remove(lines, 1) end
+  if app.sink then app.sink(service.name, stream, line) end
+end
+
+--- Runs one process again and again until the app stops.
+local function supervise(app, service, entry)
+  local delay = 0.5
+  while not app.stopping do
+    local started = task.now()
+    local p = process.start(words_for(app, service))
+    entry.process, entry.running = p, true
+    local ok, e = pcall(function()
+      for line in function() return p:read_line() end do keep(app, service, entry.stream, line) end
+      entry.code = p:wait()
+    end)
+    entry.running = false
+    p:stop(GRACE)
+    entry.process = nil
+    if not ok then error(e, 0) end
+    if app.stopping then return end
+    entry.restarts, entry.ended_at = entry.restarts + 1, task.now()
+    keep(app, service, entry.stream, ("exited with code %s"):format(tostring(entry.code)))
+    if task.now() - started > 10 then delay = 0.5 end
+    task.sleep(delay)
+    delay = math.min(delay * 2, 10)
+  end
+end
+
+local function hand_over(path, user)
+  if fs.uid() ~= 0 or not fs.exists(path) then return end
+  local r = process.run { "chown", "-R", user, path }
+  if r.code ~= 0 then errors.raise { kind = "io", op = "give the app its folder", message = (r.stderr:gsub("%s+$", "")) } end
+end
+
+--- Maps the published ports of a host to those its processes listen on, as
+--- Docker does, and lets anyone listen below 1024, as in a container.
+local function map_ports(prefix, services)
+  local rules = {}
+  for _, service in ipairs(services) do
+    for _, port in ipairs(service.ports) do
+      if port.outside and port.outside ~= port.inside then rules[#rules + 1] = ("tcp dport %d redirect to :%d"):format(port.outside, port.inside) end
+    end
+  end
+  local text = ("table ip app\ndelete table ip app\ntable ip app {\n  chain published { type nat hook prerouting priority dstnat;\n%s\n  }\n}\n")
+    :format(table.concat(rules, "\n"))
+  local env = { PATH = "/usr/sbin:/usr/bin:/sbin:/bin" }
+  for _, words in ipairs { { "nft", "-f", "-", stdin = text }, { "sh", "-c", "echo 0 > /proc/sys/net/ipv4/ip_unprivileged_port_start" } } do
+    words.prefix, words.env = prefix, env
+    local r = process.run(words)
+    if r.code ~= 0 then errors.raise { kind = "io", op = "map the app's ports", message = (r.stderr:gsub("%s+$", "")) } end
+  end
+end
+
+--- Starts the processes of services, as services.elasticbeanstalk.bundle reads them.
+---@param o { services: table[], prefix: string[], sink: fun(service: string, stream: string, line: string), folders: string[] }
+---@return App
+function M.start(o)
+  local app = setmetatable({ services = o.services, prefix = o.prefix or {}, sink = o.sink, lines = o.lines or {}, entries = {}, tasks = {} }, App)
+  for _, folder in ipairs(o.folders or {}) do hand_over(folder, "nobody") end
+  if #app.prefix > 0 then map_ports(app.prefix, o.services) end
+  for _, service in ipairs(o.services) do
+    for i = 1, service.count do
+      local entry = { service = service.name, stream = ("%s-%d"):format(service.name, i), restarts = 0, running = false }
+      app.entries[#app.entries + 1] = entry
+      app.tasks[#app.tasks + 1] = task.spawn(function()
+        local ok, e = xpcall(supervise, errors.handler, app, service, entry)
+        if not ok and not errors.is(e, "cancelled") then entry.failure = tostring(e) keep(app, service, entry.stream, tostring(e)) end
+      end)
+    end
+  end
+  return app
+end
+
+--- What is wrong with the processes now, a sentence each.
+---@return string[]
+function App:problems()
+  local list = {}
+  for _, entry in ipairs(self.entries) do
+    if entry.failure then list[#list + 1] = ("%s cannot be started: %s"):format(entry.stream, entry.failure)
+    elseif entry.ended_at and task.now() - entry.ended_at < UNSETTLED then list[#list + 1] = ("%s ended with code %s"):format(entry.stream, tostring(entry.code)) end
+  end
+  return list
+end
+
+--- Ends all processes: TERM, and KILL after ten seconds. Safe twice.
+function App:stop()
+  if self.stopping then return end
+  self.stopping = true
+  task.shield(function()
+    local deadline, pending = task.now() + GRACE, {}
+    for i, t in ipairs(self.tasks) do
+      local p = self.entries[i].process
+      if p then p:kill "TERM" else t:cancel() end
+      pending[i] = t
+    end
+    while #pending > 0 do
+      for i = #pending, 1, -1 do
+        if pending[i].done then table.remove(pending, i) end
+      end
+      if task.now() > deadline then break end
+      if #pending > 0 then task.sleep(0.05) end
+    end
+    for _, t in ipairs(pending) do t:cancel() end
+    for i, t in ipairs(self.tasks) do
+      local p = not t.done and self.entries[i].process
+      if p then p:kill "KILL" end
+      pcall(t.join, t)
+    end
+  end)
+end
+
+return M

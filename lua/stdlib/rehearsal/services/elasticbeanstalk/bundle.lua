@@ -1,0 +1,272 @@
+--- Reads a source bundle: which processes it wants to run, with what. A
+--- docker-compose.yml goes before a Dockerfile, that before a Procfile.
+--- https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/docker-configuration.html
+local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
+local errors = require "errors"
+local fs = require "fs"
+local process = require "process"
+local secret = require "secret"
+local yaml = require "yaml"
+local zip = require "zip"
+
+local M = {}
+
+local function broken(fmt, ...)
+  errors.raise { kind = "invalid", op = "read the source bundle", message = fmt:format(...) }
+end
+
+--- Whether a file can be a source bundle at all.
+---@param path? string nil: the sample application
+---@return boolean ok, string? why
+function M.check(path)
+  if not path then return true end
+  local ok, entries = pcall(zip.list, path)
+  if not ok then return false, "it is no zip archive" end
+  for _, entry in ipairs(entries) do
+    local name = entry.path:gsub("^%./", "")
+    if name == "docker-compose.yml" or name == "Dockerfile" or name == "Procfile" or name == "Dockerrun.aws.json" then return true end
+  end
+  return false, "it has no docker-compose.yml, Dockerfile or Procfile at its top"
+end
+
+-- Paths --------------------------------------------------------------------
+
+--- Absolute paths of the image become paths below the folder that stands for it.
+local function inside(root, s)
+  if secret.is(s) then return s end
+  return (s:gsub("%f[/%w_%.%-@$}]/[%w_%.@%-/]+", function(path)
+    local top = path:match "^/[^/]+"
+    if fs.exists(root .. path) or (fs.exists(root .. (top or "")) and not fs.exists(top or "")) then return root .. path end
+  end))
+end
+
+-- Variables ----------------------------------------------------------------
+
+--- NAME=value lines of an env_file.
+local function read_env_file(path)
+  local env = {}
+  for line in (fs.read(path) .. "\n"):gmatch "([^\n]*)\r?\n" do
+    local name, value = line:match "^%s*([%w_%.]+)%s*=%s*(.-)%s*$"
+    if name then env[name] = value:match '^"(.*)"$' or value:match "^'(.*)'$" or value end
+  end
+  return env
+end
+
+--- Compose's ${NAME}, ${NAME:-default}, ${NAME-default}, ${NAME:?error} and $$.
+---@return string|Secret
+local function interpolate(s, vars)
+  local parts, at = {}, 1
+  while true do
+    local from = s:find("$", at, true)
+    parts[#parts + 1] = s:sub(at, (from or 0) - 1)
+    if not from then break end
+    local name, rest, last = s:match("^%${([%w_]+)([^}]*)}()", from)
+    if not name then name, last = s:match("^%$([%a_][%w_]*)()", from) end
+    if s:sub(from + 1, from + 1) == "$" then
+      parts[#parts + 1], at = "$", from + 2
+    elseif name then
+      local value = vars[name]
+      local operator, default = (rest or ""):match "^(:?[-?])(.*)$"
+      if operator and (value == nil or (value == "" and operator:sub(1, 1) == ":")) then
+        if operator:sub(-1) == "?" then broken("required variable %s is missing a value: %s", name, default) end
+        value = default
+      end
+      parts[#parts + 1], at = value or "", last
+    else
+      broken("invalid interpolation format: %s", s)
+    end
+  end
+  return secret.concat(parts)
+end
+
+local function interpolate_all(v, vars)
+  if type(v) == "string" then return interpolate(v, vars) end
+  if type(v) ~= "table" then return v end
+  local result = {}
+  for key, value in pairs(v) do result[key] = interpolate_all(value, vars) end
+  return result
+end
+
+-- Images -------------------------------------------------------------------
+
+local INSTALLS = {
+  { "^npm%s+[ci]", "node_modules" }, { "^yarn", "node_modules" }, { "^pnpm%s+i", "node_modules" }, { "^pip3?%s+install", false },
+  { "^bundle%s+install", "vendor/bundle" },
+}
+
+--- RUN: only installs of packages are run, and only where their result is missing.
+local function run_instruction(o, image, command)
+  for _, install in ipairs(INSTALLS) do
+    if command:find(install[1]) then
+      local folder = image.root .. image.workdir
+      if install[2] and fs.exists(folder .. "/" .. install[2]) then return end
+      o.note("the rehearsal does not build images: it runs `%s` in the folder that stands for the image", command)
+      local env = { PATH = o.path, HOME = image.root, LANG = "C.UTF-8", PYTHONUSERBASE = image.root .. "/.local", PIP_BREAK_SYSTEM_PACKAGES = "1",
+                    BUNDLE_PATH = folder .. "/vendor/bundle", SSL_CERT_FILE = os.getenv "SSL_CERT_FILE" }
+      local r = process.run { "sh", "-c", command, env = env, cwd = folder, timeout = 600 }
+      if r.code ~= 0 then broken("`%s` failed: %s", command, (r.stdout .. r.stderr):match "([^\n]*)\n*$") end
+      return
+    end
+  end
+  o.note("the rehearsal does not build images: RUN %s was left out", command)
+end
+
+local function image_of(o, context, file)
+  local key = context .. "\n" .. file
+  local image = o.images[key]
+  if image then return image end
+  local path = fs.join(context, file)
+  if not fs.exists(path) then broken("there is no %s in %s", file, context == o.dir and "the bundle" or context:sub(#o.dir + 2)) end
+  o.image_count = (o.image_count or 0) + 1
+  image = dockerfile.image(context, fs.read(path), fs.join(o.root, tostring(o.image_count)), o.path,
+    function(stage, command) run_instruction(o, stage, command) end)
+  o.images[key] = image
+  return image
+end
+
+--- The process that a container of this image is.
+local function container(o, image, name, given)
+  local root = image.root
+  local argv = {}
+  local entrypoint = given.entrypoint or image.entrypoint
+  local command = given.command or (not given.entrypoint and image.command) or {}
+  for _, word in ipairs(entrypoint or {}) do argv[#argv + 1] = inside(root, word) end
+  if not (image.entrypoint_is_shell and not given.entrypoint) then
+    for _, word in ipairs(command) do argv[#argv + 1] = inside(root, word) end
+  end
+  if #argv == 0 then broken("the service %s has no command", name) end
+  local env = { PATH = o.path, HOME = root }
+  for key, value in pairs(image.env) do env[key] = inside(root, value) end
+  for key, value in pairs(given.env) do env[key] = value end
+  local workdir = given.workdir or image.workdir
+  local cwd = root .. (workdir:sub(1, 1) == "/" and workdir or "/" .. workdir)
+  fs.mkdir_p(cwd)
+  return { name = name, argv = argv, env = env, cwd = cwd, ports = given.ports, count = given.count or 1, root = root }
+end
+
+-- docker-compose.yml -------------------------------------------------------
+
+local function words(v, name)
+  if v == nil or v == yaml.null then return nil end
+  if secret.is(v) then broken("the command of the service %s holds a secret", name) end
+  if type(v) == "string" then return dockerfile.words(v) end
+  local list = {}
+  for i, word in ipairs(v) do list[i] = secret.is(word) and broken("the command of the service %s holds a secret", name) or tostring(word) end
+  return list
+end
+
+--- { { outside, inside } }
+local function ports_of(list, name)
+  local ports = {}
+  for _, entry in ipairs(list or {}) do
+    local outside, to
+    if type(entry) == "table" then outside, to = entry.published, entry.target
+    else
+      local text = tostring(entry):gsub("/%a+$", "")
+      outside, to = text:match "(%d+):(%d+)$"
+      to = to or text:match "^%d+$"
+    end
+    to = tonumber(to) or broken("the service %s has a port that cannot be read: %s", name, tostring(entry))
+    ports[#ports + 1] = { outside = math.tointeger(tonumber(outside)), inside = math.tointeger(to) }
+  end
+  return ports
+end
+
+local function service_env(o, spec)
+  local env, files = {}, spec.env_file
+  if type(files) == "string" then files = { files } end
+  for _, file in ipairs(files or {}) do
+    local path, required = file, true
+    if type(file) == "table" then path, required = file.path, file.required ~= false end
+    path = path:gsub("^%./", "")
+    local vars
+    if path == ".env" then vars = o.dot_env
+    elseif fs.exists(fs.join(o.dir, path)) then vars = read_env_file(fs.join(o.dir, path))
+    elseif required then broken("env file %s not found", path) end
+    for key, value in pairs(vars or {}) do env[key] = value end
+  end
+  for key, value in pairs(spec.environment or {}) do
+    if type(key) == "number" then
+      if secret.is(value) then broken "a list under environment holds a secret: use a map, or env_file" end
+      local name, v = value:match "^([^=]+)=(.*)$"
+      env[name or value] = v or o.dot_env[value]
+    elseif value == yaml.null then env[key] = o.dot_env[key]
+    else env[key] = secret.is(value) and value or tostring(value) end
+  end
+  return env
+end
+
+local function compose(o, text)
+  local document, err = yaml.decode(text)
+  if type(document) ~= "table" or type(document.services) ~= "table" then broken("docker-compose.yml: %s", err and err.message or "there are no services") end
+  local services = {}
+  local names = {}
+  for name in pairs(document.services) do names[#names + 1] = name end
+  table.sort(names)
+  for _, name in ipairs(names) do
+    local raw = document.services[name]
+    local spec = interpolate_all(raw, o.dot_env)
+    local count = spec.deploy and spec.deploy.replicas or spec.scale or 1
+    if secret.is(count) then broken("the number of replicas of %s is a secret", name) end
+    count = math.tointeger(tonumber(count)) or broken("the number of replicas of %s is no integer: %s", name, tostring(count))
+    if not spec.profiles and count > 0 then
+      if not spec.build then
+        broken("there is no container engine in the rehearsal: the service %s needs `build`, not the image %s", name, tostring(spec.image))
+      end
+      local build = type(spec.build) == "table" and spec.build or { context = spec.build }
+      local below = tostring(build.context or "."):gsub("^%.?/?", ""):gsub("/$", "")
+      local context = below == "" and o.dir or fs.join(o.dir, below)
+      local image = image_of(o, context, build.dockerfile or "Dockerfile")
+      services[#services + 1] = container(o, image, name, { entrypoint = words(spec.entrypoint, name), command = words(spec.command, name),
+        env = service_env(o, spec), ports = ports_of(spec.ports, name), count = count, workdir = spec.working_dir })
+      for _, key in ipairs { "volumes", "networks", "secrets", "configs" } do
+        if spec[key] then o.note("the rehearsal runs no containers: `%s` of the service %s was left out", key, name) end
+      end
+    end
+  end
+  if #services == 0 then broken "docker-compose.yml starts no service" end
+  return services
+end
+
+-- The rest -----------------------------------------------------------------
+
+local function single(o)
+  local image = image_of(o, o.dir, "Dockerfile")
+  local env = {}
+  for key, value in pairs(o.env) do env[key] = value end
+  local port = image.ports[1] or broken "the Dockerfile exposes no port: EXPOSE is missing"
+  return { container(o, image, "web", { env = env, ports = { { outside = 80, inside = port } } }) }
+end
+
+local function procfile(o)
+  local services = {}
+  for line in (fs.read(fs.join(o.dir, "Procfile")) .. "\n"):gmatch "([^\n]*)\r?\n" do
+    local name, command = line:match "^([%w_%-]+)%s*:%s*(.-)%s*$"
+    if name and name ~= "release" then
+      local env = { PATH = o.path, HOME = o.dir }
+      for key, value in pairs(o.env) do env[key] = value end
+      if name == "web" then env.PORT = env.PORT or "8080" end
+      services[#services + 1] = { name = name, argv = { "/bin/sh", "-c", command }, env = env, cwd = o.dir, count = 1, root = o.dir,
+                                  ports = name == "web" and { { outside = 80, inside = 8080 } } or {} }
+    end
+  end
+  if #services == 0 then broken "the Procfile names no process" end
+  return services
+end
+
+--- Reads an unpacked bundle. Raises kind "invalid" for what Docker would refuse.
+---@param o { dir: string, root: string, env: table, path: string, note: fun(fmt: string, ...) } root: a folder for the
+--- images; env: the environment properties, secrets among them; note: hears what the rehearsal does otherwise
+---@return { name: string, argv: string[], env: table, cwd: string, root: string, ports: table[], count: integer }[]
+function M.read(o)
+  o.images = {}
+  local has = function(name) return fs.exists(fs.join(o.dir, name)) end
+  o.dot_env = has ".env" and read_env_file(fs.join(o.dir, ".env")) or o.env
+  if has "docker-compose.yml" then return compose(o, fs.read(fs.join(o.dir, "docker-compose.yml"))) end
+  if has "Dockerfile" then return single(o) end
+  if has "Procfile" then return procfile(o) end
+  if has "Dockerrun.aws.json" then broken "there is no container engine in the rehearsal: Dockerrun.aws.json names an image" end
+  broken "there is no docker-compose.yml, Dockerfile or Procfile in it"
+end
+
+return M

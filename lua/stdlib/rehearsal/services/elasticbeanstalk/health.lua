@@ -1,0 +1,164 @@
+--- Health: the app is asked, as a load balancer and the health agent do.
+local C = require "rehearsal.services.elasticbeanstalk.common"
+local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
+local http = require "http"
+local launch = require "rehearsal.services.elasticbeanstalk.launch"
+local process = require "process"
+local task = require "task"
+local wire = require "rehearsal.wire"
+
+local S = {}
+
+local COLORS = { Ok = "Green", Info = "Green", Warning = "Yellow", Degraded = "Red", Severe = "Red", NoData = "Grey", Pending = "Grey", Unknown = "Grey",
+                 Suspended = "Grey" }
+local UNKIND = 3                        -- real seconds that an app may answer badly while it starts
+local PERIOD = 1                        -- real seconds between two looks
+
+local function path_of(env)
+  local path = launch.option(env, "aws:elasticbeanstalk:environment:process:default", "HealthCheckPath")
+  local url = launch.option(env, "aws:elasticbeanstalk:application", "Application Healthcheck URL")
+  if path == "/" and url and url ~= "" then path = url:match "^%a+:%d+(/.*)$" or url:match "^/.*$" or path end
+  return path:sub(1, 1) == "/" and path or "/" .. path
+end
+
+--- Whether the target group's matcher ("200", "200,301", "200-399") takes a status.
+local function is_expected(env, status)
+  local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
+  if single then return status < 500 end
+  for _, part in ipairs(configuration._list(launch.option(env, "aws:elasticbeanstalk:environment:process:default", "MatcherHTTPCode"))) do
+    local from, to = part:match "^(%d+)%-?(%d*)$"
+    if from and status >= tonumber(from) and status <= (tonumber(to) or tonumber(from)) then return true end
+  end
+  return false
+end
+
+--- Asks from inside the host, where the health agent lives.
+local function ask_inside(env, path)
+  local code = ("return http.get(%q, { timeout = 3 }).status"):format(("http://127.0.0.1:%d%s"):format(env.inside_port or 80, path))
+  local program, own_env = launch.self()
+  local r = process.run { program, "-e", code, prefix = env.place.host.prefix, timeout = 10, env = own_env }
+  return tonumber(r.stdout)
+end
+
+--- The status that the health path answers with, or why there is none.
+---@return integer? status, string? why
+local function ask(cloud, env)
+  local path = path_of(env)
+  local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
+  if not env.inside_port then return nil, "no service publishes port 80" end
+  if env.place.public or not cloud.net.isolated then
+    local ok, answer = pcall(http.get, "http://" .. env.CNAME .. path, { timeout = 5, connect_timeout = 2 })
+    if ok then return answer.status end
+    if not single or not cloud.net.isolated then return nil, "it does not answer" end
+  end
+  local status = ask_inside(env, path)
+  return status, not status and "it does not answer" or nil
+end
+
+--- One look at an environment.
+---@return string health_status, string[] causes, boolean answers
+local function look(cloud, env)
+  local causes = {}
+  local status, why = ask(cloud, env)
+  for _, problem in ipairs(env.app and env.app:problems() or {}) do causes[#causes + 1] = problem end
+  if not status then
+    table.insert(causes, 1, ("100.0 %% of the requests to the path %s are failing: %s."):format(path_of(env), why))
+    return "Severe", causes, false
+  elseif not is_expected(env, status) then
+    table.insert(causes, 1, ("100.0 %% of the requests to the path %s are failing with HTTP %d."):format(path_of(env), status))
+    return "Severe", causes, true
+  end
+  return #causes > 0 and "Degraded" or "Ok", causes, true
+end
+
+local function set(cloud, ctx, env, status, causes)
+  local before = env.HealthStatus
+  env.HealthStatus, env.Health, env.causes, env.RefreshedAt = status, COLORS[status], causes, cloud.clock:now()
+  if before == status then return end
+  local severity = COLORS[status] == "Red" and "WARN" or "INFO"
+  C.event(cloud, ctx, env, severity, "Environment health has transitioned from %s to %s. %s", before, status, table.concat(causes, " "))
+end
+
+--- Waits, for so many real seconds at most, until the app answers as it should.
+---@return boolean healthy
+function S._settle(cloud, ctx, env, seconds)
+  local deadline = task.now() + seconds
+  local status, causes, answers
+  repeat
+    status, causes, answers = look(cloud, env)
+    if status == "Ok" then break end
+    if answers then deadline = math.min(deadline, task.now() + UNKIND) end
+    local crashing = false
+    for _, entry in ipairs(env.app.entries) do crashing = crashing or entry.restarts >= 3 or entry.failure ~= nil end
+    if crashing then break end
+    task.sleep(0.25)
+  until task.now() > deadline
+  set(cloud, ctx, env, status, causes)
+  return status == "Ok"
+end
+
+--- Keeps looking until it is cancelled; two bad looks make a bad health.
+function S._watch(cloud, ctx, env)
+  local bad = 0
+  while true do
+    task.sleep(PERIOD)
+    if env.Status == "Ready" and env.app then
+      local status, causes = look(cloud, env)
+      bad = status == "Ok" and 0 or bad + 1
+      if env.Status == "Ready" and (bad == 0 or bad >= 2) then set(cloud, ctx, env, status, causes) end
+    end
+  end
+end
+
+-- What the API tells -------------------------------------------------------
+
+local function wants(list, name)
+  for _, value in ipairs(list or {}) do if value == name or value == "All" then return true end end
+  return false
+end
+
+local function counts(status)
+  local summary = { NoData = 0, Unknown = 0, Pending = 0, Ok = 0, Info = 0, Warning = 0, Degraded = 0, Severe = 0 }
+  if summary[status] then summary[status] = 1 end
+  return summary
+end
+
+local function enhanced(cloud, ctx, p)
+  local env = C.environment(cloud, ctx, p)
+  if launch.option(env, "aws:elasticbeanstalk:healthreporting:system", "SystemType") ~= "enhanced" then
+    wire.fail("InvalidRequestException", 400, "DescribeEnvironmentHealth is not supported.")
+  end
+  return env
+end
+
+function S.DescribeEnvironmentHealth(cloud, p, ctx)
+  local env = enhanced(cloud, ctx, p)
+  local all = { Status = env.Status, HealthStatus = env.HealthStatus, Color = env.Health, Causes = env.causes, RefreshedAt = env.RefreshedAt,
+                InstancesHealth = counts(env.place and env.HealthStatus or nil), ApplicationMetrics = { Duration = 10, RequestCount = 0 } }
+  local result = { EnvironmentName = env.EnvironmentName }
+  for name, value in pairs(all) do
+    if wants(p.AttributeNames, name) then result[name] = value end
+  end
+  if result.Status then result.Status = env.Status end
+  return result
+end
+
+function S.DescribeInstancesHealth(cloud, p, ctx)
+  local env = enhanced(cloud, ctx, p)
+  local list = {}
+  if env.place then
+    local all = { HealthStatus = env.HealthStatus, Color = env.Health, Causes = env.causes, LaunchedAt = env.launched_at, AvailabilityZone = env.place.zone,
+                  InstanceType = configuration._list(launch.option(env, "aws:ec2:instances", "InstanceTypes"))[1] or "t3.micro",
+                  ApplicationMetrics = { Duration = 10, RequestCount = 0 }, System = { LoadAverage = {} },
+                  Deployment = { VersionLabel = env.VersionLabel or "Sample Application", DeploymentId = env.deployment_id or 1, Status = "Deployed",
+                                 DeploymentTime = env.DateUpdated } }
+    local one = { InstanceId = env.instance }
+    for name, value in pairs(all) do
+      if wants(p.AttributeNames, name) then one[name] = value end
+    end
+    list[1] = one
+  end
+  return { InstanceHealthList = list, RefreshedAt = env.RefreshedAt }
+end
+
+return S

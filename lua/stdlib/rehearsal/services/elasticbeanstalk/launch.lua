@@ -1,0 +1,259 @@
+--- What happens behind an environment: its host in the VPC, its security
+--- group, the bundle and its processes.
+local app = require "rehearsal.planes.app"
+local bundle = require "rehearsal.services.elasticbeanstalk.bundle"
+local C = require "rehearsal.services.elasticbeanstalk.common"
+local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
+local ec2_common = require "rehearsal.services.ec2.common"
+local errors = require "errors"
+local fs = require "fs"
+local log = require "log"
+local zip = require "zip"
+
+local M = {}
+
+local function option(env, namespace, name) return configuration._option(env.settings, namespace, name) end
+M.option = option
+
+local function failed(fmt, ...) errors.raise { kind = "invalid", op = "launch", message = fmt:format(...) } end
+
+-- The host -----------------------------------------------------------------
+
+--- The group that Elastic Beanstalk adds to the instances by itself.
+local function own_group(cloud, ctx, env, vpc)
+  local ec2 = cloud:service "ec2"
+  local name = ("awseb-%s-stack-AWSEBSecurityGroup-%s"):format(env.EnvironmentId, env.EnvironmentId:sub(3):upper())
+  env.group = ec2.CreateSecurityGroup(cloud, { GroupName = name, Description = "VPC Security Group", VpcId = vpc, TagSpecifications = { {
+    ResourceType = "security-group", Tags = { { Key = "elasticbeanstalk:environment-name", Value = env.EnvironmentName },
+                                              { Key = "elasticbeanstalk:environment-id", Value = env.EnvironmentId } } } } }, ctx).GroupId
+  ec2.AuthorizeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { { IpProtocol = "tcp", FromPort = 80, ToPort = 80,
+    IpRanges = { { CidrIp = "0.0.0.0/0" } } } } }, ctx)
+  C.event(cloud, ctx, env, "INFO", "Created security group named: %s", name)
+end
+
+--- Whether an instance in the subnet reaches the internet, as it must to report.
+local function reaches_out(cloud, ctx, subnet_id, has_address)
+  local ec2 = cloud:service "ec2"
+  if ec2._is_public(cloud, ctx, subnet_id) then return has_address end
+  for _, t in ipairs(ec2_common._list(cloud, ctx.region, "route-table")) do
+    for _, a in ipairs(t.Associations) do
+      for _, route in ipairs(a.SubnetId == subnet_id and t.Routes or {}) do
+        if route.NatGatewayId then return true end
+      end
+    end
+  end
+  return false
+end
+
+local function groups_of(cloud, ctx, env, vpc)
+  local groups = {}
+  for _, wanted in ipairs(configuration._list(option(env, "aws:autoscaling:launchconfiguration", "SecurityGroups"))) do
+    for _, group in ipairs(ec2_common._list(cloud, ctx.region, "security-group")) do
+      if group.VpcId == vpc and (group.GroupId == wanted or group.GroupName == wanted) then groups[#groups + 1] = group.GroupId end
+    end
+  end
+  if option(env, "aws:autoscaling:launchconfiguration", "DisableDefaultEC2SecurityGroup") ~= "true" then
+    if not env.group then own_group(cloud, ctx, env, vpc) end
+    groups[#groups + 1] = env.group
+  end
+  return groups
+end
+
+--- Puts the environment's host into its subnet and publishes it.
+function M.place(cloud, ctx, env)
+  local ec2 = cloud:service "ec2"
+  local vpc = option(env, "aws:ec2:vpc", "VPCId")
+  local subnets = configuration._list(option(env, "aws:ec2:vpc", "Subnets"))
+  if not vpc or vpc == "" or #subnets == 0 then failed "No default VPC for this user" end
+  local single = option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
+  local subnet = ec2._subnet(cloud, ctx, subnets[1])
+  local wants_address = option(env, "aws:ec2:vpc", "AssociatePublicIpAddress")
+  local has_address = single or wants_address == "true" or (wants_address == nil and subnet.MapPublicIpOnLaunch)
+  if not reaches_out(cloud, ctx, subnets[1], has_address) then
+    failed("The EC2 instances failed to communicate with AWS Elastic Beanstalk, either because of configuration problems with the VPC or a failed EC2 instance. "
+      .. "Check your VPC configuration and try launching the environment again.")
+  end
+  local facing = single and subnets or configuration._list(option(env, "aws:ec2:vpc", "ELBSubnets"))
+  if #facing == 0 then facing = subnets end
+  local public = option(env, "aws:ec2:vpc", "ELBScheme") ~= "internal" or single
+  for _, id in ipairs(facing) do
+    if public and not ec2._is_public(cloud, ctx, id) then
+      failed("Creating load balancer failed Reason: VPC %s has no internet gateway on the route of the subnet %s", vpc, id)
+    end
+  end
+  local groups = groups_of(cloud, ctx, env, vpc)
+  local place = { vpc = vpc, subnet = subnets[1], groups = groups, owner = env.instance, zone = subnet.AvailabilityZone, public = public }
+  place.address = ec2._take_address(cloud, ctx, place.subnet, place.owner)
+  env.place = place
+  ec2._use_groups(cloud, ctx, groups, place.owner, true)
+  place.host = cloud.net:add_host(vpc, place.address, groups)
+  place.address = place.host.address
+  if cloud.net.isolated then
+    place.cname = public and cloud.net:publish(place.host, { [80] = 80 }) or place.address
+  end
+  if single then C.event(cloud, ctx, env, "INFO", "Created EIP: %s", place.cname or place.address)
+  else C.event(cloud, ctx, env, "INFO", "Created load balancer named: awseb-%s", env.EnvironmentId) end
+end
+
+--- Gives the host the security groups of changed settings.
+function M.regroup(cloud, ctx, env)
+  local place, ec2 = env.place, cloud:service "ec2"
+  if not place then return end
+  local groups = groups_of(cloud, ctx, env, place.vpc)
+  if table.concat(groups, " ") == table.concat(place.groups, " ") then return end
+  ec2._use_groups(cloud, ctx, place.groups, place.owner, nil)
+  ec2._use_groups(cloud, ctx, groups, place.owner, true)
+  place.groups, place.host.groups = groups, groups
+  cloud.net:filter(place.vpc)
+end
+
+--- Ends processes, host and group. Safe twice and half-way.
+function M.remove(cloud, ctx, env)
+  if env.watch then env.watch:cancel() pcall(env.watch.join, env.watch) env.watch = nil end
+  if env.app then env.app:stop() env.app = nil end
+  local place = env.place
+  env.place = nil
+  if place then
+    if place.host then cloud.net:remove_host(place.host) end
+    cloud:service "ec2"._free_address(cloud, ctx, place.subnet, place.owner)
+    cloud:service "ec2"._use_groups(cloud, ctx, place.groups, place.owner, nil)
+  end
+  local group = env.group
+  env.group = nil
+  if group then
+    local ok, e = pcall(cloud:service "ec2".DeleteSecurityGroup, cloud, { GroupId = group }, ctx)
+    if not ok then
+      C.event(cloud, ctx, env, "WARN", "Deleting security group named: %s failed Reason: %s", group, type(e) == "table" and e.message or tostring(e))
+    end
+  end
+  if env.dir then fs.rmtree(env.dir) end
+  if option(env, "aws:elasticbeanstalk:cloudwatch:logs", "DeleteOnTerminate") == "true" then
+    for name in pairs(env.log_groups) do pcall(cloud:service "logs".DeleteLogGroup, cloud, { logGroupName = name }, ctx) end
+  end
+end
+
+-- The app ------------------------------------------------------------------
+
+local SAMPLE = [[
+local page = "<!doctype html><title>Elastic Beanstalk</title><h1>Congratulations</h1><p>This is the sample application of the rehearsal.</p>\n"
+local server = require("rehearsal.serve").start { host = "0.0.0.0", port = tonumber(os.getenv "PORT"), handler = function(req)
+  if req.path == "/" then return { status = 200, headers = { ["content-type"] = "text/html" }, body = page } end
+  return { status = 404, body = "not found\n" }
+end }
+while true do task.sleep(3600) end
+]]
+
+local PATH = os.getenv "PATH" or "/usr/local/bin:/usr/bin:/bin"
+
+--- How to run hkrun itself: our own program, and our own modules where they are read from disk.
+---@return string program, table env
+function M.self()
+  local lib = os.getenv "HKRUN_LIB"
+  return fs.realpath "/proc/self/exe", { PATH = PATH, HOME = "/", NO_PROXY = "*", HKRUN_LIB = lib and fs.realpath(lib) }
+end
+
+local function sample()
+  local program, env = M.self()
+  env.PORT = "80"
+  return { { name = "sample", trusted = true, argv = { program, "-e", SAMPLE }, cwd = "/", count = 1,
+             env = env, ports = { { outside = 80, inside = 80 } } } }
+end
+
+--- The environment properties of settings, those from secrets resolved.
+---@return table<string, string|Secret>
+function M.properties(cloud, settings)
+  local properties = {}
+  for name, value in pairs(settings[configuration._ENVIRONMENT] or {}) do properties[name] = value end
+  for name, reference in pairs(settings[configuration._SECRETS] or {}) do
+    if reference:find "^arn:aws[%w%-]*:ssm:" then
+      failed("Instance deployment failed to get the environment secret %s: the rehearsal has no parameter %s", name, reference)
+    end
+    local ok, value = pcall(cloud:service "secretsmanager"._value, cloud, reference)
+    if not ok then failed("Instance deployment failed to get the environment secret %s: %s", name, type(value) == "table" and value.message or tostring(value)) end
+    properties[name] = value
+  end
+  return properties
+end
+
+--- The user nobody must be able to pass through the folder above the cloud's.
+local function let_through(dir)
+  local above = dir:match "^(.+)/[^/]+$"
+  if fs.uid() == 0 and above and fs.stat(above).mode % 2 == 0 then fs.chmod(above, 457) end       -- 0711
+end
+
+--- Unpacks a version and reads what it wants to run.
+---@return table[] services, string? folder
+function M.prepare(cloud, ctx, env, label)
+  if not label then return sample() end
+  local version = C.version(cloud, ctx, env.ApplicationName, label)
+  if not version.SourceBundle then return sample() end
+  local object = cloud:service "s3"._object(cloud, version.SourceBundle.S3Bucket, version.SourceBundle.S3Key)
+  if not object then failed("Unable to download the source bundle of %s: it is not in its bucket any more", label) end
+  env.deployments = (env.deployments or 0) + 1
+  env.dir = env.dir or fs.join(cloud.dir, "elasticbeanstalk", env.EnvironmentId)
+  let_through(cloud.dir)
+  local folder = fs.join(env.dir, tostring(env.deployments))
+  local dir = fs.join(folder, "current")
+  fs.mkdir_p(dir)
+  zip.unpack(object.file, dir, { links = "skip" })
+  local properties = M.properties(cloud, env.settings)
+  env.resolved = properties
+  local services = bundle.read { dir = dir, root = fs.join(folder, "images"), env = properties, path = PATH, note = function(fmt, ...)
+    C.event(cloud, ctx, env, "WARN", "%s", fmt:format(...))
+  end }
+  for _, service in ipairs(services) do
+    service.env.NODE_EXTRA_CA_CERTS = service.env.NODE_EXTRA_CA_CERTS or cloud.ca.file
+    service.env.SSL_CERT_FILE = service.env.SSL_CERT_FILE or cloud.ca.file
+  end
+  return services, folder
+end
+
+--- Without namespaces all hosts share their ports: whoever obeys $PORT gets a free one.
+local function settle_ports(cloud, env, services)
+  if cloud.net.isolated then return end
+  for _, service in ipairs(services) do
+    for _, port in ipairs(service.ports) do
+      if port.outside == 80 and service.env.PORT == tostring(port.inside) then
+        env.local_port = env.local_port or fs.free_port(env.place.address)
+        port.inside, service.env.PORT = env.local_port, tostring(env.local_port)
+      end
+    end
+  end
+end
+
+local function send_logs(cloud, ctx, env)
+  if option(env, "aws:elasticbeanstalk:cloudwatch:logs", "StreamLogs") ~= "true" then return nil end
+  local days = math.tointeger(tonumber(option(env, "aws:elasticbeanstalk:cloudwatch:logs", "RetentionInDays")))
+  local logs = cloud:service "logs"
+  return function(service, stream, line)
+    local group = ("/aws/elasticbeanstalk/%s/%s"):format(env.EnvironmentName, service)
+    if not env.log_groups[group] then
+      env.log_groups[group] = true
+      pcall(logs.CreateLogGroup, cloud, { logGroupName = group }, ctx)
+      if days then pcall(logs.PutRetentionPolicy, cloud, { logGroupName = group, retentionInDays = days }, ctx) end
+    end
+    logs._put(cloud, ctx.region, group, ("%s/%s"):format(env.instance, stream), { line })
+  end
+end
+
+--- Replaces what runs by these services.
+function M.run(cloud, ctx, env, services, folder)
+  settle_ports(cloud, env, services)
+  local lines = env.app and env.app.lines
+  if env.app then env.app:stop() end
+  env.app = app.start { services = services, prefix = env.place.host.prefix, lines = lines, folders = folder and { folder } or {},
+                        sink = send_logs(cloud, ctx, env) }
+  local inside
+  for _, service in ipairs(services) do
+    for _, port in ipairs(service.ports) do if port.outside == 80 then inside = inside or port.inside end end
+  end
+  env.inside_port = inside
+  local place = env.place
+  env.CNAME = place.cname or ("%s:%d"):format(place.address, inside or 80)
+  env.EndpointURL = env.CNAME
+  if env.folder and env.folder ~= folder then fs.rmtree(env.folder) end
+  env.folder = folder
+  log.debug("environment %s runs %d processes", env.EnvironmentName, #env.app.entries)
+end
+
+return M
