@@ -77,11 +77,10 @@ function M.show(v) return (show(v, "", {})) end
 --- Prints what code returned. Of a table and more, the table: what follows it (an
 --- AWS call's headers and request id) is for code that asks for it.
 ---@param results table as of table.pack
-function M.print(results)
+---@param show_one fun(v: any): string
+function M.print(results, show_one)
   local n = type(results[1]) == "table" and 1 or results.n
-  for i = 1, n do
-    log.out("%s", type(results[i]) == "string" and results[i] or M.show(results[i]))
-  end
+  for i = 1, n do log.out("%s", show_one(results[i])) end
 end
 
 return M

@@ -104,7 +104,7 @@ T["plan, apply, apply, change, status, log, destroy"] = function()
   local r = hkrun(dir, { "plan", "shop.lua", "--app", "eu" })
   test.equal({ r.code, r.stderr }, { 0, "" })
   test.equal(r.stdout, 'network\n  + cloud.box "eu-net"\nstores\n  + cloud.box "eu-db"  size 1, inside (known after apply)\n' ..
-    "cutover\n  > run freeze eu\n  > run copy\nPlan: 2 to create, 2 to run.\n")
+    "cutover\n  > run freeze eu\n  > run copy\nPlan: 2 to create, 2 to run.\n\nResult\n  database  (known after apply)\n  token\n")
   test.equal(fs.list(dir), { "cloud.lua", "shop.lua" }, "plan writes nothing")
   r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
   test.equal(r.code, 0, r.stderr)

@@ -14,7 +14,7 @@ return {
     if not code then errors.usage("hkrun -e needs code") end
     local chunk, err = shell.compile(code, shell.environment(), "=code")
     if not chunk then errors.usage("%s", err) end
-    shell.print(table.pack(chunk()))
+    shell.print(table.pack(chunk()), function(v) return type(v) == "string" and v or shell.show(v) end)
     return 0
   end,
 }

@@ -33,7 +33,7 @@ local function evaluate(env, code)
     if log.verbose and r[2].traceback then log.out("%s", r[2].traceback) end
     return
   end
-  shell.print(table.pack(table.unpack(r, 2, r.n)))
+  shell.print(table.pack(table.unpack(r, 2, r.n)), shell.show)
 end
 
 local function loop(read)
