@@ -23,7 +23,7 @@ local opt = recipe.options {
   { "cache_node_type", "ElastiCache node, instead of the mapping's" },
   { "instance_type", "machine of the app, instead of the mapping's" },
   { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
-  { "source", "folder with the app's source (default: the slug that runs on Heroku)" },
+  { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
   { "create_alarm", "make CloudWatch alarms", default = true },
   { "notification_email", "who gets the alarms", check = checks.email },

@@ -11,13 +11,12 @@ local M = {}
 
 local PORT = 8080                 -- the port that the app is told; port 80 of the machine leads there
 
---- Starts a process as a dyno does: what buildpacks left in .profile.d, then the app's own .profile.
+--- Starts a process as a dyno does, in the app's folder: first what buildpacks left in .profile.d, then the app's own
+--- .profile.
 local START = [[
 #!/bin/bash
-export HOME=/app
-cd /app
-for file in /app/.profile.d/*.sh; do [ -r "$file" ] && . "$file"; done
-[ -r /app/.profile ] && . /app/.profile
+for file in .profile.d/*.sh; do [ -r "$file" ] && . "./$file"; done
+[ -r .profile ] && . ./.profile
 exec "$@"
 ]]
 

@@ -1,11 +1,12 @@
 --- What the recipe's options must look like: each answers nil, or why not.
 local cidr = require "aws.common.cidr"
+local fs = require "fs"
 
 local M = {}
 
 local function why(fn, v)
   local ok, e = pcall(fn, v)
-  if not ok then return e.message end
+  if not ok then return (e.message:gsub("^" .. v:gsub("%p", "%%%0"), "it")) end
 end
 
 --- The range of a VPC.
@@ -16,22 +17,28 @@ function M.ssh_range(v)
   local wrong = why(cidr.parse, v)
   if wrong then return wrong end
   local bits = cidr.parse(v).bits
-  if bits == 0 then return "would let the whole internet try to log in; give your own address, like 203.0.113.7/32" end
-  if bits < 16 then return "is too wide for ssh: give a range of /16 or narrower, best your own address with /32" end
+  if bits == 0 then return "it would let the whole internet try to log in; give your own address, like 203.0.113.7/32" end
+  if bits < 16 then return "it is too wide for ssh: give a range of /16 or narrower, best your own address with /32" end
 end
 
 function M.email(v)
-  if not v:find "^[^%s@]+@[^%s@]+%.[^%s@]+$" then return "is not an e-mail address" end
+  if not v:find "^[^%s@]+@[^%s@]+%.[^%s@]+$" then return "it is not an e-mail address" end
 end
 
 function M.path(v)
-  if not v:find "^/[^%s]*$" then return "is not a path: it begins with /" end
+  if not v:find "^/[^%s]*$" then return "it is not a path: it begins with /" end
+end
+
+function M.folder(v)
+  local found = fs.stat(v)
+  if not found then return "there is no such folder" end
+  if found.type ~= "dir" and found.type ~= "folder" then return "it is not a folder" end
 end
 
 --- A name that may stand in the names of all that is made.
 function M.name(v)
   if not v:find "^%l[%l%d-]*$" or #v < 4 or #v > 32 or v:find "%-$" or v:find "%-%-" then
-    return "cannot be a name: 4 to 32 lower-case letters, digits and single hyphens, a letter first"
+    return "it cannot be a name: 4 to 32 lower-case letters, digits and single hyphens, a letter first"
   end
 end
 

@@ -118,12 +118,12 @@ end
 T["the start script runs the command in what .profile.d made of the environment"] = function()
   local dir = test.tmpdir()
   local e = environments("web: a\n")[1]
-  local script = bundle.describe(e, { stack = "heroku-24", slug = { id = "x", release = 1 } }).files.start:gsub("/app", dir .. "/app")
+  local script = bundle.describe(e, { stack = "heroku-24", slug = { id = "x", release = 1 } }).files.start
   fs.mkdir_p(dir .. "/app/.profile.d")
   fs.write(dir .. "/app/.profile.d/a.sh", "export A=one\n")
   fs.write(dir .. "/app/.profile", "export B=two\n")
   fs.write(dir .. "/start", script, 493)
-  local r = process.run { dir .. "/start", "/bin/bash", "-c", "echo $A $B $PWD", timeout = 10 }
+  local r = process.run { dir .. "/start", "/bin/bash", "-c", "echo $A $B $PWD", cwd = dir .. "/app", timeout = 10 }
   test.equal(r.stdout, "one two " .. dir .. "/app\n")
 end
 

@@ -38,7 +38,7 @@ end
 
 T["bad input is one sentence and exit code 2"] = function()
   refused("unknown option %-%-vpc%-cdir %(did you mean %-%-vpc%-cidr%?%)", { "--app", "x", "--vpc-cdir", "1" })
-  refused("%-%-vpc%-cidr: 10.40 : an address range looks like", { "--app", "x", "--vpc-cidr", "10.40" })
+  refused("%-%-vpc%-cidr: 10.40: an address range looks like", { "--app", "x", "--vpc-cidr", "10.40" })
   refused("%-%-zones: many is not a whole number", { "--app", "x", "--zones", "many" })
   refused("%-%-zones: 4 is not one of 2, 3", { "--app", "x", "--zones", "4" })
   refused("%-%-activate%-bastion: maybe is neither true nor false", { "--app", "x", "--activate-bastion=maybe" })

@@ -85,7 +85,7 @@ local function from_file(path, asked, declared, names)
 end
 
 local function bad(d, v, why)
-  errors.usage("%s: %s%s", flag_name(d[1]), secret.is(v) and "" or plain.show(v) .. " ", why)
+  errors.usage("%s: %s%s", flag_name(d[1]), secret.is(v) and "" or plain.show(v) .. (why:find "^:" and "" or " "), why)
 end
 
 local function convert(d, v)
