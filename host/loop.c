@@ -42,6 +42,7 @@ typedef struct Wait {
 typedef struct Loop {
   uv_loop_t uv;
   int open;
+  int polling;                          /* inside uv_run */
   lua_Integer last_id;
   lua_Integer *ready;                   /* ids that became ready, in order */
   size_t count, size;
@@ -68,6 +69,7 @@ static void push_ready (Loop *l, lua_Integer id) {
     l->size = size;
   }
   l->ready[l->count++] = id;
+  if (l->polling) uv_stop(&l->uv);      /* timers run before the wait: no wait */
 }
 
 static void on_async (uv_async_t *h) {
@@ -375,9 +377,11 @@ static int loop_cancel (lua_State *L) {
 static int loop_poll (lua_State *L) {
   int block = lua_toboolean(L, 1);
   Loop *l = get(L);
+  l->polling = 1;
   do
     uv_run(&l->uv, block && l->count == 0 ? UV_RUN_ONCE : UV_RUN_NOWAIT);
   while (block && l->count == 0);
+  l->polling = 0;
   size_t count = l->count;
   lua_createtable(L, (int)count, 0);
   for (size_t i = 0; i < count; i++) {

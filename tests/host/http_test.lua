@@ -261,4 +261,16 @@ T["retry: until it works, not for what cannot, as long as the other side asks"] 
   test.raises("cancelled", retry.call, failing(1, { kind = "cancelled", message = "cancelled", retry = true }), opts)
 end
 
+--- curl may read a whole answer while its timer runs, before libuv waits: the wait must not begin then.
+T["an answer that comes while curl's timer runs does not wait for the next event"] = function()
+  local p = process.start { "/proc/self/exe", "-e", [[
+    local server = require "rehearsal.serve".start { handler = function() return { body = "x" } end }
+    io.stdout:write(server.url, "\n") io.stdout:flush() task.sleep(60)]], stdout = "pipe" }
+  test.defer(function() p:stop() end)
+  local url = p:read_line() .. "/"
+  for i = 1, 150 do
+    test.equal(task.within(20, "get answer " .. i, http.get, url, { timeout = 0 }).body, "x")
+  end
+end
+
 return T
