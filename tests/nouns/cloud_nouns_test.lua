@@ -19,7 +19,7 @@ local function lab(recipe)
     env.HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB")
     local o = { exe, command, "shop.lua", table.unpack(more or {}) }
     if command ~= "plan" then o[#o + 1] = "--yes" end
-    o.env, o.cwd, o.timeout, o.stdin = env, dir, 110, ""
+    o.env, o.cwd, o.timeout, o.stdin = env, dir, 60, ""
     local r = process.run(o)
     if r.code ~= 0 then error(("%s: %s%s"):format(command, r.stdout, r.stderr), 2) end
     return r.stdout, r.stderr
@@ -82,6 +82,64 @@ T["a rule that someone else put into a security group is taken away"] = function
   end
   test.match(l.run "apply", "1 changed")
   test.equal(l.run "apply", "no changes\n")
+end
+
+local rest = [[
+local recipe, aws, secret, fs = require "recipe", require "aws", require "secret", require "fs"
+local opt = recipe.options {
+  { "from", "", default = "198.18.0.0/15" }, { "days", "", type = "integer", default = 7 }, { "bundle", "", default = "bundle-1" },
+  { "limit", "", type = "integer", default = 80 }, { "token", "", type = "secret" },
+}
+recipe.stage "network"
+local net = aws.network { "shop", cidr = "10.9.0.0/16" }
+local bastion = aws.bastion { "shop", network = net, ssh_from = opt.from }
+recipe.stage "rest"
+fs.write("bundle.txt", opt.bundle)
+local bucket = aws.bucket { "shop-bundles-7f3a", versions = true }
+aws.object { "v1/bundle.txt", bucket = bucket.id, file = "bundle.txt" }
+aws.object { "note", bucket = bucket.id, bytes = "hello" }
+local config = aws.secret { "shop-config", value = { TOKEN = opt.token or "none", PLAIN = "marked-plain-77" } }
+local once = aws.secret { "shop-password", generate = function() return secret.random(32) end }
+local role = aws.role { "shop-app", service = "ec2.amazonaws.com", policies = { "AWSElasticBeanstalkWebTier" },
+  inline = { ["read-secret"] = { Version = "2012-10-17", Statement = { {
+    Effect = "Allow", Action = { "secretsmanager:GetSecretValue" }, Resource = config.arn } } } } }
+aws.instance_profile { "shop-app", role = role.id }
+aws.log_group { "/shop/web", days = opt.days }
+local topic = aws.topic { "shop-alarms" }
+aws.subscription { "ops", topic = topic.arn, endpoint = "ops@example.com" }
+aws.alarm { "shop-cpu", namespace = "AWS/RDS", metric = "CPUUtilization", dimensions = { DBInstanceIdentifier = "shop" },
+  threshold = opt.limit, actions = { topic.arn }, description = "the database is busy" }
+recipe.once("log in", function()
+  local session <close> = bastion:open()
+  fs.write("whoami", session:run("echo in; id -un").stdout)
+end)
+recipe.report("Bastion", { { "key", bastion.key }, { "address", bastion.address } })
+]]
+
+T["bastion, bucket, secrets, roles, logs and alarms: made, entered by ssh, changed, deleted"] = function()
+  local l = lab(rest)
+  there_and_stays(l, 23)
+  test.match(fs.read(fs.join(l.dir, "whoami")), "^in\n")
+  local out = l.run("apply", { "--days", "14", "--bundle", "bundle-2", "--limit", "90", "--from", "198.18.0.0/16" })
+  test.match(out, "Done: 4 changed")
+  local journal = ""
+  for _, f in ipairs(fs.list(fs.join(l.dir, ".hkrun"))) do journal = journal .. fs.read(fs.join(l.dir, ".hkrun", f)) end
+  test.truthy(not journal:find("marked-plain-77", 1, true), "the journal is free of values of secrets")
+  test.truthy(not journal:find("PRIVATE KEY", 1, true))
+  l.run "destroy"
+  test.equal(#left(l.cloud) - #(function()
+    local dead = {}
+    for _, kind in ipairs(left(l.cloud)) do if kind:find "^instance " then dead[#dead + 1] = kind end end
+    return dead
+  end)(), 0, "what is left in EC2 besides terminated instances")
+  for _, store in ipairs { { "s3", "buckets" }, { "iam", "roles" }, { "iam", "profiles" }, { "sns", "topics" },
+                           { "logs", "groups" }, { "cloudwatch", "alarms" }, { "secretsmanager" } } do
+    for _, region in ipairs { "global", "us-east-1" } do
+      local s = l.cloud.state[store[1] .. "/" .. region] or {}
+      if store[2] then s = s[store[2]] or {} end
+      test.equal(next(s), nil, store[1] .. " after destroy")
+    end
+  end
 end
 
 return T

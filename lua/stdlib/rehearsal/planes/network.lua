@@ -148,10 +148,14 @@ end
 function Network:publish(host, ports, inspect)
   if not self.isolated then return host.address end
   local vpc = host.vpc
-  local address = ("198.18.%d.%d"):format(1 + self.next_public // 250, self.next_public % 250 + 1)
-  self.next_public = self.next_public + 1
+  local address
+  repeat                                -- other clouds of this machine take addresses of the same range
+    address = ("198.18.%d.%d"):format(1 + self.next_public // 250, self.next_public % 250 + 1)
+    self.next_public = self.next_public + 1
+    local ok, e = pcall(ip, nil, "route", "add", address .. "/32", "dev", vpc.link, "src", M.CLIENT)
+    if not ok and (self.next_public > 10000 or not tostring(e):find("File exists", 1, true)) then error(e, 0) end
+  until ok
   vpc.public[address] = { host = host, ports = ports, inspect = inspect }
-  ip(nil, "route", "add", address .. "/32", "dev", vpc.link, "src", M.CLIENT)
   ip(vpc.ns, "address", "add", address .. "/32", "dev", "up0")
   self:filter(vpc.id)
   return address

@@ -35,6 +35,8 @@ function S.CreateBucket(cloud, p, ctx)
   fs.mkdir_p(dir)
   buckets(cloud)[p.Bucket] = buckets(cloud)[p.Bucket]
     or { name = p.Bucket, region = ctx.region, dir = dir, objects = {}, created = cloud.clock:now(), next = 0 }
+  local tags = p.CreateBucketConfiguration and p.CreateBucketConfiguration.Tags
+  if tags then buckets(cloud)[p.Bucket].BucketTagging = { TagSet = tags } end
   return { Location = "/" .. p.Bucket }
 end
 

@@ -25,7 +25,7 @@ end
 
 --- "/aws/service/ami-amazon-linux-latest/al2023-ami-kernel-default-arm64" -> image id
 function M.parameter(region, name)
-  local arch = name:match "^/aws/service/ami%-amazon%-linux%-latest/al2023%-ami%-kernel%-[%w%.]+%-(%w+)$"
+  local arch = name:match "^/aws/service/ami%-amazon%-linux%-latest/al2023%-ami%-kernel%-[%w%.]+%-([%w_]+)$"
   for _, image in ipairs(M.list(region)) do if image.Architecture == arch then return image.ImageId end end
 end
 

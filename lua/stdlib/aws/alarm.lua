@@ -1,0 +1,77 @@
+--- A CloudWatch alarm on one metric. Every change puts the whole alarm anew.
+local aws = require "aws"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+
+local function dimension_map(list)
+  local map = {}
+  for _, d in ipairs(list or {}) do map[d.Name] = d.Value end
+  return map
+end
+
+local function dimension_list(map)
+  local list = {}
+  for name, value in pairs(map) do list[#list + 1] = { Name = name, Value = value } end
+  table.sort(list, function(a, b) return a.Name < b.Name end)
+  return list
+end
+
+local function put(spec, tags)
+  aws.cloudwatch:put_metric_alarm {
+    AlarmName = spec.name, AlarmDescription = spec.description, Namespace = spec.namespace, MetricName = spec.metric,
+    Dimensions = dimension_list(spec.dimensions), Statistic = spec.statistic, Period = spec.period,
+    EvaluationPeriods = spec.periods, ComparisonOperator = spec.comparison, Threshold = spec.threshold,
+    TreatMissingData = spec.missing, AlarmActions = noun.ids(spec.actions), OKActions = noun.ids(spec.ok_actions), Tags = tags,
+  }
+end
+
+return recipe.kind {
+  name = "aws.alarm",
+  options = {
+    { "namespace", "AWS/RDS, AWS/ElastiCache, AWS/ElasticBeanstalk, ...", type = "string", required = true },
+    { "metric", "CPUUtilization, ...", type = "string", required = true },
+    { "dimensions", "of what: { DBInstanceIdentifier = \"shop\" }", type = "table", default = {} },
+    { "statistic", "how the values of a period are made one", type = "string", default = "Average",
+      one_of = { "Average", "Sum", "Minimum", "Maximum", "SampleCount" } },
+    { "comparison", "when it goes off", type = "string", default = "GreaterThanThreshold",
+      one_of = { "GreaterThanThreshold", "GreaterThanOrEqualToThreshold", "LessThanThreshold", "LessThanOrEqualToThreshold" } },
+    { "threshold", "the value that it goes off at", type = "number", required = true },
+    { "period", "seconds of a period", type = "integer", default = 300 },
+    { "periods", "how many periods in a row", type = "integer", default = 2 },
+    { "missing", "what a period without values counts as", type = "string", default = "missing",
+      one_of = { "missing", "breaching", "notBreaching", "ignore" } },
+    { "actions", "topics that are told when it goes off", type = "list", default = {} },
+    { "ok_actions", "topics that are told when it is over", type = "list", default = {} },
+    { "description", "what it means and what to do", type = "string" },
+    { "tags", "tags beside hkrun's", type = "table" },
+  },
+  outputs = { "arn", "state" }, summary = { "metric", "comparison", "threshold" }, idempotent = true,
+  compare = { tags = "given", actions = "set", ok_actions = "set" },
+
+  read = function(spec)
+    local a = aws.cloudwatch:describe_alarms({ AlarmNames = { spec.name }, AlarmTypes = { "MetricAlarm" } }).MetricAlarms[1]
+    return a and {
+      id = a.AlarmName, arn = a.AlarmArn, state = a.StateValue, namespace = a.Namespace, metric = a.MetricName,
+      dimensions = dimension_map(a.Dimensions), statistic = a.Statistic, comparison = a.ComparisonOperator, threshold = a.Threshold,
+      period = a.Period, periods = a.EvaluationPeriods, missing = a.TreatMissingData or "missing", description = a.AlarmDescription,
+      actions = a.AlarmActions or {}, ok_actions = a.OKActions or {},
+      tags = noun.tag_map(aws.cloudwatch:list_tags_for_resource({ ResourceARN = a.AlarmArn }).Tags),
+    }
+  end,
+
+  create = function(spec, ctx)
+    put(spec, noun.tags(spec, ctx))
+    return spec.name
+  end,
+
+  update = function(spec, current, changes)
+    if #changes > (changes.tags and 1 or 0) then put(spec) end
+    if changes.tags then
+      aws.cloudwatch:tag_resource { ResourceARN = current.arn, Tags = noun.tag_list(spec.tags) }
+    end
+  end,
+
+  delete = function(current)
+    noun.delete("ResourceNotFound", function() aws.cloudwatch:delete_alarms { AlarmNames = { current.id } } end)
+  end,
+}

@@ -1,0 +1,94 @@
+--- An S3 bucket that nobody outside the account can read, encrypted, with or without versions.
+local aws = require "aws"
+local errors = require "errors"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+
+local BLOCK = { BlockPublicAcls = true, IgnorePublicAcls = true, BlockPublicPolicy = true, RestrictPublicBuckets = true }
+
+local function is_private(bucket)
+  local answer = noun.found("NoSuchPublicAccessBlockConfiguration", aws.s3.get_public_access_block, aws.s3, { Bucket = bucket })
+  for member in pairs(BLOCK) do
+    if not (answer and answer.PublicAccessBlockConfiguration[member]) then return false end
+  end
+  return true
+end
+
+local function is_encrypted(bucket)
+  local missing = "ServerSideEncryptionConfigurationNotFoundError"
+  local answer = noun.found(missing, aws.s3.get_bucket_encryption, aws.s3, { Bucket = bucket })
+  local rules = answer and answer.ServerSideEncryptionConfiguration.Rules
+  return rules ~= nil and rules[1] ~= nil
+end
+
+local function set(bucket, fields)
+  if fields.private then
+    aws.s3:put_public_access_block { Bucket = bucket, PublicAccessBlockConfiguration = BLOCK }
+  end
+  if fields.encrypted then
+    aws.s3:put_bucket_encryption { Bucket = bucket, ServerSideEncryptionConfiguration = {
+      Rules = { { ApplyServerSideEncryptionByDefault = { SSEAlgorithm = "AES256" } } },
+    } }
+  end
+  if fields.versions ~= nil then
+    aws.s3:put_bucket_versioning { Bucket = bucket, VersioningConfiguration = { Status = fields.versions and "Enabled" or "Suspended" } }
+  end
+end
+
+return recipe.kind {
+  name = "aws.bucket",
+  options = {
+    { "private", "nothing in it can be made public", type = "boolean", default = true, one_of = { true } },
+    { "encrypted", "what lies in it is encrypted", type = "boolean", default = true, one_of = { true } },
+    { "versions", "overwritten and deleted objects are kept", type = "boolean", default = false },
+    { "tags", "tags beside hkrun's", type = "table" },
+  },
+  outputs = { "arn", "region" }, summary = { "versions" }, compare = { tags = "given" }, idempotent = true,
+
+  read = function(spec)
+    local ok, head = pcall(aws.s3.head_bucket, aws.s3, { Bucket = spec.name })
+    if not ok and errors.is(head, "remote") and head.status == 404 then return nil end
+    if not ok then
+      if errors.is(head, "remote") and (head.status == 403 or head.status == 301) then
+        head.hint = "somebody else has this name: bucket names are one for the whole world"
+      end
+      error(head, 0)
+    end
+    local tags = noun.found("NoSuchTagSet", aws.s3.get_bucket_tagging, aws.s3, { Bucket = spec.name })
+    local versioning = aws.s3:get_bucket_versioning { Bucket = spec.name }
+    return {
+      id = spec.name, arn = "arn:aws:s3:::" .. spec.name, region = head.BucketRegion or aws.s3.region,
+      tags = noun.tag_map(tags and tags.TagSet), versions = versioning.Status == "Enabled",
+      private = is_private(spec.name), encrypted = is_encrypted(spec.name),
+    }
+  end,
+
+  create = function(spec, ctx)
+    local region = aws.s3.region
+    noun.hinted({ BucketAlreadyExists = "somebody else has this name: bucket names are one for the whole world" }, function()
+      aws.s3:create_bucket { Bucket = spec.name, CreateBucketConfiguration = {
+        LocationConstraint = region ~= "us-east-1" and region or nil, Tags = noun.tags(spec, ctx),
+      } }
+    end)
+    set(spec.name, { private = true, encrypted = true, versions = spec.versions or nil })
+    return spec.name
+  end,
+
+  update = function(spec, current, changes)
+    set(current.id, { private = changes.private ~= nil, encrypted = changes.encrypted ~= nil,
+                      versions = changes.versions and spec.versions })
+    if changes.tags then
+      local all = {}                                         -- S3 takes only whole lists
+      for _, from in ipairs { current.tags, spec.tags } do
+        for k, v in pairs(from) do all[k] = v end
+      end
+      aws.s3:put_bucket_tagging { Bucket = current.id, Tagging = { TagSet = noun.tag_list(all) } }
+    end
+  end,
+
+  delete = function(current)
+    noun.hinted({ BucketNotEmpty = "take out what others put there, then destroy again" }, noun.delete, "NoSuchBucket", function()
+      aws.s3:delete_bucket { Bucket = current.id }
+    end)
+  end,
+}

@@ -1,0 +1,96 @@
+--- An EC2 instance. Its metadata service answers only to IMDSv2; its disk is encrypted.
+local aws = require "aws"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+
+local function find(filters)
+  local list = {}
+  for r in aws.ec2:each("describe_instances", { Filters = filters }) do
+    for _, i in ipairs(r.Instances) do
+      if i.State.Name ~= "terminated" then list[#list + 1] = i end
+    end
+  end
+  return list
+end
+
+local function shown(i)
+  local groups = {}
+  for n, g in ipairs(i.SecurityGroups or {}) do groups[n] = g.GroupId end
+  local tags = noun.tag_map(i.Tags)
+  return {
+    id = i.InstanceId, subnet = i.SubnetId, type = i.InstanceType, image = i.ImageId, key = i.KeyName, groups = groups,
+    address = i.PublicIpAddress, private_address = i.PrivateIpAddress, state = i.State.Name, tags = tags,
+    running = i.State.Name == "pending" or i.State.Name == "running", deleting = i.State.Name == "shutting-down" or nil,
+    host_key = tags["hkrun:host-key"],
+  }
+end
+
+local HINTS = {
+  InstanceLimitExceeded = "ask AWS for a higher quota of instances",
+  VcpuLimitExceeded = "ask AWS for a higher quota of vCPUs (Running On-Demand Standard instances)",
+  InsufficientInstanceCapacity = "take another instance type or another zone",
+  UnsupportedOperation = "does this type exist in that zone, and for the image's processor?",
+}
+
+return recipe.kind {
+  name = "aws.instance",
+  options = {
+    { "image", "AMI; a newer one does not replace an instance", type = "string", required = true },
+    { "type", "instance type: t3.micro", type = "string", default = "t3.micro" },
+    { "subnet", "the subnet or its id", type = "any", required = true },
+    { "groups", "security groups or their ids", type = "list", required = true },
+    { "key", "name of its key pair", type = "string" },
+    { "profile", "name of its instance profile", type = "string" },
+    { "public", "gets a public address", type = "boolean", default = false },
+    { "user_data", "script for its first boot", type = "any" },
+    { "running", "it runs", type = "boolean", default = true },
+    { "tags", "tags beside hkrun's", type = "table" },
+  },
+  outputs = { "address", "private_address", "host_key" }, fixed = { "subnet", "type", "key" }, summary = { "type", "subnet", "public" },
+  idempotent = true,                                         -- ClientToken
+  compare = { tags = "given", groups = "set", image = "ignore", public = "ignore", profile = "ignore", user_data = "ignore" },
+
+  read = function(spec, known, ctx)
+    local i = noun.only(find(noun.ec2_filters(spec, known, ctx, "instance-id")), spec, "InstanceId")
+    return i and shown(i)
+  end,
+
+  create = function(spec, ctx)
+    local made = noun.hinted(HINTS, noun.settled, "InvalidParameterValue InvalidSubnetID.NotFound InvalidGroup.NotFound", 60, function()
+      return aws.ec2:run_instances {
+        ImageId = spec.image, InstanceType = spec.type, MinCount = 1, MaxCount = 1, ClientToken = ctx.token, KeyName = spec.key,
+        NetworkInterfaces = { {
+          DeviceIndex = 0, SubnetId = noun.id(spec.subnet), Groups = noun.ids(spec.groups), AssociatePublicIpAddress = spec.public,
+        } },
+        IamInstanceProfile = spec.profile and { Name = spec.profile } or nil, UserData = spec.user_data,
+        MetadataOptions = { HttpTokens = "required", HttpEndpoint = "enabled" },
+        BlockDeviceMappings = { { DeviceName = "/dev/xvda", Ebs = { VolumeType = "gp3", Encrypted = true, DeleteOnTermination = true } } },
+        TagSpecifications = { noun.ec2_tags("instance", spec, ctx)[1], noun.ec2_tags("volume", spec, ctx)[1] },
+      }
+    end)
+    return made.Instances[1].InstanceId
+  end,
+
+  ready = function(current)
+    if not current.running or current.state == "running" then return nil end
+    aws.ec2:wait("instance_running", { InstanceIds = { current.id } }, { delay = 5 })
+    return shown(find({ { Name = "instance-id", Values = { current.id } } })[1])
+  end,
+
+  update = function(spec, current, changes)
+    if changes.groups then
+      aws.ec2:modify_instance_attribute { InstanceId = current.id, Groups = noun.ids(spec.groups) }
+    end
+    if changes.running and spec.running then
+      if current.state == "stopping" then aws.ec2:wait("instance_stopped", { InstanceIds = { current.id } }) end
+      aws.ec2:start_instances { InstanceIds = { current.id } }
+    elseif changes.running then
+      aws.ec2:stop_instances { InstanceIds = { current.id } }
+    end
+    if changes.tags then aws.ec2:create_tags { Resources = { current.id }, Tags = noun.tag_list(spec.tags) } end
+  end,
+
+  delete = function(current)
+    noun.delete("InvalidInstanceID.NotFound", function() aws.ec2:terminate_instances { InstanceIds = { current.id } } end)
+  end,
+}

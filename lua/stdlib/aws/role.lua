@@ -1,0 +1,104 @@
+--- An IAM role that an AWS service takes on: what it may do stands in managed policies and in inline documents. Both
+--- lists are whole: what is not in them is taken away.
+local aws = require "aws"
+local diff = require "recipe.diff"
+local json = require "json"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+
+--- Amazon's policies may be given without their "arn:aws:iam::aws:policy/".
+local function arn(policy)
+  return policy:find "^arn:" and policy or "arn:aws:iam::aws:policy/" .. policy
+end
+
+local function arns(policies)
+  local list = {}
+  for i, p in ipairs(policies) do list[i] = arn(p) end
+  return list
+end
+
+local function trust(spec)
+  return json.encode({
+    Version = "2012-10-17",
+    Statement = { {
+      Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = spec.service },
+      Condition = spec.external_id and { StringEquals = { ["sts:ExternalId"] = spec.external_id } } or nil,
+    } },
+  }, { sort = true })
+end
+
+local function set_inline(name, want, have)
+  for policy, document in pairs(want) do
+    if not diff.same(document, have[policy]) then
+      aws.iam:put_role_policy { RoleName = name, PolicyName = policy, PolicyDocument = json.encode(document, { sort = true }) }
+    end
+  end
+  for policy in pairs(have) do
+    if not want[policy] then aws.iam:delete_role_policy { RoleName = name, PolicyName = policy } end
+  end
+end
+
+local function set_policies(name, want, have)
+  want = arns(want)
+  for _, p in ipairs(noun.minus(want, have)) do aws.iam:attach_role_policy { RoleName = name, PolicyArn = p } end
+  for _, p in ipairs(noun.minus(have, want)) do aws.iam:detach_role_policy { RoleName = name, PolicyArn = p } end
+end
+
+return recipe.kind {
+  name = "aws.role",
+  options = {
+    { "service", "who takes it on: ec2.amazonaws.com", type = "string", required = true },
+    { "external_id", "what that service must say, if anything", type = "string" },
+    { "policies", "managed policies: names of Amazon's, or ARNs", type = "list", default = {} },
+    { "inline", "policy documents by name: { [\"read-secret\"] = { Version = ..., Statement = ... } }", type = "table", default = {} },
+    { "description", "what it is for", type = "string" },
+    { "tags", "tags beside hkrun's", type = "table" },
+  },
+  outputs = { "arn" }, summary = { "service", "policies" }, idempotent = true,               -- a name is taken once in an account
+  compare = {
+    tags = "given", description = "ignore",
+    policies = function(want, have) return diff.comparer "set"(arns(want), have) end,
+  },
+
+  read = function(spec)
+    local answer = noun.found("NoSuchEntity", aws.iam.get_role, aws.iam, { RoleName = spec.name })
+    if not answer then return nil end
+    local role, policies, inline = answer.Role, {}, {}
+    for p in aws.iam:each("list_attached_role_policies", { RoleName = spec.name }) do policies[#policies + 1] = p.PolicyArn end
+    for name in aws.iam:each("list_role_policies", { RoleName = spec.name }) do
+      inline[name] = aws.iam:get_role_policy({ RoleName = spec.name, PolicyName = name }).PolicyDocument
+    end
+    local statement = role.AssumeRolePolicyDocument.Statement[1] or {}
+    return {
+      id = role.RoleName, arn = role.Arn, policies = policies, inline = inline, tags = noun.tag_map(role.Tags),
+      service = statement.Principal and statement.Principal.Service,
+      external_id = statement.Condition and statement.Condition.StringEquals and statement.Condition.StringEquals["sts:ExternalId"],
+    }
+  end,
+
+  create = function(spec, ctx)
+    aws.iam:create_role {
+      RoleName = spec.name, AssumeRolePolicyDocument = trust(spec), Description = spec.description, Tags = noun.tags(spec, ctx),
+    }
+    set_policies(spec.name, spec.policies, {})
+    set_inline(spec.name, spec.inline, {})
+    return spec.name
+  end,
+
+  update = function(spec, current, changes)
+    if changes.service or changes.external_id then
+      aws.iam:update_assume_role_policy { RoleName = current.id, PolicyDocument = trust(spec) }
+    end
+    if changes.policies then set_policies(current.id, spec.policies, current.policies) end
+    if changes.inline then set_inline(current.id, spec.inline, current.inline) end
+    if changes.tags then aws.iam:tag_role { RoleName = current.id, Tags = noun.tag_list(spec.tags) } end
+  end,
+
+  delete = function(current)
+    noun.delete("NoSuchEntity", function()
+      set_policies(current.id, {}, current.policies)
+      set_inline(current.id, {}, current.inline)
+      aws.iam:delete_role { RoleName = current.id }
+    end)
+  end,
+}
