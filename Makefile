@@ -29,17 +29,17 @@ EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name 
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS)
-	$(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
+	@echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 	@[ $(CONFIG) != release ] || ln -sfn $(HKRUN) hkrun
 
 $(BUILD)/%.o: host/%.c host/host.h | $(BUILD)
-	$(CC) $(CFLAGS) -MMD -c -o $@ $<
+	@echo "  CC $<"; $(CC) $(CFLAGS) -MMD -c -o $@ $<
 
 $(BUILD)/embed.S: $(EMBEDDED) tools/embed.sh | $(BUILD)
 	@tools/embed.sh $(EMBEDDED) > $@
 
 $(BUILD)/embed.o: $(BUILD)/embed.S
-	$(CC) -c -o $@ $<
+	@$(CC) -c -o $@ $<
 
 $(BUILD):
 	@mkdir -p $@
