@@ -312,10 +312,12 @@ T["Postgres has Heroku's rights: owner, no superuser, no replication"] = functio
   local store = lab.app.addons[1].store
   local url = store.url
   local parts = secret.parse_url(url)
+  local roots = lab.cloud:env().PGSSLROOTCERT
   local function run(sql, sslmode)
     return process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, timeout = 20, env = {
       PATH = os.getenv "PATH", HOME = "/", PGHOST = parts.host, PGPORT = tostring(parts.port), PGUSER = parts.user,
-      PGPASSWORD = parts.password, PGDATABASE = parts.path:sub(2), PGSSLMODE = sslmode or "require" } }
+      PGPASSWORD = parts.password, PGDATABASE = parts.path:sub(2), PGSSLMODE = sslmode or "require",
+      PGSSLROOTCERT = roots } }
   end
   local function refused(sql, pattern)
     local r = run(sql)
@@ -347,6 +349,7 @@ T["Postgres has Heroku's rights: owner, no superuser, no replication"] = functio
   test.match(rows["PG Version"], "^%d+%.%d+$")
   test.equal(secret.equal(url, info.resource_url), true)
   test.equal(lab.get("/postgres/v0/databases/" .. addon.name .. "/credentials")[1].credentials[1].user, parts.user)
+  test.equal(lab.get("/postgres/v0/databases/" .. addon.name .. "/credentials/default").database, parts.path:sub(2))
   test.equal(lab.get "/client/v11/apps/tiny/transfers", {})
   test.equal(select(2, lab.get "/client/v11/databases/other").status, 404)
 

@@ -45,9 +45,17 @@ local routes = api.routes {
 --- Answers a request; `call` is the cloud's record of it.
 function Heroku:handle(req, call) return api.handle(self, req, call) end
 
---- How the Heroku CLI and our client find it.
+--- How the Heroku CLI and our client find it. libpq verifies even sslmode=require
+--- once PGSSLROOTCERT names a file, as the cloud's does for RDS; so that psql can
+--- still reach Heroku's databases, whose certificates nobody knows, theirs are in it too.
 function Heroku:env()
-  return { HEROKU_HOST = self.cloud.url, HEROKU_DATA_HOST = "127.0.0.1", HEROKU_API_KEY = self.key }
+  local roots = { fs.read(self.cloud.ca.file) }
+  for _, store in ipairs(self.stores) do
+    if store.root then roots[#roots + 1] = fs.read(store.root) end
+  end
+  local file = fs.join(self.dir, "roots.pem")
+  fs.write(file, table.concat(roots, "\n"))
+  return { HEROKU_HOST = self.cloud.url, HEROKU_DATA_HOST = "127.0.0.1", HEROKU_API_KEY = self.key, PGSSLROOTCERT = file }
 end
 
 --- Puts up a page that needs no token, only its unguessable address: a slug, a

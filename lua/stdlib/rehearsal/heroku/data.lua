@@ -2,6 +2,7 @@
 local api = require "rehearsal.heroku.api"
 local catalog = require "rehearsal.heroku.catalog"
 local json = require "json"
+local secret = require "secret"
 local views = require "rehearsal.heroku.views"
 
 local null = json.null
@@ -49,12 +50,14 @@ end
 --- Backups and copies: none was made here.
 local function transfers() return json.array {} end
 
-local function credentials(a)
+--- The one credential of a database; others come with plans that the rehearsal does not have.
+local function credential(a)
   local addon = find(a, "heroku-postgresql")
+  if a.name and a.name ~= "default" then api.fail(404, "not_found", "That credential does not exist.") end
   local store = addon.store
-  local password = require "secret".parse_url(store.url).password
-  return { { uuid = api.uuid("credential", addon.id), name = "default", state = "active", database = store.database, host = store.host,
-    port = store.port, credentials = { { user = store.user, password = password, state = "active", connections = store:facts().connections } } } }
+  local login = { user = store.user, password = secret.parse_url(store.url).password, state = "active", connections = store:facts().connections }
+  return { uuid = api.uuid("credential", addon.id), name = "default", state = "active", database = store.database, host = store.host,
+    port = store.port, credentials = { login } }
 end
 
 local EVENTS = "^[KEg$lshzxetdmnA]*$"
@@ -119,7 +122,8 @@ return {
   { "GET /client/v11/databases/{id}", postgres },
   { "GET /client/v11/databases/{id}/wait_status", wait_status },
   { "GET /client/v11/apps/{app}/transfers", transfers },
-  { "GET /postgres/v0/databases/{id}/credentials", credentials },
+  { "GET /postgres/v0/databases/{id}/credentials", function(a) return { credential(a) } end },
+  { "GET /postgres/v0/databases/{id}/credentials/{name}", credential },
   { "GET /redis/v0/databases/{id}", redis },
   { "GET /redis/v0/databases/{id}/config", redis_config },
   { "PATCH /redis/v0/databases/{id}/config", update_redis },

@@ -12,12 +12,15 @@ local sign = require "sign"
 
 local M = {}
 
---- A self-signed certificate in files, as both services show one.
-local function self_signed(dir, name)
+--- A certificate that nobody can verify, in files: it is signed by an authority
+--- of its own, which is gone at once.
+local function unverifiable(dir, name)
   fs.mkdir_p(dir)
-  local pair = sign.make_ca { name = name }
-  local files = { cert = fs.join(dir, "cert.pem"), key = fs.join(dir, "key.pem") }
-  fs.write(files.cert, pair.cert)
+  local authority = sign.make_ca { name = name .. " root" }
+  local pair = sign.issue_cert(authority, { name = name })
+  local files = { cert = fs.join(dir, "cert.pem"), key = fs.join(dir, "key.pem"), root = fs.join(dir, "root.pem") }
+  fs.write(files.root, authority.cert)
+  fs.write(files.cert, pair.cert .. authority.cert)
   fs.write(files.key, pair.key, 384)
   return files
 end
@@ -32,7 +35,7 @@ local ROLES = "pg_monitor, pg_read_all_settings, pg_read_all_stats, pg_signal_ba
 ---@param plan string "heroku-postgresql:standard-0"
 function M.postgres(dir, plan)
   local facts = catalog.plans[plan] or { connections = 120 }
-  local files = self_signed(fs.join(dir, "tls"), "heroku-postgres")
+  local files = unverifiable(fs.join(dir, "tls"), "heroku-postgres")
   local user, database = "u" .. sign.hex(sign.random(7)), "d" .. sign.hex(sign.random(7))
   local plane = postgres.start {
     dir = fs.join(dir, "server"), user = user, database = database, rights = "heroku", force_ssl = true,
@@ -40,7 +43,7 @@ function M.postgres(dir, plan)
     settings = { max_connections = facts.connections + 10 },
   }
   local self = setmetatable({ plane = plane, user = user, database = database, limit = facts.connections, url = plane.url,
-    host = plane.host, port = plane.port, began = loop.time() }, Postgres)
+    host = plane.host, port = plane.port, began = loop.time(), root = files.root }, Postgres)
   local ok, e = pcall(function()
     local conn <close> = pg.open(plane.admin)
     conn:exec(("GRANT %s TO %s"):format(ROLES, pg.quote_name(user)))
