@@ -192,4 +192,91 @@ print(eb.describe_applications(ApplicationNames=["shop"])["Applications"])
     "Red 100.0 % of the requests to the path / are failing with HTTP 500.", "Terminating", "None [] []", "[]", "" }, "\n"))
 end
 
+local START = [==[
+#!/bin/bash
+export HOME=/app
+cd /app
+for file in /app/.profile.d/*.sh; do [ -r "$file" ] && . "$file"; done
+exec "$@"
+]==]
+
+local SLUG = [==[
+FROM heroku/heroku:24
+USER root
+COPY --chown=1000:1000 app/ /app/
+COPY start /start
+ENV HOME=/app
+WORKDIR /app
+ENTRYPOINT ["/start"]
+]==]
+
+local SLUG_COMPOSE = [==[
+services:
+  web:
+    build: .
+    command: ["/bin/bash", "-c", "exec python3 $$WEB_FILE"]
+    env_file: [".env"]
+    environment: { PORT: "8080" }
+    ports: ["80:8080"]
+  clock:
+    build: .
+    command: ["/bin/bash", "-c", "echo tick; sleep 1; exit 3"]
+    env_file: [".env"]
+]==]
+
+T["a slug sees itself in /app, and a process that ends makes the environment Red"] = function()
+  local c <close> = start()
+  local files = { ["docker-compose.yml"] = SLUG_COMPOSE, Dockerfile = SLUG, ["app/web.py"] = WEB,
+                  ["app/.profile.d/python.sh"] = "export GREETING=$HOME/lib WEB_FILE=/app/web.py\n" }
+  local list = { { path = "start", data = START, mode = 493 } }
+  for path, data in pairs(files) do list[#list + 1] = { path = path, data = data } end
+  local file = fs.join(test.tmpdir(), "slug.zip")
+  zip.pack(list, { to = file })
+  local out = python(c, ("FILE = %q\n"):format(file) .. [==[
+vpc, subnet = network()
+profile()
+eb.create_application(ApplicationName="shop")
+s3.create_bucket(Bucket="bundles-1")
+s3.upload_file(FILE, "bundles-1", "v1.zip")
+eb.create_application_version(ApplicationName="shop", VersionLabel="v1", SourceBundle={"S3Bucket": "bundles-1", "S3Key": "v1.zip"})
+e = eb.create_environment(ApplicationName="shop", EnvironmentName="shop-production", SolutionStackName=STACK, OptionSettings=options(vpc, subnet), VersionLabel="v1")
+status("Ready")
+until("Red", lambda: env()["Health"] == "Red")
+h = eb.describe_environment_health(EnvironmentName="shop-production", AttributeNames=["All"])
+print(get("/env"), get("/who"), h["HealthStatus"], h["Causes"])
+print(eb.describe_instances_health(EnvironmentName="shop-production", AttributeNames=["All"])["InstanceHealthList"][0]["Color"])
+]==])
+  test.equal(out, "- - /app/lib 65534 app Degraded ['clock-1 ended with code 3']\nRed\n")
+end
+
+T["what AWS refuses is refused"] = function()
+  local c <close> = start()
+  local out = python(c, [==[
+vpc, subnet = network(public=False)
+eb.create_application(ApplicationName="shop")
+def create(name, settings, **more): return dict(ApplicationName="shop", EnvironmentName=name, SolutionStackName=STACK, OptionSettings=settings, **more)
+good = options(vpc, subnet)
+E = "aws:elasticbeanstalk:application:environment"
+for settings in (good + [option(E, "BIG", "x" * 4096)], good + [option("aws:ec2:vpc", "Subnet", "x")], good + [option("aws:none", "Subnet", "x")],
+                 good + [option("aws:ec2:vpc", "Subnets", "subnet-1")], good + [option("aws:elasticbeanstalk:environment", "LoadBalancerType", "big")]):
+    print(code(eb.create_environment, **create("shop-production", settings)))
+print(code(eb.create_environment, **dict(create("shop-production", good), SolutionStackName="64bit Windows")), code(eb.create_environment, **create("shop-production", good, VersionLabel="none")))
+print(code(eb.terminate_environment, EnvironmentName="shop-production"), code(eb.describe_environment_resources, EnvironmentName="shop-production"))
+eb.create_environment(**create("no-profile", good))
+status("Terminated", "no-profile", True)
+print("The instance profile app associated with the environment does not exist." in messages(), "Failed to launch environment." in messages())
+profile()
+eb.create_environment(**create("no-internet", good))
+status("Terminated", "no-internet", True)
+print(any("failed to communicate with AWS Elastic Beanstalk" in m for m in messages()))
+ec2.delete_subnet(SubnetId=subnet)
+print([p["PlatformVersion"] for p in eb.list_platform_versions(Filters=[{"Type": "PlatformBranchName", "Operator": "=", "Values": ["Docker running on 64bit Amazon Linux 2023"]},
+  {"Type": "PlatformLifecycleState", "Operator": "=", "Values": ["recommended"]}])["PlatformSummaryList"]])
+print(STACK in eb.list_available_solution_stacks()["SolutionStacks"], eb.check_dns_availability(CNAMEPrefix="shop")["Available"])
+]==])
+  test.equal(out, table.concat({ "InvalidParameterValue", "ConfigurationValidationException", "ConfigurationValidationException",
+    "ConfigurationValidationException", "ConfigurationValidationException", "InvalidParameterValue InvalidParameterValue",
+    "InvalidParameterValue InvalidParameterValue", "True True", "True", "['4.9.3']", "True True", "" }, "\n"))
+end
+
 return T

@@ -21,24 +21,78 @@ App.__close = function(app) app:stop() end
 local INIT = [[exec 2>&1; trap : TERM INT; "$@" & p=$!; wait $p; r=$?; while kill -0 $p 2>/dev/null; do wait $p; r=$?; done; exit $r]]
 local PLAIN = [[exec 2>&1; exec "$@"]]
 
+--- A root of its own: the image's folders over the machine's, which stand for
+--- its base image; only this process sees the mounts. "/root" is the image's alone.
+local ROOT = [[
+set -e
+merge() {
+  local f n t
+  for f in "$2"/* "$2"/.[!.]*; do
+    n=${f##*/} t=$3/${f##*/}
+    if [ "$2/$n" = /root ]; then :
+    elif [ -d "$1/$n" ] && [ -d "$f" ]; then mkdir "$t"; merge "$1/$n" "$f" "$t"
+    elif [ -e "$1/$n" ]; then :
+    elif [ -L "$f" ]; then cp -P "$f" "$t"
+    elif [ -d "$f" ]; then mkdir "$t"; mount --rbind "$f" "$t"
+    elif [ -e "$f" ]; then : > "$t"; mount --bind "$f" "$t"
+    fi
+  done
+  for f in "$1"/* "$1"/.[!.]*; do
+    n=${f##*/} t=$3/${f##*/}
+    if [ -e "$t" ] || [ -L "$t" ]; then :
+    elif [ -L "$f" ]; then cp -P "$f" "$t"
+    elif [ -d "$f" ]; then mkdir "$t"; mount --bind "$f" "$t"
+    elif [ -e "$f" ]; then : > "$t"; mount --bind "$f" "$t"
+    fi
+  done
+}
+image=$1 cwd=$2
+shift 2
+mkdir -p "$image.root"
+mount -t tmpfs -o mode=755 tmpfs "$image.root"
+merge "$image" "" "$image.root"
+exec chroot "$image.root" sh -c 'cd "$0" && exec "$@"' "$cwd" "$@"
+]]
+
+local has_roots
+
+--- Whether processes can have an image as their root: as root, or where
+--- ordinary users have namespaces.
+function M.has_roots()
+  if has_roots == nil then
+    local words = { "unshare", "--mount", "--", "sh", "-c", "mount -t tmpfs tmpfs /tmp" }
+    if fs.uid() ~= 0 then
+      table.insert(words, 2, "--map-root-user")
+      table.insert(words, 2, "--user")
+    end
+    has_roots = process.which "unshare" ~= nil and process.run(words).code == 0
+  end
+  return has_roots
+end
+
+local function add(words, text)
+  for word in text:gmatch "%S+" do words[#words + 1] = word end
+end
+
 --- As root each process has its own pid namespace, which dies as a whole, and
 --- is the user nobody.
 local function words_for(app, service)
-  local isolated = #app.prefix > 0
-  local words = { prefix = {}, cwd = service.cwd, env = service.env, stdout = "pipe", stderr = "null" }
-  table.move(app.prefix, 1, #app.prefix, 1, words.prefix)
-  local head = {}
-  if isolated then
-    for word in ("unshare --pid --fork --kill-child --mount-proc"):gmatch "%S+" do head[#head + 1] = word end
-    if not service.trusted then
-      for word in ("setpriv --reuid=nobody --regid=65534 --clear-groups --pdeathsig KILL --"):gmatch "%S+" do head[#head + 1] = word end
-    end
-  elseif not service.trusted then
-    words.user = "nobody"
+  local own_pids = fs.uid() == 0 and M.has_roots()
+  local words = { prefix = app.prefix, cwd = not service.root and service.cwd or "/", env = service.env, stdout = "pipe", stderr = "null" }
+  if own_pids then add(words, "unshare --mount --pid --fork --kill-child --mount-proc --")
+  elseif service.root then add(words, "unshare --user --map-root-user --mount --") end
+  if service.root then
+    add(words, "sh -c")
+    for _, word in ipairs { ROOT, "sh", service.root, service.cwd } do words[#words + 1] = word end
   end
-  table.move(head, 1, #head, 1, words)
-  for _, word in ipairs { "sh", "-c", isolated and INIT or PLAIN, "sh" } do words[#words + 1] = word end
-  for _, word in ipairs(service.argv) do words[#words + 1] = word end
+  if not service.trusted then
+    if own_pids then add(words, "setpriv --reuid=nobody --regid=65534 --clear-groups --pdeathsig KILL --")
+    else words.user = "nobody" end
+  end
+  add(words, "sh -c")
+  words[#words + 1] = own_pids and INIT or PLAIN
+  words[#words + 1] = "sh"
+  table.move(service.argv, 1, #service.argv, #words + 1, words)
   return words
 end
 

@@ -31,9 +31,10 @@ end
 
 -- Paths --------------------------------------------------------------------
 
---- Absolute paths of the image become paths below the folder that stands for it.
-local function inside(root, s)
-  if secret.is(s) then return s end
+--- Where a process cannot have the image as its root, absolute paths of the
+--- image become paths below the folder that stands for it.
+local function inside(o, root, s)
+  if o.has_roots or secret.is(s) then return s end
   return (s:gsub("%f[/%w_%.%-@$}]/[%w_%.@%-/]+", function(path)
     local top = path:match "^/[^/]+"
     if fs.exists(root .. path) or (fs.exists(root .. (top or "")) and not fs.exists(top or "")) then return root .. path end
@@ -130,18 +131,20 @@ local function container(o, image, name, given)
   local argv = {}
   local entrypoint = given.entrypoint or image.entrypoint
   local command = given.command or (not given.entrypoint and image.command) or {}
-  for _, word in ipairs(entrypoint or {}) do argv[#argv + 1] = inside(root, word) end
+  for _, word in ipairs(entrypoint or {}) do argv[#argv + 1] = inside(o, root, word) end
   if not (image.entrypoint_is_shell and not given.entrypoint) then
-    for _, word in ipairs(command) do argv[#argv + 1] = inside(root, word) end
+    for _, word in ipairs(command) do argv[#argv + 1] = inside(o, root, word) end
   end
   if #argv == 0 then broken("the service %s has no command", name) end
-  local env = { PATH = o.path, HOME = root }
-  for key, value in pairs(image.env) do env[key] = inside(root, value) end
+  fs.mkdir_p(root .. "/root")
+  local env = { PATH = o.path, HOME = inside(o, root, "/root") }
+  for key, value in pairs(image.env) do env[key] = inside(o, root, value) end
   for key, value in pairs(given.env) do env[key] = value end
   local workdir = given.workdir or image.workdir
-  local cwd = root .. (workdir:sub(1, 1) == "/" and workdir or "/" .. workdir)
-  fs.mkdir_p(cwd)
-  return { name = name, argv = argv, env = env, cwd = cwd, ports = given.ports, count = given.count or 1, root = root }
+  workdir = workdir:sub(1, 1) == "/" and workdir or "/" .. workdir
+  fs.mkdir_p(root .. workdir)
+  return { name = name, argv = argv, env = env, cwd = o.has_roots and workdir or root .. workdir, ports = given.ports, count = given.count or 1,
+           root = o.has_roots and root or nil }
 end
 
 -- docker-compose.yml -------------------------------------------------------
@@ -246,7 +249,7 @@ local function procfile(o)
       local env = { PATH = o.path, HOME = o.dir }
       for key, value in pairs(o.env) do env[key] = value end
       if name == "web" then env.PORT = env.PORT or "8080" end
-      services[#services + 1] = { name = name, argv = { "/bin/sh", "-c", command }, env = env, cwd = o.dir, count = 1, root = o.dir,
+      services[#services + 1] = { name = name, argv = { "/bin/sh", "-c", command }, env = env, cwd = o.dir, count = 1,
                                   ports = name == "web" and { { outside = 80, inside = 8080 } } or {} }
     end
   end
@@ -255,9 +258,10 @@ local function procfile(o)
 end
 
 --- Reads an unpacked bundle. Raises kind "invalid" for what Docker would refuse.
----@param o { dir: string, root: string, env: table, path: string, note: fun(fmt: string, ...) } root: a folder for the
---- images; env: the environment properties, secrets among them; note: hears what the rehearsal does otherwise
----@return { name: string, argv: string[], env: table, cwd: string, root: string, ports: table[], count: integer }[]
+---@param o { dir: string, root: string, env: table, path: string, has_roots: boolean, note: fun(fmt: string, ...) } root: a
+--- folder for the images; env: the environment properties, secrets among them; has_roots: each process can have its image as
+--- root; note: hears what the rehearsal does otherwise
+---@return { name: string, argv: string[], env: table, cwd: string, root: string?, ports: table[], count: integer }[]
 function M.read(o)
   o.images = {}
   local has = function(name) return fs.exists(fs.join(o.dir, name)) end

@@ -1,5 +1,7 @@
 --- Events and the logs that an environment hands out.
 local C = require "rehearsal.services.elasticbeanstalk.common"
+local sign = require "sign"
+local zip = require "zip"
 
 local S = {}
 
@@ -20,7 +22,25 @@ function S.DescribeEvents(cloud, p, ctx)
   return { Events = page, NextToken = token }
 end
 
---- The tail (100 lines) or all that is kept, as of now.
+-- Logs ---------------------------------------------------------------------
+
+--- Elastic Beanstalk's own bucket of the account, made when it is first needed.
+local function storage(cloud, ctx)
+  local name, s3 = ("elasticbeanstalk-%s-%s"):format(ctx.region, cloud.account), cloud:service "s3"
+  if not pcall(s3.HeadBucket, cloud, { Bucket = name }, ctx) then
+    local where = ctx.region ~= "us-east-1" and { LocationConstraint = ctx.region } or nil
+    s3.CreateBucket(cloud, { Bucket = name, CreateBucketConfiguration = where }, ctx)
+  end
+  return name
+end
+
+function S.CreateStorageLocation(cloud, _, ctx)
+  return { S3Bucket = storage(cloud, ctx) }
+end
+
+local RULE = ("-"):rep(40)
+
+--- Puts what the processes printed into the bucket: the last 100 lines, or all that is kept.
 function S.RequestEnvironmentInfo(cloud, p, ctx)
   local env = C.environment(cloud, ctx, p)
   if p.InfoType == "analyze" then C.refuse "The rehearsal does not analyze environments: ask for tail or bundle." end
@@ -28,11 +48,15 @@ function S.RequestEnvironmentInfo(cloud, p, ctx)
   cloud:after(5, function()
     local lines = env.app and env.app.lines or {}
     local first = p.InfoType == "tail" and math.max(1, #lines - 99) or 1
+    local text = table.concat({ RULE, "/var/log/eb-docker-compose.log", RULE, table.concat(lines, "\n", first), "" }, "\n")
+    local path, kind = ("resources/environments/logs/%s/%s/%s/"):format(p.InfoType, env.EnvironmentId, env.instance), "text/plain"
+    if p.InfoType == "tail" then path = path .. "TailLogs.txt"
+    else path, kind, text = path .. "BundleLogs.zip", "application/zip", zip.pack { { path = "var/log/eb-docker-compose.log", data = text } } end
+    local bucket = storage(cloud, ctx)
+    cloud:service "s3".PutObject(cloud, { Bucket = bucket, Key = path, Body = text, ContentType = kind }, { region = ctx.region, request = { headers = {} } })
     env.info = env.info or {}
-    env.info[p.InfoType] = { InfoType = p.InfoType, Ec2InstanceId = env.instance, SampleTimestamp = cloud.clock:now(),
-                             text = "----------------------------------------\n/var/log/eb-docker-compose.log\n----------------------------------------\n"
-                                    .. table.concat(lines, "\n", first) .. "\n" }
-    C.event(cloud, ctx, env, "INFO", "[Instance: %s] Successfully finished tailing %d log(s)", env.instance, 1)
+    env.info[p.InfoType] = { InfoType = p.InfoType, Ec2InstanceId = env.instance, SampleTimestamp = cloud.clock:now(), bucket = bucket, key = path }
+    C.event(cloud, ctx, env, "INFO", "[Instance: %s] Successfully finished %s 1 log(s)", env.instance, p.InfoType == "tail" and "tailing" or "bundling")
   end)
 end
 
@@ -40,11 +64,9 @@ function S.RetrieveEnvironmentInfo(cloud, p, ctx)
   local env = C.environment(cloud, ctx, p)
   local info = env.info and env.info[p.InfoType]
   if not info then return { EnvironmentInfo = {} } end
-  cloud.pages["logs/" .. env.EnvironmentId .. "/" .. p.InfoType] = function()
-    return { status = 200, headers = { ["content-type"] = "text/plain" }, body = info.text }
-  end
-  return { EnvironmentInfo = { { InfoType = info.InfoType, Ec2InstanceId = info.Ec2InstanceId, SampleTimestamp = info.SampleTimestamp,
-                                 Message = ("%s/_hkrun/logs/%s/%s"):format(cloud.url, env.EnvironmentId, p.InfoType) } } }
+  local url = sign.presign({ method = "GET", url = ("%s/%s/%s"):format(cloud.url, info.bucket, info.key), service = "s3", region = ctx.region,
+                             access_key = cloud.access_key, secret_key = cloud.secret_key }, 86400)
+  return { EnvironmentInfo = { { InfoType = info.InfoType, Ec2InstanceId = info.Ec2InstanceId, SampleTimestamp = info.SampleTimestamp, Message = url } } }
 end
 
 return S

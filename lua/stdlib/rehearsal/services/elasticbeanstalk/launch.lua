@@ -198,12 +198,17 @@ function M.prepare(cloud, ctx, env, label)
   zip.unpack(object.file, dir, { links = "skip" })
   local properties = M.properties(cloud, env.settings)
   env.resolved = properties
-  local services = bundle.read { dir = dir, root = fs.join(folder, "images"), env = properties, path = PATH, note = function(fmt, ...)
+  local services = bundle.read { dir = dir, root = fs.join(folder, "images"), env = properties, path = PATH, has_roots = app.has_roots(), note = function(fmt, ...)
     C.event(cloud, ctx, env, "WARN", "%s", fmt:format(...))
   end }
   for _, service in ipairs(services) do
-    service.env.NODE_EXTRA_CA_CERTS = service.env.NODE_EXTRA_CA_CERTS or cloud.ca.file
-    service.env.SSL_CERT_FILE = service.env.SSL_CERT_FILE or cloud.ca.file
+    local ca = cloud.ca.file
+    if service.root then                -- as an image brings the authorities that AWS's certificates need
+      ca = "/rehearsal-ca.pem"
+      fs.write(service.root .. ca, fs.read(cloud.ca.file))
+    end
+    service.env.NODE_EXTRA_CA_CERTS = service.env.NODE_EXTRA_CA_CERTS or ca
+    service.env.SSL_CERT_FILE = service.env.SSL_CERT_FILE or ca
   end
   return services, folder
 end
