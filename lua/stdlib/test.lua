@@ -4,7 +4,7 @@ local fs = require "fs"
 
 local M = {}
 
-local deferred = {}
+local deferred, deferred_file = {}, {}
 
 --- A table of cases that keeps the order in which they are written.
 function M.cases()
@@ -67,6 +67,9 @@ end
 --- Runs fn when the case ends, last first.
 function M.defer(fn) deferred[#deferred + 1] = fn end
 
+--- Runs fn when the last case of the file has ended: for what its cases share.
+function M.defer_file(fn) deferred_file[#deferred_file + 1] = fn end
+
 --- A folder that is removed when the case ends.
 function M.tmpdir()
   local dir = fs.tmpdir "hkrun-test-"
@@ -83,11 +86,10 @@ function M.tool(name)
     kind = "not_found", op = "find " .. name, message = "it is not installed", hint = "run `make tools`" }
 end
 
---- Runs what was deferred; the first failure is returned, after all ran.
-function M.cleanup()
+local function run_all(list)
   local failure
-  while #deferred > 0 do
-    local fn = table.remove(deferred)
+  while #list > 0 do
+    local fn = table.remove(list)
     local ok, e = pcall(fn)
     failure = failure or (not ok and e or nil)
   end
@@ -95,5 +97,9 @@ function M.cleanup()
   if http then http.close_idle() end    -- kept connections are no leak
   return failure
 end
+
+--- Runs what was deferred; the first failure is returned, after all ran.
+function M.cleanup() return run_all(deferred) end
+function M.cleanup_file() return run_all(deferred_file) end
 
 return M

@@ -69,6 +69,11 @@ return {
           io.stdout:flush()
         end
       end
+      local bad = test.cleanup_file()
+      if bad then
+        failed = failed + 1
+        print(("not ok %s: cleaning up after its cases\n  %s"):format(path, tostring(bad)))
+      end
     end
     print(("%d passed, %d failed"):format(passed, failed))
     return failed == 0 and passed > 0 and 0 or 1
