@@ -42,13 +42,14 @@ return recipe.kind {
     { "key", "name of its key pair", type = "string" },
     { "profile", "name of its instance profile", type = "string" },
     { "public", "gets a public address", type = "boolean", default = false },
+    { "gigabytes", "size of its disk; else the image's", type = "integer" },
     { "user_data", "script for its first boot", type = "any" },
     { "running", "it runs", type = "boolean", default = true },
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "address", "private_address", "host_key" }, fixed = { "subnet", "type", "key" }, summary = { "type", "subnet", "public" },
   idempotent = true,                                         -- ClientToken
-  compare = { tags = "given", groups = "set", image = "ignore", public = "ignore", profile = "ignore", user_data = "ignore" },
+  compare = { tags = "given", groups = "set", image = "ignore", gigabytes = "ignore", public = "ignore", profile = "ignore", user_data = "ignore" },
 
   read = function(spec, known, ctx)
     local i = noun.only(find(noun.ec2_filters(spec, known, ctx, "instance-id")), spec, "InstanceId")
@@ -64,7 +65,8 @@ return recipe.kind {
         } },
         IamInstanceProfile = spec.profile and { Name = spec.profile } or nil, UserData = spec.user_data,
         MetadataOptions = { HttpTokens = "required", HttpEndpoint = "enabled" },
-        BlockDeviceMappings = { { DeviceName = "/dev/xvda", Ebs = { VolumeType = "gp3", Encrypted = true, DeleteOnTermination = true } } },
+        BlockDeviceMappings = { { DeviceName = "/dev/xvda", Ebs = {
+          VolumeType = "gp3", VolumeSize = spec.gigabytes, Encrypted = true, DeleteOnTermination = true } } },
         TagSpecifications = { noun.ec2_tags("instance", spec, ctx)[1], noun.ec2_tags("volume", spec, ctx)[1] },
       }
     end)
