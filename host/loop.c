@@ -366,10 +366,17 @@ static int loop_resolved (lua_State *L) {
                    "the name was not found: %s", uv_strerror(status));
 }
 
-/* cancel(id): forgets a timer, watch, signal or look-up; others are no error */
+/* cancel(id): forgets a timer, watch, signal or look-up, and that an id of any
+   kind became ready since the last poll; others are no error */
 static int loop_cancel (lua_State *L) {
-  Wait *w = wait_find(get(L), luaL_checkinteger(L, 1));
+  lua_Integer id = luaL_checkinteger(L, 1);
+  Loop *l = get(L);
+  Wait *w = wait_find(l, id);
   if (w != NULL) wait_close(w);
+  size_t kept = 0;
+  for (size_t i = 0; i < l->count; i++)
+    if (l->ready[i] != id) l->ready[kept++] = l->ready[i];
+  l->count = kept;
   return 0;
 }
 

@@ -35,10 +35,12 @@ function M.call(fn, opts)
   local retryable = o.retryable or retryable_by_itself
   local attempt = 1
   while true do
+    local told = task.is_cancelled()
     local r = table.pack(pcall(fn, attempt))
     if r[1] then return table.unpack(r, 2, r.n) end
     local e = r[2]
-    if attempt >= o.attempts or not errors.is(e) or e.kind == "cancelled" or not retryable(e) then error(e, 0) end
+    local over = attempt >= o.attempts or task.is_cancelled() ~= told    -- cancelled, and e hides it
+    if over or not errors.is(e) or e.kind == "cancelled" or not retryable(e) then error(e, 0) end
     local seconds = delay(o, e, attempt)
     if seconds > o.longest then error(e, 0) end
     if o.on_retry then o.on_retry(e, seconds, attempt) end

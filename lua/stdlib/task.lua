@@ -73,20 +73,22 @@ local function new(fn, parent, ...)
   return task
 end
 
---- Stops here until the scheduler has a reason; returns that reason.
+--- Raises "cancelled" where a cancel is wanted, not yet told and not held back.
+local function tell_cancel(task)
+  if task.cancel_told or not task.cancel_wanted or task.shields > 0 then return end
+  task.cancel_told = true
+  error(cancelled_error(), 0)
+end
+
+--- Stops here until the scheduler has a reason, which may be an old one: the
+--- caller looks whether what it waits for is there. A cancel that was sent to
+--- an earlier wait may arrive in a shield, or after it was told: it is dropped.
 local function pause(task)
-  if task.cancel_wanted and not task.cancel_told and task.shields == 0 then
-    task.cancel_told = true
-    error(cancelled_error(), 0)
-  end
+  tell_cancel(task)
   task.paused = true
   local value = coroutine.yield()
   task.paused = false
-  if value == "cancel" then
-    task.cancel_told = true
-    error(cancelled_error(), 0)
-  end
-  return value
+  if value == "cancel" then tell_cancel(task) end
 end
 
 local function current(what)
@@ -100,10 +102,10 @@ end
 function M.await(id, seconds)
   local task = current("task.await")
   if early[id] then early[id] = nil return true end
+  local timer = seconds and loop.timer(seconds)
   local list = waiting[id] or {}
   waiting[id] = list
   list[#list + 1] = task
-  local timer = seconds and loop.timer(seconds)
   if timer then waiting[timer] = { task } end
   local fired, ok, value = task.fired
   repeat                                -- a wake-up may be left over from an earlier wait
@@ -127,8 +129,7 @@ end
 function M.wait_fd(fd, mode, seconds)
   local id = errors.check("wait for a connection", loop.watch(fd, mode))
   local ok, ready = pcall(M.await, id, seconds)
-  loop.cancel(id)
-  early[id] = nil
+  M.forget(id)
   if not ok then error(ready, 0) end
   return ready
 end
@@ -161,7 +162,9 @@ function M.resolve(host)
 end
 
 function M.sleep(seconds)
-  M.await(loop.timer(seconds))
+  local id = loop.timer(seconds)
+  local ok, e = pcall(M.await, id)
+  if not ok then loop.cancel(id) error(e, 0) end
 end
 
 --- Seconds on a clock that only goes forward.
@@ -277,6 +280,7 @@ end
 ---@param what string "wait for the database shop"
 function M.within(seconds, what, fn, ...)
   local me = current("task.within")
+  local told = me.cancel_told
   local child = new(fn, me, ...)
   local over = false
   local timer = new(function()
@@ -288,7 +292,7 @@ function M.within(seconds, what, fn, ...)
   timer:cancel()
   pcall(timer.join, timer)
   if not ok then
-    if over and errors.is(e, "cancelled") then
+    if over and me.cancel_told == told and errors.is(e, "cancelled") then
       errors.raise { kind = "timeout", op = what, message = ("not done within %g s"):format(seconds), retry = true }
     end
     error(e, 0)
@@ -298,6 +302,17 @@ end
 
 --- How many tasks have not ended.
 function M.count() return live end
+
+--- Whether a cancel was raised in the running task. Who catches errors to try
+--- again compares before and after: another failure may have hidden it.
+function M.is_cancelled() return running ~= nil and running.cancel_told == true end
+
+--- How many ids became ready that nobody has asked for.
+function M.unclaimed()
+  local n = 0
+  for _ in pairs(early) do n = n + 1 end
+  return n
+end
 
 local function dispatch(ids)
   for _, id in ipairs(ids) do
@@ -315,7 +330,10 @@ local function dispatch(ids)
 end
 
 --- An id that nobody will await: a closed handle's.
-function M.forget(id) early[id] = nil end
+function M.forget(id)
+  early[id] = nil
+  loop.cancel(id)
+end
 
 --- Runs fn as the first task, and everything it starts, to the end. Ctrl-C
 --- (and TERM) cancels it; the second one leaves at once with 130.
@@ -324,15 +342,8 @@ function M.run(fn, ...)
   local root = new(fn, nil, ...)
   local interrupts = { [loop.signal("int")] = true, [loop.signal("term")] = true }
   local asked = false
-  while not root.done or #runnable > 0 do
-    while #runnable > 0 do
-      local batch = runnable
-      runnable = {}
-      for _, entry in ipairs(batch) do resume(entry[1], entry[2]) end
-      if #runnable > 0 then dispatch(loop.poll(false)) end
-    end
-    if root.done then break end
-    local ids = loop.poll(true)
+  local function turn(block)
+    local ids = loop.poll(block)
     for i = #ids, 1, -1 do
       if interrupts[ids[i]] then
         table.remove(ids, i)
@@ -342,6 +353,16 @@ function M.run(fn, ...)
       end
     end
     dispatch(ids)
+  end
+  while not root.done or #runnable > 0 do
+    while #runnable > 0 do
+      local batch = runnable
+      runnable = {}
+      for _, entry in ipairs(batch) do resume(entry[1], entry[2]) end
+      if #runnable > 0 then turn(false) end
+    end
+    if root.done then break end
+    turn(true)
   end
   for id in pairs(interrupts) do loop.cancel(id) end
   return root.ok, table.unpack(root.result, 1, root.result.n)

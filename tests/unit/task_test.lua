@@ -92,4 +92,91 @@ T["a wake-up left over from one wait does not end the next one early"] = functio
   end
 end
 
+T["a cancel that comes with a wake-up is told once, also to close handlers that wait"] = function()
+  local t, closed = nil, false
+  local gate = task.spawn(task.sleep, 0.01)
+  task.spawn(function() gate:join() t:cancel() end)      -- woken first, when t's wake-up is on its way too
+  t = task.spawn(function()
+    local _ <close> = setmetatable({}, { __close = function() task.sleep(0.01) closed = true end })
+    gate:join()
+    task.sleep(60)
+  end)
+  test.raises("cancelled", t.join, t)
+  test.truthy(closed, "the handler ran to its end")
+end
+
+T["a cancel that comes with a wake-up does not reach into the shield that follows"] = function()
+  local t, recorded = nil, false
+  local gate = task.spawn(task.sleep, 0.01)
+  task.spawn(function() gate:join() t:cancel() end)      -- as above
+  t = task.spawn(function()
+    gate:join()
+    task.shield(function() task.sleep(0.01) recorded = true end)
+    task.sleep(60)
+  end)
+  test.raises("cancelled", t.join, t)
+  test.truthy(recorded, "the shield ran to its end")
+end
+
+T["what was given up leaves no id behind"] = function()
+  local before = task.unclaimed()
+  for _ = 1, 20 do
+    local t = task.spawn(task.sleep, 0.001)
+    task.sleep(0)
+    t:cancel()
+    pcall(t.join, t)
+    task.within(0.02, "nothing", function() end)
+  end
+  task.sleep(0.05)
+  test.equal(task.unclaimed(), before)
+end
+
+T["a cancel that a deadline or another failure hides is not tried again"] = function()
+  local retry = require "retry"
+  local function flaky() error(errors.new { kind = "network", message = "reset", retry = true }) end
+  for _, fn in ipairs {
+    function() pcall(task.sleep, 60) flaky() end,
+    function() task.within(0.02, "slow", function() pcall(task.sleep, 60) task.shield(task.sleep, 0.03) task.sleep(0) end) end,
+  } do
+    local tries = 0
+    local t = task.spawn(retry.call, function() tries = tries + 1 fn() end, { base = 0 })
+    task.sleep(0.005)
+    t:cancel()
+    local ok = pcall(t.join, t)
+    test.equal({ ok, tries }, { false, 1 })
+  end
+end
+
+T["a cancelled task tries again in its close handlers"] = function()
+  local retry, tries = require "retry", 0
+  local t = task.spawn(function()
+    local _ <close> = setmetatable({}, { __close = function()
+      retry.call(function()
+        tries = tries + 1
+        if tries < 3 then error(errors.new { kind = "network", message = "reset", retry = true }) end
+      end, { base = 0 })
+    end })
+    task.sleep(60)
+  end)
+  task.sleep(0.005)
+  t:cancel()
+  test.raises("cancelled", t.join, t)
+  test.equal(tries, 3)
+end
+
+T["Ctrl-C is heard while tasks never pause for long"] = function()
+  local process = require "process"
+  local p <close> = process.start { "/proc/self/exe", "-e", [[
+    local task = require "task"
+    print "busy"
+    io.stdout:flush()
+    local id = 0
+    while true do task.spawn(function() end) task.sleep(0) end
+  ]], stdout = "pipe" }
+  test.equal(p:read_line(), "busy")
+  task.sleep(0.05)
+  p:kill "INT"
+  test.equal(p:wait(10), 130)
+end
+
 return T
