@@ -109,6 +109,7 @@ static void become (char **argv, char **env, const char *cwd,
   if (getppid() != parent) _exit(127);  /* the runner died in between */
   for (int i = 0; ok && i < 3; i++) ok = dup2(fds[i], i) >= 0;
   if (ok && cwd != NULL) ok = chdir(cwd) == 0;
+  close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);     /* libcurl's sockets, and the like */
   if (ok) execve(argv[0], argv, env);
   int err = errno;
   ssize_t n = write(report, &err, sizeof err);
@@ -117,13 +118,20 @@ static void become (char **argv, char **env, const char *cwd,
 }
 
 /* Strings of the list at `index` as a NULL-ended array, valid while the list
-   and the array (pushed on the stack) live. Secrets are allowed. */
-static char **strings (lua_State *L, int index) {
+   and the array (pushed on the stack) live. Anyone on the machine can read the
+   arguments of a process, so secrets are for its environment only. */
+static char **strings (lua_State *L, int index, int secrets) {
   lua_Integer n = luaL_len(L, index);
   char **list = lua_newuserdatauv(L, ((size_t)n + 1) * sizeof *list, 0);
   for (lua_Integer i = 0; i < n; i++) {
     lua_rawgeti(L, index, i + 1);
-    list[i] = (char *)(uintptr_t)host_bytes(L, lua_gettop(L), NULL);
+    size_t len;
+    const char *s = host_bytes(L, lua_gettop(L), &len);
+    if (!secrets && host_is_secret(L, -1))
+      luaL_error(L, "word %d of the command is a secret, which all users could"
+                 " read; pass it in env or stdin", (int)i + 1);
+    luaL_argcheck(L, memchr(s, 0, len) == NULL, index, "holds a zero byte");
+    list[i] = (char *)(uintptr_t)s;
     lua_pop(L, 1);                      /* the list keeps it alive */
   }
   list[n] = NULL;
@@ -166,7 +174,7 @@ static int process_spawn (lua_State *L) {
   luaL_setmetatable(L, PROCESS);
   p->id = host_id_new(L);
   p->loop = host_loop(L);
-  char **argv = strings(L, 1), **env = strings(L, 2);
+  char **argv = strings(L, 1, 0), **env = strings(L, 2, 1);
   luaL_argcheck(L, argv[0] != NULL, 1, "no program");
   Identity who;
   if (user != NULL && identity_of(user, &who) != 0)
@@ -294,6 +302,7 @@ static int process_close (lua_State *L) {
   for (int i = 0; i < 3; i++) close_fd(p, i);
   if (p->pid != 0) {
     kill(-p->pid, SIGKILL);
+    kill(p->pid, SIGKILL);              /* it may have left its group */
     waitpid(p->pid, &p->status, 0);
     p->pid = 0;
     p->exited = 1;

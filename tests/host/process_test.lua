@@ -60,4 +60,35 @@ T["lines are read one by one"] = function()
   test.equal({ p:read_line(), p:read_line(), p:read_line(), p:read_line() }, { "a", "b", "last" })
 end
 
+T["a secret is no argument, and no zero byte cuts one short"] = function()
+  local secret = require "secret"
+  local e = test.raises("secret", process.run, { "echo", secret.new "hush-4711" })
+  test.truthy(not tostring(e):find "4711")
+  test.raises("zero byte", process.run, { "echo", "a\0b" })
+  test.raises("zero byte", process.run, { "env", env = { A = "a\0b" } })
+  test.equal(process.run { "env", env = { A = secret.new "hush" } }.stdout, "A=hush\n")
+end
+
+T["a child gets its three descriptors and no other"] = function()
+  local http, serve = require "http", require "host.serve"
+  local server = serve.open("127.0.0.1", 0, "/tmp", 1000, 1000)
+  test.defer(function() server:close() end)
+  local answering = task.spawn(function()
+    local exchange, id = server:accept()
+    while not exchange do task.await(id, 10) exchange, id = server:accept() end
+    exchange:reply(200, {}, "hello")
+  end)
+  test.equal(http.get("http://127.0.0.1:" .. server:port()).body, "hello")     -- its connection is kept
+  answering:join()
+  local r = process.run { "sh", "-c", "ls /proc/$$/fd" }
+  test.equal(r.stdout, "0\n1\n2\n")
+end
+
+T["a child that is waited for and closed leaves no id behind"] = function()
+  local before = task.unclaimed()
+  for _ = 1, 5 do process.run { "true" } end
+  task.sleep(0.05)
+  test.equal(task.unclaimed(), before)
+end
+
 return T
