@@ -159,7 +159,7 @@ static int conn_queue (lua_State *L) {
   Conn *c = check_conn(L);
   lua_Integer n, i;
   const char **argv;
-  size_t *lens;
+  size_t *lens, total = 0;
   char *cmd = NULL;
   int size, secrets = 0, ok;
   luaL_checktype(L, 2, LUA_TTABLE);
@@ -176,9 +176,12 @@ static int conn_queue (lua_State *L) {
       return luaL_argerror(L, 2, lua_pushfstring(L, "word %d of the command is a %s, not a string or a number",
                                                  (int)i + 1, luaL_typename(L, 6)));
     argv[i] = lua_isstring(L, 6) ? lua_tolstring(L, 6, &lens[i]) : host_bytes(L, 6, &lens[i]);
+    total += lens[i] + 32;                   /* "$", the digits, two line ends */
     secrets |= host_is_secret(L, 6);
     lua_rawseti(L, 3, i + 1);
   }
+  if (total > INT_MAX - 32)                  /* hiredis counts in int */
+    return host_fail(L, "limit", "size", 0, "a Redis command of more than 2 GiB");
   size = redisFormatCommandArgv(&cmd, (int)n, argv, lens);
   if (size < 0) return host_fail(L, "limit", "memory", 0, "no memory for a Redis command");
   ok = out_append(c, cmd, (size_t)size);

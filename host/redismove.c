@@ -21,6 +21,8 @@
 #define READ_SIZE ((size_t)256 * 1024)
 #define SHOWN_KEY 63                         /* bytes of a key that an error shows */
 #define MAX_LINE 65536                       /* a reply line longer than this is no Redis protocol */
+#define MAX_KEY ((size_t)512 << 20)          /* Redis's own limit of a string */
+#define MAX_KEYS 10000000                    /* of one answer to SCAN; COUNT is 100,000 at most */
 
 typedef struct Waiting { unsigned char n; char key[SHOWN_KEY]; } Waiting;
 
@@ -139,7 +141,10 @@ static int drain_target (Move *m) {
   while (b->at < b->n) {
     char *line = b->p + b->at, *end = memchr(line, '\n', b->n - b->at);
     Waiting w;
-    if (end == NULL) break;
+    if (end == NULL) {
+      if (b->n - b->at > MAX_LINE) return move_fail(m, "protocol", "protocol", 0, "target: an endless line");
+      break;
+    }
     if (m->waiting.n - m->waiting.at < sizeof w)
       return move_fail(m, "protocol", "protocol", 0, "target: an answer to no question");
     memcpy(&w, m->waiting.p + m->waiting.at, sizeof w);
@@ -222,6 +227,10 @@ static int next_number (Move *m, char mark, const char *what, long long *v) {
 /* A bulk string of n bytes and its CRLF; NULL: failed. Valid until the next read. */
 static char *next_bytes (Move *m, size_t n) {
   MoveBuf *b = &m->from.in;
+  if (n > MAX_KEY) {                         /* a negative length, too */
+    move_fail(m, "protocol", "protocol", 0, "source: a string of impossible length");
+    return NULL;
+  }
   while (b->n - b->at < n + 2)
     if (pump(m, 1) != 0) return NULL;
   b->at += n + 2;
@@ -307,7 +316,7 @@ static int read_scan (Move *m, char cursor[32], size_t **ends, size_t *cap, size
   if ((text = next_bytes(m, (size_t)k)) == NULL) return -1;
   snprintf(cursor, 32, "%.*s", (int)(k < 31 ? k : 31), text);
   if (next_number(m, '*', "SCAN", &n) != 0) return -1;
-  if (n < 0) return move_fail(m, "protocol", "protocol", 0, "source: SCAN: unexpected answer");
+  if (n < 0 || n > MAX_KEYS) return move_fail(m, "protocol", "protocol", 0, "source: SCAN: unexpected answer");
   if ((size_t)n > *cap) {
     size_t *p = realloc(*ends, (size_t)n * sizeof *p);
     if (p == NULL) return move_fail(m, "limit", "memory", 0, "no memory for the copy's buffers");
@@ -397,10 +406,12 @@ static int sign_in (Move *m, MoveEnd *e) {
     if (end_write(m, e) != 0 || (e->out.at < e->out.n && wait_end(m, e, e->write_want) != 0)) return -1;
   }
   OPENSSL_cleanse(e->out.p, e->out.cap);
-  while ((end = memchr(b->p, '\n', b->n)) == NULL)
+  while ((end = memchr(b->p, '\n', b->n)) == NULL) {
+    if (b->n > MAX_LINE) return move_fail(m, "protocol", "protocol", 0, "%s: an endless line", end_name(m, e));
     if (wait_end(m, e, e->read_want) != 0 || end_read(m, e) != 0) return -1;
+  }
   if (b->p[0] != '+') {
-    fail_remote(m, e, "AUTH", b->p, (size_t)(end - b->p) - 1);
+    fail_remote(m, e, "AUTH", b->p, (size_t)(end - b->p) - (end > b->p && end[-1] == '\r'));
     snprintf(m->kind, sizeof m->kind, "auth");
     return -1;
   }

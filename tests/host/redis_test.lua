@@ -291,4 +291,14 @@ T["a server that refuses the port is named with its reason"] = function()
   test.equal({ e.kind, e.code }, { "network", "ECONNREFUSED" })
 end
 
+T["a command of more than 2 GiB is refused, not cut short"] = function()
+  local s = start()
+  local conn = host.open("127.0.0.1", s.port)
+  test.defer(function() conn:close() end)
+  local words, big = { "MSET" }, ("x"):rep(1 << 20)
+  for i = 1, 3000 do words[i + 1] = big end
+  local ok, err = conn:queue(words)
+  test.equal({ ok, err.kind }, { nil, "limit" })
+end
+
 return T

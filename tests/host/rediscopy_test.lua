@@ -341,6 +341,32 @@ T["a source that dies or talks nonsense in mid-copy is an error"] = function()
   end
 end
 
+T["lengths that no Redis sends end the copy, not the process"] = function()
+  local to = start()
+  for _, answers in ipairs {
+    [=[[b"+OK\r\n*2\r\n$-1\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$-1\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$9223372036854775807\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*2305843009213693953\r\n$1\r\na\r\n$1\r\nb\r\n$1\r\nc\r\n"]]=],
+  } do
+    local job = job_between(silent_peer(answers), to)
+    job:start({ 0 }, 10, true, 65536, 5)
+    test.equal(task.await(job:id(), 10), true)
+    test.equal(select(2, job:result()).kind, "protocol")
+  end
+end
+
+T["a server that answers AUTH with an empty line is an error"] = function()
+  local job = host.new()
+  job:source("127.0.0.1", silent_peer([=[[b"\n"]]=]).port, nil, "x")
+  job:target("127.0.0.1", start().port)
+  job:start({ 0 }, 10, true, 65536, 5)
+  test.equal(task.await(job:id(), 10), true)
+  local _, err = job:result()
+  job:close()
+  test.equal({ err.kind, err.message }, { "auth", "source: AUTH: " })
+end
+
 T["a cancelled redis.copy stops its worker and says so"] = function()
   local from, to = pair()
   open(from.url):config_set("busy-reply-threshold", 100000)
