@@ -47,6 +47,7 @@ static int request_close (lua_State *L) {        /* close, __gc and __close; a r
   buffer_free(&r->head);
   buffer_free(&r->body);
   fd_close(&r->in_fd);
+  if (r->to_fd >= 0) unlink(r->part);            /* it was never started */
   fd_close(&r->to_fd);
   free(r->label);
   free(r->ca);

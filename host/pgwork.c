@@ -11,6 +11,7 @@
 #include "pgcopy.h"
 
 #define BLOCK 65536
+#define CONNECT_SECONDS 15                           /* where connect_timeout says nothing */
 #define STOPPED "hkrun ends this COPY"
 
 typedef HostPgJob Job;
@@ -26,6 +27,12 @@ typedef struct Worker {
 
 static int stopped (Engine *e) {
   return atomic_load(&e->cancelled);
+}
+
+static double now (void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 /* waits until a connection is readable (want POLLIN) or writable, or the engine is cancelled (returns 0) */
@@ -96,18 +103,40 @@ static void count_notice (void *arg, const PGresult *res) {
 
 /* ---- connections of a worker ---- */
 
+/* libpq heeds connect_timeout only where it waits itself */
+static double connect_seconds (const HostPgParams *p) {
+  int i, n = 0;
+  for (i = 0; p->keys[i] != NULL; i++)
+    if (strcmp(p->keys[i], "connect_timeout") == 0) n = atoi(p->values[i]);
+  return n > 0 ? n : CONNECT_SECONDS;
+}
+
+/* waits for a connection that is being made; 0 = cancelled, -1 = too late (error is set) */
+static int wait_dial (Worker *w, PGconn *pg, PostgresPollingStatusType st, double end, HostPgError *error) {
+  struct pollfd p[2] = { { w->e->event, POLLIN, 0 }, { PQsocket(pg), st == PGRES_POLLING_READING ? POLLIN : POLLOUT, 0 } };
+  double left;
+  int n = 0;
+  while ((left = end - now()) > 0 && (n = poll(p, 2, (int)(left * 1000) + 1)) < 0 && errno == EINTR) { }
+  if (stopped(w->e)) return 0;
+  if (n != 0) return 1;
+  host_pg_error_text(error, "timeout", 1, "the server did not answer in time");
+  return -1;
+}
+
 static PGconn *dial (Worker *w, const HostPgParams *p, const char *setup, const char *pin, HostPgError *error) {
   char hex[65];
+  double end = now() + connect_seconds(p);
+  int r = 1;
   PGconn *pg = PQconnectStartParams(p->keys, p->values, 0);
   PostgresPollingStatusType st = PGRES_POLLING_WRITING;
   while (pg != NULL && PQstatus(pg) != CONNECTION_BAD && st != PGRES_POLLING_OK) {
-    if (!wait_on(w->e, pg, st == PGRES_POLLING_READING ? POLLIN : POLLOUT, NULL, 0, NULL)) break;
+    if ((r = wait_dial(w, pg, st, end, error)) != 1) break;
     st = PQconnectPoll(pg);
     if (st == PGRES_POLLING_FAILED) break;
   }
   if (pg == NULL || st != PGRES_POLLING_OK) {
     if (stopped(w->e)) host_pg_error_text(error, "cancelled", 0, "the copy was cancelled");
-    else host_pg_error_conn(error, pg);
+    else if (r == 1) host_pg_error_conn(error, pg);
     PQfinish(pg);
     return NULL;
   }
@@ -361,12 +390,6 @@ static Job *take (Engine *e) {
     if (!left || e->running == 0) return NULL;
     pthread_cond_wait(&e->cond, &e->mutex);
   }
-}
-
-static double now (void) {
-  struct timespec t;
-  clock_gettime(CLOCK_MONOTONIC, &t);
-  return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
 }
 
 static int perform (Worker *w, Job *j, int *connected) {

@@ -57,7 +57,8 @@ static int query_has_secret (const char *s, size_t length) {
     for (size_t at = 0; at + n <= length; at++) {
       size_t same = 0;
       while (same < n && ((unsigned char)s[at + same] | 0x20) == (unsigned char)names[i][same]) same++;
-      if (same == n) return 1;
+      int is_path = at >= 3 && at + 4 <= length && memcmp(s + at - 3, "sslkey=", 7) == 0;   /* libpq's: a file */
+      if (same == n && !is_path) return 1;
     }
   }
   return 0;

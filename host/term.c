@@ -227,7 +227,10 @@ static int term_from_fd (lua_State *L) {
   for (;;) {
     ssize_t n = read(fd, buf + len, SIZE - len);
     if (n < 0 && errno == EINTR) continue;
-    if (n < 0) return host_fail(L, "io", NULL, 0, "cannot read descriptor %d: %s", fd, strerror(errno));
+    if (n < 0) {
+      OPENSSL_cleanse(buf, SIZE);
+      return host_fail(L, "io", NULL, 0, "cannot read descriptor %d: %s", fd, strerror(errno));
+    }
     if (n == 0) break;
     len += (size_t)n;
     if (len == SIZE) {

@@ -273,4 +273,12 @@ T["an answer that comes while curl's timer runs does not wait for the next event
   end
 end
 
+T["a request that was never sent leaves no file"] = function()
+  local dir = test.tmpdir()
+  local request = require "host.http".open("GET", "http://127.0.0.1:1/")
+  test.equal(request:to_file(dir .. "/out"), true)
+  request:close()
+  test.equal(fs.list(dir), {})
+end
+
 return T

@@ -250,4 +250,11 @@ T["the server stops and leaves nothing running"] = function()
   fs.rmtree(dir)
 end
 
+T["the query of a URL may name a key file, but not carry a password"] = function()
+  local endpoint = require "pg.endpoint"
+  local e = endpoint.read "postgres://u:p@db.example.com/d?sslmode=require&sslkey=/k.pem&sslcert=/c.pem"
+  test.equal(e.params.sslkey, "/k.pem")
+  test.raises("password in the query", endpoint.read, "postgres://u@db.example.com/d?password=hush")
+end
+
 return T

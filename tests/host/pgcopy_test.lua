@@ -355,4 +355,16 @@ T["the server stops and leaves nothing running"] = function()
   fs.rmtree(dir)
 end
 
+T["a server that takes the connection and says nothing ends the copy after connect_timeout"] = function()
+  local silent = require "host.serve".open("127.0.0.1", 0, "/tmp", 1000, 1000)
+  test.defer(function() silent:close() end)
+  local params = { host = "127.0.0.1", port = tostring(silent:port()), user = "u", dbname = "d", connect_timeout = "1" }
+  local engine = host.new(params, params, 1, {})
+  test.defer(function() engine:close() end)
+  engine:add { target = "SELECT 1" }
+  engine:start()
+  test.equal(task.await(engine:id(), 20), true)
+  test.equal(select(2, engine:result()).kind, "timeout")
+end
+
 return T

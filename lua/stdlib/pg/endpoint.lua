@@ -44,6 +44,9 @@ local function parse(url)
   local parts = { host = u.host, port = u.port, user = u.user, password = u.password, query = {} }
   local path = u.path and u.path:gsub("^/", "") or ""
   parts.database = path ~= "" and unescape(path) or nil
+  if secret.is(u.query) then
+    errors.usage("a password in the query of a database URL is not read: write it as user:password@host")
+  end
   for name, value in (u.query or ""):gmatch "([^&=]+)=([^&]*)" do
     if FROM_QUERY[name] then parts.query[name] = unescape(value) end
   end
