@@ -68,6 +68,7 @@ local bucket      = aws.bucket { deploy.bucket_name(plan.name, account) }
 local application = aws.eb_application { plan.name }
 local made = task.all {
   versions     = function() return deploy.versions(app, plan, application, bucket, opt) end,
+  parked       = function() return deploy.parked(plan, application, bucket) end,
   environments = function()
     return deploy.environments(plan, { application = application, network = net, group = group, opt = opt,
                                        secrets = config.references(plan, vars.arn) })
@@ -89,8 +90,9 @@ local copied = task.all {
   redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
 }
 local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
-freeze:once("switch", steps.switch(made.environments, made.versions))
+local live  <close> = deploy.live(made)                  -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
+live:keep()
 freeze:keep()                                            -- from here on, customers write on AWS
 
 stage "report"

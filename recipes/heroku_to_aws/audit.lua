@@ -154,7 +154,7 @@ function M.report(facts, plan)
   rows = { { "add-on", "becomes", "note" } }
   for _, a in ipairs(plan.addons) do
     rows[#rows + 1] = { a.plan, a.becomes, a.note }
-    if a.loud and not facts.moved then log.warn("%s: %s", a.plan, a.note) end
+    if a.loud and recipe.planning() and not facts.moved then log.warn("%s: %s", a.plan, a.note) end
   end
   if #rows > 1 then recipe.report("Add-ons", rows) end
 

@@ -104,6 +104,14 @@ function M.describe(environment, o)
   return { version = ("%s-%s"):format(o.source and "source" or "v" .. o.slug.release, digest:sub(1, 12)), files = files }
 end
 
+--- The bytes of a bundle in which nothing of the app runs.
+---@return string zip
+function M.parked()
+  local compose = yaml.encode { services = { parked = { build = ".", command = { "/bin/sh", "-c", "exec sleep 1000000000" }, restart = "always" } } }
+  return zip.pack { { path = "Dockerfile", data = "FROM public.ecr.aws/docker/library/busybox:stable\n" },
+    { path = "docker-compose.yml", data = compose } }
+end
+
 --- Makes the zip.
 ---@param bundle table of describe
 ---@param app HerokuApp

@@ -32,6 +32,16 @@ end
 local function new_postgres(new, via) return { url = new.db.url, via = via, ca = rds_roots(), sslmode = "verify-full" } end
 local function new_redis(new, via) return { url = new.cache.url, via = via } end
 
+--- A copy that refuses to drop what is in the target: here an option says that it may.
+local function with_hint(copy, o)
+  local ok, result = pcall(copy, o)
+  if ok then return result end
+  if errors.is(result, "invalid") and tostring(result.hint):find "re%a+ = true" then
+    result.hint = "--overwrite drops it, if it is only what an earlier cutover left that failed"
+  end
+  error(result, 0)
+end
+
 --- What every step needs: the way to the new stores.
 ---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table }
 function M.steps(o)
@@ -48,15 +58,15 @@ function M.steps(o)
   function steps.copy_postgres()
     if not facts.postgres then return { skipped = true } end
     local started = task.now()
-    pg.copy { from = audit.postgres_source(app), to = new_postgres(new, via()), jobs = opt.jobs,
-      restart = true, reset = opt.overwrite }
+    with_hint(pg.copy, { from = audit.postgres_source(app), to = new_postgres(new, via()), jobs = opt.jobs,
+      restart = true, reset = opt.overwrite })
     return { seconds = task.now() - started }
   end
 
   function steps.copy_redis()
     if not facts.redis then return { skipped = true } end
-    local done = redis.copy { from = audit.redis_source(app, facts.redis.pin), to = new_redis(new, via()),
-      restart = true, replace = opt.overwrite }
+    local done = with_hint(redis.copy, { from = audit.redis_source(app, facts.redis.pin), to = new_redis(new, via()),
+      restart = true, replace = opt.overwrite })
     return { keys = done.keys, seconds = done.seconds, method = done.method }
   end
 
@@ -85,20 +95,6 @@ function M.steps(o)
       end,
     }
     return result
-  end
-
-  --- Gives every environment our version and waits until it is healthy: web and workers start here.
-  ---@param environments table<string, any>
-  ---@param versions table<string, any>
-  function steps.switch(environments, versions)
-    return function()
-      local jobs = {}
-      for name, environment in pairs(environments) do
-        jobs[name] = function() environment:deploy(versions[name]) end
-      end
-      task.all(jobs)
-      return { at = os.time() }
-    end
   end
 
   --- The app must answer at its new address, within a few minutes.

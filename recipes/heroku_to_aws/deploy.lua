@@ -34,6 +34,35 @@ function M.versions(app, plan, application, bucket, opt)
   return versions
 end
 
+--- A version in which nothing of the app runs.
+---@param plan table
+---@param application any of aws.eb_application
+---@param bucket any of aws.bucket
+---@return any version
+function M.parked(plan, application, bucket)
+  local label = plan.name .. "-parked"
+  local object = aws.object { label .. ".zip", bucket = bucket.id, bytes = bundle.parked(), type = "application/zip" }
+  return aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
+    description = text("runs nothing; uploaded as %s", object.id) }
+end
+
+--- Starts the app on AWS: web and workers run from here. A guard: if the block is left without keep(), the environments
+--- get the parked version, so that no worker goes on beside those of Heroku.
+---@param made { environments: table<string, any>, versions: table<string, any>, parked: any }
+function M.live(made)
+  local names = {}
+  for name in pairs(made.environments) do names[#names + 1] = name end
+  table.sort(names)
+  local function deploy(version_of)
+    task.map(names, function(name) made.environments[name]:deploy(version_of(name)) end)
+  end
+  return recipe.guard {
+    key = "serve from AWS", what = "start the app on AWS",
+    apply = function() deploy(function(name) return made.versions[name] end) end,
+    undo = function() deploy(function() return made.parked end) end,
+  }
+end
+
 --- Makes the environments.
 ---@param plan table
 ---@param o { application: any, network: table, group: any, secrets: table, opt: table }

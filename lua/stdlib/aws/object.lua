@@ -26,7 +26,11 @@ local function put(spec)
   }
 end
 
-local function same(_, _, spec, current) return current.sha256 == digest(spec) end
+--- A file that is no longer here cannot be uploaded again: what is there stays.
+local function same(_, _, spec, current)
+  if spec.file and current.sha256 and not fs.exists(spec.file) then return true end
+  return current.sha256 == digest(spec)
+end
 
 --- "bucket/key": no bucket's name has a slash.
 local function place(id) return id:match "^([^/]+)/(.*)$" end
