@@ -1,0 +1,63 @@
+--- The alarms that a small production system needs, told to one e-mail address. The table below is what you edit.
+local aws = require "aws"
+local noun = require "aws.common.noun"
+
+local GB = 1024 * 1024 * 1024
+
+--- Each: of what, its name, metric, statistic, when it goes off, for how long, and what it means.
+--- period in seconds; periods in a row; comparison is > unless `below`.
+local ALARMS = {
+  db = {
+    { "db-cpu", "CPUUtilization", "Average", 80, 300, 3, "the database computes all the time: look at slow queries, or take a larger class" },
+    { "db-storage", "FreeStorageSpace", "Minimum", 5 * GB, 300, 1, "the disk is nearly full: raise gigabytes", below = true },
+    { "db-memory", "FreeableMemory", "Average", 128 * 1024 * 1024, 300, 3, "the database is short of memory", below = true },
+    { "db-connections", "DatabaseConnections", "Maximum", 80, 300, 2, "many connections are open: look for leaks, or pool them" },
+  },
+  cache = {
+    { "cache-cpu", "EngineCPUUtilization", "Average", 80, 300, 3, "the cache's one thread is busy: look for slow commands" },
+    { "cache-memory", "DatabaseMemoryUsagePercentage", "Maximum", 80, 300, 1, "with noeviction a full cache refuses writes: take a larger node" },
+    { "cache-evictions", "Evictions", "Sum", 0, 300, 1, "keys were thrown away: jobs may be lost" },
+  },
+  environment = {
+    { "app-health", "EnvironmentHealth", "Maximum", 15, 60, 5, "Beanstalk calls the environment degraded or worse" },
+    { "app-5xx", "ApplicationRequests5xx", "Sum", 10, 60, 5, "the app answers with errors" },
+  },
+}
+
+local NAMESPACE = { db = "AWS/RDS", cache = "AWS/ElastiCache", environment = "AWS/ElasticBeanstalk" }
+
+local declared = {
+  { "name", "their common name", type = "string", required = true },
+  { "email", "who is told; must confirm with the link in a mail", type = "string" },
+  { "db", "of aws.postgres", type = "table" },
+  { "cache", "of aws.cache", type = "table" },
+  { "environment", "of aws.environment", type = "table" },
+  { "tags", "tags of all of them", type = "table" },
+}
+
+local function dimensions(what, thing)
+  if what == "db" then return { DBInstanceIdentifier = thing.id } end
+  if what == "cache" then return { ReplicationGroupId = thing.id } end
+  return { EnvironmentName = thing.name }
+end
+
+--- Makes or finds the topic, its subscription and the alarms of what is given.
+---@param o table
+---@return { topic: string, names: string[] }
+return function(o)
+  o = noun.options(o, declared, "aws.alarms")
+  local topic = aws.topic { o.name .. "-alarms", tags = o.tags }
+  if o.email then aws.subscription { o.name .. "-alarms-email", topic = topic, protocol = "email", endpoint = o.email } end
+  local names = {}
+  for _, what in ipairs { "db", "cache", "environment" } do
+    for _, a in ipairs(o[what] and ALARMS[what] or {}) do
+      local alarm = aws.alarm {
+        ("%s-%s"):format(o.name, a[1]), namespace = NAMESPACE[what], metric = a[2], statistic = a[3], threshold = a[4], period = a[5], periods = a[6],
+        comparison = a.below and "LessThanThreshold" or "GreaterThanThreshold", description = a[7], dimensions = dimensions(what, o[what]),
+        actions = { topic }, ok_actions = { topic }, tags = o.tags,
+      }
+      names[#names + 1] = alarm.name
+    end
+  end
+  return { topic = topic.id, names = names }
+end

@@ -1,0 +1,67 @@
+--- What the Elastic Beanstalk nouns share: an environment as it is now, its last event, the platform to use, and waiting.
+local aws = require "aws"
+local errors = require "errors"
+local noun = require "aws.common.noun"
+
+local M = {}
+
+M.BRANCH = "Docker running on 64bit Amazon Linux 2023"
+
+--- The environment of that name, if it is not gone.
+---@return table? environment as the API describes it
+function M.find(name)
+  local answer = aws.elasticbeanstalk:describe_environments { EnvironmentNames = { name }, IncludeDeleted = false }
+  for _, e in ipairs(answer.Environments or {}) do
+    if e.Status ~= "Terminated" then return e end
+  end
+end
+
+--- What Elastic Beanstalk said last of an environment, at least of this severity.
+---@return string?
+function M.last_event(name, severity)
+  local events = aws.elasticbeanstalk:describe_events({ EnvironmentName = name, Severity = severity, MaxRecords = 1 }).Events
+  return events and events[1] and events[1].Message
+end
+
+--- The newest recommended platform version of the Docker branch.
+---@return string arn
+function M.platform()
+  local list = aws.elasticbeanstalk:list_platform_versions({ Filters = {
+    { Type = "PlatformBranchName", Operator = "=", Values = { M.BRANCH } },
+    { Type = "PlatformLifecycleState", Operator = "=", Values = { "recommended" } },
+  } }).PlatformSummaryList or {}
+  local function number(p)
+    local n = 0
+    for part in p.PlatformVersion:gmatch "%d+" do n = n * 1000 + tonumber(part) end
+    return n
+  end
+  table.sort(list, function(a, b) return number(a) > number(b) end)
+  return list[1] and list[1].PlatformArn or errors.raise {
+    kind = "not_found", op = "find the platform " .. M.BRANCH, message = "this region offers none",
+    hint = "name one with beanstalk_platform_arn",
+  }
+end
+
+--- Waits until an environment is Ready, and Green where that is asked for.
+---@param ctx table with note
+---@param name string
+---@param seconds number
+---@param is_done fun(e: table): boolean
+---@return table environment
+function M.wait(ctx, name, seconds, is_done)
+  local ok, result = pcall(noun.wait, ctx, ("the environment %s is not there yet"):format(name), seconds, function()
+    local e = M.find(name)
+    if not e or e.Status == "Terminating" then
+      errors.raise { kind = "remote", op = "wait for the environment " .. name, message = M.last_event(name, "ERROR") or "it was terminated" }
+    end
+    if is_done(e) then return e end
+    return nil, ("%s, %s: %s"):format(e.Status, e.Health or "?", M.last_event(name) or "")
+  end)
+  if ok then return result end
+  if errors.is(result, "timeout") then
+    result.hint = ("its last warning is: %s; its logs say more; apply again goes on waiting"):format(M.last_event(name, "WARN") or "none")
+  end
+  error(result, 0)
+end
+
+return M

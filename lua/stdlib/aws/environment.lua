@@ -1,0 +1,136 @@
+--- Where the app runs: an Elastic Beanstalk environment with the roles that it needs. One machine, or several behind a
+--- load balancer.
+---
+---     local env = aws.environment { "shop", application = app, network = net, groups = { group.id },
+---       secrets = { DATABASE_URL = vars.arn .. ":DATABASE_URL" } }
+---     env:deploy(version)      -- waits until it is healthy
+---     env.url                  -- "http://..."
+local aws = require "aws"
+local beanstalk = require "aws.common.beanstalk"
+local errors = require "errors"
+local log = require "log"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+local text = require "text"
+
+local declared = {
+  { "name", "its name", type = "string", required = true },
+  { "application", "of aws.eb_application, or its name", type = "any", required = true },
+  { "network", "of aws.network: it stands in the public subnets", type = "table", required = true },
+  { "groups", "security groups of its machines, beside Beanstalk's own", type = "list", default = {} },
+  { "platform", "platform ARN; by default the newest Docker on Amazon Linux 2023", type = "string" },
+  { "instance_type", "machine", type = "string", default = "t3.small" },
+  { "load_balanced", "several machines behind a load balancer", type = "boolean", default = false },
+  { "min_instances", "machines at least, behind a load balancer", type = "integer", default = 1 },
+  { "max_instances", "machines at most, behind a load balancer", type = "integer", default = 2 },
+  { "health_path", "path that answers 200 when the app is well", type = "string" },
+  { "env", "plain environment variables, 4,096 bytes in all", type = "table", default = {} },
+  { "secrets", "variables from Secrets Manager: { NAME = \"arn:...:KEY\" }", type = "table", default = {} },
+  { "log_days", "days to keep the logs", type = "integer", default = 30 },
+  { "tags", "tags of all its parts", type = "table" },
+  { "keep", "never delete or replace it", type = "boolean" },
+}
+
+--- What its machines may do: report, write logs, be reached by Session Manager.
+local MACHINE = { "AWSElasticBeanstalkWebTier", "AWSElasticBeanstalkMulticontainerDocker", "AmazonEC2ContainerRegistryReadOnly",
+                  "CloudWatchAgentServerPolicy", "AmazonSSMManagedInstanceCore" }
+local SERVICE = { "service-role/AWSElasticBeanstalkEnhancedHealth", "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy" }
+local DEPLOY = 1800                                          -- seconds that a deployment may take
+
+--- The policy that lets the machines read just the secrets that are referred to.
+local function may_read(secrets)
+  local arns, seen = {}, {}
+  for _, reference in pairs(secrets) do
+    if recipe.is_unknown(reference) then return reference end
+    local arn = reference:match "^(arn:[^:]+:secretsmanager:[^:]+:[^:]+:secret:[^:]+)"
+                or errors.usage("aws.environment: %s is not the ARN of a secret", reference)
+    if not seen[arn] then
+      seen[arn] = true
+      arns[#arns + 1] = arn
+    end
+  end
+  if #arns == 0 then return {} end
+  table.sort(arns)
+  return { ["read-secrets"] = { Version = "2012-10-17", Statement = {
+    { Effect = "Allow", Action = "secretsmanager:GetSecretValue", Resource = arns },
+  } } }
+end
+
+--- "a,b", or unknown while one of them is.
+local function joined(list)
+  local words, fmt = {}, {}
+  for i, v in ipairs(list) do words[i], fmt[i] = noun.id(v), "%s" end
+  return text(table.concat(fmt, ","), table.unpack(words))
+end
+
+local function settings(o, role, profile)
+  local balanced = o.load_balanced
+  local s = {
+    ["aws:ec2:vpc"] = { VPCId = o.network.id, Subnets = joined(o.network.public), AssociatePublicIpAddress = "true",
+                        ELBSubnets = balanced and joined(o.network.public) or nil, ELBScheme = balanced and "public" or nil },
+    ["aws:autoscaling:launchconfiguration"] = { IamInstanceProfile = profile, DisableIMDSv1 = "true",
+                                                SecurityGroups = #o.groups > 0 and joined(o.groups) or nil },
+    ["aws:ec2:instances"] = { InstanceTypes = o.instance_type },
+    ["aws:elasticbeanstalk:environment"] = { EnvironmentType = balanced and "LoadBalanced" or "SingleInstance", ServiceRole = role,
+                                             LoadBalancerType = balanced and "application" or nil },
+    ["aws:elasticbeanstalk:healthreporting:system"] = { SystemType = "enhanced" },
+    ["aws:elasticbeanstalk:command"] = { Timeout = tostring(DEPLOY) },
+    ["aws:elasticbeanstalk:cloudwatch:logs"] = { StreamLogs = "true", DeleteOnTerminate = "true", RetentionInDays = tostring(o.log_days) },
+    ["aws:elasticbeanstalk:application:environment"] = next(o.env) and o.env or nil,
+    ["aws:elasticbeanstalk:application:environmentsecrets"] = next(o.secrets) and o.secrets or nil,
+  }
+  if balanced then
+    s["aws:autoscaling:asg"] = { MinSize = tostring(o.min_instances), MaxSize = tostring(o.max_instances) }
+  end
+  if o.health_path then
+    s["aws:elasticbeanstalk:application"] = { ["Application Healthcheck URL"] = o.health_path }
+    if balanced then s["aws:elasticbeanstalk:environment:process:default"] = { HealthCheckPath = o.health_path } end
+  end
+  return s
+end
+
+---@class Environment
+---@field id string
+---@field name string
+---@field cname string
+---@field url string
+---@field health string
+local Environment = {}
+Environment.__index = Environment
+
+--- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already.
+---@param version any of aws.eb_version, or its label
+function Environment:deploy(version)
+  local label = noun.id(version)
+  local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
+  local ctx = { note = function(s) p:note(s) end }
+  local e = beanstalk.wait(ctx, self.name, DEPLOY, function(now) return now.Status == "Ready" end)
+  if e.VersionLabel ~= label then
+    aws.elasticbeanstalk:update_environment { EnvironmentName = self.name, VersionLabel = label }
+  end
+  e = beanstalk.wait(ctx, self.name, DEPLOY, function(now)
+    if now.Status == "Ready" and now.VersionLabel ~= label then
+      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, self.name), message = beanstalk.last_event(self.name, "ERROR") or "it went back",
+                     hint = "the environment's logs say more; apply again tries again" }
+    end
+    return now.Status == "Ready" and now.Health == "Green"
+  end)
+  self.health = e.Health
+end
+
+--- Makes or finds an environment.
+---@param o table
+---@return Environment
+return function(o)
+  o = noun.options(o, declared, "aws.environment")
+  local with = { tags = o.tags, keep = o.keep }
+  local service = aws.role { o.name .. "-eb-service", service = "elasticbeanstalk.amazonaws.com", external_id = "elasticbeanstalk",
+                             policies = SERVICE, tags = with.tags, keep = with.keep }
+  local machine = aws.role { o.name .. "-eb-machine", service = "ec2.amazonaws.com", policies = MACHINE, inline = may_read(o.secrets),
+                             tags = with.tags, keep = with.keep }
+  local profile = aws.instance_profile { o.name .. "-eb-machine", role = machine, tags = with.tags, keep = with.keep }
+  local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
+                                 settings = settings(o, service.name, profile.name) }
+  return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version },
+                      Environment)
+end
