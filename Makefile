@@ -2,6 +2,7 @@
 # make demo     rehearses recipes/heroku_to_aws.lua on the sample app
 # make check    builds and passes all tests
 # make deps     installs what the build and the tests need (Debian)
+# make docs     rewrites docs/modules.md from the annotations of the public modules
 # make models   rewrites what hkrun knows of the AWS services from an installed botocore
 .DEFAULT_GOAL := all
 CONFIG ?= release
@@ -25,7 +26,7 @@ SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
 
-.PHONY: all deps demo tools check test bench models install clean
+.PHONY: all deps demo tools check test bench models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS)
@@ -83,3 +84,6 @@ clean:
 
 models: # rewrites lua/stdlib/aws/models from the botocore that python3 imports
 	python3 tools/models.py
+
+docs: all
+	./hkrun - < tools/modules.lua > build/modules.md && mv build/modules.md docs/modules.md
