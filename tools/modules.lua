@@ -124,7 +124,11 @@ local function options(lines)
     local made, o = pcall(load("return " .. (row or "nil"), "row", "t", {}) or error)
     if row and made and type(o[2]) == "string" and o[1] ~= "name" then
       local notes = o.required and "needed" or o.default ~= nil and "`" .. shown(o.default) .. "`" or ""
-      if o.one_of then notes = notes .. " of `" .. table.concat(o.one_of, "`, `") .. "`" end
+      if o.one_of then
+        local choices = {}
+        for i, choice in ipairs(o.one_of) do choices[i] = "`" .. tostring(choice) .. "`" end
+        notes = notes .. " of " .. table.concat(choices, ", ")
+      end
       rows[#rows + 1] = ("| `%s` | %s | %s | %s |"):format(o[1], o[2]:gsub("|", "\\|"), o.type or "", notes)
     end
   end
