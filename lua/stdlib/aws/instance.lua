@@ -13,9 +13,19 @@ local function find(filters)
   return list
 end
 
-local function shown(i)
+--- The groups of its first interface, which are the machine's own.
+local function groups_of(i)
+  local list = i.SecurityGroups or {}
+  for _, nic in ipairs(i.NetworkInterfaces or {}) do
+    if nic.Attachment and nic.Attachment.DeviceIndex == 0 then list = nic.Groups or list end
+  end
   local groups = {}
-  for n, g in ipairs(i.SecurityGroups or {}) do groups[n] = g.GroupId end
+  for n, g in ipairs(list) do groups[n] = g.GroupId end
+  return groups
+end
+
+local function shown(i)
+  local groups = groups_of(i)
   local tags = noun.tag_map(i.Tags)
   return {
     id = i.InstanceId, subnet = i.SubnetId, type = i.InstanceType, image = i.ImageId, key = i.KeyName, groups = groups,
