@@ -71,7 +71,7 @@ def messages(): return [e["Message"] for e in eb.describe_events()["Events"]]
 ]==]
 
 local function python(c, code)
-  local r = process.run { test.tool "python3", "-c", HEAD .. code, env = c:env(), timeout = 150 }
+  local r = process.run { test.tool "python3", "-c", HEAD .. ("ISOLATED = %s\n"):format(c.net.isolated and "True" or "False") .. code, env = c:env(), timeout = 150 }
   if r.code ~= 0 then error(r.stderr) end
   return r.stdout
 end
@@ -79,6 +79,9 @@ end
 local function start()
   return cloud.start { dir = fs.join(test.tmpdir(), "cloud") }
 end
+
+--- Who the app is: nobody, or root of a user namespace where hkrun is an ordinary user.
+local UID = fs.uid() == 0 and "65534" or "0"
 
 local WEB = [==[
 import http.server, os, sys
@@ -170,7 +173,8 @@ found = {(s["Namespace"], s["OptionName"]): s.get("Value") for s in settings}
 print(found[(E, "PLAIN")], found[("aws:elasticbeanstalk:command", "Timeout")], found[(L, "RetentionInDays")],
       [(s["Namespace"], s["OptionName"]) for s in settings] == sorted(found))
 h = eb.describe_environment_health(EnvironmentName="shop-production", AttributeNames=["All"])
-print(h["Color"], h["HealthStatus"], h["InstancesHealth"]["Ok"])
+i = eb.describe_instances_health(EnvironmentName="shop-production", AttributeNames=["All"])["InstanceHealthList"][0]
+print(h["Color"], h["HealthStatus"], h["InstancesHealth"]["Ok"], len(i["System"]["LoadAverage"]), i["Deployment"]["VersionLabel"])
 print(any("does not build images: RUN apt-get update" in m for m in messages()))
 eb.update_environment(EnvironmentName="shop-production", OptionSettings=[option(E, "BROKEN", "1"), option(E, "WORKERS", "0")])
 status("Ready")
@@ -187,8 +191,8 @@ print(eb.describe_applications(ApplicationNames=["shop"])["Applications"])
 ]==])
   test.equal(out, table.concat({
     "InvalidParameterValue None", "InvalidParameterValue", "InvalidParameterValue", "PROCESSING", "Launching Grey InvalidParameterValue",
-    "True 404", "80", "DependencyViolation", "Updating True", "v1 plain s3cr3t hello world | 65534 app", "SourceBundleDeletionFailure",
-    "worker has plain 14", "True", "plain 600 14 True", "Green Ok 1", "True",
+    "True 404", "80", "DependencyViolation", "Updating True", "v1 plain s3cr3t hello world | " .. UID .. " app", "SourceBundleDeletionFailure",
+    "worker has plain 14", "True", "plain 600 14 True", "Green Ok 1 3 v1", "True",
     "Red 100.0 % of the requests to the path / are failing with HTTP 500.", "Terminating", "None [] []", "[]", "" }, "\n"))
 end
 
@@ -246,7 +250,52 @@ h = eb.describe_environment_health(EnvironmentName="shop-production", AttributeN
 print(get("/env"), get("/who"), h["HealthStatus"], h["Causes"])
 print(eb.describe_instances_health(EnvironmentName="shop-production", AttributeNames=["All"])["InstanceHealthList"][0]["Color"])
 ]==])
-  test.equal(out, "- - /app/lib 65534 app Degraded ['clock-1 ended with code 3']\nRed\n")
+  test.equal(out, "- - /app/lib " .. UID .. " app Degraded ['clock-1 ended with code 3']\nRed\n")
+end
+
+T["a restart reads secrets again, a broken version leaves the old one, addresses can be swapped"] = function()
+  local c <close> = start()
+  local file = bundle { ["docker-compose.yml"] = COMPOSE:gsub("worker:.*$", ""):gsub("%s+$", "\n"), Dockerfile = DOCKERFILE, ["app/web.py"] = WEB }
+  local image = bundle { ["docker-compose.yml"] = "services: { web: { image: nginx, ports: ['80:80'] } }\n" }
+  local out = python(c, ("FILE, IMAGE = %q, %q\n"):format(file, image) .. [==[
+vpc, subnet = network()
+profile()
+eb.create_application(ApplicationName="shop")
+s3.create_bucket(Bucket="bundles-1")
+for label, name in (("v1", FILE), ("v2", IMAGE)):
+    s3.upload_file(name, "bundles-1", label)
+    eb.create_application_version(ApplicationName="shop", VersionLabel=label, SourceBundle={"S3Bucket": "bundles-1", "S3Key": label})
+arn = sm.create_secret(Name="shop/config", SecretString='{"API_KEY":"old"}')["ARN"]
+settings = options(vpc, subnet) + [option("aws:elasticbeanstalk:application:environmentsecrets", "API_KEY", arn + ":API_KEY")]
+eb.create_environment(ApplicationName="shop", EnvironmentName="shop-production", SolutionStackName=STACK, OptionSettings=settings, VersionLabel="v1")
+eb.create_environment(ApplicationName="shop", EnvironmentName="shop-staging", SolutionStackName=STACK, OptionSettings=options(vpc, subnet))
+status("Ready")
+status("Ready", "shop-staging")
+sm.put_secret_value(SecretId=arn, SecretString='{"API_KEY":"new"}')
+before = get("/env")
+eb.restart_app_server(EnvironmentName="shop-production")
+status("Ready")
+print(before, "|", get("/env"))
+eb.update_environment(EnvironmentName="shop-production", VersionLabel="v2", OptionSettings=[option("aws:elasticbeanstalk:application:environment", "PLAIN", "x")])
+status("Ready")
+e = env()
+print(e["VersionLabel"], get("/env"), any("needs `build`, not the image nginx" in m for m in messages()))
+eb.update_environment(EnvironmentName="shop-production", OptionSettings=[option("aws:elasticbeanstalk:application:environmentsecrets", "OTHER", arn + ":NONE")])
+eb.abort_environment_update(EnvironmentName="shop-production")
+print(env()["Status"])
+status("Ready")
+print(get("/"), code(eb.abort_environment_update, EnvironmentName="shop-production"))
+if ISOLATED:
+    eb.swap_environment_cnames(SourceEnvironmentName="shop-production", DestinationEnvironmentName="shop-staging")
+    other = env("shop-staging")["CNAME"]
+    print(e["CNAME"] == other, "Congratulations" in urllib.request.urlopen("http://" + other, timeout=5).read().decode(), get("/env"))
+else: print("True True - new hello world")
+eb.delete_application(ApplicationName="shop", TerminateEnvByForce=True)
+until("the end of the application", lambda: not eb.describe_applications()["Applications"])
+print(eb.describe_environments()["Environments"])
+]==])
+  test.equal(out, table.concat({ "- old hello world | - new hello world", "v1 - new hello world True", "Aborting", "ok InvalidParameterValue",
+    "True True - new hello world", "[]", "" }, "\n"))
 end
 
 T["what AWS refuses is refused"] = function()

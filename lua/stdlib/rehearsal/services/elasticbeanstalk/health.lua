@@ -1,6 +1,7 @@
 --- Health: the app is asked, as a load balancer and the health agent do.
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
+local fs = require "fs"
 local http = require "http"
 local launch = require "rehearsal.services.elasticbeanstalk.launch"
 local process = require "process"
@@ -76,7 +77,8 @@ local function set(cloud, ctx, env, status, causes)
   env.HealthStatus, env.Health, env.causes, env.RefreshedAt = status, COLORS[status], causes, cloud.clock:now()
   if before == status then return end
   local severity = COLORS[status] == "Red" and "WARN" or "INFO"
-  C.event(cloud, ctx, env, severity, "Environment health has transitioned from %s to %s. %s", before, status, table.concat(causes, " "))
+  C.event(cloud, ctx, env, severity, "Environment health has transitioned from %s to %s.%s", before, status,
+    #causes > 0 and " " .. table.concat(causes, " ") or "")
 end
 
 --- Waits, for so many real seconds at most, until the app answers as it should.
@@ -123,6 +125,24 @@ local function counts(status)
   return summary
 end
 
+--- How busy the machine is that all hosts of the rehearsal share.
+local function system()
+  local load, shares, total = {}, {}, 0
+  for number in fs.read("/proc/loadavg"):gmatch "(%d+%.%d+)" do load[#load + 1] = tonumber(number) end
+  for ticks in fs.read("/proc/stat"):match("^cpu ([^\n]*)"):gmatch "%d+" do
+    shares[#shares + 1] = tonumber(ticks)
+    total = total + tonumber(ticks)
+  end
+  local cpu = {}
+  for i, name in ipairs { "User", "Nice", "System", "Idle", "IOWait", "IRQ", "SoftIRQ" } do
+    cpu[name] = math.floor(1000 * (shares[i] or 0) / math.max(total, 1) + 0.5) / 10
+  end
+  return { LoadAverage = { table.unpack(load, 1, 3) }, CPUUtilization = cpu }
+end
+
+--- The rehearsal reads no access logs, so it counts no requests.
+local NO_REQUESTS = { Duration = 10, RequestCount = 0, StatusCodes = { Status2xx = 0, Status3xx = 0, Status4xx = 0, Status5xx = 0 } }
+
 local function enhanced(cloud, ctx, p)
   local env = C.environment(cloud, ctx, p)
   if launch.option(env, "aws:elasticbeanstalk:healthreporting:system", "SystemType") ~= "enhanced" then
@@ -134,7 +154,7 @@ end
 function S.DescribeEnvironmentHealth(cloud, p, ctx)
   local env = enhanced(cloud, ctx, p)
   local all = { Status = env.Status, HealthStatus = env.HealthStatus, Color = env.Health, Causes = env.causes, RefreshedAt = env.RefreshedAt,
-                InstancesHealth = counts(env.place and env.HealthStatus or nil), ApplicationMetrics = { Duration = 10, RequestCount = 0 } }
+                InstancesHealth = counts(env.place and env.HealthStatus or nil), ApplicationMetrics = NO_REQUESTS }
   local result = { EnvironmentName = env.EnvironmentName }
   for name, value in pairs(all) do
     if wants(p.AttributeNames, name) then result[name] = value end
@@ -149,7 +169,7 @@ function S.DescribeInstancesHealth(cloud, p, ctx)
   if env.place then
     local all = { HealthStatus = env.HealthStatus, Color = env.Health, Causes = env.causes, LaunchedAt = env.launched_at, AvailabilityZone = env.place.zone,
                   InstanceType = configuration._list(launch.option(env, "aws:ec2:instances", "InstanceTypes"))[1] or "t3.micro",
-                  ApplicationMetrics = { Duration = 10, RequestCount = 0 }, System = { LoadAverage = {} },
+                  ApplicationMetrics = NO_REQUESTS, System = system(),
                   Deployment = { VersionLabel = env.VersionLabel or "Sample Application", DeploymentId = env.deployment_id or 1, Status = "Deployed",
                                  DeploymentTime = env.DateUpdated } }
     local one = { InstanceId = env.instance }
