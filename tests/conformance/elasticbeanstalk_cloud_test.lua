@@ -71,7 +71,8 @@ def messages(): return [e["Message"] for e in eb.describe_events()["Events"]]
 ]==]
 
 local function python(c, code)
-  local r = process.run { test.tool "python3", "-c", HEAD .. ("ISOLATED = %s\n"):format(c.net.isolated and "True" or "False") .. code, env = c:env(), timeout = 150 }
+  local isolated = ("ISOLATED = %s\n"):format(c.net.isolated and "True" or "False")
+  local r = process.run { test.tool "python3", "-c", HEAD .. isolated .. code, env = c:env(), timeout = 150 }
   if r.code ~= 0 then error(r.stderr) end
   return r.stdout
 end
@@ -256,13 +257,14 @@ end
 T["a restart reads secrets again, a broken version leaves the old one, addresses can be swapped"] = function()
   local c <close> = start()
   local file = bundle { ["docker-compose.yml"] = COMPOSE:gsub("worker:.*$", ""):gsub("%s+$", "\n"), Dockerfile = DOCKERFILE, ["app/web.py"] = WEB }
+  local quiet = bundle { ["docker-compose.yml"] = "services: { worker: { build: ., command: sleep 1000 } }\n", Dockerfile = "FROM debian:12\n" }
   local image = bundle { ["docker-compose.yml"] = "services: { web: { image: nginx, ports: ['80:80'] } }\n" }
-  local out = python(c, ("FILE, IMAGE = %q, %q\n"):format(file, image) .. [==[
+  local out = python(c, ("FILE, IMAGE, QUIET = %q, %q, %q\n"):format(file, image, quiet) .. [==[
 vpc, subnet = network()
 profile()
 eb.create_application(ApplicationName="shop")
 s3.create_bucket(Bucket="bundles-1")
-for label, name in (("v1", FILE), ("v2", IMAGE)):
+for label, name in (("v1", FILE), ("v2", IMAGE), ("w1", QUIET)):
     s3.upload_file(name, "bundles-1", label)
     eb.create_application_version(ApplicationName="shop", VersionLabel=label, SourceBundle={"S3Bucket": "bundles-1", "S3Key": label})
 arn = sm.create_secret(Name="shop/config", SecretString='{"API_KEY":"old"}')["ARN"]
@@ -290,12 +292,15 @@ if ISOLATED:
     other = env("shop-staging")["CNAME"]
     print(e["CNAME"] == other, "Congratulations" in urllib.request.urlopen("http://" + other, timeout=5).read().decode(), get("/env"))
 else: print("True True - new hello world")
+eb.create_environment(ApplicationName="shop", EnvironmentName="shop-worker", SolutionStackName=STACK, VersionLabel="w1",
+  OptionSettings=options(vpc, subnet) + [option("aws:elasticbeanstalk:environment", "EnvironmentType", "SingleInstance")])
+print(status("Ready", "shop-worker")["Health"])
 eb.delete_application(ApplicationName="shop", TerminateEnvByForce=True)
 until("the end of the application", lambda: not eb.describe_applications()["Applications"])
 print(eb.describe_environments()["Environments"])
 ]==])
   test.equal(out, table.concat({ "- old hello world | - new hello world", "v1 - new hello world True", "Aborting", "ok InvalidParameterValue",
-    "True True - new hello world", "[]", "" }, "\n"))
+    "True True - new hello world", "Green", "[]", "" }, "\n"))
 end
 
 T["what AWS refuses is refused"] = function()

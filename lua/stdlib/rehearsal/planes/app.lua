@@ -178,7 +178,8 @@ function App:problems()
   local list = {}
   for _, entry in ipairs(self.entries) do
     if entry.failure then list[#list + 1] = ("%s cannot be started: %s"):format(entry.stream, entry.failure)
-    elseif entry.ended_at and task.now() - entry.ended_at < UNSETTLED then list[#list + 1] = ("%s ended with code %s"):format(entry.stream, tostring(entry.code)) end
+    elseif entry.ended_at and task.now() - entry.ended_at < UNSETTLED then list[#list + 1] = ("%s ended with code %s"):format(entry.stream,
+      tostring(entry.code)) end
   end
   return list
 end

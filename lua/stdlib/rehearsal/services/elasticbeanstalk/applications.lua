@@ -107,11 +107,13 @@ function S.CreateApplicationVersion(cloud, p, ctx)
   end
   app = app or new_application(cloud, ctx, { ApplicationName = p.ApplicationName })
   local now = cloud.clock:now()
-  local version = { ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel, Description = p.Description, SourceBundle = from, DateCreated = now,
+  local version = { ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel, Description = p.Description, SourceBundle = from,
+    DateCreated = now,
                     DateUpdated = now, Status = p.Process and "PROCESSING" or "UNPROCESSED", tags = C.tags(p.Tags),
                     arn = cloud:arn("elasticbeanstalk", ctx.region, ("applicationversion/%s/%s"):format(p.ApplicationName, p.VersionLabel)) }
   app.versions[p.VersionLabel] = version
-  C.event(cloud, ctx, { ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel }, "INFO", "Created new Application Version: %s", p.VersionLabel)
+  C.event(cloud, ctx, { ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel }, "INFO", "Created new Application Version: %s",
+    p.VersionLabel)
   if p.Process then
     cloud:after(10, function()
       local ok, why = require "rehearsal.services.elasticbeanstalk.bundle".check(object and object.file)
@@ -153,7 +155,8 @@ function S.DeleteApplicationVersion(cloud, p, ctx)
   local version = app.versions[p.VersionLabel]
   if not version then return end
   if #living(cloud, ctx, p.ApplicationName, p.VersionLabel) > 0 then
-    wire.fail("SourceBundleDeletionFailure", 400, "Unable to delete application version %s because it is deployed to running environments.", p.VersionLabel)
+    wire.fail("SourceBundleDeletionFailure", 400, "Unable to delete application version %s because it is deployed to running environments.",
+      p.VersionLabel)
   end
   if p.DeleteSourceBundle and version.SourceBundle then
     cloud:service "s3".DeleteObject(cloud, { Bucket = version.SourceBundle.S3Bucket, Key = version.SourceBundle.S3Key }, ctx)

@@ -201,7 +201,8 @@ end
 
 local function compose(o, text)
   local document, err = yaml.decode(text)
-  if type(document) ~= "table" or type(document.services) ~= "table" then broken("docker-compose.yml: %s", err and err.message or "there are no services") end
+  if type(document) ~= "table" or type(document.services) ~= "table" then broken("docker-compose.yml: %s", err and err.message
+    or "there are no services") end
   local services = {}
   local names = {}
   for name in pairs(document.services) do names[#names + 1] = name end

@@ -35,7 +35,8 @@ local function problem(o)
   local allowed = options.values[o.Namespace] and options.values[o.Namespace][o.OptionName]
   if allowed then
     for _, value in ipairs(allowed) do if value == o.Value then return nil end end
-    return ("Invalid option value: '%s' %s: Value is not one of the allowed values: [%s]"):format(tostring(o.Value), where, table.concat(allowed, ", "))
+    return ("Invalid option value: '%s' %s: Value is not one of the allowed values: [%s]"):format(tostring(o.Value), where, table.concat(allowed,
+      ", "))
   end
 end
 
@@ -77,7 +78,8 @@ local function network_problem(cloud, ctx, settings)
   end
   for _, id in ipairs(S._list(S._option(settings, "aws:autoscaling:launchconfiguration", "SecurityGroups"))) do
     if id:find "^sg%-" and not (all[id] and all[id].kind == "security-group" and all[id].value.VpcId == vpc) then
-      return ("Invalid option value: '%s' (Namespace: 'aws:autoscaling:launchconfiguration', OptionName: 'SecurityGroups'): The security group '%s' does not exist")
+      return ("Invalid option value: '%s' (Namespace: 'aws:autoscaling:launchconfiguration', OptionName: 'SecurityGroups'): "
+              .. "The security group '%s' does not exist")
         :format(id, id)
     end
   end
@@ -137,7 +139,8 @@ function S.DescribeConfigurationSettings(cloud, p, ctx)
   local env = C.environment(cloud, ctx, { EnvironmentName = p.EnvironmentName })
   if env.ApplicationName ~= p.ApplicationName then C.refuse("No Environment found for EnvironmentName = '%s'.", p.EnvironmentName) end
   return { ConfigurationSettings = { {
-    SolutionStackName = env.SolutionStackName, PlatformArn = env.PlatformArn, ApplicationName = env.ApplicationName, EnvironmentName = env.EnvironmentName,
+    SolutionStackName = env.SolutionStackName, PlatformArn = env.PlatformArn, ApplicationName = env.ApplicationName,
+      EnvironmentName = env.EnvironmentName,
     Description = env.Description, DeploymentStatus = env.Status == "Updating" and "pending" or env.deployment_failed and "failed" or "deployed",
     DateCreated = env.DateCreated, DateUpdated = env.DateUpdated, OptionSettings = listed(env.settings),
   } } }

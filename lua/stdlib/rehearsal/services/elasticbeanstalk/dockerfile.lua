@@ -93,7 +93,8 @@ local function copy(stage, stages, context, rest, is_add)
   for _, word in ipairs(list) do
     local from = word:match "^%-%-from=(.+)$"
     if from then
-      local other = stages[from] or errors.raise { kind = "invalid", op = "read the Dockerfile", message = "COPY --from=" .. from .. " names an image, and the rehearsal pulls none" }
+      local other = stages[from] or errors.raise { kind = "invalid", op = "read the Dockerfile",
+        message = "COPY --from=" .. from .. " names an image, and the rehearsal pulls none" }
       base = other.root
     elseif not word:find "^%-%-%a+" then words[#words + 1] = expand(word, stage.vars) end
   end
@@ -101,9 +102,11 @@ local function copy(stage, stages, context, rest, is_add)
   local target = stage.root .. resolve(stage.workdir, to)
   local sources = {}
   for _, pattern in ipairs(words) do
-    if pattern:find "^https?://" then errors.raise { kind = "invalid", op = "read the Dockerfile", message = "the rehearsal does not download " .. pattern } end
+    if pattern:find "^https?://" then errors.raise { kind = "invalid", op = "read the Dockerfile",
+      message = "the rehearsal does not download " .. pattern } end
     local found = matching(base, pattern)
-    if #found == 0 then errors.raise { kind = "not_found", op = "read the Dockerfile", message = ("COPY failed: no source files for %s"):format(pattern) } end
+    if #found == 0 then errors.raise { kind = "not_found", op = "read the Dockerfile",
+      message = ("COPY failed: no source files for %s"):format(pattern) } end
     table.move(found, 1, #found, #sources + 1, sources)
   end
   for _, source in ipairs(sources) do

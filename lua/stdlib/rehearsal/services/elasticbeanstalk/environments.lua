@@ -16,7 +16,8 @@ local FORGOTTEN = 3600                  -- simulated seconds that a terminated e
 local function describe(env)
   return {
     EnvironmentName = env.EnvironmentName, EnvironmentId = env.EnvironmentId, ApplicationName = env.ApplicationName, VersionLabel = env.VersionLabel,
-    SolutionStackName = env.SolutionStackName, PlatformArn = env.PlatformArn, Description = env.Description, EndpointURL = env.EndpointURL, CNAME = env.CNAME,
+    SolutionStackName = env.SolutionStackName, PlatformArn = env.PlatformArn, Description = env.Description, EndpointURL = env.EndpointURL,
+      CNAME = env.CNAME,
     DateCreated = env.DateCreated, DateUpdated = env.DateUpdated, Status = env.Status, AbortableOperationInProgress = env.abortable or false,
     Health = env.Health, HealthStatus = env.HealthStatus, Tier = env.Tier, EnvironmentLinks = {}, EnvironmentArn = env.EnvironmentArn,
     OperationsRole = env.OperationsRole,
@@ -50,7 +51,8 @@ local function check_profile(cloud, env)
   if not profile or profile == "" then
     errors.raise { kind = "invalid", op = "launch", message = "Environment must have instance profile associated with it." }
   elseif not cloud:service "iam"._instance_profile(cloud, profile) then
-    errors.raise { kind = "invalid", op = "launch", message = ("The instance profile %s associated with the environment does not exist."):format(profile) }
+    errors.raise { kind = "invalid", op = "launch",
+      message = ("The instance profile %s associated with the environment does not exist."):format(profile) }
   end
 end
 
@@ -105,7 +107,8 @@ local function launching(cloud, ctx, env, label)
     C.event(cloud, ctx, env, "INFO", "Application available at %s.", env.CNAME)
     C.event(cloud, ctx, env, "INFO", "Successfully launched environment: %s", env.EnvironmentName)
   else
-    C.event(cloud, ctx, env, "ERROR", "Create environment operation is complete, but with errors. For more information, see troubleshooting documentation.")
+    C.event(cloud, ctx, env, "ERROR", "Create environment operation is complete, but with errors. "
+      .. "For more information, see troubleshooting documentation.")
   end
 end
 
@@ -113,7 +116,8 @@ function S.CreateEnvironment(cloud, p, ctx)
   C.application(cloud, ctx, p.ApplicationName)
   local name = p.EnvironmentName or (p.ApplicationName:sub(1, 30) .. "-" .. sign.hex(sign.random(3)))
   if not name:find "^%w[%w%-]*%w$" then
-    C.refuse("Value %s at 'EnvironmentName' failed to satisfy constraint: Member must contain only letters, digits, and the dash character and may not start or end with a dash", name)
+    C.refuse("Value %s at 'EnvironmentName' failed to satisfy constraint: Member must contain only letters, digits, "
+      .. "and the dash character and may not start or end with a dash", name)
   end
   for _, other in ipairs(C.environments(cloud, ctx)) do
     if other.EnvironmentName == name and not C.is_gone(other) then C.refuse("Environment %s already exists.", name) end
@@ -133,7 +137,8 @@ function S.CreateEnvironment(cloud, p, ctx)
   local settings = configuration._merge(cloud, ctx, nil, p.OptionSettings, p.OptionsToRemove)
   local now, id = cloud.clock:now(), "e-" .. sign.hex(sign.random(5))
   local env = {
-    EnvironmentName = name, EnvironmentId = id, ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel, SolutionStackName = platform.stack,
+    EnvironmentName = name, EnvironmentId = id, ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel,
+      SolutionStackName = platform.stack,
     PlatformArn = platform.PlatformArn, Description = p.Description, DateCreated = now, DateUpdated = now, Status = "Launching", Health = "Grey",
     HealthStatus = "Pending", causes = {}, RefreshedAt = now, Tier = { Name = "WebServer", Type = "Standard", Version = "1.0" }, settings = settings,
     tags = C.tags(p.Tags), EnvironmentArn = cloud:arn("elasticbeanstalk", ctx.region, ("environment/%s/%s"):format(p.ApplicationName, name)),
@@ -207,7 +212,8 @@ function S.UpdateEnvironment(cloud, p, ctx)
   end
   env.Description = p.Description or env.Description
   begin_update(cloud, ctx, env, settings, p.VersionLabel or env.VersionLabel,
-    p.VersionLabel and p.VersionLabel ~= env.VersionLabel and "Deploying new version to instance(s)." or "Updating environment " .. env.EnvironmentName .. "'s configuration settings.")
+    p.VersionLabel and p.VersionLabel ~= env.VersionLabel and "Deploying new version to instance(s)."
+      or "Updating environment " .. env.EnvironmentName .. "'s configuration settings.")
   return describe(env)
 end
 
@@ -306,7 +312,8 @@ function S.DescribeEnvironmentResources(cloud, p, ctx)
   local name = "awseb-" .. env.EnvironmentId .. "-stack"
   return { EnvironmentResources = {
     EnvironmentName = env.EnvironmentName, AutoScalingGroups = up and { { Name = name .. "-AWSEBAutoScalingGroup" } } or {},
-    Instances = up and { { Id = env.instance } } or {}, LaunchConfigurations = {}, LaunchTemplates = up and { { Id = env.EnvironmentId:gsub("^e", "lt") } } or {},
+    Instances = up and { { Id = env.instance } } or {}, LaunchConfigurations = {}, LaunchTemplates = up and { { Id = env.EnvironmentId:gsub("^e",
+      "lt") } } or {},
     LoadBalancers = up and not single and { { Name = "awseb-" .. env.EnvironmentId } } or {}, Triggers = {}, Queues = {},
   } }
 end
@@ -325,7 +332,8 @@ function S._app(cloud)
   local list = {}
   for _, env in ipairs(C.all_environments(cloud)) do
     if env.app and env.place then
-      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host, url = "http://" .. env.CNAME, env = env.resolved or {}, status = env.Status }
+      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host, url = "http://" .. env.CNAME, env = env.resolved or {},
+        status = env.Status }
     end
   end
   return list

@@ -10,7 +10,8 @@ local wire = require "rehearsal.wire"
 
 local S = {}
 
-local COLORS = { Ok = "Green", Info = "Green", Warning = "Yellow", Degraded = "Red", Severe = "Red", NoData = "Grey", Pending = "Grey", Unknown = "Grey",
+local COLORS = { Ok = "Green", Info = "Green", Warning = "Yellow", Degraded = "Red", Severe = "Red", NoData = "Grey", Pending = "Grey",
+  Unknown = "Grey",
                  Suspended = "Grey" }
 local UNKIND = 3                        -- real seconds that an app may answer badly while it starts
 local PERIOD = 1                        -- real seconds between two looks
@@ -60,7 +61,10 @@ end
 ---@return string health_status, string[] causes, boolean answers
 local function look(cloud, env)
   local causes = {}
-  local status, why = ask(cloud, env)
+  local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
+  local is_worker = single and not env.inside_port      -- nothing to ask: without a load balancer no requests are no failure
+  local status, why = 200, nil
+  if not is_worker then status, why = ask(cloud, env) end
   for _, problem in ipairs(env.app and env.app:problems() or {}) do causes[#causes + 1] = problem end
   if not status then
     table.insert(causes, 1, ("100.0 %% of the requests to the path %s are failing: %s."):format(path_of(env), why))
@@ -167,7 +171,8 @@ function S.DescribeInstancesHealth(cloud, p, ctx)
   local env = enhanced(cloud, ctx, p)
   local list = {}
   if env.place then
-    local all = { HealthStatus = env.HealthStatus, Color = env.Health, Causes = env.causes, LaunchedAt = env.launched_at, AvailabilityZone = env.place.zone,
+    local all = { HealthStatus = env.HealthStatus, Color = env.Health, Causes = env.causes, LaunchedAt = env.launched_at,
+      AvailabilityZone = env.place.zone,
                   InstanceType = configuration._list(launch.option(env, "aws:ec2:instances", "InstanceTypes"))[1] or "t3.micro",
                   ApplicationMetrics = NO_REQUESTS, System = system(),
                   Deployment = { VersionLabel = env.VersionLabel or "Sample Application", DeploymentId = env.deployment_id or 1, Status = "Deployed",

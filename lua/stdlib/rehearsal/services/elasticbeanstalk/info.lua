@@ -53,10 +53,12 @@ function S.RequestEnvironmentInfo(cloud, p, ctx)
     if p.InfoType == "tail" then path = path .. "TailLogs.txt"
     else path, kind, text = path .. "BundleLogs.zip", "application/zip", zip.pack { { path = "var/log/eb-docker-compose.log", data = text } } end
     local bucket = storage(cloud, ctx)
-    cloud:service "s3".PutObject(cloud, { Bucket = bucket, Key = path, Body = text, ContentType = kind }, { region = ctx.region, request = { headers = {} } })
+    cloud:service "s3".PutObject(cloud, { Bucket = bucket, Key = path, Body = text, ContentType = kind }, { region = ctx.region,
+      request = { headers = {} } })
     env.info = env.info or {}
     env.info[p.InfoType] = { InfoType = p.InfoType, Ec2InstanceId = env.instance, SampleTimestamp = cloud.clock:now(), bucket = bucket, key = path }
-    C.event(cloud, ctx, env, "INFO", "[Instance: %s] Successfully finished %s 1 log(s)", env.instance, p.InfoType == "tail" and "tailing" or "bundling")
+    C.event(cloud, ctx, env, "INFO", "[Instance: %s] Successfully finished %s 1 log(s)", env.instance, p.InfoType == "tail" and "tailing"
+      or "bundling")
   end)
 end
 
@@ -66,7 +68,8 @@ function S.RetrieveEnvironmentInfo(cloud, p, ctx)
   if not info then return { EnvironmentInfo = {} } end
   local url = sign.presign({ method = "GET", url = ("%s/%s/%s"):format(cloud.url, info.bucket, info.key), service = "s3", region = ctx.region,
                              access_key = cloud.access_key, secret_key = cloud.secret_key }, 86400)
-  return { EnvironmentInfo = { { InfoType = info.InfoType, Ec2InstanceId = info.Ec2InstanceId, SampleTimestamp = info.SampleTimestamp, Message = url } } }
+  return { EnvironmentInfo = { { InfoType = info.InfoType, Ec2InstanceId = info.Ec2InstanceId, SampleTimestamp = info.SampleTimestamp,
+    Message = url } } }
 end
 
 return S

@@ -70,8 +70,8 @@ function M.place(cloud, ctx, env)
   local wants_address = option(env, "aws:ec2:vpc", "AssociatePublicIpAddress")
   local has_address = single or wants_address == "true" or (wants_address == nil and subnet.MapPublicIpOnLaunch)
   if not reaches_out(cloud, ctx, subnets[1], has_address) then
-    failed("The EC2 instances failed to communicate with AWS Elastic Beanstalk, either because of configuration problems with the VPC or a failed EC2 instance. "
-      .. "Check your VPC configuration and try launching the environment again.")
+    failed("The EC2 instances failed to communicate with AWS Elastic Beanstalk, either because of configuration problems with the VPC "
+      .. "or a failed EC2 instance. Check your VPC configuration and try launching the environment again.")
   end
   local facing = single and subnets or configuration._list(option(env, "aws:ec2:vpc", "ELBSubnets"))
   if #facing == 0 then facing = subnets end
@@ -169,7 +169,8 @@ function M.properties(cloud, settings)
       failed("Instance deployment failed to get the environment secret %s: the rehearsal has no parameter %s", name, reference)
     end
     local ok, value = pcall(cloud:service "secretsmanager"._value, cloud, reference)
-    if not ok then failed("Instance deployment failed to get the environment secret %s: %s", name, type(value) == "table" and value.message or tostring(value)) end
+    if not ok then failed("Instance deployment failed to get the environment secret %s: %s", name, type(value) == "table" and value.message
+      or tostring(value)) end
     properties[name] = value
   end
   return properties
@@ -198,7 +199,8 @@ function M.prepare(cloud, ctx, env, label)
   zip.unpack(object.file, dir, { links = "skip" })
   local properties = M.properties(cloud, env.settings)
   env.resolved = properties
-  local services = bundle.read { dir = dir, root = fs.join(folder, "images"), env = properties, path = PATH, has_roots = app.has_roots(), note = function(fmt, ...)
+  local services = bundle.read { dir = dir, root = fs.join(folder, "images"), env = properties, path = PATH, has_roots = app.has_roots(),
+    note = function(fmt, ...)
     C.event(cloud, ctx, env, "WARN", "%s", fmt:format(...))
   end }
   for _, service in ipairs(services) do

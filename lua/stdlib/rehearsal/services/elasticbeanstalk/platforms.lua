@@ -116,7 +116,8 @@ end
 
 function S.DescribePlatformVersion(_, p, ctx)
   local s = S._platform(ctx.region, nil, p.PlatformArn or "")
-  local description = setmetatable({ PlatformName = s.PlatformBranchName, SolutionStackName = s.stack, DateCreated = 1767225600, DateUpdated = 1767225600,
+  local description = setmetatable({ PlatformName = s.PlatformBranchName, SolutionStackName = s.stack, DateCreated = 1767225600,
+    DateUpdated = 1767225600,
     Description = "64bit Amazon Linux 2023 running " .. s.name, Maintainer = "aws-elasticbeanstalk-platforms@amazon.com",
     ProgrammingLanguages = {}, Frameworks = {}, CustomAmiList = {} }, { __index = s })
   return { PlatformDescription = description }
