@@ -110,6 +110,26 @@ print(messages[0], "|", messages[-1])
   for _, name in ipairs(fs.list(c.dir)) do test.truthy(not name:find "^rds", "no data folder is left") end
 end
 
+T["RDS keeps the master user's password in a secret when it manages it"] = function()
+  local c, ids = lab.start(5432)
+  local address = create(c, ids, "ManageMasterUserPassword=True, BackupRetentionPeriod=7")
+  local stored = json.decode(ask(c, ids, [==[
+owned = rds.describe_db_instances()["DBInstances"][0]["MasterUserSecret"]
+assert owned["SecretStatus"] == "active", owned
+print(boto3.client("secretsmanager").get_secret_value(SecretId=owned["SecretArn"])["SecretString"])
+]==]))
+  test.equal(stored.username, "shop")
+  local app = lab.host(c, ids, "10.77.1.200", "app")
+  test.equal(psql(c, app.prefix, address, "SELECT current_user", { password = stored.password }).stdout, "shop\n")
+  test.equal(ask(c, ids, [==[
+arn = rds.describe_db_instances()["DBInstances"][0]["MasterUserSecret"]["SecretArn"]
+print(code_of(rds.modify_db_instance, DBInstanceIdentifier="shop", MasterUserPassword="my own password"))
+rds.delete_db_instance(DBInstanceIdentifier="shop", SkipFinalSnapshot=True)
+rds.get_waiter("db_instance_deleted").wait(DBInstanceIdentifier="shop", WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+print(code_of(boto3.client("secretsmanager").get_secret_value, SecretId=arn))
+]==]), "InvalidParameterCombination\nResourceNotFoundException\n")
+end
+
 T["wrong requests get RDS's own errors, and its lists are whole"] = function()
   local c, ids = lab.start(5432)
   local lines = ask(c, ids, [==[

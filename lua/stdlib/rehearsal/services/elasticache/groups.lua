@@ -166,8 +166,8 @@ function S.DeleteCacheParameterGroup(cloud, p, ctx)
   local group = own_group(cloud, ctx, p.CacheParameterGroupName)
   for _, rg in ipairs(replication_groups(cloud, ctx)) do
     if rg.parameter_group == group then
-      wire.fail("InvalidCacheParameterGroupState", 400, "One or more cache clusters are still members of this parameter group %s, so the group cannot "
-        .. "be deleted.", group.CacheParameterGroupName)
+      wire.fail("InvalidCacheParameterGroupState", 400, "One or more cache clusters are still members of this parameter group %s, "
+        .. "so the group cannot be deleted.", group.CacheParameterGroupName)
     end
   end
   parameter_groups(cloud, ctx)[group.CacheParameterGroupName] = nil

@@ -32,7 +32,8 @@ S._combination = combination
 function S._token(token)
   if secret.is(token) then return token end
   if #token < 16 or #token > 128 or not token:find "^[%w!&#%$%^<>%-]+$" then
-    value("Invalid AuthToken provided. It must have 16 to 128 printable characters; of the special ones only !, &, #, $, ^, <, >, and - are permitted.")
+    value("Invalid AuthToken provided. It must have 16 to 128 printable characters; of the special ones only "
+      .. "!, &, #, $, ^, <, >, and - are permitted.")
   end
   return secret.new(token)
 end
