@@ -98,7 +98,8 @@ end
 local BUSY = [[DependencyViolation ResourceInUse InvalidGroup.InUse InvalidParameterValue.InUse DeleteConflict
   InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBInstanceState CacheSubnetGroupInUse
   InvalidCacheParameterGroupState InvalidReplicationGroupState InvalidUserID.HasAssociation OperationInProgressException
-  ConcurrentModification IncorrectState Resource.AlreadyAssociated]]
+  ConcurrentModification IncorrectState Resource.AlreadyAssociated SourceBundleDeletionFailure
+  InvalidReplicationGroupStateFault OperationInProgressFailure]]
 
 --- Calls fn, which deletes. What is gone already is no error; what is still in use is marked so that the engine tries
 --- again: AWS lets go of network interfaces minutes after their owner is gone.

@@ -1,0 +1,45 @@
+--- A DB subnet group: the subnets, in two zones at least, that RDS may put an instance into.
+local aws = require "aws"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+
+return recipe.kind {
+  name = "aws.db_subnet_group",
+  options = {
+    { "subnets", "subnets or their ids, in two zones at least", type = "list", required = true },
+    { "description", "what it is for", type = "string" },
+    { "tags", "tags beside hkrun's", type = "table" },
+  },
+  outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set", description = "ignore" }, idempotent = true,
+
+  read = function(spec)
+    local missing = "DBSubnetGroupNotFoundFault DBSubnetGroupNotFound"
+    local r = noun.found(missing, aws.rds.describe_db_subnet_groups, aws.rds, { DBSubnetGroupName = spec.name })
+    local group = r and r.DBSubnetGroups[1]
+    if not group then return nil end
+    local subnets = {}
+    for i, s in ipairs(group.Subnets) do subnets[i] = s.SubnetIdentifier end
+    return { id = group.DBSubnetGroupName, arn = group.DBSubnetGroupArn, subnets = subnets,
+             tags = noun.tag_map(aws.rds:list_tags_for_resource({ ResourceName = group.DBSubnetGroupArn }).TagList) }
+  end,
+
+  create = function(spec, ctx)
+    return aws.rds:create_db_subnet_group({
+      DBSubnetGroupName = spec.name, DBSubnetGroupDescription = spec.description or spec.name, SubnetIds = noun.ids(spec.subnets),
+      Tags = noun.tags(spec, ctx),
+    }).DBSubnetGroup.DBSubnetGroupName
+  end,
+
+  update = function(spec, current, changes)
+    if changes.subnets then
+      aws.rds:modify_db_subnet_group { DBSubnetGroupName = current.id, SubnetIds = noun.ids(spec.subnets) }
+    end
+    if changes.tags then aws.rds:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
+  end,
+
+  delete = function(current)
+    noun.delete("DBSubnetGroupNotFoundFault DBSubnetGroupNotFound", function()
+      aws.rds:delete_db_subnet_group { DBSubnetGroupName = current.id }
+    end)
+  end,
+}

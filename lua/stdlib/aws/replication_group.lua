@@ -1,0 +1,100 @@
+--- An ElastiCache replication group: Valkey with TLS and a token, encrypted on disk.
+local aws = require "aws"
+local errors = require "errors"
+local noun = require "aws.common.noun"
+local recipe = require "recipe"
+
+local MISSING = "ReplicationGroupNotFoundFault ReplicationGroupNotFound"
+
+local function look(name)
+  local r = noun.found(MISSING, aws.elasticache.describe_replication_groups, aws.elasticache, { ReplicationGroupId = name })
+  local group = r and r.ReplicationGroups[1]
+  if not group then return nil end
+  local current = {
+    id = group.ReplicationGroupId, arn = group.ARN, node_type = group.CacheNodeType, engine = group.Engine, state = group.Status,
+    replicas = math.max(0, #(group.MemberClusters or {}) - 1), deleting = group.Status == "deleting" or nil,
+    first = group.MemberClusters and group.MemberClusters[1],
+    pending = next(group.PendingModifiedValues or {}) ~= nil,
+  }
+  local endpoint = group.NodeGroups and group.NodeGroups[1] and group.NodeGroups[1].PrimaryEndpoint
+  if endpoint then current.endpoint, current.port = endpoint.Address, endpoint.Port end
+  if current.deleting then return current end
+  local member = current.first and noun.found("CacheClusterNotFound CacheClusterNotFoundFault", aws.elasticache.describe_cache_clusters,
+    aws.elasticache, { CacheClusterId = current.first })
+  local cluster = member and member.CacheClusters[1]
+  if cluster then                                            -- what the group itself does not tell
+    current.version, current.subnet_group, current.groups = cluster.EngineVersion, cluster.CacheSubnetGroupName, {}
+    current.parameter_group = cluster.CacheParameterGroup and cluster.CacheParameterGroup.CacheParameterGroupName
+    for i, g in ipairs(cluster.SecurityGroups or {}) do current.groups[i] = g.SecurityGroupId end
+  end
+  current.tags = noun.tag_map(noun.found("InvalidReplicationGroupState InvalidReplicationGroupStateFault " .. MISSING,
+    function() return aws.elasticache:list_tags_for_resource({ ResourceName = group.ARN }).TagList end))
+  return current
+end
+
+local function same_version(want, have)
+  return have == want or have ~= nil and have:sub(1, #want + 1) == want .. "."
+end
+
+return recipe.kind {
+  name = "aws.replication_group",
+  options = {
+    { "engine", "valkey or redis", type = "string", default = "valkey", one_of = { "valkey", "redis" } },
+    { "version", "8.0, 9.0, ...", type = "string", required = true },
+    { "node_type", "cache.t4g.micro, ...", type = "string", required = true },
+    { "replicas", "copies beside the primary; with one, it fails over by itself", type = "integer", default = 0 },
+    { "subnet_group", "name of the cache subnet group", type = "string", required = true },
+    { "parameter_group", "name of the cache parameter group", type = "string" },
+    { "groups", "security groups or their ids", type = "list", required = true },
+    { "auth_token", "16 to 128 letters, digits and !&#$^<>-", type = "secret", required = true },
+    { "description", "what it is for", type = "string" },
+    { "tags", "tags beside hkrun's", type = "table" },
+  },
+  outputs = { "arn", "endpoint", "port" }, fixed = { "engine", "subnet_group" }, summary = { "engine", "version", "node_type", "replicas" },
+  idempotent = true, timeout = 5400,
+  compare = { tags = "given", groups = "set", version = same_version, auth_token = "ignore", description = "ignore" },
+
+  read = function(spec) return look(spec.name) end,
+
+  create = function(spec, ctx)
+    return aws.elasticache:create_replication_group({
+      ReplicationGroupId = spec.name, ReplicationGroupDescription = spec.description or spec.name, Engine = spec.engine,
+      EngineVersion = spec.version, CacheNodeType = spec.node_type, NumCacheClusters = spec.replicas + 1,
+      AutomaticFailoverEnabled = spec.replicas > 0, MultiAZEnabled = spec.replicas > 0, CacheSubnetGroupName = spec.subnet_group,
+      CacheParameterGroupName = spec.parameter_group, SecurityGroupIds = noun.ids(spec.groups), TransitEncryptionEnabled = true,
+      AtRestEncryptionEnabled = true, AuthToken = spec.auth_token, Tags = noun.tags(spec, ctx),
+    }).ReplicationGroup.ReplicationGroupId
+  end,
+
+  ready = function(current, ctx)
+    if current.state == "available" and not current.pending then return nil end
+    return noun.wait(ctx, "it is not available", 5400, function()
+      local group = look(current.id) or errors.raise { kind = "not_found", message = "it is gone" }
+      if group.state == "create-failed" then
+        errors.raise { kind = "remote", message = "its creation failed", hint = "its events in the ElastiCache console say why" }
+      end
+      if group.state == "available" and not group.pending then return group end
+      return nil, group.state
+    end)
+  end,
+
+  update = function(spec, current, changes)
+    if changes.node_type or changes.version or changes.parameter_group or changes.groups then
+      aws.elasticache:modify_replication_group {
+        ReplicationGroupId = current.id, ApplyImmediately = true, CacheNodeType = changes.node_type and spec.node_type,
+        EngineVersion = changes.version and spec.version, CacheParameterGroupName = changes.parameter_group and spec.parameter_group,
+        SecurityGroupIds = changes.groups and noun.ids(spec.groups),
+      }
+    end
+    if changes.replicas then
+      local args = { ReplicationGroupId = current.id, NewReplicaCount = spec.replicas, ApplyImmediately = true }
+      if spec.replicas > current.replicas then aws.elasticache:increase_replica_count(args)
+      else aws.elasticache:decrease_replica_count(args) end
+    end
+    if changes.tags then aws.elasticache:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
+  end,
+
+  delete = function(current)
+    noun.delete(MISSING, function() aws.elasticache:delete_replication_group { ReplicationGroupId = current.id } end)
+  end,
+}
