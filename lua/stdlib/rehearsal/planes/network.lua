@@ -11,7 +11,8 @@ local errors = require "errors"
 local M = {}
 
 --- Addresses of the benchmark range (RFC 2544) stand for the internet: the
---- person who runs the recipe is CLIENT, public addresses follow.
+--- person who runs the recipe is CLIENT, public addresses follow, from another
+--- part of it in each process, so that rehearsals stand side by side.
 M.CLIENT = "198.18.0.1"
 local GATEWAY = "169.254.1.1"
 local links = 0                         -- made by this process, for their names
@@ -73,7 +74,8 @@ end
 ---@return Network
 function M.new()
   local isolated, reason = M.available()
-  return setmetatable({ isolated = isolated, reason = reason, vpcs = {}, next_public = 10 }, Network)
+  return setmetatable({ isolated = isolated, reason = reason, vpcs = {},
+    next_public = process.pid() % 200 * 250 }, Network)
 end
 
 --- Makes a VPC's router and its link to the internet.
