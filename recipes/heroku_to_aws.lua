@@ -82,14 +82,16 @@ if opt.create_alarm then
 end
 
 stage "cutover"
+local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = bastion, opt = opt }
+recipe.once("reach the new stores", steps.reach)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
 local freeze <close> = app:freeze()              -- Heroku goes on by itself if anything below fails
-local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = bastion, opt = opt }
 local copied = task.all {
   postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
   redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
 }
 local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
+recipe.once(cutover.WENT_LIVE, function() end)
 local live  <close> = deploy.live(made)                  -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
 live:keep()

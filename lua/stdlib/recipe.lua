@@ -84,6 +84,14 @@ function M.remembered(key)
   return plain.spec(mem.facts), mem.state == "kept"
 end
 
+--- Whether a once of this name has succeeded, in this run or an earlier one.
+---@param name string
+---@return boolean
+function M.done(name)
+  local mem = run.current("done").memory.onces[name]
+  return mem ~= nil and mem.state == "done"
+end
+
 --- A value that exists only after apply.
 ---@param path string
 function M.unknown(path) return unknown.new(path) end

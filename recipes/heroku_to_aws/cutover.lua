@@ -7,9 +7,13 @@ local fs = require "fs"
 local http = require "http"
 local log = require "log"
 local pg, redis = require "pg", require "redis"
+local recipe = require "recipe"
 local task = require "task"
 
 local M = {}
+
+--- On record, for ever, once the app has run on AWS.
+M.WENT_LIVE = "start the app on AWS for the first time"
 
 local ROOTS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 
@@ -55,6 +59,18 @@ function M.steps(o)
     return session
   end
 
+  --- Before anybody is made to wait: the way to both stores works, with verified certificates.
+  function steps.reach()
+    if facts.postgres then
+      local db <close> = pg.open(new_postgres(new, via()))
+      db:value "SELECT 1"
+    end
+    if facts.redis then
+      local r <close> = redis.open(new_redis(new, via()))
+      r:command "PING"
+    end
+  end
+
   function steps.copy_postgres()
     if not facts.postgres then return { skipped = true } end
     local started = task.now()
@@ -65,8 +81,15 @@ function M.steps(o)
 
   function steps.copy_redis()
     if not facts.redis then return { skipped = true } end
-    local done = with_hint(redis.copy, { from = audit.redis_source(app, facts.redis.pin), to = new_redis(new, via()),
-      restart = true, replace = opt.overwrite })
+    local to = new_redis(new, via())
+    local was_empty = recipe.once("see that the new Redis is empty", function()
+      local r <close> = redis.open(to)
+      return r:command "DBSIZE" == 0
+    end)
+    -- What a cutover left that was called off before the app ran on AWS is a copy, and may go.
+    local is_copy = was_empty and not recipe.done(M.WENT_LIVE)
+    local done = with_hint(redis.copy, { from = audit.redis_source(app, facts.redis.pin), to = to,
+      restart = true, replace = opt.overwrite or is_copy })
     return { keys = done.keys, seconds = done.seconds, method = done.method }
   end
 
