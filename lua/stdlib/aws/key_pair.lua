@@ -19,7 +19,7 @@ return recipe.kind {
     local by = known and { Name = "key-pair-id", Values = { known } } or { Name = "key-name", Values = { spec.name } }
     local pair = aws.ec2:describe_key_pairs({ Filters = { by }, IncludePublicKey = true }).KeyPairs[1]
     return pair and {
-      id = pair.KeyPairId, public_key = pair.PublicKey, fingerprint = pair.KeyFingerprint, tags = noun.tag_map(pair.Tags),
+      id = pair.KeyPairId, name = pair.KeyName, public_key = pair.PublicKey, fingerprint = pair.KeyFingerprint, tags = noun.tag_map(pair.Tags),
     }
   end,
 
@@ -34,6 +34,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("InvalidKeyPair.NotFound", function() aws.ec2:delete_key_pair { KeyPairId = current.id } end)
+    noun.delete("InvalidKeyPair.NotFound", function() aws.ec2:delete_key_pair { KeyName = current.name } end)
   end,
 }

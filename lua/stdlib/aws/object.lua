@@ -35,7 +35,7 @@ end
 --- "bucket/key": no bucket's name has a slash.
 local function place(id) return id:match "^([^/]+)/(.*)$" end
 
-return recipe.kind {
+local kind = recipe.kind {
   name = "aws.object",
   options = {
     { "bucket", "the bucket or its name", type = "any", required = true },
@@ -82,3 +82,12 @@ return recipe.kind {
     end)
   end,
 }
+
+--- Bytes may be no text, and no journal has to know them.
+return function(spec)
+  if type(spec) ~= "table" or type(spec.bytes) ~= "string" then return kind(spec) end
+  local copy = {}
+  for k, v in pairs(spec) do copy[k] = v end
+  copy.bytes = secret.new(spec.bytes)
+  return kind(copy)
+end
