@@ -10,6 +10,7 @@ local DEPTH = 12
 
 local function copy(v, drop, path, depth)
   local t = type(v)
+  if t == "string" and not utf8.len(v) then return drop(path, "bytes, not text") end
   if t == "string" or t == "boolean" or t == "number" then return v end
   if secret.is(v) then
     return drop(path, "a secret")
@@ -41,7 +42,7 @@ local function copy(v, drop, path, depth)
   return next(v) == nil and meta and setmetatable(r, meta) or r
 end
 
---- A copy of what plain JSON can say; secrets, functions and unknown values are left out.
+--- A copy of what plain JSON can say; secrets, bytes, functions and unknown values are left out.
 ---@param spec table
 ---@return table
 function M.spec(spec)
