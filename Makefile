@@ -20,16 +20,18 @@ LDFLAGS.asan   := -fsanitize=address,undefined
 
 CFLAGS  = -std=c11 -D_GNU_SOURCE -pthread $(WARN) $(HARD) $(CFLAGS.$(CONFIG)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS.$(CONFIG))
-LDLIBS  = $(shell pkg-config --libs $(PKGS) 2>/dev/null) -lm
+LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY),$(PKGS)) 2>/dev/null) -lcrypto -lm
 
 SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
+# Loaded when they are first needed (host/lazy.c): linked, they would be most of the start-up.
+LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
 
 .PHONY: all deps demo tools check test bench models docs install clean
 all: $(HKRUN)
 
-$(HKRUN): $(OBJECTS)
+$(HKRUN): $(OBJECTS) $(BUILD)/stubs.o
 	@echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 	@[ $(CONFIG) != release ] || ln -sfn $(HKRUN) hkrun
 
@@ -41,6 +43,9 @@ $(BUILD)/embed.S: $(EMBEDDED) tools/embed.sh | $(BUILD)
 
 $(BUILD)/embed.o: $(BUILD)/embed.S
 	@$(CC) -c -o $@ $<
+
+$(BUILD)/stubs.o: $(OBJECTS) tools/lazy.sh
+	@tools/lazy.sh $(OBJECTS) > $(BUILD)/stubs.S && $(CC) -c -o $@ $(BUILD)/stubs.S
 
 $(BUILD):
 	@mkdir -p $@

@@ -92,6 +92,9 @@ extern const size_t host_embedded_count;
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);
 HOST_BINDINGS(HOST_DECLARE)
 
+/* Loads a library that is not linked (lazy.c): "curl", "pq", "ssh", ... */
+void host_need (lua_State *L, const char *library);
+
 /* Adds the preloaded host.* modules and the searcher of embedded modules. */
 void host_open (lua_State *L);
 

@@ -337,6 +337,7 @@ static const luaL_Reg metamethods[] = {
 };
 
 int luaopen_host_http (lua_State *L) {
+  host_need(L, "curl");
   uv_loop_t *loop = host_loop(L);                /* made before the pool, so closed after it */
   curl_global_init(CURL_GLOBAL_DEFAULT);
   luaL_newmetatable(L, REQUEST);

@@ -315,6 +315,7 @@ static int array_is (lua_State *L) {          /* is_array(value) -> boolean: it 
 }
 
 int luaopen_host_json (lua_State *L) {
+  host_need(L, "jansson");
   static const luaL_Reg functions[] = {
     {"decode", json_decode}, {"encode", json_encode}, {"array", array_mark}, {"is_array", array_is}, {NULL, NULL}
   };

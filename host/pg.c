@@ -463,6 +463,8 @@ static const luaL_Reg meta[] = { { "__gc", conn_close }, { "__close", conn_close
 static const luaL_Reg functions[] = { { "open", pg_open }, { NULL, NULL } };
 
 int luaopen_host_pg (lua_State *L) {
+  host_need(L, "pq");
+  host_need(L, "ssl");
   luaL_newmetatable(L, PG_CONN);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

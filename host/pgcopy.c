@@ -288,6 +288,7 @@ static const luaL_Reg meta[] = { { "__gc", engine_close }, { "__close", engine_c
 static const luaL_Reg functions[] = { { "new", engine_new }, { NULL, NULL } };
 
 int luaopen_host_pgcopy (lua_State *L) {
+  host_need(L, "pq");
   luaL_newmetatable(L, PG_COPY);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

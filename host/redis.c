@@ -375,6 +375,8 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = { { "__gc", conn_close }, { "__close", conn_close }, { NULL, NULL } };
 
 int luaopen_host_redis (lua_State *L) {
+  host_need(L, "ssl");
+  host_need(L, "hiredis");
   luaL_newmetatable(L, REDIS_CONN);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

@@ -249,6 +249,8 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = { { "__gc", job_close }, { "__close", job_close }, { NULL, NULL } };
 
 int luaopen_host_rediscopy (lua_State *L) {
+  host_need(L, "ssl");
+  host_need(L, "hiredis");
   luaL_newmetatable(L, REDISCOPY_JOB);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

@@ -335,6 +335,7 @@ static const luaL_Reg methods[] = { { "accept", server_accept }, { "port", serve
 static const luaL_Reg metamethods[] = { { "__gc", server_close }, { "__close", server_close }, { NULL, NULL } };
 
 int luaopen_host_serve (lua_State *L) {
+  host_need(L, "microhttpd");
   host_loop(L);                                  /* the loop is older than any server, so it is closed after them */
   luaL_newmetatable(L, SERVER);
   luaL_setfuncs(L, metamethods, 0);

@@ -298,6 +298,7 @@ void ssh_new_class (lua_State *L, const char *name, const luaL_Reg *methods,
 }
 
 int luaopen_host_ssh (lua_State *L) {
+  host_need(L, "ssh");
   static const luaL_Reg functions[] = {
     { "connect", ssh_lua_connect }, { NULL, NULL }
   };

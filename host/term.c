@@ -58,6 +58,7 @@ static Editor *open_editor (lua_State *L) {
 }
 
 static int editor_open (lua_State *L) {         /* editor() -> handle | nil, err */
+  host_need(L, "edit");
   HistEvent ev;
   Editor *e = lua_newuserdatauv(L, sizeof *e, 0);
   memset(e, 0, sizeof *e);

@@ -313,6 +313,7 @@ static int xml_encode (lua_State *L) {              /* encode(node, declaration)
 }
 
 int luaopen_host_xml (lua_State *L) {
+  host_need(L, "expat");
   static const luaL_Reg functions[] = {{"decode", xml_decode}, {"encode", xml_encode}, {NULL, NULL}};
   luaL_newmetatable(L, READER);
   lua_pushcfunction(L, reader_close);

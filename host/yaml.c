@@ -369,6 +369,7 @@ static int yaml_decode (lua_State *L) {             /* decode(string) -> value |
 }
 
 int luaopen_host_yaml (lua_State *L) {
+  host_need(L, "yaml");
   static const luaL_Reg functions[] = {{"decode", yaml_decode}, {"encode", host_yaml_encode}, {NULL, NULL}};
   static const luaL_Reg meta[] = {{"__gc", reader_close}, {"__close", reader_close}, {NULL, NULL}};
   luaL_newmetatable(L, READER);

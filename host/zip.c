@@ -247,6 +247,7 @@ static int zip_inflate (lua_State *L) {             /* inflate(gzip bytes, limit
 }
 
 int luaopen_host_zip (lua_State *L) {
+  host_need(L, "archive");
   static const luaL_Reg functions[] = {
     {"pack", zip_pack}, {"unpack", zip_unpack}, {"list", zip_list}, {"deflate", zip_deflate}, {"inflate", zip_inflate},
     {NULL, NULL}
