@@ -113,7 +113,9 @@ end
 T["a VPC is deleted once nothing hangs on it any more"] = function()
   local l = lab()
   local errors, tries = require "errors", 0
-  fake("ec2", { describe_vpcs = vpc(), describe_vpc_attribute = on }, {})
+  fake("ec2", { describe_vpcs = { Vpcs = {} }, describe_vpc_attribute = on }, {
+    create_vpc = { Vpc = { VpcId = "vpc-1" }, then_have = { describe_vpcs = vpc() } }, modify_vpc_attribute = {},
+  })
   l:apply(recipe)
   rawset(aws.ec2, "delete_vpc", function(_, args)
     tries = tries + 1
