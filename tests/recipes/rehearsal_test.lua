@@ -1,0 +1,178 @@
+--- The migration, on a small rehearsal of the sample app: planned, applied, applied again, judged by programs that none
+--- of us wrote, destroyed. The cases build on each other, in this order. After a wanted change of the plan write its
+--- golden file anew: HKRUN_GOLDEN=write ./hkrun test tests/recipes/rehearsal_test.lua --only=golden
+local fs = require "fs"
+local http = require "http"
+local json = require "json"
+local judges = dofile "tests/conformance/judges.lua"
+local labs = dofile "tests/support/rehearsal_lab.lua"
+local test = require "test"
+local T = test.cases()
+
+local GOLDEN = "tests/recipes/plan.golden"
+local CONFIG = { "DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY", "SHOP_NAME", "SENDGRID_PASSWORD", "PAPERTRAIL_API_TOKEN" }
+
+local cloud = labs.lazy { app = "examples/shop", orders = 2000, jobs = 200,
+                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health" } }
+local judge, applied
+
+local function judged()
+  if not applied then error("there is nothing to judge: apply failed", 2) end
+  judge = judge or judges(cloud(), "shop")
+  return judge
+end
+
+--- Ids, digests and account numbers as words: what differs from run to run.
+local function masked(text)
+  text = text:gsub("v%d+%-%x%x%x%x%x%x%x%x%x%x%x%x", "VERSION"):gsub("%f[%w]%d%d%d%d%d%d%d%d%d%d%d%d%f[%W]", "ACCOUNT")
+  return (text:gsub("%-0%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x", "-ID"))
+end
+
+--- The stages, the marks and the names of a plan.
+local function outline(text)
+  local lines = {}
+  for line in masked(text):gmatch "[^\n]+" do
+    local mark, what = line:match "^%s+([-+~/<=>?]+) (.*)$"
+    if mark then lines[#lines + 1] = ("  %s %s"):format(mark, (what:gsub("  .*$", "")))
+    elseif line:find "^Plan:" then lines[#lines + 1] = line break
+    elseif line:find "^%S" then lines[#lines + 1] = line end
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
+local plan
+
+T["plan: exits 0, and makes no mutating call and no file"] = function()
+  local lab = cloud()
+  local r = lab:hkrun { "plan", labs.recipe }
+  test.equal(r.code, 0, r.stderr)
+  plan = r.stdout
+  test.equal(lab:mutating(), {})
+  test.equal({ lab.files(lab.dir .. "/work"), lab.files(lab.dir .. "/tmp") }, { {}, {} })
+  test.equal(lab:ask "left", {})
+end
+
+T["plan: the stages, marks and names are those of the golden file"] = function()
+  test.truthy(plan, "a plan")
+  local got = outline(plan)
+  if os.getenv "HKRUN_GOLDEN" == "write" then fs.write(GOLDEN, got, 420) end
+  test.equal(got, fs.read(GOLDEN))
+end
+
+T["plan: shows key properties, (known after apply), and counts what it lists"] = function()
+  test.truthy(plan, "a plan")
+  test.match(plan, 'aws%.vpc "shop"  cidr 10%.40%.0%.0/16')
+  test.match(plan, "known after apply")
+  local _, creates = plan:gsub("\n%s+%+ ", "")
+  local _, runs = plan:gsub("\n%s+> ", "")
+  test.match(plan, ("\nPlan: %d to create, %d to run%%.\n"):format(creates, runs))
+  for _, kind in ipairs { "vpc", "subnet", "internet_gateway", "route_table", "security_group", "key_pair", "instance", "role", "instance_profile",
+                          "bucket", "object", "secret", "db_subnet_group", "db_parameter_group", "db_instance", "cache_subnet_group",
+                          "cache_parameter_group", "replication_group", "eb_application", "eb_version", "eb_environment", "topic",
+                          "subscription", "alarm" } do
+    test.match(plan, ("%%+ aws%%.%s \""):format(kind))
+  end
+end
+
+T["without a terminal and without --yes apply changes nothing"] = function()
+  local lab = cloud()
+  local r = lab:hkrun { "apply", labs.recipe }
+  test.equal(r.code, 1, r.stderr)
+  test.match(r.stderr, "%-%-yes")
+  test.equal(lab:mutating(), {})
+end
+
+T["apply --yes: exits 0; the write pause and the equal sums are in its report"] = function()
+  local lab = cloud()
+  local r = lab:hkrun({ "apply", labs.recipe, "--yes" }, { timeout = 300 })
+  if r.code ~= 0 then error(("exit code %d: %s%s"):format(r.code, r.stdout:sub(-1500), r.stderr:sub(-1500)), 0) end
+  applied = true
+  test.match(r.stdout, "Done: %d+ created")
+  test.match(r.stdout, "write pause")
+  test.match(r.stdout, "orders")
+  for name in pairs { papertrail = 1, sendgrid = 1, scheduler = 1 } do test.match(r.stdout, name) end
+end
+
+T["a second apply: no changes, and no mutating call"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local before = lab:mutating()
+  local r = lab:hkrun { "apply", labs.recipe, "--yes" }
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stdout, "%f[^\n\0]no changes\n$")
+  local after = lab:mutating()
+  test.equal(table.move(after, #before + 1, #after, 1, {}), {})
+end
+
+T["plan after apply: no changes"] = function()
+  test.truthy(applied, "an apply that worked")
+  local r = cloud():hkrun { "plan", labs.recipe }
+  test.match(r.stdout, "Plan: no changes%.")
+  test.equal(r.code, 0)
+end
+
+T["status and log tell what was done and what can be undone"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local r = lab:hkrun { "status", labs.recipe }
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stdout, "last apply of .*: done")
+  test.match(r.stdout, 'aws%.db_instance "shop"')
+  test.match(r.stdout, "> copy postgres  done")
+  test.match(r.stdout, "freeze the Heroku app shop.*kept")
+  test.match(r.stdout, "destroy would delete %d+")
+  local s = json.decode(lab:hkrun({ "status", labs.recipe, "--json" }).stdout)
+  test.equal(json.encode(s.left), "[]")
+  r = lab:hkrun { "log", labs.recipe }
+  test.equal(r.code, 0, r.stderr)
+  for _, what in ipairs { "created aws%.vpc:shop as vpc%-", "stage cutover", "ran copy postgres", "done\n" } do test.match(r.stdout, what) end
+end
+
+T["boto3 sees the network, and who may come in where"] = function()
+  judged():check_network()
+  judged():check_groups()
+end
+
+T["boto3 sees a private, encrypted database and cache"] = function()
+  judged():check_database()
+  judged():check_cache()
+end
+
+T["boto3 sees a green environment whose variables come from the secret"] = function() judged():check_environment(CONFIG) end
+T["boto3 sees alarms, their topic and subscriber, log groups, and a closed bucket"] = function()
+  judged():check_watching()
+  judged():check_buckets()
+end
+
+T["the AWS CLI says the same"] = function() judged():check_cli() end
+T["OpenSSH logs in at the bastion with its key, its host key verified"] = function() judged():check_ssh() end
+T["psql through ssh -L, verify-full, counts the same orders as on Heroku"] = function()
+  judged():check_psql "SELECT count(*) FROM orders"
+end
+T["redis-cli --tls through ssh -L sees the keys"] = function() judged():check_redis_cli() end
+T["from outside the private addresses do not answer"] = function() judged():check_private() end
+
+T["the app answers at its new address, and Heroku's is in maintenance"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local app = lab:ask "apps"[1]
+  local totals = http.get(app.url:gsub("/$", "") .. "/totals", { timeout = 20 }):json()
+  local source = lab:foreign { "psql", "-X", "-A", "-t", "-d", lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
+  test.equal(totals.orders, math.tointeger(tonumber(source.stdout)))
+  test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 20 }).status, 503)
+end
+
+T["destroy --yes leaves nothing on AWS, and Heroku as it was"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local orders = { "psql", "-X", "-A", "-t", "-d", lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
+  local before = lab:foreign(table.move(orders, 1, #orders, 1, {})).stdout
+  local r = lab:hkrun({ "destroy", labs.recipe, "--yes" }, { timeout = 240 })
+  test.equal(r.code, 0, r.stdout .. r.stderr)
+  test.equal(lab:ask "left", {})
+  test.equal(lab:foreign(orders).stdout, before, "orders on Heroku")
+  r = lab:hkrun { "status", labs.recipe }
+  test.match(r.stdout, "nothing to destroy")
+end
+
+return T

@@ -1,0 +1,224 @@
+--- No secret is in anything that a run leaves or prints, or in the arguments of any process while it runs. Marked values
+--- stand in config vars and in an add-on's password; passwords, tokens and keys that the clouds or the recipe made are
+--- marks by themselves. What is searched is found in plain, and encoded for URLs, JSON, base64 and hex.
+local fs = require "fs"
+local json = require "json"
+local labs = dofile "tests/support/rehearsal_lab.lua"
+local process = require "process"
+local sign = require "sign"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local function mark(name) return ("mk%s%s"):format(name, sign.hex(sign.random(10))) end
+
+local MARKS = {
+  SESSION_SECRET = mark "session", API_KEY = mark "api" .. "/+=&%", SENDGRID_PASSWORD = mark "sendgrid", DELETED_SOON = mark "plain",
+}
+
+--- The tiny app with the marks in its config vars and in an add-on's password.
+local function marked_app()
+  local dir = fs.tmpdir "hkrun-marked-"
+  test.defer_file(function() fs.rmtree(dir) end)
+  for _, name in ipairs { "Procfile", "package.json", "package-lock.json", "web.js", "worker.js" } do
+    fs.write(dir .. "/" .. name, fs.read("tests/support/tiny_app/" .. name), 420)
+  end
+  local manifest = fs.read "tests/support/tiny_app/rehearsal.yml"
+  local more = [[
+
+  - { plan: "sendgrid:starter", as: SENDGRID, config: { SENDGRID_PASSWORD: "%s" } }
+
+config:
+  API_KEY: "%s"
+  DELETED_SOON: "%s"
+]]
+  more = more:format(MARKS.SENDGRID_PASSWORD, MARKS.API_KEY, MARKS.DELETED_SOON):gsub("%%", "%%%%")
+  manifest = manifest:gsub("\n\nconfig:\n", more)
+  manifest = manifest:gsub('SESSION_SECRET: "[^"]*"', 'SESSION_SECRET: "' .. MARKS.SESSION_SECRET .. '"')
+  fs.write(dir .. "/rehearsal.yml", manifest, 420)
+  fs.chmod(dir, 493)
+  return dir
+end
+
+local cloud
+local tmp_before = {}
+
+local function start()
+  if cloud then return cloud end
+  cloud = labs.start { app = marked_app(), options = { HKRUN_APP = "tiny", HKRUN_HEALTH_PATH = "/health" } }
+  for _, name in ipairs(fs.list "/tmp") do tmp_before[name] = true end
+  MARKS.AWS_SECRET_ACCESS_KEY, MARKS.HEROKU_API_KEY = cloud.said.AWS_SECRET_ACCESS_KEY, cloud.said.HEROKU_API_KEY
+  MARKS.heroku_postgres = cloud.said.HKRUN_REHEARSAL_OLD_DATABASE_URL:match "://[^:]+:([^@]+)@"
+  MARKS.heroku_redis = cloud.said.HKRUN_REHEARSAL_OLD_REDIS_URL:match "://[^:]*:([^@]+)@"
+  return cloud
+end
+
+local arguments = {}
+
+--- Runs hkrun, and meanwhile notes the arguments of every process of this machine.
+local function watched(words, o)
+  local result
+  local done = false
+  task.all {
+    run = function()
+      result = start():hkrun(words, o)
+      done = true
+    end,
+    look = function()
+      while not done do
+        for _, pid in ipairs(fs.list "/proc") do
+          if pid:find "^%d+$" then
+            local ok, line = pcall(fs.read, "/proc/" .. pid .. "/cmdline")
+            if ok and line ~= "" then arguments[line] = true end
+          end
+        end
+        task.sleep(0.05)
+      end
+    end,
+  }
+  return result
+end
+
+local function percent(s) return (s:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end)) end
+
+--- A mark in all the forms in which it may lie about. base64 has three, by the place where it begins.
+local function forms(value)
+  local list = { value, percent(value), (json.encode(value):sub(2, -2)), sign.hex(value), (sign.hex(value):upper()) }
+  for shift = 0, 2 do
+    local coded = sign.base64(("x"):rep(shift) .. value)
+    list[#list + 1] = coded:sub(shift == 0 and 1 or 5, #coded - 8)
+  end
+  return list
+end
+
+local function patterns()
+  local lines, of = {}, {}
+  for name, value in pairs(MARKS) do
+    for _, form in ipairs(forms(value)) do
+      lines[#lines + 1] = form
+      of[form] = name
+    end
+  end
+  return lines, of
+end
+
+local function find_in(text, where, found)
+  local lines, of = patterns()
+  for _, form in ipairs(lines) do
+    if text:find(form, 1, true) then found[#found + 1] = of[form] .. " in " .. where end
+  end
+end
+
+T["the search finds a mark in every form"] = function()
+  local secret = "a/b+c&d" .. mark "own"
+  MARKS.own = secret
+  for i, form in ipairs(forms(secret)) do
+    local found = {}
+    find_in("xx" .. form .. "yy", "here", found)
+    test.truthy(#found > 0, "form " .. i)
+  end
+  for shift = 0, 2 do
+    local found = {}
+    find_in(sign.base64(("p"):rep(shift + 3) .. secret .. "tail"), "here", found)
+    test.truthy(#found > 0, "base64 that begins " .. shift .. " bytes earlier")
+  end
+  MARKS.own = nil
+end
+
+T["plan prints and leaves no secret"] = function()
+  local r = watched { "plan", labs.recipe }
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stdout, "Plan: %d+ to create")
+end
+
+T["an apply that fails in the middle (an app that never gets well)"] = function()
+  local r = watched({ "apply", labs.recipe, "--yes", "--health-path", "/nowhere", "-v" }, { timeout = 300 })
+  test.equal(r.code, 1, r.stdout:sub(-2000) .. r.stderr:sub(-2000))
+end
+
+T["an apply whose credentials are wrong"] = function()
+  local r = watched({ "apply", labs.recipe, "--yes", "-v" }, { env = { AWS_SECRET_ACCESS_KEY = mark "wrong" } })
+  test.truthy(r.code ~= 0)
+  r = watched({ "apply", labs.recipe, "--yes", "-v" }, { env = { HEROKU_API_KEY = mark "wrong" } })
+  test.truthy(r.code ~= 0)
+end
+
+T["an apply that succeeds, then status and log"] = function()
+  local r = watched({ "apply", labs.recipe, "--yes", "--health-path", "/health", "-v" }, { timeout = 300 })
+  test.equal(r.code, 0, r.stdout:sub(-2000) .. r.stderr:sub(-2000))
+  for _, words in ipairs { { "status" }, { "log" }, { "status", "--json" }, { "log", "--json" } } do
+    test.equal(watched({ words[1], labs.recipe, words[2] }).code, 0, words[1])
+  end
+end
+
+T["the secrets that the run itself made are known to this test"] = function()
+  local made = json.decode(start():foreign { test.tool "python3", "-c", [[
+import json, boto3
+sm = boto3.client("secretsmanager")
+print(json.dumps({s["Name"]: sm.get_secret_value(SecretId=s["Name"])["SecretString"] for s in sm.list_secrets()["SecretList"]}))]] }.stdout)
+  local config = json.decode(made["tiny/config"])
+  test.equal(config.API_KEY, MARKS.API_KEY, "the marked value arrived on AWS")
+  MARKS.rds = config.DATABASE_URL:match "://[^:]+:([^@]+)@"
+  MARKS.elasticache = config.REDIS_URL:match "://[^:]*:([^@]+)@"
+  local n = 0
+  for name, value in pairs(made) do
+    if value:find "PRIVATE KEY" then
+      n = n + 1
+      for line in value:gmatch "[^\n]+" do
+        if #line > 60 then MARKS[name .. " line " .. #line] = line end
+      end
+    elseif name ~= "tiny/config" then MARKS[name] = value end
+  end
+  test.equal(n, 1, "private keys")
+  test.truthy(#MARKS.rds > 15 and #MARKS.elasticache > 15, "passwords")
+end
+
+T["destroy prints and leaves no secret"] = function()
+  local r = watched({ "destroy", labs.recipe, "--yes" }, { timeout = 240 })
+  test.equal(r.code, 0, r.stderr)
+end
+
+T["no secret was printed"] = function()
+  local found = {}
+  for i, text in ipairs(start().printed) do find_in(text, "what hkrun printed, part " .. i, found) end
+  test.equal(found, {})
+  test.truthy(#table.concat(start().printed) > 5000, "much was printed")
+end
+
+T["no secret was in the arguments of a process"] = function()
+  local found, n = {}, 0
+  for line in pairs(arguments) do
+    n = n + 1
+    find_in(line, "arguments of " .. line:gsub("%z", " "):sub(1, 60), found)
+  end
+  test.equal(found, {})
+  test.truthy(n > 20, "many processes were seen")
+end
+
+T["no secret is in a file"] = function()
+  local lab = start()
+  local dir = test.tmpdir()
+  -- The journal, bundles and everything else where hkrun ran; its HOME; its TMPDIR; and what is new in /tmp. Not the
+  -- emulated cloud's own folder: there RDS, Secrets Manager and Heroku keep what is theirs to keep.
+  local places = { lab.dir .. "/work", lab.env.HOME, lab.dir .. "/tmp" }
+  for _, name in ipairs(fs.list "/tmp") do
+    if not tmp_before[name] and "/tmp/" .. name ~= dir then places[#places + 1] = "/tmp/" .. name end
+  end
+  for path in pairs(lab.files(lab.dir .. "/work")) do        -- what is packed is searched unpacked
+    if path:find "%.zip$" or path:find "%.tar%.gz$" then
+      require "zip".unpack(lab.dir .. "/work/" .. path, dir .. "/" .. path:gsub("[/.]", "_"), { links = "skip" })
+    end
+  end
+  local journal = false
+  for path in pairs(lab.files(lab.dir .. "/work")) do journal = journal or path:find "%.journal$" ~= nil end
+  test.truthy(journal, "a journal to search in")
+  fs.write(dir .. ".marks", table.concat((patterns()), "\n") .. "\n", 384)
+  test.defer(function() fs.remove(dir .. ".marks") end)
+  local words = { "grep", "-r", "-a", "-l", "-F", "-f", dir .. ".marks", "--exclude=" .. dir:match "[^/]+$" .. ".marks", "--", dir }
+  table.move(places, 1, #places, #words + 1, words)
+  fs.write(lab.dir .. "/tmp/planted", "x" .. MARKS.SESSION_SECRET .. "y")
+  local r = process.run(words)
+  test.equal(r.stdout, lab.dir .. "/tmp/planted\n", "the one file that this case planted is found, and no other")
+end
+
+return T
