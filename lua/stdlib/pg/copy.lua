@@ -285,6 +285,7 @@ local function run(source, conn, from, to, o)
   end
   finish_with "STATISTICS"
   local result, bytes = fill(from, to, o, snapshot, tables, post, objects > 0 and o.large_objects)
+  finish_with "MATERIALIZED VIEW"                    -- those that need a primary key, as for GROUP BY
   finish_with "INDEX"                                -- of materialized views: no table of ours
   finish_with "INDEX ATTACH"
   foreign_keys(from, to, o, post, is_excluded)

@@ -101,6 +101,9 @@ CREATE VIEW app.by_user AS SELECT u.id, u.name, count(t.id) AS n FROM app.users 
 CREATE MATERIALIZED VIEW app.kinds AS SELECT kind, count(*) AS n FROM app.events GROUP BY 1;
 CREATE UNIQUE INDEX kinds_key ON app.kinds (kind);
 CREATE MATERIALIZED VIEW app.kinds_twice AS SELECT kind, n * 2 AS n FROM app.kinds;
+-- grouped by a primary key: pg_dump makes it after the constraints
+CREATE MATERIALIZED VIEW app.team_counts AS SELECT u.id, u.name, count(t.id) AS n FROM app.users u LEFT JOIN app.teams t ON t.owner_id = u.id GROUP BY u.id;
+CREATE UNIQUE INDEX team_counts_key ON app.team_counts (id);
 CREATE MATERIALIZED VIEW app.unfilled AS SELECT 1 AS one WITH NO DATA;
 ALTER TABLE app.no_key ENABLE ROW LEVEL SECURITY; CREATE POLICY all_rows ON app.no_key USING (true);
 ALTER TABLE app.plain_big CLUSTER ON plain_big_pkey; ALTER TABLE app.plain_big ALTER pad SET STATISTICS 500;
