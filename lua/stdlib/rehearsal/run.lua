@@ -38,8 +38,9 @@ end
 function Rehearsal:start_cloud(o)
   local ready = fs.join(self.dir, "ready.json")
   local words = { fs.realpath(SELF), "sandbox", "--dir", fs.join(self.dir, "cloud"), "--app", self.app, "--ready-file", ready }
-  if o.scale then words[#words + 1] = "--scale" words[#words + 1] = o.scale end
-  if o.faults then words[#words + 1] = "--faults" words[#words + 1] = o.faults end
+  for _, name in ipairs { "scale", "faults", "orders", "jobs" } do
+    if o[name] then words[#words + 1] = ("--%s=%s"):format(name, o[name]) end
+  end
   words.stdout, words.stderr = fs.join(self.dir, "cloud.log"), fs.join(self.dir, "cloud.log")
   words.env = { PATH = os.getenv "PATH", HOME = os.getenv "HOME", LANG = "C.UTF-8", HKRUN_LIB = os.getenv "HKRUN_LIB" }
   self.cloud = process.start(words)
@@ -92,9 +93,9 @@ function Rehearsal:step_env()
   env.HKRUN_NOTIFICATION_EMAIL = "ops@example.com"
   env.HKRUN_HEALTH_PATH = self.manifest.health
   env.HKRUN_SMOKE_PATH = self.manifest.totals
-  if fs.uid() ~= 0 then               -- sshd without root knows only its own user and addresses
+  if fs.uid() ~= 0 then               -- sshd without root knows only its own user, and everybody is on loopback
     env.HKRUN_BASTION_USER = select(2, fs.uid())
-    env.HKRUN_BASTION_SSH_FROM = "127.0.0.0/8"
+    env.HKRUN_BASTION_SSH_FROM = "127.0.0.1/32"
   end
   env.HKRUN_LIB = os.getenv "HKRUN_LIB"
   env.NO_COLOR = os.getenv "NO_COLOR"
@@ -245,7 +246,8 @@ function Rehearsal:stop()
 end
 
 --- Runs a rehearsal; returns the exit code.
----@param o { recipe: string, rest: string[], app?: string, scale?: string, keep?: boolean, dir?: string, faults?: string }
+---@param o { recipe: string, rest: string[], app?: string, scale?: string, keep?: boolean, dir?: string, faults?: string,
+---  orders?: string, jobs?: string }
 return function(o)
   local r <close> = setmetatable({ recipe = o.recipe, rest = o.rest, name = o.recipe:match "[^/]+$" }, Rehearsal)
   r.app = fs.realpath(o.app or default_app(o.recipe))
