@@ -28,7 +28,8 @@ end
 
 --- Runs the AWS CLI; returns its text.
 function Judges:aws(...)
-  return (self.lab:foreign { test.tool "aws", "--output", "text", ... }.stdout:gsub("%s+$", ""))
+  -- version 1 of the CLI asks the real RDS whatever AWS_ENDPOINT_URL says
+  return (self.lab:foreign { test.tool "aws", "--endpoint-url", self.lab.env.AWS_ENDPOINT_URL, "--output", "text", ... }.stdout:gsub("%s+$", ""))
 end
 
 --- A secret's value by the AWS CLI: as an operator would get it.
@@ -51,14 +52,13 @@ function Judges:check_groups()
     local group, protocol, from, to, peer = table.unpack(rule)
     if peer == "0.0.0.0/0" or peer == "::/0" then open[#open + 1] = rule end
     if group ~= "default" then doors[#doors + 1] = ("%s %s %s-%s from %s"):format(group, protocol, from, to, peer) end
-    if from == 22 or protocol == "-1" and group ~= "default" then
+    if from <= 22 and to >= 22 and group ~= "default" then
       test.equal({ group, peer }, { self.name .. "-bastion", self.lab.env.HKRUN_BASTION_SSH_FROM }, "who may try ssh")
     end
-    if to and from <= 5432 and to >= 5432 then
-      test.truthy(set { self.name .. "-app", self.name .. "-bastion" }[peer], "who reaches PostgreSQL: " .. peer)
-    end
-    if to and from <= 6379 and to >= 6379 then
-      test.truthy(set { self.name .. "-app", self.name .. "-bastion" }[peer], "who reaches the cache: " .. peer)
+    for _, port in ipairs { 5432, 6379 } do
+      if from <= port and to >= port and group ~= "default" then
+        test.truthy(set { self.name .. "-app", self.name .. "-bastion" }[peer], ("who reaches port %d of %s: %s"):format(port, group, peer))
+      end
     end
   end
   for _, rule in ipairs(open) do
@@ -126,7 +126,8 @@ function Judges:check_buckets()
   for name, bucket in pairs(self:seen().buckets) do
     if name:find("hkrun-" .. self.name, 1, true) then
       mine = mine + 1
-      test.equal({ #bucket.keys, bucket.blocked }, { 1, { true } }, name)
+      test.equal(bucket.blocked, { true }, name .. " is closed to the public")
+      test.truthy(#bucket.keys > 0, "bundles in " .. name)
     end
   end
   test.equal(mine, 1, "buckets of the app")
@@ -250,19 +251,36 @@ function Judges:check_redis_cli()
   test.match(cli(nil, "PING").stdout, "NOAUTH")
 end
 
---- From outside the private addresses do not answer at all.
-function Judges:check_private()
-  if not self.lab.isolated then return end                   -- the rehearsal says so itself: nothing to judge
-  for _, store in ipairs { self:seen().database, self:seen().cache } do
-    local r = process.run { test.tool "python3", "-c", [[
-import socket, sys
+--- Whether a PostgreSQL or a Redis answers, each greeted in its own language. That a connection is made proves nothing:
+--- on some machines a gateway accepts whatever leaves.
+local GREET = [[
+import socket, ssl, sys
+host, port, kind, name, ca = sys.argv[1:]
 try:
-    socket.create_connection((sys.argv[1], int(sys.argv[2])), timeout=1.5)
-    print("connected")
+    s = socket.create_connection((host, int(port)), timeout=3)
+    if kind == "postgres":
+        s.sendall(b"\0\0\0\x08\x04\xd2\x16\x2f")
+        answer = s.recv(1) in (b"S", b"N")
+    else:
+        s = ssl.create_default_context(cafile=ca).wrap_socket(s, server_hostname=name)
+        s.sendall(b"PING\r\n")
+        answer = b"NOAUTH" in s.recv(100)
+    print("answers" if answer else "something else answers")
 except OSError as e:
-    print("refused")
-]], store.address, tostring(store.port), timeout = 30 }
-    test.equal(r.stdout, "refused\n", store.address .. " from outside")
+    print("no answer")
+]]
+
+--- From outside the private addresses do not answer; through the tunnel they do.
+function Judges:check_private()
+  local lab = self.lab
+  for kind, store in pairs { postgres = self:seen().database, redis = self:seen().cache } do
+    local function greet(host, port)
+      return lab:foreign { test.tool "python3", "-c", GREET, host, tostring(port), kind, store.address, lab.env.SSL_CERT_FILE }.stdout
+    end
+    test.equal(greet("127.0.0.1", self:tunnel(store.address, store.port)), "answers\n", kind .. " through the tunnel")
+    if lab.isolated then                                     -- else the rehearsal says that its networks are open
+      test.truthy(greet(store.address, store.port) ~= "answers\n", kind .. " at " .. store.address .. " answers to the outside")
+    end
   end
 end
 

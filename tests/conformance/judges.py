@@ -43,7 +43,7 @@ def network():
         for p in g["IpPermissions"]:
             peers = [r["CidrIp"] for r in p["IpRanges"]] + [r["CidrIpv6"] for r in p.get("Ipv6Ranges", [])]
             peers += [names[x["GroupId"]] for x in p["UserIdGroupPairs"]]
-            rules += [[g["GroupName"], p["IpProtocol"], p.get("FromPort"), p.get("ToPort"), peer] for peer in peers]
+            rules += [[g["GroupName"], p["IpProtocol"], p.get("FromPort", 0), p.get("ToPort", 65535), peer] for peer in peers]
     machines = [i for r in ec2.describe_instances(Filters=here)["Reservations"] for i in r["Instances"]
                 if i["State"]["Name"] == "running"]
     return {
