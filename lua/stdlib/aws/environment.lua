@@ -124,6 +124,7 @@ end
 return function(o)
   o = noun.options(o, declared, "aws.environment")
   local with = { tags = o.tags, keep = o.keep }
+  if o.platform and recipe.planning() then beanstalk.check_platform(o.platform) end
   local service = aws.role { o.name .. "-eb-service", service = "elasticbeanstalk.amazonaws.com", external_id = "elasticbeanstalk",
                              policies = SERVICE, tags = with.tags, keep = with.keep }
   local machine = aws.role { o.name .. "-eb-machine", service = "ec2.amazonaws.com", policies = MACHINE, inline = may_read(o.secrets),

@@ -42,6 +42,15 @@ function M.platform()
   }
 end
 
+--- Refuses a platform that the region does not have, while nothing has been made yet.
+---@param arn string
+function M.check_platform(arn)
+  local ok, e = pcall(aws.elasticbeanstalk.describe_platform_version, aws.elasticbeanstalk, { PlatformArn = arn })
+  if ok then return end
+  if not errors.is(e, "remote") then error(e, 0) end
+  errors.usage("%s has no platform %s: see `aws elasticbeanstalk list-platform-versions`", aws.elasticbeanstalk.region, arn)
+end
+
 --- Waits until an environment is Ready, and Green where that is asked for.
 ---@param ctx table with note
 ---@param name string
