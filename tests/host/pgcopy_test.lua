@@ -79,6 +79,17 @@ local function copy(to, o)
   return pg.copy(o)
 end
 
+T["a materialized view that leans on a primary key, and is behind its table, is copied and is no difference"] = function()
+  fresh "views_a"
+  fresh "views_b"
+  sql("views_a", [[CREATE TABLE p (id int PRIMARY KEY, name text); INSERT INTO p VALUES (1, 'a');
+    CREATE MATERIALIZED VIEW m AS SELECT id, name, count(*) AS n FROM p GROUP BY id; CREATE UNIQUE INDEX m_id ON m (id);
+    CREATE VIEW v AS SELECT id, name, count(*) AS n FROM p GROUP BY id; INSERT INTO p VALUES (2, 'b')]])
+  pg.copy { from = as_owner "views_a", to = as_owner "views_b", progress = false }
+  test.equal({ value("views_b", "SELECT count(*) FROM m"), value("views_b", "SELECT count(*) FROM v") }, { 2, 2 })
+  test.truthy(pg.same { as_owner "views_a", as_owner "views_b", progress = false }.equal)
+end
+
 T["an awkward database arrives whole, by an ordinary owner"] = function()
   fresh "copy1"
   local r = copy "copy1"

@@ -275,19 +275,18 @@ local function run(source, conn, from, to, o)
   target.begin(conn, from.name)
   make_schema(conn, pre)
   conn:exec "SELECT set_config('search_path', '', false)"
-  local function finish_with(kind)
+  local function finish_with(kinds)                  -- in pg_dump's order
     for _, entry in ipairs(post) do
-      if not entry.done and (kind == nil or entry.type == kind) and not (entry.type == "COMMENT" and entry.name:find "^EXTENSION ") then
+      if not entry.done and (kinds == nil or kinds:find("|" .. entry.type .. "|", 1, true)) and not (entry.type == "COMMENT" and entry.name:find "^EXTENSION ") then
         entry.done = true
         apply(conn, entry)
       end
     end
   end
-  finish_with "STATISTICS"
+  finish_with "|STATISTICS|"
   local result, bytes = fill(from, to, o, snapshot, tables, post, objects > 0 and o.large_objects)
-  finish_with "MATERIALIZED VIEW"                    -- those that need a primary key, as for GROUP BY
-  finish_with "INDEX"                                -- of materialized views: no table of ours
-  finish_with "INDEX ATTACH"
+  finish_with "|VIEW|MATERIALIZED VIEW|INDEX|"       -- views that lean on a primary key, and indexes of materialized ones
+  finish_with "|INDEX ATTACH|"
   foreign_keys(from, to, o, post, is_excluded)
   set_sequences(source, conn)
   finish_with(nil)

@@ -28,12 +28,13 @@ local DECLARED = {
   { "timeout", "seconds for one table", type = "number", default = 6 * 3600 },
 }
 
+-- Tables only: a materialized view is computed anew, from rows that are compared; its definition, and whether it is
+-- filled, belong to the schema.
 local RELATIONS = [[SELECT format('%I.%I', n.nspname, c.relname) AS name, n.nspname || '.' || c.relname AS plain, pg_table_size(c.oid) AS bytes,
-    c.relkind = 'r' OR c.relispopulated AS filled,
     (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'm') AND c.relpersistence <> 't' AND ]] .. catalog.is_user("pg_class", "c.oid")
+  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND ]] .. catalog.is_user("pg_class", "c.oid")
 
 --- One side: the connections that read the same snapshot.
 local function open_side(e, jobs, timeout)
@@ -90,7 +91,7 @@ local function common_tables(a, b, o)
   for row in a:rows(RELATIONS) do
     local other = by_name[row.name]
     local wanted = (not o.tables or catalog.matches(row.plain, o.tables)) and not catalog.matches(row.plain, o.exclude)
-    if other and wanted and row.filled and other.filled then
+    if other and wanted then
       tables[#tables + 1] = { name = row.name, plain = row.plain, bytes = row.bytes, a = row.columns, b = other.columns }
     end
   end

@@ -78,7 +78,13 @@ function S.RunInstances(cloud, p, ctx)
   }, p.TagSpecifications)
   instance.wants_public = wants_public and network._is_public(cloud, ctx, subnet_id)
   set_state(instance, "pending")
-  cloud:after(25, function() boot(cloud, ctx, instance) end)
+  cloud:after(25, function()
+    local ok, e = pcall(boot, cloud, ctx, instance)
+    if ok then return end
+    set_state(instance, "terminated")    -- as EC2 says of a machine that it cannot start
+    instance.StateReason = { Code = "Server.InternalError", Message = "Server.InternalError: " .. tostring(e) }
+    error(e, 0)
+  end)
   local result = { ReservationId = cloud:new_id "r", OwnerId = cloud.account, Groups = {}, Instances = { instance } }
   instance.reservation = result.ReservationId
   if p.ClientToken then store.tokens[p.ClientToken] = result end
