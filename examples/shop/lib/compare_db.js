@@ -82,6 +82,9 @@ async function tables(clients, mode, problems) {
   return result;
 }
 
+// The orders that the old side has: the new one goes on from there.
+const TOTAL = 'SELECT count(*)::integer AS orders, coalesce(sum(total_cents), 0)::text AS total_cents FROM orders WHERE id <= $1';
+
 /** Compares; mode "frozen": both sides are quiet; "after": the new side is in use. Appends to problems. */
 async function compare(oldUrl, newUrl, mode, acknowledged, problems) {
   const pools = await each([oldUrl, newUrl], (url) => db.open(url, { max: 1 }));
@@ -99,6 +102,13 @@ async function compare(oldUrl, newUrl, mode, acknowledged, problems) {
     result.sequences = { old: oldNext, new: newNext };
     for (const [name, next] of Object.entries(oldNext)) {
       if (!(newNext[name] >= next)) problems.push(`sequence ${name} goes on at ${newNext[name]} on the new side, at ${next} on the old`);
+    }
+
+    const last = (await clients[0].query('SELECT max(id) AS id FROM orders')).rows[0].id;
+    const [oldTotal, newTotal] = await each(clients, async (c) => (await c.query(TOTAL, [last])).rows[0]);
+    result.totals = { old: oldTotal, new: newTotal };
+    if (oldTotal.total_cents !== newTotal.total_cents) {
+      problems.push(`the orders of the old side come to ${oldTotal.total_cents} cents there, to ${newTotal.total_cents} on the new side`);
     }
 
     const found = await clients[1].query('SELECT count(DISTINCT id)::integer AS n FROM orders WHERE id = ANY ($1)', [acknowledged]);

@@ -177,16 +177,30 @@ local function print_table(rows)
   end
 end
 
-local function print_judge(result)
-  if result.queues and #result.queues > 0 then
-    log.out "\nJobs, as the app's own judge counts them after the move"
-    local rows = { { "queue", "waiting or delayed on Heroku", "lost", "run twice" } }
-    for _, q in ipairs(result.queues) do
-      local once = q.processed_exactly_once or {}
-      rows[#rows + 1] = { q.queue, tostring(once.expected or "-"), tostring(once.missing or 0), tostring(once.twice or 0) }
-    end
-    print_table(rows)
+local function counts(by_state)
+  local parts = {}
+  for state, n in pairs(by_state or {}) do
+    if n > 0 then parts[#parts + 1] = ("%d %s"):format(n, state) end
   end
+  table.sort(parts)
+  return table.concat(parts, ", ")
+end
+
+--- What the app's own judge found. It tells `problems`, and may tell `tables`, `queues`, `totals`, `acknowledged`.
+local function print_judge(result)
+  log.out "\nBoth sides afterwards, as the app's own judge sees them"
+  local rows = { { "table", "rows on Heroku", "rows on AWS", "of Heroku's, on AWS" } }
+  for _, t in ipairs(result.tables or {}) do
+    local changed = t.missing or 0                  -- a row that is no longer as it was: the app goes on working
+    rows[#rows + 1] = { t.table, tostring(t.old.rows), tostring(t.new.rows), t.equal and "all, the same" or changed == 0 and "all"
+                        or t.new.rows >= t.old.rows and ("all, %d changed since"):format(changed) or "some are missing" }
+  end
+  if #rows > 1 then print_table(rows) end
+  rows = { { "queue", "on Heroku", "on AWS", "ran exactly once" } }
+  for _, q in ipairs(result.queues or {}) do
+    rows[#rows + 1] = { q.queue, counts(q.old), counts(q.new), tostring(q.processed_exactly_once or "-") }
+  end
+  if #rows > 1 then log.out "" print_table(rows) end
   for _, problem in ipairs(result.problems or {}) do log.out("  ! %s", tostring(problem)) end
 end
 
@@ -199,8 +213,9 @@ end
 --- Plans, applies under load, applies again, judges, destroys.
 function Rehearsal:play(o)
   local list = {}
+  local isolated = self.env.HKRUN_REHEARSAL_ISOLATED
   log.out("The cloud listens on %s; private networks are %s.", self.env.AWS_ENDPOINT_URL,
-    self.env.HKRUN_REHEARSAL_ISOLATED == "yes" and "namespaces of their own" or "NOT isolated here (" .. tostring(self.env.HKRUN_REHEARSAL_ISOLATED) .. ")")
+    isolated == "yes" and "namespaces of their own" or "NOT isolated here (" .. tostring(isolated) .. ")")
   local code = self:step "plan"
   if code ~= 0 then errors.raise { kind = "stopped", op = "rehearse " .. self.name, message = "the plan failed" } end
   local n, first = self:mutating_calls()
@@ -224,12 +239,16 @@ function Rehearsal:play(o)
   local judged = self:judge(app)
   if judged then
     print_judge(judged)
-    verdict(list, judged.code == 0, "the app's judge: %s", judged.code == 0 and "every acknowledged order is there, every job ran exactly once"
+    local orders = judged.acknowledged
+    verdict(list, judged.code == 0, "the app's judge: %s", judged.code == 0
+      and ("nothing is lost%s, every job ran exactly once"):format(orders and (", all %d acknowledged orders are there"):format(orders.found) or "")
       or #(judged.problems or {}) .. " problems, in " .. fs.join(self.dir, "judge.json"))
   end
   local totals = total_of(app and app.url, self.manifest.totals)
   if totals then
-    verdict(list, true, "the app answers at %s: %s orders, total %s", app.url, tostring(totals.orders), tostring(totals.total_cents or totals.total))
+    local of = judged and judged.totals
+    verdict(list, true, "the app answers at %s with %s orders%s", app.url, tostring(totals.orders),
+      of and (("; Heroku's %s come to %s cents on both sides"):format(of.old.orders, of.old.total_cents)) or "")
   elseif app then
     verdict(list, false, "the app does not answer at %s", tostring(app.url))
   end
