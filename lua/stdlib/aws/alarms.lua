@@ -35,10 +35,17 @@ local declared = {
   { "tags", "tags of all of them", type = "table" },
 }
 
-local function dimensions(what, thing)
-  if what == "db" then return { DBInstanceIdentifier = thing.id } end
-  if what == "cache" then return { ReplicationGroupId = thing.id } end
-  return { EnvironmentName = thing.name }
+--- What an alarm watches: one thing, or each node of a cache, because ElastiCache has metrics of nodes and none of groups
+--- (Amazon ElastiCache User Guide, "Metrics for Valkey and Redis OSS": dimension CacheClusterId).
+---@return { suffix: string, dimensions: table<string, string> }[]
+local function watched(what, thing)
+  if what == "db" then return { { suffix = "", dimensions = { DBInstanceIdentifier = thing.id } } } end
+  if what == "environment" then return { { suffix = "", dimensions = { EnvironmentName = thing.name } } } end
+  local list = {}
+  for i, node in ipairs(thing.nodes) do
+    list[i] = { suffix = node:match "%-%d+$" or "-" .. node, dimensions = { CacheClusterId = node } }
+  end
+  return list
 end
 
 --- Makes or finds the topic, its subscription and the alarms of what is given.
@@ -49,14 +56,17 @@ return function(o)
   local topic = aws.topic { o.name .. "-alarms", tags = o.tags }
   if o.email then aws.subscription { o.name .. "-alarms-email", topic = topic, protocol = "email", endpoint = o.email } end
   local names = {}
+  local function make(what, a, of)
+    local alarm = aws.alarm {
+      ("%s-%s%s"):format(o.name, a[1], of.suffix), namespace = NAMESPACE[what], metric = a[2], statistic = a[3], threshold = a[4],
+      period = a[5], periods = a[6], comparison = a.below and "LessThanThreshold" or "GreaterThanThreshold", description = a[7],
+      dimensions = of.dimensions, actions = { topic }, ok_actions = { topic }, tags = o.tags,
+    }
+    names[#names + 1] = alarm.name
+  end
   for _, what in ipairs { "db", "cache", "environment" } do
-    for _, a in ipairs(o[what] and ALARMS[what] or {}) do
-      local alarm = aws.alarm {
-        ("%s-%s"):format(o.name, a[1]), namespace = NAMESPACE[what], metric = a[2], statistic = a[3], threshold = a[4], period = a[5], periods = a[6],
-        comparison = a.below and "LessThanThreshold" or "GreaterThanThreshold", description = a[7], dimensions = dimensions(what, o[what]),
-        actions = { topic }, ok_actions = { topic }, tags = o.tags,
-      }
-      names[#names + 1] = alarm.name
+    for _, of in ipairs(o[what] and watched(what, o[what]) or {}) do
+      for _, a in ipairs(ALARMS[what]) do make(what, a, of) end
     end
   end
   return { topic = topic.id, names = names }

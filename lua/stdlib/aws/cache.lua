@@ -23,9 +23,19 @@ local declared = {
   { "keep", "never delete or replace it", type = "boolean" },
 }
 
+--- The ids of its nodes, under which CloudWatch has their metrics. Those that a plan has yet to make get the names that
+--- ElastiCache gives: NAME-001, NAME-002, ...
+local function nodes_of(cache, name, replicas)
+  local nodes = cache.nodes
+  if not recipe.is_unknown(nodes) and #nodes == replicas + 1 then return nodes end
+  nodes = {}
+  for i = 1, replicas + 1 do nodes[i] = ("%s-%03d"):format(name:lower(), i) end
+  return nodes
+end
+
 --- Makes or finds a cache.
 ---@param o table
----@return { id: string, name: string, endpoint: string, port: integer, url: Secret, secret_arn: string, group: string }
+---@return { id: string, name: string, nodes: string[], endpoint: string, port: integer, url: Secret, secret_arn: string, group: string }
 return function(o)
   o = noun.options(o, declared, "aws.cache")
   local name, tags, keep, rules = o.name .. "-cache", o.tags, o.keep, {}
@@ -57,7 +67,7 @@ return function(o)
   local endpoint = cache.endpoint or recipe.unknown(("aws.cache %q.endpoint"):format(o.name))  -- planned while it is being made
   return {
     id = cache.id, name = o.name, endpoint = endpoint, port = cache.port, group = parts.group.id, arn = cache.arn,
-    replicas = o.replicas, secret_arn = parts.token.arn,
+    replicas = o.replicas, nodes = nodes_of(cache, o.name, o.replicas), secret_arn = parts.token.arn,
     url = recipe.is_unknown(endpoint) and endpoint or text("rediss://:%s@%s:%d", parts.token.value, endpoint, cache.port),
   }
 end

@@ -110,7 +110,8 @@ function Environment:deploy(version)
   end
   e = beanstalk.wait(ctx, self.name, DEPLOY, function(now)
     if now.Status == "Ready" and now.VersionLabel ~= label then
-      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, self.name), message = beanstalk.last_event(self.name, "ERROR") or "it went back",
+      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, self.name),
+                     message = beanstalk.last_event(self.name, "ERROR") or "it went back",
                      hint = "the environment's logs say more; apply again tries again" }
     end
     return now.Status == "Ready" and now.Health == "Green"

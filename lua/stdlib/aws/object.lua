@@ -47,8 +47,8 @@ local kind = recipe.kind {
   outputs = { "sha256", "size", "etag" }, fixed = { "bucket" }, summary = { "bucket", "file" }, tagless = true, idempotent = true,
   compare = { file = same, bytes = same, type = "ignore", tags = "ignore" },
 
-  read = function(spec)
-    local bucket = noun.id(spec.bucket)
+  read = function(spec, known)
+    local bucket = known and place(known) or noun.id(spec.bucket)  -- another bucket in the recipe: the old object must go
     local ok, head = pcall(aws.s3.head_object, aws.s3, { Bucket = bucket, Key = spec.name })
     if not ok then
       if errors.is(head, "remote") and head.status == 404 then return nil end

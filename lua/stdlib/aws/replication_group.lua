@@ -12,15 +12,15 @@ local function look(name)
   if not group then return nil end
   local current = {
     id = group.ReplicationGroupId, arn = group.ARN, node_type = group.CacheNodeType, engine = group.Engine, state = group.Status,
-    replicas = math.max(0, #(group.MemberClusters or {}) - 1), deleting = group.Status == "deleting" or nil,
-    first = group.MemberClusters and group.MemberClusters[1],
+    replicas = math.max(0, #(group.MemberClusters or {}) - 1), nodes = group.MemberClusters or {},
+    deleting = group.Status == "deleting" or nil,
     pending = next(group.PendingModifiedValues or {}) ~= nil,
   }
   local endpoint = group.NodeGroups and group.NodeGroups[1] and group.NodeGroups[1].PrimaryEndpoint
   if endpoint then current.endpoint, current.port = endpoint.Address, endpoint.Port end
   if current.deleting then return current end
-  local member = current.first and noun.found("CacheClusterNotFound CacheClusterNotFoundFault", aws.elasticache.describe_cache_clusters,
-    aws.elasticache, { CacheClusterId = current.first })
+  local member = current.nodes[1] and noun.found("CacheClusterNotFound CacheClusterNotFoundFault", aws.elasticache.describe_cache_clusters,
+    aws.elasticache, { CacheClusterId = current.nodes[1] })
   local cluster = member and member.CacheClusters[1]
   if cluster then                                            -- what the group itself does not tell
     current.version, current.subnet_group, current.groups = cluster.EngineVersion, cluster.CacheSubnetGroupName, {}
@@ -50,7 +50,7 @@ return recipe.kind {
     { "description", "what it is for", type = "string" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn", "endpoint", "port" }, fixed = { "engine", "subnet_group" }, summary = { "engine", "version", "node_type", "replicas" },
+  outputs = { "arn", "endpoint", "port", "nodes" }, fixed = { "engine", "subnet_group" }, summary = { "engine", "version", "node_type", "replicas" },
   idempotent = true, timeout = 5400,
   compare = { tags = "given", groups = "set", version = same_version, auth_token = "ignore", description = "ignore" },
 

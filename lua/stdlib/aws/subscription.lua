@@ -15,12 +15,13 @@ return recipe.kind {
   outputs = { "arn", "confirmed" }, fixed = { "topic", "protocol", "endpoint" }, summary = { "protocol", "endpoint" },
   tagless = true, idempotent = true,                         -- Subscribe answers with the one that there is
 
-  read = function(spec, _, ctx)
+  read = function(spec, known, ctx)
     if ctx.left_pending then return nil end
-    local topic = noun.id(spec.topic)
+    local topic, protocol, endpoint = noun.id(spec.topic), spec.protocol, spec.endpoint
+    if known then topic, protocol, endpoint = known:match "^(%S+) (%S+) (.+)$" end  -- another address in the recipe: the old one must go
     return noun.found("NotFound", function()
       for s in aws.sns:each("list_subscriptions_by_topic", { TopicArn = topic }) do
-        if s.Protocol == spec.protocol and s.Endpoint == spec.endpoint then
+        if s.Protocol == protocol and s.Endpoint == endpoint then
           local confirmed = s.SubscriptionArn:find "^arn:" ~= nil
           return { id = ("%s %s %s"):format(topic, s.Protocol, s.Endpoint), topic = topic, protocol = s.Protocol,
                    endpoint = s.Endpoint, confirmed = confirmed, arn = confirmed and s.SubscriptionArn or nil }

@@ -4,6 +4,7 @@ local effects = require "recipe.effects"
 local errors = require "errors"
 local options = require "options"
 local run = require "recipe.run"
+local secret = require "secret"
 local unknown = require "recipe.unknown"
 
 local M = {}
@@ -69,7 +70,11 @@ local function check_spec(kind, spec)
   if type(given.name) ~= "string" or given.name == "" then
     errors.usage("%s needs a name as its first value: %s{ \"name\", ... }", kind.name, kind.name)
   end
-  return options.check(given, kind.declared, ("%s %q"):format(kind.name, given.name))
+  local checked = options.check(given, kind.declared, ("%s %q"):format(kind.name, given.name))
+  for _, d in ipairs(kind.declared) do                       -- a plain password must not reach the journal
+    if d.type == "secret" and type(checked[d[1]]) == "string" then checked[d[1]] = secret.new(checked[d[1]]) end
+  end
+  return checked
 end
 
 --- The noun as a recipe sees it: what it asked for, over what is there.

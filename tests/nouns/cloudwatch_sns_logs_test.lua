@@ -1,0 +1,135 @@
+--- Log groups, topics, subscriptions and alarms, request by request (see tests/support/noun_lab.lua).
+local aws = require "aws"
+local lab = dofile "tests/support/noun_lab.lua"
+local recipe_lab = dofile "tests/support/recipe_lab.lua"
+local test = require "test"
+local T = test.cases()
+
+local TEAM, ADDED = { tags = { team = "shop" } }, { { Key = "team", Value = "shop" } }
+
+lab.case(T, {
+  noun = "log_group", want = { "/shop/web", days = 7 },
+  absent = { ["logs DescribeLogGroups"] = { logGroups = { { logGroupName = "/shop/web-old", arn = "arn:old:*" } } } },
+  there = {
+    ["logs DescribeLogGroups"] = { logGroups = { { logGroupName = "/shop/web-old", arn = "arn:old:*" },
+      { logGroupName = "/shop/web", arn = "arn:web:*", retentionInDays = 7 } } },
+    ["logs ListTagsForResource"] = { tags = lab.tags("log_group", "/shop/web") },
+  },
+  looks = { { "logs DescribeLogGroups", { logGroupNamePrefix = "/shop/web" } }, { "logs ListTagsForResource", { resourceArn = "arn:web" } } },
+  create = {
+    { "logs CreateLogGroup", { logGroupName = "/shop/web", tags = lab.tags("log_group", "/shop/web") } },
+    { "logs PutRetentionPolicy", { logGroupName = "/shop/web", retentionInDays = 7 } },
+  },
+  change = {
+    { "it keeps its lines longer", want = { days = 30 },
+      calls = { { "logs PutRetentionPolicy", { logGroupName = "/shop/web", retentionInDays = 30 } } } },
+    { "one that would keep them for ever no longer does",
+      there = { ["logs DescribeLogGroups"] = { logGroups = { { logGroupName = "/shop/web", arn = "arn:web:*" } } } },
+      calls = { { "logs PutRetentionPolicy", { logGroupName = "/shop/web", retentionInDays = 7 } } } },
+    { "a tag is added", want = TEAM, calls = { { "logs TagResource", { resourceArn = "arn:web", tags = { team = "shop" } } } } },
+  },
+  delete = { { "logs DeleteLogGroup", { logGroupName = "/shop/web" } } },
+})
+
+local TOPIC = "arn:aws:sns:us-east-1:1:shop"
+lab.case(T, {
+  noun = "topic", want = { "shop" },
+  absent = { ["sns ListTopics"] = { Topics = { { TopicArn = TOPIC .. "-other" } } } },
+  there = { ["sns ListTopics"] = { Topics = { { TopicArn = TOPIC .. "-other" }, { TopicArn = TOPIC } } },
+            ["sns ListTagsForResource"] = { Tags = lab.tag_list("topic", "shop") } },
+  looks = { { "sns ListTopics", {} }, { "sns ListTagsForResource", { ResourceArn = TOPIC } } },
+  create = { { "sns CreateTopic", { Name = "shop", Tags = lab.tag_list("topic", "shop") }, { TopicArn = TOPIC } } },
+  change = { { "a tag is added", want = TEAM, calls = { { "sns TagResource", { ResourceArn = TOPIC, Tags = ADDED } } } } },
+  delete = { { "sns DeleteTopic", { TopicArn = TOPIC } } },
+})
+
+local function subscribed(arn, endpoint)
+  return { Subscriptions = { { SubscriptionArn = arn, Protocol = "email", Endpoint = endpoint or "ops@example.com", TopicArn = TOPIC } } }
+end
+local subscribe = { "sns Subscribe", { TopicArn = TOPIC, Protocol = "email", Endpoint = "ops@example.com", ReturnSubscriptionArn = true } }
+
+lab.case(T, {
+  noun = "subscription", want = { "ops", topic = TOPIC, endpoint = "ops@example.com" },
+  absent = { ["sns ListSubscriptionsByTopic"] = subscribed(TOPIC .. ":2", "other@example.com") },
+  there = { ["sns ListSubscriptionsByTopic"] = subscribed(TOPIC .. ":1") },
+  looks = { { "sns ListSubscriptionsByTopic", { TopicArn = TOPIC } } },
+  create = { subscribe },
+  delete = { { "sns Unsubscribe", { SubscriptionArn = TOPIC .. ":1" } } },
+})
+
+--- A topic that knows what was subscribed to it, and gives each the ARN that `arn_of` says.
+local function topic(arn_of)
+  local list = {}
+  return lab.world {
+    ["sns ListSubscriptionsByTopic"] = function() return { Subscriptions = list } end,
+    ["sns Subscribe"] = function(args)
+      list[#list + 1] = { Protocol = args.Protocol, Endpoint = args.Endpoint, SubscriptionArn = arn_of(args.Endpoint) }
+      return {}
+    end,
+    ["sns Unsubscribe"] = function(args)
+      for i, s in ipairs(list) do if s.SubscriptionArn == args.SubscriptionArn then table.remove(list, i) end end
+      return {}
+    end,
+  }
+end
+
+local function ops(endpoint) return function() aws.subscription { "ops", topic = TOPIC, endpoint = endpoint } end end
+
+T["aws.subscription: another address takes the place of the first, which gets no more mail"] = function()
+  local l, world = recipe_lab(), topic(function(endpoint) return "arn:" .. endpoint end)
+  l:apply(ops "ops@example.com")
+  world.changing = {}
+  l:apply(ops "new@example.com")
+  lab.same(world.changing, {
+    { "sns Unsubscribe", { SubscriptionArn = "arn:ops@example.com" } },
+    { "sns Subscribe", { TopicArn = TOPIC, Protocol = "email", Endpoint = "new@example.com", ReturnSubscriptionArn = true } },
+  })
+end
+
+T["aws.subscription: one that is not confirmed is said to be, and is left to end by itself"] = function()
+  local l, world = recipe_lab(), topic(function() return "PendingConfirmation" end)
+  l:apply(ops "ops@example.com")
+  test.match(l:text(), "ops@example.com gets no messages until it confirms")
+  world.changing = {}
+  l:destroy(ops "ops@example.com")
+  lab.same(world.changing, {})
+  test.match(l:text(), "nothing left")
+end
+
+local function alarm(more)
+  return { MetricAlarms = { lab.merged({ AlarmName = "shop-cpu", AlarmArn = "arn:al", StateValue = "OK", Namespace = "AWS/RDS",
+    MetricName = "CPUUtilization", Dimensions = { { Name = "DBInstanceIdentifier", Value = "shop" } }, Statistic = "Average", Period = 300,
+    EvaluationPeriods = 2, ComparisonOperator = "GreaterThanThreshold", Threshold = 80.0, TreatMissingData = "missing",
+    AlarmActions = { TOPIC }, OKActions = {} }, more or {}) } }
+end
+
+local function put(more)
+  return { "cloudwatch PutMetricAlarm", lab.merged({ AlarmName = "shop-cpu", Namespace = "AWS/RDS", MetricName = "CPUUtilization",
+    Dimensions = { { Name = "DBInstanceIdentifier", Value = "shop" } }, Statistic = "Average", Period = 300, EvaluationPeriods = 2,
+    ComparisonOperator = "GreaterThanThreshold", Threshold = 80, TreatMissingData = "missing", AlarmActions = { TOPIC }, OKActions = {} },
+    more or {}) }
+end
+
+lab.case(T, {
+  noun = "alarm", want = { "shop-cpu", namespace = "AWS/RDS", metric = "CPUUtilization", dimensions = { DBInstanceIdentifier = "shop" },
+                           threshold = 80, actions = { TOPIC } },
+  absent = { ["cloudwatch DescribeAlarms"] = { MetricAlarms = {} } },
+  there = { ["cloudwatch DescribeAlarms"] = alarm(), ["cloudwatch ListTagsForResource"] = { Tags = lab.tag_list("alarm", "shop-cpu") } },
+  looks = { { "cloudwatch DescribeAlarms", { AlarmNames = { "shop-cpu" }, AlarmTypes = { "MetricAlarm" } } },
+            { "cloudwatch ListTagsForResource", { ResourceARN = "arn:al" } } },
+  create = { put { Tags = lab.tag_list("alarm", "shop-cpu") } },
+  change = {
+    { "another threshold", want = { threshold = 90 }, calls = { put { Threshold = 90 } } },
+    { "another metric, of something else", want = { metric = "FreeStorageSpace", dimensions = { DBInstanceIdentifier = "other" },
+        comparison = "LessThanThreshold" },
+      calls = { put { MetricName = "FreeStorageSpace", Dimensions = { { Name = "DBInstanceIdentifier", Value = "other" } },
+                      ComparisonOperator = "LessThanThreshold" } } },
+    { "a topic that someone took out is told again", there = { ["cloudwatch DescribeAlarms"] = alarm { AlarmActions = {} } },
+      calls = { put() } },
+    { "a tag is added, and nothing else is put", want = TEAM,
+      calls = { { "cloudwatch TagResource", { ResourceARN = "arn:al", Tags = ADDED } } } },
+  },
+  delete = { { "cloudwatch DeleteAlarms", { AlarmNames = { "shop-cpu" } } } },
+})
+
+return T

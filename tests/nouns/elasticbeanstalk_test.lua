@@ -1,0 +1,114 @@
+--- The nouns of Elastic Beanstalk, request by request (see tests/support/noun_lab.lua).
+local aws = require "aws"
+local lab = dofile "tests/support/noun_lab.lua"
+local recipe_lab = dofile "tests/support/recipe_lab.lua"
+local test = require "test"
+local T = test.cases()
+
+local TEAM, ADDED = { tags = { team = "shop" } }, { { Key = "team", Value = "shop" } }
+local function tagging(arn) return { "elasticbeanstalk UpdateTagsForResource", { ResourceArn = arn, TagsToAdd = ADDED } } end
+local function tagged(noun, name) return { ResourceTags = lab.tag_list(noun, name) } end
+
+lab.case(T, {
+  noun = "eb_application", want = { "shop", description = "moved" },
+  absent = { ["elasticbeanstalk DescribeApplications"] = { Applications = {} } },
+  there = {
+    ["elasticbeanstalk DescribeApplications"] = { Applications = { { ApplicationName = "shop", ApplicationArn = "arn:a", Description = "moved" } } },
+    ["elasticbeanstalk ListTagsForResource"] = tagged("eb_application", "shop"),
+  },
+  looks = { { "elasticbeanstalk DescribeApplications", { ApplicationNames = { "shop" } } },
+            { "elasticbeanstalk ListTagsForResource", { ResourceArn = "arn:a" } } },
+  create = { { "elasticbeanstalk CreateApplication", { ApplicationName = "shop", Description = "moved",
+    Tags = lab.tag_list("eb_application", "shop") } } },
+  change = {
+    { "it is described otherwise", want = { description = "the shop" },
+      calls = { { "elasticbeanstalk UpdateApplication", { ApplicationName = "shop", Description = "the shop" } } } },
+    { "a tag is added", want = TEAM, calls = { tagging "arn:a" } },
+  },
+  delete = { { "elasticbeanstalk DeleteApplication", { ApplicationName = "shop" } } },
+})
+
+local function version(status)
+  return { ApplicationVersions = { { VersionLabel = "v1", ApplicationVersionArn = "arn:v", ApplicationName = "shop", Status = status,
+    SourceBundle = { S3Bucket = "shop-7f", S3Key = "v1.zip" }, Description = "first" } } }
+end
+
+lab.case(T, {
+  noun = "eb_version", want = { "v1", application = "shop", bucket = "shop-7f", key = "v1.zip", description = "first" },
+  absent = { ["elasticbeanstalk DescribeApplicationVersions"] = { ApplicationVersions = {} } },
+  there = { ["elasticbeanstalk DescribeApplicationVersions"] = version "PROCESSED",
+            ["elasticbeanstalk ListTagsForResource"] = tagged("eb_version", "v1") },
+  looks = { { "elasticbeanstalk DescribeApplicationVersions", { ApplicationName = "shop", VersionLabels = { "v1" } } },
+            { "elasticbeanstalk ListTagsForResource", { ResourceArn = "arn:v" } } },
+  create = { { "elasticbeanstalk CreateApplicationVersion", { ApplicationName = "shop", VersionLabel = "v1", Description = "first", Process = true,
+    SourceBundle = { S3Bucket = "shop-7f", S3Key = "v1.zip" }, Tags = lab.tag_list("eb_version", "v1") } } },
+  change = {
+    { "it is described otherwise", want = { description = "the first" }, calls = { { "elasticbeanstalk UpdateApplicationVersion",
+      { ApplicationName = "shop", VersionLabel = "v1", Description = "the first" } } } },
+    { "a tag is added", want = TEAM, calls = { tagging "arn:v" } },
+  },
+  fixed = { application = "other", bucket = "other", key = "other.zip" },
+  delete = { { "elasticbeanstalk DeleteApplicationVersion", { ApplicationName = "shop", VersionLabel = "v1", DeleteSourceBundle = false } } },
+})
+
+T["aws.eb_version: a bundle that Beanstalk refuses is an error"] = function()
+  local l = recipe_lab()
+  local world = lab.world { ["elasticbeanstalk DescribeApplicationVersions"] = { ApplicationVersions = {} },
+                            ["elasticbeanstalk ListTagsForResource"] = tagged("eb_version", "v1") }
+  world.answers["elasticbeanstalk CreateApplicationVersion"] = function()
+    world.answers["elasticbeanstalk DescribeApplicationVersions"] = version "FAILED"
+    return {}
+  end
+  test.raises("refused the bundle", function()
+    l:apply(function() aws.eb_version { "v1", application = "shop", bucket = "shop-7f", key = "v1.zip", description = "first" } end)
+  end)
+end
+
+local DOCKER = "arn:aws:elasticbeanstalk:us-east-1::platform/Docker running on 64bit Amazon Linux 2023/"
+local function option(namespace, name, value) return { Namespace = namespace, OptionName = name, Value = value } end
+local VPC, ENV = "aws:ec2:vpc", "aws:elasticbeanstalk:application:environment"
+
+local function settings(list)
+  return { ConfigurationSettings = { { ApplicationName = "shop", EnvironmentName = "shop", OptionSettings = list } } }
+end
+
+local function environment(more)
+  return { Environments = { lab.merged({ EnvironmentName = "shop", EnvironmentId = "e-1", EnvironmentArn = "arn:e", ApplicationName = "shop",
+    CNAME = "shop.example", PlatformArn = DOCKER .. "4.9.3", Status = "Ready", Health = "Green" }, more or {}) } }
+end
+
+local WANT = { "shop", application = "shop", settings = { [VPC] = { Subnets = "subnet-1,subnet-2", VPCId = "vpc-1" }, [ENV] = { MODE = "live" } } }
+local GIVEN = { option(VPC, "Subnets", "subnet-1,subnet-2"), option(VPC, "VPCId", "vpc-1"), option(ENV, "MODE", "live") }
+local ALL = { option(ENV, "MODE", "live"), option(VPC, "VPCId", "vpc-1"), option(VPC, "Subnets", "subnet-2, subnet-1"),
+              option("aws:elasticbeanstalk:command", "Timeout", "600") }
+local function update(more) return { "elasticbeanstalk UpdateEnvironment", lab.merged({ EnvironmentName = "shop" }, more) } end
+
+lab.case(T, {
+  noun = "eb_environment", want = WANT,
+  absent = {
+    ["elasticbeanstalk DescribeEnvironments"] = environment { Status = "Terminated" },
+    ["elasticbeanstalk ListPlatformVersions"] = { PlatformSummaryList = {
+      { PlatformArn = DOCKER .. "4.9.3", PlatformVersion = "4.9.3" }, { PlatformArn = DOCKER .. "4.10.0", PlatformVersion = "4.10.0" } } },
+  },
+  there = { ["elasticbeanstalk DescribeEnvironments"] = environment(), ["elasticbeanstalk DescribeConfigurationSettings"] = settings(ALL),
+            ["elasticbeanstalk ListTagsForResource"] = tagged("eb_environment", "shop") },
+  looks = {
+    { "elasticbeanstalk DescribeEnvironments", { EnvironmentNames = { "shop" }, IncludeDeleted = false } },
+    { "elasticbeanstalk DescribeConfigurationSettings", { ApplicationName = "shop", EnvironmentName = "shop" } },
+    { "elasticbeanstalk ListTagsForResource", { ResourceArn = "arn:e" } },
+  },
+  create = { { "elasticbeanstalk CreateEnvironment", { ApplicationName = "shop", EnvironmentName = "shop",
+    Tier = { Name = "WebServer", Type = "Standard" }, PlatformArn = DOCKER .. "4.10.0", OptionSettings = GIVEN,
+    Tags = lab.tag_list("eb_environment", "shop") } } },
+  change = {
+    { "a setting that someone changed is put back", there = { ["elasticbeanstalk DescribeConfigurationSettings"] = settings {
+        option(ENV, "MODE", "test"), option(VPC, "VPCId", "vpc-1"), option(VPC, "Subnets", "subnet-1,subnet-2") } },
+      calls = { update { OptionSettings = GIVEN } } },
+    { "it gets another platform", want = { platform = DOCKER .. "4.9.2" }, calls = { update { PlatformArn = DOCKER .. "4.9.2" } } },
+    { "a tag is added", want = TEAM, calls = { tagging "arn:e" } },
+  },
+  fixed = { application = "other" },
+  delete = { { "elasticbeanstalk TerminateEnvironment", { EnvironmentName = "shop", TerminateResources = true } } },
+})
+
+return T
