@@ -277,7 +277,8 @@ local function run(source, conn, from, to, o)
   conn:exec "SELECT set_config('search_path', '', false)"
   local function finish_with(kinds)                  -- in pg_dump's order
     for _, entry in ipairs(post) do
-      if not entry.done and (kinds == nil or kinds:find("|" .. entry.type .. "|", 1, true)) and not (entry.type == "COMMENT" and entry.name:find "^EXTENSION ") then
+      local wanted = kinds == nil or kinds:find("|" .. entry.type .. "|", 1, true)
+      if not entry.done and wanted and not (entry.type == "COMMENT" and entry.name:find "^EXTENSION ") then
         entry.done = true
         apply(conn, entry)
       end
