@@ -209,6 +209,12 @@ static int request_ca (lua_State *L) {           /* r:ca(path): trust only what 
   return 0;
 }
 
+static int request_fresh (lua_State *L) {        /* r:fresh(): a new connection, on which curl sends nothing a second time */
+  Request *r = request_check(L, NEW);
+  curl_easy_setopt(r->easy, CURLOPT_FRESH_CONNECT, 1L);
+  return 0;
+}
+
 static long seconds_to_ms (lua_State *L, int arg) {
   lua_Number s = luaL_checknumber(L, arg);
   luaL_argcheck(L, s >= 0 && s < 1e6, arg, "not a number of seconds");
@@ -327,7 +333,7 @@ static const luaL_Reg functions[] = {
 
 static const luaL_Reg methods[] = {
   { "header", request_header }, { "body", request_body }, { "body_file", request_body_file }, { "to_file", request_to_file },
-  { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "start", request_start },
+  { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "start", request_start },
   { "cancel", request_cancel }, { "id", request_id }, { "label", request_label }, { "progress", request_progress }, { "result", request_result },
   { "close", request_close }, { NULL, NULL }
 };

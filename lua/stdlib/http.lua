@@ -28,6 +28,7 @@ local declared = {
   { "to_file", "where the body of a 2xx answer goes, once complete", type = "string" },
   { "secret_body", "the body of the answer is a secret", type = "boolean", default = false },
   { "follow", "how many redirects to follow", type = "integer", default = 0 },
+  { "fresh", "on a new connection: one that was kept may be dead, and then it would be sent a second time", type = "boolean" },
   { "limit", "bytes of an answer in memory", type = "integer", default = 64 * 1024 * 1024 },
   { "progress", "called now and then with bytes sent, received", type = "function" },
 }
@@ -81,6 +82,7 @@ local function send(o)
   local streams = o.to_file or type(o.body) == "table"
   request:limits(o.connect_timeout, o.timeout or (streams and 0 or 300), o.stall_timeout, o.limit)
   if o.ca then request:ca(o.ca) end
+  if o.fresh then request:fresh() end
   if o.secret_body then request:secret() end
   if o.to_file then errors.check(op, request:to_file(o.to_file)) end
   errors.check(op, request:start())

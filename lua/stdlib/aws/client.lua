@@ -151,7 +151,8 @@ end
 --- Calls an operation.
 ---@param name string "describe_vpcs" or "DescribeVpcs"
 ---@param args? table in AWS's parameter names
----@param opts? { to?: string, timeout?: number } to: the file that a streamed body goes into; seconds
+---@param opts? { to?: string, timeout?: number, once?: boolean } to: the file that a streamed body goes into; seconds; once:
+--- never sent again when its reply was lost, because it has no token and would make a second thing; the error is `lost`
 ---@return table result
 ---@return { request_id: string?, status: integer, headers: table<string, string> } meta
 function Client:call(name, args, opts)

@@ -3,6 +3,11 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local function find(spec, known, ctx)
+  local found = aws.ec2:describe_internet_gateways { Filters = noun.ec2_filters(spec, known, ctx, "internet-gateway-id") }
+  return noun.only(found.InternetGateways, spec, "InternetGatewayId")
+end
+
 local function attach(id, vpc)
   noun.settled("InvalidInternetGatewayID.NotFound InvalidVpcID.NotFound", 30, function()
     aws.ec2:attach_internet_gateway { InternetGatewayId = id, VpcId = noun.id(vpc) }
@@ -23,9 +28,7 @@ return recipe.kind {
   },
 
   read = function(spec, known, ctx)
-    local filters = noun.ec2_filters(spec, known, ctx, "internet-gateway-id")
-    local found = aws.ec2:describe_internet_gateways { Filters = filters }
-    local gateway = noun.only(found.InternetGateways, spec, "InternetGatewayId")
+    local gateway = find(spec, known, ctx)
     local to = gateway and gateway.Attachments and gateway.Attachments[1]
     return gateway and {
       id = gateway.InternetGatewayId, vpc = to and to.VpcId, attached = to ~= nil, tags = noun.tag_map(gateway.Tags),
@@ -33,8 +36,9 @@ return recipe.kind {
   end,
 
   create = function(spec, ctx)
-    local made = aws.ec2:create_internet_gateway { TagSpecifications = noun.ec2_tags("internet-gateway", spec, ctx) }
-    local id = made.InternetGateway.InternetGatewayId
+    local id = noun.made_once(function() return find(spec, nil, ctx) end, function(opts)
+      return aws.ec2:create_internet_gateway({ TagSpecifications = noun.ec2_tags("internet-gateway", spec, ctx) }, opts).InternetGateway
+    end).InternetGatewayId
     if spec.attached then attach(id, spec.vpc) end
     return id
   end,

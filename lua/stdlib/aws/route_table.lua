@@ -87,7 +87,7 @@ return recipe.kind {
 
   create = function(spec, ctx)
     local made = aws.ec2:create_route_table {
-      VpcId = noun.id(spec.vpc), TagSpecifications = noun.ec2_tags("route-table", spec, ctx),
+      VpcId = noun.id(spec.vpc), TagSpecifications = noun.ec2_tags("route-table", spec, ctx), ClientToken = ctx.token,
     }
     local id = made.RouteTable.RouteTableId
     set_routes(id, spec.routes, {})

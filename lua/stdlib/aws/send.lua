@@ -75,7 +75,7 @@ local function once(self, op, args, opts)
   local ok, answer = pcall(http.request, {
     method = request.method, url = request.url, headers = claim and sign.sigv4(claim) or request.headers, body = body,
     ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
-    timeout = opts.timeout or self.options.timeout, to_file = opts.to,
+    timeout = opts.timeout or self.options.timeout, to_file = opts.to, fresh = opts.once,
   })
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
@@ -94,8 +94,18 @@ local function once(self, op, args, opts)
   error(result, 0)
 end
 
+--- Whether a call may have done its work although it failed: the reply was lost on the way, or the service broke down.
+local function is_lost(e)
+  if e.kind == "remote" then return e.status >= 500 and not e.throttled end
+  return e.kind == "timeout" or e.kind == "network" and e.code ~= "connect" and e.code ~= "resolve"
+end
+
 --- The 2026 numbers of the standard mode: a quota of 500 that a retry draws from and a success refills.
-local function may_retry(self, e)
+local function may_retry(self, e, opts)
+  if opts.once and is_lost(e) then
+    e.lost = true
+    return false
+  end
   if not e.retry then return false end
   local cost = e.throttled and 5 or 14
   if self.tokens < cost then return false end
@@ -114,7 +124,7 @@ end
 ---@param self aws.Client
 ---@param op aws.Operation
 ---@param args table
----@param opts { to?: string, timeout?: number }
+---@param opts { to?: string, timeout?: number, once?: boolean } once: not again after a lost reply; the error is `lost` then
 ---@return table result
 ---@return table meta
 function M.call(self, op, args, opts)
@@ -126,7 +136,7 @@ function M.call(self, op, args, opts)
     if errors.is(done[2]) and done[2].retry then set_pause(done[2], attempt) end
     error(done[2], 0)
   end, {
-    attempts = attempts, base = 0.05, retryable = function(e) return may_retry(self, e) end,
+    attempts = attempts, base = 0.05, retryable = function(e) return may_retry(self, e, opts) end,
     on_retry = function(e, seconds, attempt)
       log.debug("%s; attempt %d of %d in %.2f seconds", tostring(e), attempt + 1, attempts, seconds)
     end,

@@ -3,6 +3,11 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local function find(spec, known, ctx)
+  local found = aws.ec2:describe_subnets { Filters = noun.ec2_filters(spec, known, ctx, "subnet-id") }
+  return noun.only(found.Subnets, spec, "SubnetId")
+end
+
 local function set_public(id, public)
   noun.settled("InvalidSubnetID.NotFound", 30, function()
     aws.ec2:modify_subnet_attribute { SubnetId = id, MapPublicIpOnLaunch = { Value = public } }
@@ -21,8 +26,7 @@ return recipe.kind {
   fixed = { "vpc", "cidr", "zone" }, summary = { "cidr", "zone", "public" }, compare = { tags = "given" },
 
   read = function(spec, known, ctx)
-    local found = aws.ec2:describe_subnets { Filters = noun.ec2_filters(spec, known, ctx, "subnet-id") }
-    local subnet = noun.only(found.Subnets, spec, "SubnetId")
+    local subnet = find(spec, known, ctx)
     return subnet and {
       id = subnet.SubnetId, vpc = subnet.VpcId, cidr = subnet.CidrBlock, zone = subnet.AvailabilityZone,
       public = subnet.MapPublicIpOnLaunch, state = subnet.State, tags = noun.tag_map(subnet.Tags),
@@ -31,14 +35,16 @@ return recipe.kind {
 
   create = function(spec, ctx)
     local hints = { ["InvalidSubnet.Conflict"] = "another subnet of the VPC has these addresses" }
-    local made = noun.hinted(hints, noun.settled, "InvalidVpcID.NotFound", 30, function()
-      return aws.ec2:create_subnet {
+    local function make(opts)
+      return aws.ec2:create_subnet({
         VpcId = noun.id(spec.vpc), CidrBlock = spec.cidr, AvailabilityZone = spec.zone,
         TagSpecifications = noun.ec2_tags("subnet", spec, ctx),
-      }
-    end)
-    if spec.public then set_public(made.Subnet.SubnetId, true) end
-    return made.Subnet.SubnetId
+      }, opts).Subnet
+    end
+    local function look() return find(spec, nil, ctx) end
+    local subnet = noun.hinted(hints, noun.settled, "InvalidVpcID.NotFound", 30, noun.made_once, look, make)
+    if spec.public then set_public(subnet.SubnetId, true) end
+    return subnet.SubnetId
   end,
 
   ready = function(current)

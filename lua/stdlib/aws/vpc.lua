@@ -3,6 +3,11 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local function find(spec, known, ctx)
+  local found = aws.ec2:describe_vpcs { Filters = noun.ec2_filters(spec, known, ctx, "vpc-id") }
+  return noun.only(found.Vpcs, spec, "VpcId")
+end
+
 local function attribute(id, name)
   local r = aws.ec2:describe_vpc_attribute { VpcId = id, Attribute = name }
   return r[name:sub(1, 1):upper() .. name:sub(2)].Value
@@ -29,8 +34,7 @@ return recipe.kind {
   fixed = { "cidr" }, summary = { "cidr" }, compare = { tags = "given" },
 
   read = function(spec, known, ctx)
-    local found = aws.ec2:describe_vpcs { Filters = noun.ec2_filters(spec, known, ctx, "vpc-id") }
-    local vpc = noun.only(found.Vpcs, spec, "VpcId")
+    local vpc = find(spec, known, ctx)
     return vpc and {
       id = vpc.VpcId, cidr = vpc.CidrBlock, state = vpc.State, tags = noun.tag_map(vpc.Tags),
       dns_support = attribute(vpc.VpcId, "enableDnsSupport"), dns_hostnames = attribute(vpc.VpcId, "enableDnsHostnames"),
@@ -38,11 +42,13 @@ return recipe.kind {
   end,
 
   create = function(spec, ctx)
-    local made = noun.hinted({ VpcLimitExceeded = "ask AWS for a higher quota of VPCs, or delete one" }, function()
-      return aws.ec2:create_vpc { CidrBlock = spec.cidr, TagSpecifications = noun.ec2_tags("vpc", spec, ctx) }
-    end)
-    set_dns(made.Vpc.VpcId, { dns_hostnames = spec.dns_hostnames or nil, dns_support = spec.dns_support == false and false or nil })
-    return made.Vpc.VpcId
+    local vpc = noun.hinted({ VpcLimitExceeded = "ask AWS for a higher quota of VPCs, or delete one" }, noun.made_once,
+      function() return find(spec, nil, ctx) end,
+      function(opts)
+        return aws.ec2:create_vpc({ CidrBlock = spec.cidr, TagSpecifications = noun.ec2_tags("vpc", spec, ctx) }, opts).Vpc
+      end)
+    set_dns(vpc.VpcId, { dns_hostnames = spec.dns_hostnames or nil, dns_support = spec.dns_support == false and false or nil })
+    return vpc.VpcId
   end,
 
   ready = function(current)

@@ -3,7 +3,8 @@
 ---     faults { seed = 7, throttle = 0.1, error = 0.05, drop = 0.02, lost = 0.02, latency = 0.2 }
 ---
 --- Each is a share of the calls: `throttle` and `error` are answered before
---- anything happens, `drop` cuts the connection before, `lost` after the effect.
+--- anything happens, `drop` cuts the connection before, `lost` after the effect. `only` names the calls that are meant (a
+--- part of the body or of X-Amz-Target: "Action=CreateVpc&"), `times` how often at most something goes wrong.
 local function pick(plan, roll)
   for _, name in ipairs { "throttle", "error", "drop", "lost" } do
     local share = plan[name] or 0
@@ -33,8 +34,15 @@ return function(plan)
     state = (state * 6364136223846793005 + 1442695040888963407) & 0x7fffffffffffffff
     return (state >> 11) / (1 << 52)
   end
+  local left = plan.times or math.huge
+  local function is_meant(req)
+    if left <= 0 then return false end
+    return not plan.only or ((req.headers["x-amz-target"] or "") .. (req.body or "") .. "&"):find(plan.only, 1, true) ~= nil
+  end
   return function(req)
+    if not is_meant(req) then return nil end
     local name = pick(plan, random())
+    if name then left = left - 1 end
     local latency = plan.latency and random() * plan.latency
     if not name then return latency and { name = "latency", answer = nil, delay = latency } or nil end
     local is_heroku = (req.headers.accept or ""):find("vnd.heroku", 1, true) ~= nil

@@ -1,4 +1,5 @@
 --- What the nouns share: ids, tags, finding by tag, and AWS's errors that mean "not there" or "not yet".
+local effects = require "recipe.effects"
 local errors = require "errors"
 local options = require "options"
 local task = require "task"
@@ -122,6 +123,27 @@ function M.settled(codes, seconds, fn, ...)
     if not is_code(r[2], codes) or task.now() + pause > stop then error(r[2], 0) end
     task.sleep(pause)
     pause = math.min(pause * 2, 5)
+  end
+end
+
+--- Calls make, which makes a thing in a call that takes no token. Nobody knows what a call did whose reply was lost, and a
+--- second one would make a second thing: so it is looked for by its tags before it is made again, as long as a read may
+--- miss what was just made.
+---@param look fun(): any finds it by its tags
+---@param make fun(opts: table): any passes opts on to the call
+function M.made_once(look, make)
+  for attempt = 1, 3 do
+    local r = table.pack(pcall(make, { once = true }))
+    if r[1] then return table.unpack(r, 2, r.n) end
+    local e = r[2]
+    if attempt == 3 or not (errors.is(e) and e.lost) then error(e, 0) end
+    local stop, pause = task.now() + effects.settle, 0.2
+    repeat
+      task.sleep(pause)
+      local found = look()
+      if found then return found end
+      pause = math.min(pause * 2, 2)
+    until task.now() > stop
   end
 end
 

@@ -25,6 +25,21 @@ function M._add(cloud, ctx, kind, id, resource, tag_specifications)
   return resource
 end
 
+--- What a call with this token was answered before; nil for the first one.
+function M._by_token(cloud, ctx, token)
+  local store = cloud:store("ec2", ctx.region)
+  store.tokens = store.tokens or {}
+  return token and store.tokens[ctx.operation .. token]
+end
+
+--- Remembers the answer to a call with this token, and returns it.
+function M._keep_token(cloud, ctx, token, answer)
+  local store = cloud:store("ec2", ctx.region)
+  store.tokens = store.tokens or {}
+  if token then store.tokens[ctx.operation .. token] = answer end
+  return answer
+end
+
 function M._remove(cloud, ctx, id)
   local all, order = M._all(cloud, ctx.region)
   all[id] = nil

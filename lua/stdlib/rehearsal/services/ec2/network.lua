@@ -219,11 +219,13 @@ end
 
 function S.CreateRouteTable(cloud, p, ctx)
   local vpc = vpc_of(cloud, ctx, p.VpcId)
+  local before = C._by_token(cloud, ctx, p.ClientToken)
+  if before then return before end
   local id = cloud:new_id "rtb"
-  return { RouteTable = C._add(cloud, ctx, "route-table", id, {
+  return C._keep_token(cloud, ctx, p.ClientToken, { RouteTable = C._add(cloud, ctx, "route-table", id, {
     RouteTableId = id, VpcId = p.VpcId, OwnerId = cloud.account, Associations = {}, PropagatingVgws = {},
     Routes = { { DestinationCidrBlock = vpc.CidrBlock, GatewayId = "local", Origin = "CreateRouteTable", State = "active" } },
-  }, p.TagSpecifications) }
+  }, p.TagSpecifications) })
 end
 
 function S.DescribeRouteTables(cloud, p, ctx)
