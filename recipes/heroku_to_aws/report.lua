@@ -63,7 +63,9 @@ end
 --- "web=1 worker=2"
 function M.scale_words(quantities)
   local words = {}
-  for name, n in pairs(quantities) do words[#words + 1] = ("%s=%d"):format(name, n) end
+  for name, n in pairs(quantities) do
+    if n > 0 then words[#words + 1] = ("%s=%d"):format(name, n) end
+  end
   table.sort(words)
   return table.concat(words, " ")
 end
