@@ -1,5 +1,6 @@
 --- Nouns, request by request: `have` is what the API answers, `want` the spec, `calls` the changing requests expected.
 local aws = require "aws"
+local errors = require "errors"
 local lab = dofile "tests/support/recipe_lab.lua"
 local secret = require "secret"
 local test = require "test"
@@ -125,6 +126,29 @@ T["a VPC is deleted once nothing hangs on it any more"] = function()
   end)
   l:destroy(recipe)
   test.equal(tries, 2)
+end
+
+T["a role whose policy is gone already, because nobody heard the first answer, is deleted all the same"] = function()
+  local l = lab()
+  local role = { Role = { RoleName = "shop", Arn = "arn:aws:iam::1:role/shop", Tags = { OURS[1], { Key = "hkrun:key", Value = "aws.role:shop" } },
+    AssumeRolePolicyDocument = { Statement = { { Principal = { Service = "ec2.amazonaws.com" } } } } } }
+  local function absent() errors.raise { kind = "remote", code = "NoSuchEntity", message = "it is not there" } end
+  local calls = fake("iam", { get_role_policy = { PolicyDocument = {} } }, { attach_role_policy = {}, put_role_policy = {} })
+  local there = false
+  for name, fn in pairs {
+    create_role = function() there = true return role end,
+    get_role = function() return there and role or absent() end,
+    detach_role_policy = absent, delete_role_policy = absent,
+    delete_role = function(_, args) there = false calls[#calls + 1] = { "delete_role", args } return {} end,
+    each = function(_, op)
+      local list = op == "list_role_policies" and { "read" } or { { PolicyArn = "arn:aws:iam::aws:policy/AmazonEC2ReadOnlyAccess" } }
+      return function() return table.remove(list) end
+    end,
+  } do rawset(aws.iam, name, fn) end
+  l:apply(function() aws.role { "shop", service = "ec2.amazonaws.com", policies = { "AmazonEC2ReadOnlyAccess" }, inline = { read = {} } } end)
+  test.equal(#calls, 2)
+  l:destroy(function() end)
+  test.equal({ table.unpack(calls, 3) }, { { "delete_role", { RoleName = "shop" } } })
 end
 
 return T

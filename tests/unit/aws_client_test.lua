@@ -100,6 +100,32 @@ T["after three attempts the last error is raised; attempts can be set"] = functi
   test.equal(#few, 1)
 end
 
+T["what would make two is sent once, also on a kept connection; the error says that its reply is lost"] = function()
+  for i, answer in ipairs { { drop = true }, { status = 500 }, { status = 502 }, { body = VPCS, cut = 20 } } do
+    local ec2, seen = client("ec2", function(_, n) return n == 1 and { body = VPCS } or answer end)
+    ec2:describe_vpcs {}                                     -- leaves a connection
+    local e = test.raises("ec2.CreateVpc", ec2.create_vpc, ec2, { CidrBlock = "10.0.0.0/16" })
+    test.equal({ i, #seen, e.lost }, { i, 2, true })
+  end
+  local ec2, seen = client("ec2", function(_, n) return n == 1 and { drop = true } or { body = "<R><return>true</return></R>" } end)
+  ec2:delete_vpc { VpcId = "vpc-1" }
+  test.equal(#seen, 2, "deleting twice does no harm")
+  ec2, seen = client("ec2", function(_, n) return n == 1 and { status = 503 } or { body = "<R/>" } end)
+  ec2:create_vpc { CidrBlock = "10.0.0.0/16" }
+  test.equal(#seen, 2, "503 means that nothing was done")
+end
+
+T["throttling is borne longer than failures"] = function()
+  local ec2, seen = client("ec2", function(_, n)
+    return n < 6 and { status = 503, headers = { ["x-amz-retry-after"] = "0" }, body = ec2_error "RequestLimitExceeded" } or { body = VPCS }
+  end)
+  local random = math.random
+  math.random = function() return 0 end                      -- luacheck: ignore
+  test.defer(function() math.random = random end)            -- luacheck: ignore
+  ec2:describe_vpcs {}
+  test.equal(#seen, 6)
+end
+
 T["the quota of retries runs out, and success refills it"] = function()
   local fails = true
   local ec2, seen = client("ec2", function() return fails and { status = 500 } or { body = VPCS } end)

@@ -1,3 +1,4 @@
+local effects = require "recipe.effects"
 local errors = require "errors"
 local lab = dofile "tests/support/recipe_lab.lua"
 local plan = require "recipe.plan"
@@ -374,6 +375,69 @@ T["destroy without the typed name deletes nothing"] = function()
   test.raises("nothing was deleted", l.destroy, l, function() end, { yes = false, typed = function() return "labb" end })
   l:destroy(function() end, { yes = false, typed = function() return "lab" end })
   test.equal(l:state(), {})
+end
+
+--- A noun whose first call of a kind gets no answer: it was done ("lost") or not ("dropped").
+local function unheard(l, how, verb)
+  local left = 1
+  local function call(fn)
+    local cut = left > 0
+    if cut then left = left - 1 end
+    local r = not (cut and how == "dropped") and fn() or nil
+    if cut then errors.raise { kind = "network", message = "the connection was cut", retry = true, lost = true } end
+    return r
+  end
+  local calls = 0
+  local make = l.kind("lab.unheard", {
+    idempotent = false,
+    create = function(spec, ctx)
+      local function fn()
+        l.next_id = l.next_id + 1
+        local id = "u-" .. l.next_id
+        l.things[id] = { id = id, name = spec.name, size = verb == "create" and 0 or spec.size, tags = ctx.tags }
+        return id
+      end
+      if verb ~= "create" then return fn() end
+      calls = calls + 1
+      local id = call(fn)
+      l.things[id].size = spec.size                          -- its second call
+      return id
+    end,
+    update = function(spec, current)
+      local function fn() l.things[current.id].size = spec.size end
+      if verb ~= "update" then return fn() end
+      calls = calls + 1
+      call(fn)
+    end,
+  })
+  return make, function() return calls end
+end
+
+T["a create without an answer is looked for before it is asked for again: one thing, complete"] = function()
+  local before = effects.settle
+  effects.settle = 0.2
+  test.defer(function() effects.settle = before end)
+  for how, wanted in pairs { lost = 1, dropped = 2 } do
+    local l = lab()
+    local make, calls = unheard(l, how, "create")
+    l:apply(function() make { "a", size = 3 } end)
+    test.equal({ how, calls(), l:state() }, { how, wanted, { a = { size = 3 } } })
+    test.truthy(plan.empty(l:plan(function() make { "a", size = 3 } end).entries), how)
+    l:destroy(function() end)
+    test.equal(l:state(), {}, how)
+    test.cleanup()
+  end
+end
+
+T["a change without an answer is asked for again only where something is still different"] = function()
+  for how, wanted in pairs { lost = 1, dropped = 2 } do
+    local l = lab()
+    local make, calls = unheard(l, how, "update")
+    l:apply(function() make { "a", size = 3 } end)
+    l:apply(function() make { "a", size = 4 } end)
+    test.equal({ how, calls(), l:state() }, { how, wanted, { a = { size = 4 } } })
+    test.cleanup()
+  end
 end
 
 return T

@@ -38,4 +38,22 @@ function M.is_mutating(service, operation)
   return true
 end
 
+--- What sets, marks or takes away changes nothing more when it is said again.
+local SETTING = { "Delete", "Modify", "Put", "Update", "Set", "Remove", "Revoke", "Terminate", "Tag", "Untag", "CreateTags", "AddTags",
+                  "Enable", "Disable", "Detach", "Disassociate", "Release", "Cancel", "UploadPart", "CompleteMultipartUpload",
+                  "AbortMultipartUpload" }
+
+--- Whether an operation may be sent again when nobody knows if the first request arrived. One that makes something may
+--- not: it would make two.
+---@param service string
+---@param operation string
+---@return boolean
+function M.is_repeatable(service, operation)
+  if not M.is_mutating(service, operation) then return true end
+  for _, word in ipairs(SETTING) do
+    if operation:sub(1, #word) == word and not operation:sub(#word + 1, #word + 1):find "%l" then return true end
+  end
+  return false
+end
+
 return M

@@ -34,14 +34,18 @@ local function set_inline(name, want, have)
     end
   end
   for policy in pairs(have) do
-    if not want[policy] then aws.iam:delete_role_policy { RoleName = name, PolicyName = policy } end
+    if not want[policy] then
+      noun.found("NoSuchEntity", aws.iam.delete_role_policy, aws.iam, { RoleName = name, PolicyName = policy })
+    end
   end
 end
 
 local function set_policies(name, want, have)
   want = arns(want)
   for _, p in ipairs(noun.minus(want, have)) do aws.iam:attach_role_policy { RoleName = name, PolicyArn = p } end
-  for _, p in ipairs(noun.minus(have, want)) do aws.iam:detach_role_policy { RoleName = name, PolicyArn = p } end
+  for _, p in ipairs(noun.minus(have, want)) do         -- gone already: nobody heard the answer to the first call
+    noun.found("NoSuchEntity", aws.iam.detach_role_policy, aws.iam, { RoleName = name, PolicyArn = p })
+  end
 end
 
 return recipe.kind {

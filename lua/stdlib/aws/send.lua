@@ -5,10 +5,12 @@ local errors = require "errors"
 local failure = require "aws.failure"
 local http = require "http"
 local log = require "log"
+local mutating = require "aws.mutating"
 local quirks = require "aws.quirks"
 local request_of = require "aws.request"
 local retry = require "retry"
 local s3 = require "aws.protocol.s3"
+local shape = require "aws.shape"
 local sign = require "sign"
 local timestamp = require "aws.timestamp"
 
@@ -96,17 +98,17 @@ end
 
 --- Whether a call may have done its work although it failed: the reply was lost on the way, or the service broke down.
 local function is_lost(e)
-  if e.kind == "remote" then return e.status >= 500 and not e.throttled end
-  return e.kind == "timeout" or e.kind == "network" and e.code ~= "connect" and e.code ~= "resolve"
+  if e.kind == "remote" then return e.status >= 500 and e.status ~= 503 and not e.throttled end      -- 503: it was turned away
+  return e.kind == "timeout" or e.kind == "protocol" or e.kind == "network" and e.code ~= "connect" and e.code ~= "resolve"
 end
 
 --- The 2026 numbers of the standard mode: a quota of 500 that a retry draws from and a success refills.
-local function may_retry(self, e, opts)
+local function may_retry(self, e, opts, more)
   if opts.once and is_lost(e) then
     e.lost = true
     return false
   end
-  if not e.retry then return false end
+  if not e.retry or not (more or e.throttled) then return false end
   local cost = e.throttled and 5 or 14
   if self.tokens < cost then return false end
   self.tokens, self.last_cost = self.tokens - cost, cost
@@ -120,7 +122,11 @@ local function set_pause(e, attempt)
   if e.retry_after == nil then e.retry_after = pause end
 end
 
---- Sends a call until it succeeds or trying again is in vain.
+local ATTEMPTS = 3          -- as the AWS SDKs' standard mode
+local PATIENCE = 10         -- when AWS asks for fewer calls: a long run must not end because others call too
+
+--- Sends a call until it succeeds or trying again is in vain. What makes something and carries no token is not sent
+--- again when its reply was lost: the error says `lost`, and who called looks before asking again.
 ---@param self aws.Client
 ---@param op aws.Operation
 ---@param args table
@@ -129,16 +135,21 @@ end
 ---@return table meta
 function M.call(self, op, args, opts)
   local set = config.env "AWS_MAX_ATTEMPTS" or config.profile(self.options.profile).max_attempts
-  local attempts = self.options.attempts or math.tointeger(tonumber(set)) or 3
+  local attempts = self.options.attempts or math.tointeger(tonumber(set))
+  opts = { to = opts.to, timeout = opts.timeout, once = opts.once or
+    not (mutating.is_repeatable(self.model.service, op.name) or shape.has_token(self.model, op, args)) }
+  local tried
   local result, meta = retry.call(function(attempt)
+    tried = attempt
     local done = table.pack(pcall(once, self, op, args, opts))
     if done[1] then return done[2], done[3] end
     if errors.is(done[2]) and done[2].retry then set_pause(done[2], attempt) end
     error(done[2], 0)
   end, {
-    attempts = attempts, base = 0.05, retryable = function(e) return may_retry(self, e, opts) end,
+    attempts = attempts or PATIENCE, base = 0.05,
+    retryable = function(e) return may_retry(self, e, opts, attempts or tried < ATTEMPTS) end,
     on_retry = function(e, seconds, attempt)
-      log.debug("%s; attempt %d of %d in %.2f seconds", tostring(e), attempt + 1, attempts, seconds)
+      log.debug("%s; attempt %d in %.2f seconds", tostring(e), attempt + 1, seconds)
     end,
   })
   self.tokens, self.last_cost = math.min(500, self.tokens + math.max(self.last_cost, 1)), 0

@@ -206,4 +206,17 @@ function M.with_tokens(model, op, args)
   return copy or args
 end
 
+--- Whether a call carries an idempotency token: sent twice it acts once.
+---@param model aws.Model
+---@param op aws.Operation
+---@param args table
+---@return boolean
+function M.has_token(model, op, args)
+  if not op.input then return false end
+  for _, member in ipairs(model.shape(op.input).members) do
+    if member.idempotency_token and args[member.name] ~= nil then return true end
+  end
+  return false
+end
+
 return M

@@ -161,6 +161,7 @@ function Client:call(method, path, opts)
     self:slow_down()
     local answer = http.request {
       method = method, url = (o.data and self.data_base or self.base) .. path, json = o.json, timeout = 60,
+      fresh = not idempotent[method],
       secret_body = o.secrets == true,
       headers = { Accept = ACCEPT, Authorization = text("Bearer %s", self.token), Range = o.range },
     }

@@ -1,5 +1,6 @@
 --- What is done to one noun: reading with its record in mind, creating, changing, replacing, deleting, each with its
 --- lines in the journal: the intent before the call, the id after it.
+local diff = require "recipe.diff"
 local errors = require "errors"
 local log = require "log"
 local plain = require "recipe.plain"
@@ -44,7 +45,7 @@ local function wrapped(noun, verb, fn, ...)
   if e.noun then error(e, 0) end
   errors.raise {
     op = verb .. " " .. noun.title, kind = e.kind, message = tostring(e), cause = e, noun = noun.key,
-    retry = e.retry, traceback = e.traceback,
+    retry = e.retry, lost = e.lost, traceback = e.traceback,
   }
 end
 
@@ -137,15 +138,49 @@ local function with_progress(noun, verb, fn)
   return table.unpack(r, 2, r.n)
 end
 
+local AGAIN = 4                                              -- times that a call without an answer is asked again
+
+--- Creates, and looks for it when no answer came: it is there, or it is asked for again. What was found may lack what
+--- later calls of its create would have given it.
+local function create_once(noun)
+  for attempt = 1, AGAIN + 1 do
+    local ok, id = pcall(wrapped, noun, "create", noun.kind.create, noun.spec, noun.ctx)
+    if ok then return id end
+    if not (type(id) == "table" and id.lost) or attempt > AGAIN then error(id, 0) end
+    log.debug("%s; looking whether it is there", tostring(id))
+    local current = poll(noun, nil, noun.kind.idempotent and 0 or M.settle, there)
+    if current and not current.deleting then
+      noun.current = current
+      M.check_owner(noun)
+      return current.id, current
+    end
+  end
+end
+
+--- Changes; a call without an answer is asked again for what is still different.
+local function update(noun, current, changes)
+  for attempt = 1, AGAIN + 1 do
+    local ok, e = pcall(wrapped, noun, "change", noun.kind.update, noun.spec, current, changes, noun.ctx)
+    if ok then return end
+    if not (type(e) == "table" and e.lost) or attempt > AGAIN then error(e, 0) end
+    current = read_once(noun, current.id) or current
+    changes = diff.changes(noun.spec, current, noun.kind.fields, noun.kind.compare)
+    if #changes == 0 then return end
+  end
+end
+
 local function create(noun)
   with_progress(noun, "create", function()
     task.shield(function()
       write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep })
-      local id = wrapped(noun, "create", noun.kind.create, noun.spec, noun.ctx)
+      noun.mem = noun.run.memory.nouns[noun.key]
+      local id, found = create_once(noun)
       if type(id) ~= "string" or id == "" then
         errors.raise { op = "create " .. noun.title, kind = "bug", message = "its create function returned no id" }
       end
       write(noun, { ev = "created", id = id })
+      local changes = found and noun.kind.update and diff.changes(noun.spec, found, noun.kind.fields, noun.kind.compare) or {}
+      if #changes > 0 then update(noun, found, changes) end
     end)
   end)
   noun.mem = noun.run.memory.nouns[noun.key]
@@ -258,7 +293,7 @@ local function change(noun)
   with_progress(noun, "change", function()
     task.shield(function()
       write(noun, { ev = "update", fields = fields })
-      wrapped(noun, "change", noun.kind.update, noun.spec, noun.current, noun.changes, noun.ctx)
+      update(noun, noun.current, noun.changes)
       write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep })
     end)
   end)

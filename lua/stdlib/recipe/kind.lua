@@ -170,6 +170,7 @@ end
 --- `update(spec, current, changes, ctx)`: changes are `{ field=, old=, new= }`, also by field name.
 --- `ready(current, ctx)` waits until it is usable and returns it as it is then; nothing if it was ready all along.
 --- `delete(current, ctx)` begins the deletion; the engine reads until the thing is gone.
+--- An error with `lost = true` says that a call may have been done or not: the engine looks before it asks again.
 --- `ctx.note(text)` shows what is waited for. Fields that are only used at creation: compare = { field = "ignore" }.
 ---@param def table
 ---@return function constructor `aws.subnet{ "name", ... }`
