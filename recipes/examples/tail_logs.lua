@@ -19,12 +19,12 @@ end
 recipe.need(#groups > 0, "the environment %s has no log groups in CloudWatch: switch log streaming on", opt.environment)
 
 local seen, since, stop = {}, (os.time() - 60) * 1000, task.now() + opt.minutes * 60
-while task.now() < stop do
+repeat
   for _, group in ipairs(groups) do
     for e in aws.logs:each("filter_log_events", { logGroupName = group, startTime = since, filterPattern = opt.filter }) do
       if not seen[e.eventId] then log.out("%s", os.date("!%H:%M:%S ", e.timestamp // 1000) .. e.message) end
       seen[e.eventId] = true
     end
   end
-  task.sleep(2)
-end
+  task.sleep(math.max(0, math.min(2, stop - task.now())))
+until task.now() >= stop

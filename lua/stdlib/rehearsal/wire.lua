@@ -273,7 +273,9 @@ local function find_rest(m, req)
           if member.required and member.location == "header" then score = score + 2 end
         end
       end
-      if score and (not best or score > best_score) then best, best_labels, best_score = op, labels, score end
+      -- PutBucketLifecycle is deprecated; PutBucketLifecycleConfiguration has its address
+      local newer = best and score == best_score and name == best.name .. "Configuration"
+      if score and (not best or score > best_score or newer) then best, best_labels, best_score = op, labels, score end
     end
   end
   return best, best_labels

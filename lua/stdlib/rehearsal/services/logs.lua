@@ -1,5 +1,6 @@
 --- Amazon CloudWatch Logs in the rehearsal: groups hold what the app prints.
 local json = require "json"
+local sign = require "sign"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -136,10 +137,11 @@ end
 function S.FilterLogEvents(cloud, p, ctx)
   local group, list = get(cloud, ctx, p.logGroupName or p.logGroupIdentifier), {}
   for name, stream in pairs(group.streams) do
-    for _, event in ipairs(stream.events) do
+    for i, event in ipairs(stream.events) do
       if (not p.filterPattern or p.filterPattern == "" or event.message:find(p.filterPattern:gsub('"', ""), 1, true))
          and (not p.startTime or event.timestamp >= p.startTime) and (not p.endTime or event.timestamp < p.endTime) then
-        list[#list + 1] = { logStreamName = name, timestamp = event.timestamp, message = event.message, ingestionTime = event.ingestionTime }
+        list[#list + 1] = { logStreamName = name, timestamp = event.timestamp, message = event.message, ingestionTime = event.ingestionTime,
+                            eventId = sign.sha256(("%s\n%s\n%d"):format(group.logGroupName, name, i)) }
       end
     end
   end

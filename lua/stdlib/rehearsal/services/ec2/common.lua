@@ -71,6 +71,7 @@ end
 
 --- Filter names whose field is not simply the same words.
 local FIELDS = {
+  ["status"] = "State", ["volume-id"] = "VolumeId", ["attachment.instance-id"] = "Attachments[].InstanceId",
   ["cidr"] = "CidrBlock", ["attachment.vpc-id"] = "Attachments[].VpcId", ["association.subnet-id"] = "Associations[].SubnetId",
   ["association.route-table-association-id"] = "Associations[].RouteTableAssociationId", ["association.main"] = "Associations[].Main",
   ["instance-state-name"] = "State.Name", ["instance.group-id"] = "SecurityGroups[].GroupId", ["availability-zone"] = "AvailabilityZone",

@@ -7,6 +7,7 @@ local network = require "rehearsal.services.ec2.network"
 local security = require "rehearsal.services.ec2.security"
 local sign = require "sign"
 local sshd = require "rehearsal.planes.sshd"
+local volumes = require "rehearsal.services.ec2.volumes"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -76,6 +77,7 @@ function S.RunInstances(cloud, p, ctx)
       Id = "AIPA" .. sign.hex(sign.random(8)):upper() } or nil,
     ClientToken = p.ClientToken, AmiLaunchIndex = 0, ProductCodes = {}, StateTransitionReason = "", PublicDnsName = "",
   }, p.TagSpecifications)
+  volumes._attach_root(cloud, ctx, instance, p)
   instance.wants_public = wants_public and network._is_public(cloud, ctx, subnet_id)
   set_state(instance, "pending")
   cloud:after(25, function()
@@ -134,6 +136,7 @@ function S.TerminateInstances(cloud, p, ctx)
       network._free_address(cloud, ctx, instance.SubnetId, id)
       for _, group in ipairs(instance.SecurityGroups) do security._use_groups(cloud, ctx, { group.GroupId }, id, nil) end
       set_state(instance, "terminated")
+      volumes._release(cloud, ctx, instance)
       cloud:after(3600, function() C._remove(cloud, ctx, id) end)
     end)
   end
