@@ -35,6 +35,7 @@ need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is ne
 
 stage "audit"                                    -- only reads: `hkrun plan` does it too
 local account = aws.sts:get_caller_identity().Account
+audit.platform(opt.beanstalk_platform_arn)
 local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"

@@ -1,4 +1,5 @@
 --- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
+local aws = require "aws"
 local bullmq, sidekiq = require "bullmq", require "sidekiq"
 local errors = require "errors"
 local log = require "log"
@@ -99,6 +100,23 @@ local function sorted(map)
   for name in pairs(map) do names[#names + 1] = name end
   table.sort(names)
   return names
+end
+
+--- Refuses a platform that Elastic Beanstalk does not have, or that runs no containers.
+---@param arn string? nil: the newest Docker on Amazon Linux 2023
+function M.platform(arn)
+  if not arn then return end
+  local ok, answer = pcall(aws.elasticbeanstalk.describe_platform_version, aws.elasticbeanstalk, { PlatformArn = arn })
+  if not ok and not errors.is(answer, "remote") then error(answer, 0) end
+  local platform = ok and answer.PlatformDescription
+  if not platform then
+    errors.usage("--beanstalk-platform-arn: Elastic Beanstalk in %s has no platform %s%s", aws.elasticbeanstalk.region, arn,
+      ok and "" or " (" .. answer.message .. ")")
+  end
+  local name = platform.PlatformBranchName or platform.PlatformName or ""
+  if not name:find "^Docker" then
+    errors.usage("--beanstalk-platform-arn: %s is the platform %s, and the app's processes run in containers: take one of Docker's", arn, name)
+  end
 end
 
 --- All that the plan is made of. Values of config vars are not in it, only their names.

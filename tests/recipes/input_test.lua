@@ -117,7 +117,12 @@ end
 
 T["a platform that Beanstalk does not have is refused before anything is made"] = function()
   local arn = "arn:aws:elasticbeanstalk:us-east-1::platform/No Such Platform/9.9.9"
-  refused("No Such Platform", { "--beanstalk-platform-arn", arn })
+  refused("%-%-beanstalk%-platform%-arn: .*No Such Platform", { "--beanstalk-platform-arn", arn })
+end
+
+T["a platform that runs no containers is refused before anything is made"] = function()
+  local arn = "arn:aws:elasticbeanstalk:us-east-1::platform/Node.js 22 running on 64bit Amazon Linux 2023/6.8.0"
+  refused("%-%-beanstalk%-platform%-arn: .*Node.js 22.*Docker", { "--beanstalk-platform-arn", arn })
 end
 
 T["a config file with an unknown name is refused with both names"] = function()
