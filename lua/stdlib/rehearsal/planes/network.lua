@@ -4,7 +4,8 @@
 ---
 --- The namespaces have no names: each is held by one sleeping process that dies
 --- with hkrun, so nothing is left behind. Without root there is no isolation: each
---- host is an address of 127.64.0.0/16, and `net.isolated` says so.
+--- host is an address of 127.64.0.0/10, of which each process has a part of its
+--- own, and `net.isolated` says so.
 local process = require "process"
 local errors = require "errors"
 
@@ -75,7 +76,7 @@ end
 function M.new()
   local isolated, reason = M.available()
   return setmetatable({ isolated = isolated, reason = reason, vpcs = {},
-    next_public = process.pid() % 200 * 250 }, Network)
+    next_public = process.pid() % 200 * 250, next_local = process.pid() % 16384 * 256 + 1 }, Network)
 end
 
 --- Makes a VPC's router and its link to the internet.
@@ -106,8 +107,9 @@ function Network:add_host(vpc_id, address, groups)
   local vpc = self.vpcs[vpc_id]
   local host = { vpc = vpc, address = address, groups = groups, prefix = {} }
   if not self.isolated then
-    self.next_local = (self.next_local or 0) + 1
-    host.address = ("127.64.%d.%d"):format(self.next_local // 250, self.next_local % 250 + 1)
+    local n = self.next_local
+    self.next_local = n + 1
+    host.address = ("127.%d.%d.%d"):format(64 + n // 65536 % 64, n // 256 % 256, n % 256)
     return host
   end
   vpc.links = (vpc.links or 0) + 1
