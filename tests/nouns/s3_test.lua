@@ -133,7 +133,7 @@ lab.case(T, {
     ClientRequestToken = "(token)", Tags = lab.tag_list("secret", "shop/config") }, { ARN = ARN } } },
   change = {
     { "another value is put", want = { value = { PASSWORD = "marked-7731", PORT = "6432" } }, calls = { { "secretsmanager PutSecretValue",
-      { SecretId = ARN, SecretString = secret.new(VALUE:gsub("5432", "6432")), ClientRequestToken = "(token)" } } } },
+      { SecretId = ARN, SecretString = secret.new(VALUE:gsub("5432", "6432")), ClientRequestToken = "(uuid)" } } } },
     { "a tag is added", want = { tags = { team = "shop" } },
       calls = { { "secretsmanager TagResource", { SecretId = ARN, Tags = { { Key = "team", Value = "shop" } } } } } },
   },

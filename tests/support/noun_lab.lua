@@ -12,8 +12,8 @@
 ---
 --- `title` tells two cases of one noun apart. Each makes cases: planned when missing, made, left alone, changed in place,
 --- replaced, refused where it is kept, deleted. The first call of `create` brings the thing into being, the last of
---- `delete` ends it. A secret among the arguments is `"(secret)"`, or a secret of that value; a token, which the engine
---- or the client made, is `"(token)"`.
+--- `delete` ends it. A secret among the arguments is `"(secret)"`, or a secret of that value; the engine's token
+--- is `"(token)"`, one that the client made up is `"(uuid)"`.
 local aws = require "aws"
 local errors = require "errors"
 local mutating = require "aws.mutating"
@@ -25,9 +25,12 @@ local test = require "test"
 
 local M = {}
 
-local function is_token(v)
-  if type(v) ~= "string" then return false end
-  return #v == 32 and not v:find "%X" or #v == 36 and v:find "^%x+%-%x+%-4%x+%-%x+%-%x+$" ~= nil
+--- "(token)" is the engine's, the same in every run; "(uuid)" is what the client makes up for one call.
+local TOKENS = { ["(token)"] = { 32, "^%x+$" }, ["(uuid)"] = { 36, "^%x+%-%x+%-4%x+%-%x+%-%x+$" } }
+
+local function is_token(v, want)
+  local like = TOKENS[want]
+  return like ~= nil and type(v) == "string" and #v == like[1] and v:find(like[2]) ~= nil
 end
 
 local function show(v)
@@ -41,7 +44,7 @@ local function difference(have, want, path)
     if want == "(secret)" or secret.is(want) and secret.equal(have, want) then return nil end
     return ("%s is %s, not %s"):format(path, secret.is(want) and "another secret" or "a secret", show(want))
   end
-  if want == "(token)" and is_token(have) then return nil end
+  if is_token(have, want) then return nil end
   if type(have) ~= "table" or type(want) ~= "table" or secret.is(want) then
     if have == want and not secret.is(want) then return nil end
     return ("%s is %s, not %s"):format(path, show(have), show(want))
