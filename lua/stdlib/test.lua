@@ -81,7 +81,7 @@ end
 --- or of the machine's own.
 function M.tool(name)
   local own = "build/tools/bin/" .. name
-  if fs.exists(own) then return fs.realpath(own) end
+  if fs.exists(own) then return fs.join(fs.cwd(), own) end      -- the link itself: a virtual environment is known by its path
   return require "process".which(name) or errors.raise {
     kind = "not_found", op = "find " .. name, message = "it is not installed", hint = "run `make tools`" }
 end
