@@ -13,14 +13,17 @@ local function pick(plan, roll)
   end
 end
 
-local function answer_of(name, is_heroku)
+--- S3 asks for fewer calls with its own code and status, which is all that the answer to a HEAD can say.
+local function is_s3(req) return (req.headers.authorization or ""):find("/s3/aws4_request", 1, true) ~= nil end
+
+local function answer_of(name, is_heroku, req)
   if name == "drop" or name == "lost" then return { drop = true } end
   if is_heroku then
     return name == "throttle" and { status = 429, json = { id = "rate_limit", message = "Your account reached the API rate limit" } }
         or { status = 503, json = { id = "service_unavailable", message = "try again" } }
   end
-  local code = name == "throttle" and "ThrottlingException" or "ServiceUnavailable"
-  return { status = name == "throttle" and 400 or 503,
+  local code = name ~= "throttle" and "ServiceUnavailable" or is_s3(req) and "SlowDown" or "ThrottlingException"
+  return { status = code == "ThrottlingException" and 400 or 503,
            headers = { ["x-amzn-errortype"] = code, ["content-type"] = "text/xml" },
            body = ("<ErrorResponse><Error><Type>Receiver</Type><Code>%s</Code><Message>Rate exceeded</Message></Error></ErrorResponse>")
              :format(code) }
@@ -46,7 +49,7 @@ return function(plan)
     local latency = plan.latency and random() * plan.latency
     if not name then return latency and { name = "latency", answer = nil, delay = latency } or nil end
     local is_heroku = (req.headers.accept or ""):find("vnd.heroku", 1, true) ~= nil
-    local answer = answer_of(name, is_heroku)
+    local answer = answer_of(name, is_heroku, req)
     answer.delay = latency
     return { name = name, before = name ~= "lost", answer = answer }
   end
