@@ -124,6 +124,9 @@ T["throttling is borne longer than failures"] = function()
   test.defer(function() math.random = random end)            -- luacheck: ignore
   ec2:describe_vpcs {}
   test.equal(#seen, 6)
+  local busy, calls = client("ec2", function(_, n) return n < 3 and { status = 503, body = ec2_error "RequestLimitExceeded" } or { status = 500 } end)
+  test.raises("500", busy.describe_vpcs, busy, {})
+  test.equal(#calls, 5, "two throttled, three failed")
 end
 
 T["the quota of retries runs out, and success refills it"] = function()

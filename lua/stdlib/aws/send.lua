@@ -138,16 +138,18 @@ function M.call(self, op, args, opts)
   local attempts = self.options.attempts or math.tointeger(tonumber(set))
   opts = { to = opts.to, timeout = opts.timeout, once = opts.once or
     not (mutating.is_repeatable(self.model.service, op.name) or shape.has_token(self.model, op, args)) }
-  local tried
+  local failures = 0                                         -- throttled attempts do not count among them
   local result, meta = retry.call(function(attempt)
-    tried = attempt
     local done = table.pack(pcall(once, self, op, args, opts))
     if done[1] then return done[2], done[3] end
     if errors.is(done[2]) and done[2].retry then set_pause(done[2], attempt) end
     error(done[2], 0)
   end, {
     attempts = attempts or PATIENCE, base = 0.05,
-    retryable = function(e) return may_retry(self, e, opts, attempts or tried < ATTEMPTS) end,
+    retryable = function(e)
+      if not e.throttled then failures = failures + 1 end
+      return may_retry(self, e, opts, attempts or failures < ATTEMPTS)
+    end,
     on_retry = function(e, seconds, attempt)
       log.debug("%s; attempt %d in %.2f seconds", tostring(e), attempt + 1, seconds)
     end,
