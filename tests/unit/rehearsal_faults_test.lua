@@ -4,7 +4,8 @@ local test = require "test"
 local T = test.cases()
 
 local function request(service)
-  return { headers = { authorization = ("AWS4-HMAC-SHA256 Credential=AK/20260101/us-east-1/%s/aws4_request, SignedHeaders=host, Signature=0"):format(service) } }
+  local scope = ("AK/20260101/us-east-1/%s/aws4_request"):format(service)
+  return { headers = { authorization = ("AWS4-HMAC-SHA256 Credential=%s, SignedHeaders=host, Signature=0"):format(scope) } }
 end
 
 T["S3 throttles with a status that the answer to a HEAD can carry; the others with their code in a 400"] = function()

@@ -86,7 +86,8 @@ local function host_key(instance, name)
   return key
 end
 
---- A new ssh session; tries for a minute and a half, because sshd starts after the machine.
+--- A new ssh session; tries for a minute and a half, because sshd starts after the machine, and may answer before the
+--- key is in its place.
 ---@return SshSession
 function Bastion:open()
   if recipe.is_unknown(self.address) then
@@ -97,7 +98,7 @@ function Bastion:open()
   return retry.call(function()
     return ssh.open { host = self.address, user = self.user, key = self.key, host_key = self.host_key }
   end, { attempts = PATIENCE, base = 2, cap = 10, retryable = function(e)
-    return (e.kind == "network" or e.kind == "timeout") and task.now() < stop
+    return (e.kind == "network" or e.kind == "timeout" or e.code == "key_refused") and task.now() < stop
   end })
 end
 
