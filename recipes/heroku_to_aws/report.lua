@@ -55,8 +55,9 @@ function M.write(o)
   deferred(o)
   recipe.report("How to go back", {
     { "1", ("what was written on AWS since %s is not on Heroku: export it first"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", done.smoke.at)) },
-    { "2", ("heroku ps:scale %s -a %s"):format(M.scale_words(o.quantities), o.app.name) },
-    { "3", ("heroku maintenance:off -a %s"):format(o.app.name) },
+    { "2", "stop the app on AWS, by deploying its parked version: jobs that ran there since run on Heroku again" },
+    { "3", ("heroku ps:scale %s -a %s"):format(M.scale_words(o.quantities), o.app.name) },
+    { "4", ("heroku maintenance:off -a %s"):format(o.app.name) },
   })
 end
 

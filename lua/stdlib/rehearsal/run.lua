@@ -1,4 +1,5 @@
 --- The steps of a rehearsal, and its verdict.
+local apply = require "recipe.apply"
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
@@ -162,6 +163,18 @@ function Rehearsal:judge(app)
   return result
 end
 
+--- What the recipe reported when it was applied, from its journal: checksums, jobs, the write pause.
+function Rehearsal:reports()
+  local list, dir = {}, fs.join(self.dir, "work/.hkrun")
+  for _, name in ipairs(fs.exists(dir) and fs.list(dir) or {}) do
+    for line in (name:find "%.journal$" and fs.read(fs.join(dir, name)) or ""):gmatch "[^\n]+" do
+      local entry = json.decode(line)
+      if type(entry) == "table" and entry.ev == "report" then list[#list + 1] = entry end
+    end
+  end
+  return list
+end
+
 -- The verdict --------------------------------------------------------------
 
 local function print_table(rows)
@@ -251,6 +264,7 @@ function Rehearsal:play(o)
   elseif app then
     verdict(list, false, "the app does not answer at %s", tostring(app.url))
   end
+  list.judged, list.reports = judged, self:reports()
   if o.keep then return list end
   code = self:step("destroy", false, "--yes")
   local left = self:ask "left"
@@ -277,6 +291,8 @@ return function(o)
   local began = task.now()
   r:start_cloud(o)
   local list = r:play(o)
+  apply.print_reports(list.reports)
+  if list.judged then print_judge(list.judged) end
   log.out "\nRehearsal"
   for _, v in ipairs(list) do log.out("  %s %s", v.ok and "ok  " or "FAIL", v.text) end
   log.out("  %d s in all; %s", math.floor(task.now() - began), list.failed and list.failed .. " of them failed: not rehearsed" or "rehearsed")
