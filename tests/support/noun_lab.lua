@@ -80,8 +80,9 @@ end
 local World = {}
 World.__index = World
 
-function World:answer(name, args)
-  local list = mutating.is_mutating(name:match "^(%S+) (.+)$") and self.changing or self.looks
+function World:answer(service, op, args)
+  local name = service .. " " .. op.name
+  local list = mutating.is_mutating(service, op) and self.changing or self.looks
   list[#list + 1] = { name, args }
   local answer = self.answers[name]
   if answer == nil then errors.raise { kind = "bug", op = name, message = "the case has no answer to it" } end
@@ -96,7 +97,7 @@ function M.world(answers)
   local real = send.call
   send.call = function(client, op, args)
     request_of.build(client, op, args)                       -- refuses what the service's model does not know
-    return world:answer(("%s %s"):format(client.model.service, op.name), args), { status = 200, headers = {} }
+    return world:answer(client.model.service, op, args), { status = 200, headers = {} }
   end
   aws.use { region = "us-east-1" }
   test.defer(function() send.call = real end)

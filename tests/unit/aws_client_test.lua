@@ -180,7 +180,15 @@ T["what can change something is known by rule and by exception"] = function()
     ["ec2.DescribeVpcs"] = false, ["s3.GetObject"] = false, ["s3.HeadBucket"] = false, ["sqs.ReceiveMessage"] = true, ["ec2.GettyUp"] = true,
     ["logs.FilterLogEvents"] = false, ["elasticbeanstalk.RequestEnvironmentInfo"] = true, ["sts.AssumeRole"] = false, ["ec2.CreateVpc"] = true,
     ["elasticbeanstalk.CheckDNSAvailability"] = false, ["kms.Decrypt"] = false, ["codebuild.BatchDeleteBuilds"] = true, ["codebuild.BatchGetBuilds"] = false,
-  } do test.equal(mutating.is_mutating(name:match "^([^.]+)%.(.*)$"), expected, name) end
+    ["stepfunctions.GetActivityTask"] = true, ["cognito-idp.GetUserAttributeVerificationCode"] = true, ["dynamodb.Query"] = false,
+    ["dynamodb.ExecuteStatement"] = true, ["cloudformation.DetectStackDrift"] = true, ["lightsail.IsVpcPeered"] = false,
+    ["iot.Issue"] = true,
+  } do
+    local service, operation = name:match "^([^.]+)%.(.*)$"
+    test.equal(mutating.is_mutating(service, { name = operation }), expected, name)
+  end
+  test.equal(mutating.is_mutating("deadline", { name = "StartSessionsStatisticsAggregation", readonly = true }), false, "the model's word")
+  test.equal(mutating.is_mutating("ivs", { name = "StartViewerSessionRevocation", readonly = true }), true, "which was wrong once")
 end
 
 T["a misspelt service, operation or option is refused with the nearest name"] = function()

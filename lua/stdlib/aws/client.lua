@@ -158,7 +158,7 @@ end
 function Client:call(name, args, opts)
   local op = self:operation(name)
   args = shape.with_tokens(self.model, op, args or {}) -- the same token in every attempt
-  local call = { service = self.model.service, operation = op.name, mutating = mutating.is_mutating(self.model.service, op.name) }
+  local call = { service = self.model.service, operation = op.name, mutating = mutating.is_mutating(self.model.service, op) }
   for _, fn in ipairs(before) do fn(call) end
   local ok, result, meta = pcall(send.call, self, op, args, opts or {})
   if not ok and not errors.is(result, "remote") then error(result, 0) end

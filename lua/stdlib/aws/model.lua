@@ -40,6 +40,7 @@ local M = {}
 ---@field unsigned boolean      sent without a signature
 ---@field unsigned_payload boolean the signature does not cover the body
 ---@field idempotent boolean
+---@field readonly boolean      the model says that it changes nothing; few models say it of all that do
 ---@field host_prefix? string   "{RequestRoute}." before the host
 ---@field checksum_member? string member that names the checksum algorithm of the body
 ---@field checksum_required boolean the body must carry a checksum
@@ -221,7 +222,7 @@ local function decode_operation(name, line)
   return {
     name = name, snake = M.snake(name), method = method, uri = uri, input = said["in"], output = said.out,
     wrapper = said.wrap, root = said.root, xml_namespace = text_of(said.ns), status = math.tointeger(tonumber(said.status)),
-    unsigned = said.auth == "none", unsigned_payload = said.unsigned == true, idempotent = said.idempotent == true,
+    unsigned = said.auth == "none", unsigned_payload = said.unsigned == true, idempotent = said.idempotent == true, readonly = said.readonly == true,
     host_prefix = text_of(said.host), checksum_member = said.sum, checksum_mode = said.sum_mode,
     checksum_required = (said.sum_required or said.md5_required) == true, checksum_answer = split(said.sum_answer),
     compress = said.compress, errors = split(said.errors),

@@ -1,9 +1,7 @@
---- Which operations can change something. An operation changes things unless its name begins like a question; the
---- exceptions were read one by one from the services that hkrun ships (botocore 1.43).
+--- Which operations can change something. The model says so for some of them (its trait `readonly`); the names of the
+--- others were read one by one, with their documentation, in all services of botocore 1.43. What neither the model nor
+--- these lists call a question changes things.
 local M = {}
-
-local QUESTIONS = { "Describe", "Get", "List", "Head", "Search", "Check", "Lookup", "Simulate", "Validate", "Estimate",
-                    "BatchGet", "BatchDescribe", "BatchCheck", "Preview" }
 
 local function set(text)
   local found = {}
@@ -11,31 +9,95 @@ local function set(text)
   return found
 end
 
---- They begin otherwise and change nothing: they compute, or hand out credentials that live for a while.
-local HARMLESS = set [[
-  ec2.ExportClientVpnClientCertificateRevocationList ec2.ExportClientVpnClientConfiguration
-  elasticbeanstalk.RetrieveEnvironmentInfo
-  events.TestEventPattern
-  iam.GenerateServiceLastAccessedDetails iam.GenerateCredentialReport
-  kms.Decrypt kms.Encrypt kms.Verify kms.VerifyMac kms.Sign kms.GenerateMac kms.GenerateRandom kms.GenerateDataKey
-  kms.GenerateDataKeyPair kms.GenerateDataKeyWithoutPlaintext kms.GenerateDataKeyPairWithoutPlaintext kms.DeriveSharedSecret
-  logs.FilterLogEvents logs.StartQuery logs.StopQuery logs.TestMetricFilter logs.TestTransformer logs.StartLiveTail
-  rds.DownloadDBLogFilePortion
-  route53.TestDNSAnswer
-  s3.SelectObjectContent
-  sts.AssumeRole sts.AssumeRoleWithSAML sts.AssumeRoleWithWebIdentity sts.AssumeRoot sts.DecodeAuthorizationMessage
+--- First words of operations that ask: `DescribeVpcs`, `BatchGetItem`.
+local QUESTIONS = { "Describe", "Get", "List", "Head", "Search", "Check", "Lookup", "Simulate", "Validate", "Estimate", "Preview",
+                    "Query", "Scan", "Select", "Count", "Calculate", "Is", "Suggest", "Recognize", "Classify", "Compare",
+                    "BatchGet", "BatchDescribe", "BatchCheck", "BatchDetect", "BatchRead" }
+
+--- They sound like a question, or the model calls them one, and yet they take a task from a queue, send a message, make an
+--- identity, a user or a job.
+local CHANGING = set [[
+  apigatewayv2.PreviewPortal
+  cognito-identity.GetId cognito-identity.GetOpenIdTokenForDeveloperIdentity
+  cognito-idp.GetTokensFromRefreshToken cognito-idp.GetUserAttributeVerificationCode
+  importexport.GetShippingLabel
+  ivs.BatchStartViewerSessionRevocation ivs.StartViewerSessionRevocation
+  lexv2-runtime.RecognizeText lexv2-runtime.RecognizeUtterance
+  license-manager.CheckInLicense
+  redshift.GetClusterCredentials redshift.GetClusterCredentialsWithIAM redshift-serverless.GetCredentials
+  sagemaker.GetScalingConfigurationRecommendation
+  stepfunctions.GetActivityTask
+  tnb.ValidateSolFunctionPackageContent tnb.ValidateSolNetworkPackageContent
+  xray.GetSamplingTargets
 ]]
 
+--- They do not sound like a question and change nothing: they compute, look at a text or an image, run a query that can only
+--- read, or hand out credentials that live for a while.
+local ASKING = set [[
+  amplifyuibuilder.ExportComponents amplifyuibuilder.ExportForms amplifyuibuilder.ExportThemes
+  apigatewayv2.ExportApi
+  appsync.EvaluateCode appsync.EvaluateMappingTemplate
+  backup.ExportBackupPlanTemplate
+  bedrock-agent-runtime.Rerank bedrock-agent-runtime.Retrieve
+  cloudfront.TestFunction cloudfront.VerifyDnsConfiguration
+  cloudtrail.GenerateQuery
+  codecatalyst.VerifySession codecommit.EvaluatePullRequestApprovalRules
+  comprehend.ContainsPiiEntities comprehend.DetectDominantLanguage comprehend.DetectEntities comprehend.DetectKeyPhrases
+  comprehend.DetectPiiEntities comprehend.DetectSentiment comprehend.DetectSyntax comprehend.DetectTargetedSentiment
+  comprehend.DetectToxicContent
+  comprehendmedical.DetectEntities comprehendmedical.DetectEntitiesV2 comprehendmedical.DetectPHI
+  comprehendmedical.InferICD10CM comprehendmedical.InferRxNorm comprehendmedical.InferSNOMEDCT
+  ec2.ExportClientVpnClientCertificateRevocationList ec2.ExportClientVpnClientConfiguration
+  ec2.ExportVerifiedAccessInstanceClientConfiguration
+  eks-auth.AssumeRoleForPodIdentity
+  elasticbeanstalk.RetrieveEnvironmentInfo
+  events.TestEventPattern
+  gamelift.ResolveAlias
+  iam.GenerateCredentialReport iam.GenerateOrganizationsAccessReport iam.GenerateServiceLastAccessedDetails
+  iot.TestAuthorization
+  kendra.Retrieve kendra-ranking.Rescore
+  kinesisanalytics.DiscoverInputSchema kinesisanalyticsv2.DiscoverInputSchema
+  kms.Decrypt kms.DeriveSharedSecret kms.Encrypt kms.GenerateDataKey kms.GenerateDataKeyPair
+  kms.GenerateDataKeyPairWithoutPlaintext kms.GenerateDataKeyWithoutPlaintext kms.GenerateMac kms.GenerateRandom kms.ReEncrypt
+  kms.Sign kms.Verify kms.VerifyMac
+  lightsail.DownloadDefaultKeyPair
+  logs.FilterLogEvents logs.StartLiveTail logs.StartQuery logs.StopQuery logs.TestMetricFilter logs.TestTransformer
+  macie2.TestCustomDataIdentifier
+  payment-cryptography-data.DecryptData payment-cryptography-data.EncryptData payment-cryptography-data.GenerateMac
+  payment-cryptography-data.ReEncryptData payment-cryptography-data.TranslatePinData payment-cryptography-data.VerifyMac
+  pinpoint.PhoneNumberValidate
+  polly.SynthesizeSpeech
+  rds.DownloadDBLogFilePortion
+  rekognition.DetectCustomLabels rekognition.DetectFaces rekognition.DetectLabels rekognition.DetectModerationLabels
+  rekognition.DetectProtectiveEquipment rekognition.DetectText
+  route53.TestDNSAnswer route53domains.ViewBilling
+  sagemaker.RenderUiTemplate
+  schemas.ExportSchema
+  servicediscovery.DiscoverInstances servicediscovery.DiscoverInstancesRevision
+  ses.TestRenderTemplate sesv2.TestRenderEmailTemplate
+  sts.AssumeRole sts.AssumeRoleWithSAML sts.AssumeRoleWithWebIdentity sts.AssumeRoot sts.DecodeAuthorizationMessage
+  textract.AnalyzeDocument textract.AnalyzeExpense textract.AnalyzeID textract.DetectDocumentText
+  translate.TranslateDocument translate.TranslateText
+  wellarchitected.ExportLens
+  wickr.BatchLookupUserUname
+]]
+
+local function begins_with(operation, words)
+  for _, word in ipairs(words) do
+    if operation:sub(1, #word) == word and not operation:sub(#word + 1, #word + 1):find "%l" then return true end
+  end
+  return false
+end
+
+--- Whether an operation can change something.
 ---@param service string "ec2"
----@param operation string "CreateVpc"
+---@param operation aws.Operation
 ---@return boolean
 function M.is_mutating(service, operation)
-  local full = service .. "." .. operation
-  if HARMLESS[full] then return false end
-  for _, word in ipairs(QUESTIONS) do
-    if operation:sub(1, #word) == word and not operation:sub(#word + 1, #word + 1):find "%l" then return false end
-  end
-  return true
+  local full = service .. "." .. operation.name
+  if CHANGING[full] then return true end
+  if operation.readonly or ASKING[full] then return false end
+  return not begins_with(operation.name, QUESTIONS)
 end
 
 --- What sets, marks or takes away changes nothing more when it is said again.
@@ -46,14 +108,10 @@ local SETTING = { "Delete", "Modify", "Put", "Update", "Set", "Remove", "Revoke"
 --- Whether an operation may be sent again when nobody knows if the first request arrived. One that makes something may
 --- not: it would make two.
 ---@param service string
----@param operation string
+---@param operation aws.Operation
 ---@return boolean
 function M.is_repeatable(service, operation)
-  if not M.is_mutating(service, operation) then return true end
-  for _, word in ipairs(SETTING) do
-    if operation:sub(1, #word) == word and not operation:sub(#word + 1, #word + 1):find "%l" then return true end
-  end
-  return false
+  return not M.is_mutating(service, operation) or operation.idempotent == true or begins_with(operation.name, SETTING)
 end
 
 return M

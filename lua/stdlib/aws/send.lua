@@ -137,7 +137,7 @@ function M.call(self, op, args, opts)
   local set = config.env "AWS_MAX_ATTEMPTS" or config.profile(self.options.profile).max_attempts
   local attempts = self.options.attempts or math.tointeger(tonumber(set))
   opts = { to = opts.to, timeout = opts.timeout, once = opts.once or
-    not (mutating.is_repeatable(self.model.service, op.name) or shape.has_token(self.model, op, args)) }
+    not (mutating.is_repeatable(self.model.service, op) or shape.has_token(self.model, op, args)) }
   local failures = 0                                         -- throttled attempts do not count among them
   local result, meta = retry.call(function(attempt)
     local done = table.pack(pcall(once, self, op, args, opts))
