@@ -48,7 +48,9 @@ end
 return function()
   local args, verbose = {}, false
   for _, word in ipairs(arg) do
-    if word == "-v" then verbose = true else args[#args + 1] = word end
+    if word == "-v" then verbose = true
+    elseif word == "--read-only" then require("readonly").set(true, "run it without --read-only to allow it")
+    else args[#args + 1] = word end
   end
   local ok, code = task.run(main, args)
   if ok then return code or 0 end

@@ -4,7 +4,7 @@
 --- Kinds: "usage" (bad input, exit code 2), "cancelled", "timeout", "network",
 --- "tls", "auth", "protocol", "not_found", "limit", "invalid", "io", "closed",
 --- "remote" (the other side's own error, `code` is its code), "stopped" (the
---- user said no), "bug".
+--- user said no), "read_only" (refused by read-only mode), "bug".
 local M = {}
 
 ---@class Error

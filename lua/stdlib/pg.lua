@@ -2,6 +2,7 @@
 local connection = require "pg.connection"
 local errors = require "errors"
 local options = require "options"
+local readonly = require "readonly"
 
 local M = {}
 
@@ -53,7 +54,10 @@ function M.array(list, n)
 end
 
 --- Copies a whole database: one snapshot, schema, rows, indexes, sequences.
-function M.copy(o) return require("pg.copy").copy(o) end
+function M.copy(o)
+  readonly.refuse "copy a database"
+  return require("pg.copy").copy(o)
+end
 
 --- Compares two databases; raises an error that names what differs.
 function M.same(o) return require("pg.same").same(o) end

@@ -11,6 +11,8 @@ local host = require "host.redis"
 local endpoints = require "redis.endpoint"
 local errors = require "errors"
 local options = require "options"
+local readonly = require "readonly"
+local reads = require "redis.reads"
 local task = require "task"
 
 local M = {}
@@ -129,6 +131,11 @@ local function ready(self)
   connect(self)
 end
 
+--- Refuses what may write while the session is read-only, before anything is sent.
+local function check(self, words)
+  if readonly.is_on() and not reads.is_read(words) then readonly.refuse(describe(words) .. " Redis " .. self.label) end
+end
+
 local function note(self, words)
   local name = tostring(words[1]):upper()
   if stateful[name] then self.stateful = true end
@@ -142,6 +149,7 @@ end
 function Connection:command(...)
   local words = { ... }
   local what = describe(words)
+  check(self, words)
   ready(self)
   note(self, words)
   return converse(self, what, function(handle)
@@ -158,6 +166,7 @@ end
 ---@param opts? { keep_errors: boolean }
 function Connection:pipeline(commands, opts)
   if #commands == 0 then return {} end
+  for _, words in ipairs(commands) do check(self, words) end
   ready(self)
   local replies = converse(self, ("run %d commands on"):format(#commands), function(handle)
     for _, words in ipairs(commands) do
@@ -274,7 +283,10 @@ function M.fingerprint(endpoint)
 end
 
 --- See redis.copy.
-function M.copy(o) return require "redis.copy".copy(o) end
+function M.copy(o)
+  readonly.refuse "copy a Redis"
+  return require "redis.copy".copy(o)
+end
 
 --- See redis.same.
 function M.same(o) return require "redis.same".same(o) end

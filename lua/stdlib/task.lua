@@ -335,21 +335,49 @@ function M.forget(id)
   loop.cancel(id)
 end
 
+local on_interrupt                      -- who takes Ctrl-C instead of the first task
+local turn                              -- (block) one look at what became ready
+
+--- Has fn called at each Ctrl-C from here on, instead of cancelling the first task; nil gives it back.
+---@param fn? fun()
+function M.on_interrupt(fn) on_interrupt = fn end
+
+--- Lets Ctrl-C reach a task that computes and never waits: looks at it now and then, and raises "cancelled" there.
+function M.watch_interrupts()
+  debug.sethook(function()
+    turn(false)
+    if running then tell_cancel(running) end
+  end, "", 1000000)
+end
+
+--- Takes in what has happened meanwhile, without waiting: after something that held up the loop.
+function M.catch_up() turn(false) end
+
+--- Asks again a task that was cancelled and did not end: an error handler of its own may have taken the first one.
+function Task:cancel_again()
+  self.cancel_wanted, self.cancel_told = nil, nil
+  self:cancel()
+end
+
 --- Runs fn as the first task, and everything it starts, to the end. Ctrl-C
 --- (and TERM) cancels it; the second one leaves at once with 130.
 ---@return boolean ok, any ... as pcall
 function M.run(fn, ...)
   local root = new(fn, nil, ...)
-  local interrupts = { [loop.signal("int")] = true, [loop.signal("term")] = true }
+  local int, term = loop.signal "int", loop.signal "term"
   local asked = false
-  local function turn(block)
+  function turn(block)
     local ids = loop.poll(block)
     for i = #ids, 1, -1 do
-      if interrupts[ids[i]] then
+      local id = ids[i]
+      if id == int or id == term then
         table.remove(ids, i)
-        if asked then os.exit(130) end
-        asked = true
-        root:cancel()
+        if id == int and on_interrupt then on_interrupt()
+        else
+          if asked then os.exit(130) end
+          asked = true
+          root:cancel()
+        end
       end
     end
     dispatch(ids)
@@ -364,7 +392,8 @@ function M.run(fn, ...)
     if root.done then break end
     turn(true)
   end
-  for id in pairs(interrupts) do loop.cancel(id) end
+  loop.cancel(int)
+  loop.cancel(term)
   return root.ok, table.unpack(root.result, 1, root.result.n)
 end
 

@@ -60,6 +60,16 @@ T["an error says statement, code, detail and place, and the connection goes on"]
   test.equal(conn:value "SELECT count(*) FROM t", 1)
 end
 
+T["in read-only mode the server refuses to write"] = function()
+  local readonly = require "readonly"
+  readonly.set(true)
+  test.defer(function() readonly.set(false) end)
+  local conn <close> = open()
+  test.equal(conn:value "SELECT 1", 1)
+  test.raises("read%-only transaction", conn.exec, conn, "CREATE TABLE never (id int)")
+  test.raises("read%-only", pg.copy, {})
+end
+
 T["rows stream, and leaving early leaves the connection usable"] = function()
   local conn <close> = open()
   local n, sum = 0, 0

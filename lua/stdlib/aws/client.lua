@@ -7,6 +7,7 @@ local model_of = require "aws.model"
 local mutating = require "aws.mutating"
 local options = require "options"
 local paginate = require "aws.paginate"
+local readonly = require "readonly"
 local request_of = require "aws.request"
 local secret = require "secret"
 local send = require "aws.send"
@@ -67,7 +68,7 @@ local declared = {
   { "dual_stack", "use dual-stack endpoints", type = "boolean" },
 }
 
---- Makes a client. Raises "usage" for an unknown service, a missing region, a wrong endpoint.
+--- Makes a client. Raises "usage" for an unknown service; its region is looked up at its first request.
 ---@param o { service?: string, model?: aws.Model, region?: string, profile?: string, endpoint?: string }
 ---@return aws.Client
 function M.new(o)
@@ -85,7 +86,7 @@ function M.new(o)
               session_token = given.session_token and secret.new(given.session_token), source = given.source or "argument" }
   end
   return setmetatable({
-    model = model, protocol = protocol, region = config.region(o.region, o.profile), given = given or false,
+    model = model, protocol = protocol, given = given or false,
     options = o, tokens = 500, last_cost = 0, skew = 0, bucket_regions = {},
   }, Client)
 end
@@ -159,6 +160,7 @@ function Client:call(name, args, opts)
   local op = self:operation(name)
   args = shape.with_tokens(self.model, op, args or {}) -- the same token in every attempt
   local call = { service = self.model.service, operation = op.name, mutating = mutating.is_mutating(self.model.service, op) }
+  if call.mutating then readonly.refuse(("call %s.%s"):format(call.service, call.operation)) end
   for _, fn in ipairs(before) do fn(call) end
   local ok, result, meta = pcall(send.call, self, op, args, opts or {})
   if not ok and not errors.is(result, "remote") then error(result, 0) end
@@ -190,10 +192,18 @@ function Client:each(name, args, opts) return paginate.each(self, self:operation
 ---@return table? result the last answer
 function Client:wait(name, args, o) return wait.wait(self, name, args or {}, o) end
 
---- An operation as a method: client:describe_vpcs{...}.
+--- What the methods of clients call, for who asks about them (`help(aws.rds.describe_db_instances)`).
+local methods = setmetatable({}, { __mode = "k" })
+
+--- An operation as a method: client:describe_vpcs{...}; and the region, when it is first needed.
 function Client.__index(self, name)
   if Client[name] then return Client[name] end
   if type(name) ~= "string" then return nil end
+  if name == "region" then
+    local region = config.region(self.options.region, self.options.profile)
+    rawset(self, name, region)
+    return region
+  end
   local op = Client.operation(self, name)
   local function method(me, args, opts)
     if getmetatable(me) ~= Client then
@@ -202,10 +212,22 @@ function Client.__index(self, name)
     return Client.call(me, op.name, args, opts)
   end
   rawset(self, name, method)
+  methods[method] = { client = self, operation = op }
   return method
 end
 
-function Client.__tostring(self) return ("aws.%s in %s"):format(self.model.service, self.region) end
+--- What a method of a client calls.
+---@param method any
+---@return { client: aws.Client, operation: aws.Operation }? nil for anything else
+function M.operation_of(method) return methods[method] end
+
+---@return boolean
+function M.is(value) return type(value) == "table" and getmetatable(value) == Client end
+
+function Client.__tostring(self)
+  local known, region = pcall(function() return self.region end)
+  return ("aws.%s in %s"):format(self.model.service, known and region or "no region")
+end
 
 Client.__name = "hkrun.aws.client"
 

@@ -6,6 +6,7 @@ local http = require "http"
 local json = require "json"
 local log = require "log"
 local options = require "options"
+local readonly = require "readonly"
 local retry = require "retry"
 local secret = require "secret"
 local task = require "task"
@@ -157,6 +158,7 @@ local declared = {
 function Client:call(method, path, opts)
   local o = options.check(opts or {}, declared, "heroku call")
   local op = o.what or ("%s %s on Heroku"):format(method, path)
+  if method ~= "GET" and method ~= "HEAD" then readonly.refuse(op) end
   local function attempt()
     self:slow_down()
     local answer = http.request {

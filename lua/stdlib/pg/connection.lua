@@ -5,6 +5,7 @@
 local endpoint = require "pg.endpoint"
 local errors = require "errors"
 local host = require "host.pg"
+local readonly = require "readonly"
 local task = require "task"
 
 local M = {}
@@ -319,6 +320,7 @@ function M.open(where, o)
     local message = (err.message or ""):gsub("\n%s*", "; "):gsub("^connection to server at .- failed: ", "")
     errors.raise { op = op, kind = err.kind, message = message, code = err.code, retry = err.retry, hint = hint, cause = err }
   end
+  if readonly.is_on() then self:exec "SET default_transaction_read_only = on" end
   return self
 end
 
