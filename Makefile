@@ -25,7 +25,7 @@ LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY),$(PKGS)) 2>/dev/null) -
 SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 # Loaded when they are first needed (host/lazy.c): linked, they would be most of the start-up.
-LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit
+LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
 
 .PHONY: all deps demo tools check test bench models docs install clean

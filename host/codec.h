@@ -42,6 +42,9 @@ int host_secret_build_url (lua_State *L);
 
 int host_sign_make_ca (lua_State *L);         /* functions of host.sign that live in cert.c */
 int host_sign_issue_cert (lua_State *L);
+int host_digest_file (lua_State *L);          /* and in digest.c */
+int host_digest_crc32 (lua_State *L);
+int host_digest_crc32_join (lua_State *L);
 
 /* -- yaml.c and yamlwrite.c -- */
 void host_yaml_orders (lua_State *L);         /* pushes the table map -> list of its keys */

@@ -19,6 +19,8 @@
 #define REQUEST "hkrun.http.request"
 #define POOL "hkrun.http.pool"
 
+static const long BULK_BYTES = 256 * 1024;       /* curl's buffer for files; its own, for the rest, are 16 and 64 KiB */
+
 static void fd_close (int *fd) {
   if (*fd >= 0) close(*fd);
   *fd = -1;
@@ -47,13 +49,12 @@ static int request_close (lua_State *L) {        /* close, __gc and __close; a r
   buffer_free(&r->head);
   buffer_free(&r->body);
   fd_close(&r->in_fd);
-  if (r->to_fd >= 0) unlink(r->part);            /* it was never started */
+  if (r->part != NULL && r->to_fd >= 0) unlink(r->part);               /* it was never started */
   fd_close(&r->to_fd);
   free(r->label);
-  free(r->ca);
   free(r->path);
   free(r->part);
-  r->label = r->ca = r->path = r->part = NULL;
+  r->label = r->path = r->part = NULL;
   return 0;
 }
 
@@ -121,6 +122,9 @@ static int http_open (lua_State *L) {            /* open(method, url) -> request
     curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);   /* says Content-Length: 0 until there is a body */
     curl_easy_setopt(e, CURLOPT_POSTFIELDS, "");
   }
+  /* curl reads the other variables of proxies itself, and not this one, which a CGI program must not trust */
+  const char *proxy = strncmp(url, "http:", 5) == 0 && getenv("http_proxy") == NULL ? getenv("HTTP_PROXY") : NULL;
+  if (proxy != NULL) curl_easy_setopt(e, CURLOPT_PROXY, proxy);
   if (loopback) curl_easy_setopt(e, CURLOPT_PROXY, "");
   const char *ca = getenv("SSL_CERT_FILE"), *ca_dir = getenv("SSL_CERT_DIR");
   if (ca != NULL && *ca != '\0') curl_easy_setopt(e, CURLOPT_CAINFO, ca);
@@ -179,11 +183,12 @@ static int request_body_file (lua_State *L) {    /* r:body_file(path [, offset [
   if (!S_ISREG(st.st_mode)) return host_fail(L, "io", NULL, 0, "cannot send %s: it is not a regular file", path);
   lua_Integer length = luaL_optinteger(L, 4, (lua_Integer)st.st_size - offset);
   if (offset < 0 || length < 0 || offset > st.st_size - length)
-    return host_fail(L, "io", NULL, 0, "cannot send %s: it has only %d bytes", path, (int)st.st_size);
+    return host_fail(L, "io", NULL, 0, "cannot send %s: it has only %lld bytes", path, (long long)st.st_size);
   r->in_start = offset;
   r->in_size = length;
   curl_easy_setopt(r->easy, CURLOPT_UPLOAD, 1L);
   curl_easy_setopt(r->easy, CURLOPT_INFILESIZE_LARGE, r->in_size);
+  curl_easy_setopt(r->easy, CURLOPT_UPLOAD_BUFFERSIZE, BULK_BYTES);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -192,12 +197,29 @@ static int request_to_file (lua_State *L) {      /* r:to_file(path) -> true | ni
   Request *r = request_check(L, NEW);
   const char *path = luaL_checkstring(L, 2);
   size_t size = strlen(path) + 16;
-  if (r->path != NULL) return luaL_error(L, "to_file was called before");
+  if (r->path != NULL) return luaL_error(L, "the body goes to a file already");
   r->path = strdup(path);
   r->part = malloc(size);
   if (r->path == NULL || r->part == NULL) return luaL_error(L, "not enough memory");
   snprintf(r->part, size, "%s.part-XXXXXX", path);
   if ((r->to_fd = mkostemp(r->part, O_CLOEXEC)) < 0) return host_fail(L, "io", NULL, 0, "cannot write %s: %s", path, strerror(errno));
+  curl_easy_setopt(r->easy, CURLOPT_BUFFERSIZE, BULK_BYTES);
+  lua_pushboolean(L, 1);
+  return 1;
+}
+
+static int request_to_range (lua_State *L) {     /* r:to_range(path, offset, length) -> true | nil, err: a 2xx body is written there */
+  Request *r = request_check(L, NEW);
+  const char *path = luaL_checkstring(L, 2);
+  lua_Integer offset = luaL_checkinteger(L, 3), length = luaL_checkinteger(L, 4);
+  luaL_argcheck(L, offset >= 0, 3, "not an offset");
+  luaL_argcheck(L, length >= 0, 4, "not a length");
+  if (r->path != NULL) return luaL_error(L, "the body goes to a file already");
+  if ((r->path = strdup(path)) == NULL) return luaL_error(L, "not enough memory");
+  r->to_start = offset;
+  r->to_size = length;
+  if ((r->to_fd = open(path, O_WRONLY | O_CLOEXEC)) < 0) return host_fail(L, "io", NULL, 0, "cannot write %s: %s", path, strerror(errno));
+  curl_easy_setopt(r->easy, CURLOPT_BUFFERSIZE, BULK_BYTES);
   lua_pushboolean(L, 1);
   return 1;
 }
@@ -333,7 +355,7 @@ static const luaL_Reg functions[] = {
 
 static const luaL_Reg methods[] = {
   { "header", request_header }, { "body", request_body }, { "body_file", request_body_file }, { "to_file", request_to_file },
-  { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "start", request_start },
+  { "to_range", request_to_range },  { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "start", request_start },
   { "cancel", request_cancel }, { "id", request_id }, { "label", request_label }, { "progress", request_progress }, { "result", request_result },
   { "close", request_close }, { NULL, NULL }
 };

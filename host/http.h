@@ -11,7 +11,7 @@
 #include "buffer.h"
 
 typedef enum { CLOSED, NEW, RUNNING, DONE } State;
-typedef enum { FINE, TOO_LARGE, NO_MEMORY, CANNOT_WRITE, CANNOT_READ } Fault;
+typedef enum { FINE, TOO_LARGE, TOO_LONG, NO_MEMORY, CANNOT_WRITE, CANNOT_READ } Fault;
 
 typedef struct Pool {
   CURLM *multi;
@@ -28,7 +28,8 @@ typedef struct Request {
   CURL *easy;
   struct curl_slist *headers;
   char *label;                   /* "GET https://host/path": all of the URL that a message may show */
-  char *ca, *path, *part;        /* CA file; the file to write and its name until it is complete */
+  char *path, *part;             /* the file to write and its name until it is complete; no part: a range of the file */
+  curl_off_t to_start, to_size;  /* the range */
   Buffer out;                    /* request body in memory */
   int in_fd, to_fd;
   curl_off_t in_start, in_size, in_pos;

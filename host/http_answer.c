@@ -12,6 +12,7 @@ static int failure (lua_State *L, const Request *r) {
   int retry = 0;
   switch (r->fault) {
     case TOO_LARGE: return host_fail(L, "limit", NULL, 0, "the answer is larger than %zu bytes", r->limit);
+    case TOO_LONG: return host_fail(L, "protocol", NULL, 0, "the answer is longer than the %lld bytes of its place in %s", (long long)r->to_size, r->path);
     case NO_MEMORY: return host_fail(L, "limit", NULL, 0, "not enough memory for the answer");
     case CANNOT_WRITE: return host_fail(L, "io", NULL, 0, "cannot write %s: %s", r->path, strerror(r->fault_errno));
     case CANNOT_READ: return host_fail(L, "io", NULL, 0, "cannot read the file to send: %s", strerror(r->fault_errno));
@@ -34,11 +35,42 @@ static int failure (lua_State *L, const Request *r) {
   return host_fail(L, kind, code, retry, "%s", why);
 }
 
+/* adds a field to all[name], the list of its values; name is in lower case there */
+static void add_field (lua_State *L, int all, const char *name, size_t name_len, const char *value, size_t len) {
+  luaL_Buffer low;
+  char *out = luaL_buffinitsize(L, &low, name_len);
+  for (size_t i = 0; i < name_len; i++) out[i] = (char)tolower((unsigned char)name[i]);
+  luaL_pushresultsize(&low, name_len);
+  lua_pushvalue(L, -1);
+  if (lua_rawget(L, all) != LUA_TTABLE) {                              /* name nil */
+    lua_pop(L, 1);
+    lua_createtable(L, 1, 0);
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, all);                                                /* name list */
+  }
+  lua_pushlstring(L, value, len);
+  lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+  lua_pop(L, 2);
+}
+
+/* pushes the values of the list on top, joined with ", " */
+static void push_joined (lua_State *L) {
+  int list = lua_gettop(L);
+  lua_Integer n = (lua_Integer)lua_rawlen(L, list);
+  luaL_Buffer joined;
+  luaL_buffinit(L, &joined);
+  for (lua_Integer i = 1; i <= n; i++) {
+    if (i > 1) luaL_addstring(&joined, ", ");
+    lua_rawgeti(L, list, i);
+    luaL_addvalue(&joined);
+  }
+  luaL_pushresult(&joined);
+}
+
 /* pushes { name = "value, value" } with lower-case names; its index "all" gives { name = { value, value } } */
 static void push_headers (lua_State *L, const Buffer *head) {
   const char *at = head->data, *end = head->data + head->len;
-  lua_newtable(L);
-  int joined = lua_gettop(L);
   lua_newtable(L);
   int all = lua_gettop(L);
   while (at < end) {
@@ -47,43 +79,27 @@ static void push_headers (lua_State *L, const Buffer *head) {
     const char *colon = memchr(at, ':', (size_t)(stop - at));
     if (colon != NULL) {
       const char *value = colon + 1, *last = stop;
-      luaL_Buffer name;
-      luaL_buffinit(L, &name);
-      for (const char *p = at; p < colon; p++) luaL_addchar(&name, (char)tolower((unsigned char)*p));
-      luaL_pushresult(&name);
       while (value < last && isspace((unsigned char)*value)) value++;
       while (last > value && isspace((unsigned char)last[-1])) last--;
-      lua_pushlstring(L, value, (size_t)(last - value));               /* name value */
-      lua_pushvalue(L, -2);
-      if (lua_rawget(L, all) == LUA_TTABLE) {                          /* name value list */
-        lua_pushvalue(L, -2);
-        lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
-        lua_pop(L, 1);
-        lua_pushvalue(L, -2);
-        lua_rawget(L, joined);                                         /* name value before */
-        lua_pushfstring(L, "%s, %s", lua_tostring(L, -1), lua_tostring(L, -2));
-        lua_replace(L, -3);
-        lua_pop(L, 1);                                                 /* name "before, value" */
-      } else {
-        lua_pop(L, 1);
-        lua_createtable(L, 1, 0);
-        lua_pushvalue(L, -2);
-        lua_rawseti(L, -2, 1);
-        lua_pushvalue(L, -3);
-        lua_insert(L, -2);
-        lua_rawset(L, all);                                            /* name value */
-      }
-      lua_rawset(L, joined);
+      add_field(L, all, at, (size_t)(colon - at), value, (size_t)(last - value));
     }
     at = stop + 1;
+  }
+  lua_newtable(L);
+  for (lua_pushnil(L); lua_next(L, all) != 0; lua_pop(L, 1)) {         /* all joined name list */
+    lua_pushvalue(L, -2);
+    lua_pushvalue(L, -2);
+    push_joined(L);                                                    /* all joined name list name list text */
+    lua_remove(L, -2);
+    lua_rawset(L, all + 1);
   }
   lua_createtable(L, 0, 1);
   lua_createtable(L, 0, 1);
   lua_pushvalue(L, all);
   lua_setfield(L, -2, "all");
   lua_setfield(L, -2, "__index");
-  lua_setmetatable(L, joined);
-  lua_settop(L, joined);
+  lua_setmetatable(L, -2);
+  lua_remove(L, all);
 }
 
 int host_http_answer (lua_State *L, const Request *r) {

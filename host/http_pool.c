@@ -142,13 +142,13 @@ void host_http_finish (Request *r, CURLcode code, bool wake) {
     long status = 0;
     curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
     bool complete = r->code == CURLE_OK && status / 100 == 2;
-    if (complete && rename(r->part, r->path) != 0) {
+    if (complete && r->part != NULL && rename(r->part, r->path) != 0) {
       complete = false;
       r->code = CURLE_WRITE_ERROR;
       r->fault = CANNOT_WRITE;
       r->fault_errno = errno;
     }
-    if (!complete) unlink(r->part);
+    if (!complete && r->part != NULL) unlink(r->part);
   }
   if (wake) host_ready_loop(r->pool->loop, r->id);
 }
@@ -182,8 +182,10 @@ static size_t on_body (char *bytes, size_t one, size_t n, void *arg) {
     if (r->body.len + n > r->limit) return write_fault(r, TOO_LARGE, 0);
     return buffer_add(&r->body, bytes, n) ? n : write_fault(r, NO_MEMORY, 0);
   }
+  curl_off_t start = r->received - (curl_off_t)n;
+  if (r->part == NULL && r->received > r->to_size) return write_fault(r, TOO_LONG, 0);
   for (size_t at = 0; at < n;) {
-    ssize_t wrote = write(r->to_fd, bytes + at, n - at);
+    ssize_t wrote = pwrite(r->to_fd, bytes + at, n - at, (off_t)(r->to_start + start + (curl_off_t)at));
     if (wrote >= 0) at += (size_t)wrote;
     else if (errno != EINTR) return write_fault(r, CANNOT_WRITE, errno);
   }

@@ -1,10 +1,8 @@
 /* Digests, signatures and random numbers on OpenSSL. Each function takes strings or secrets; what only rewrites its
-   input (hex, base64, unbase64) answers the kind it was given. Misuse raises; sha256_file is a job (see codec.h),
-   whose result is nil, err when the file cannot be read. Certificates are in cert.c. */
+   input (hex, base64, unbase64) answers the kind it was given. Misuse raises. Checksums of files are in
+   digest.c, certificates in cert.c. */
 #include "codec.h"
 
-#include <errno.h>
-#include <fcntl.h>
 #include <openssl/crypto.h>
 #include <openssl/evp.h>
 #include <openssl/hmac.h>
@@ -12,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 static void to_hex (char *out, const unsigned char *bytes, size_t count) {
   for (size_t i = 0; i < count; i++) snprintf(out + 2 * i, 3, "%02x", bytes[i]);
@@ -132,22 +129,6 @@ static int sign_unbase64 (lua_State *L) {
   return 1;
 }
 
-static int sign_crc32 (lua_State *L) {              /* crc32(value [, start]) -> integer, as zip and S3 use it */
-  static uint32_t table[256];
-  size_t length;
-  const char *s = host_bytes(L, 1, &length);
-  uint32_t crc = ~(uint32_t)luaL_optinteger(L, 2, 0);
-  if (table[1] == 0)
-    for (uint32_t i = 0; i < 256; i++) {
-      uint32_t c = i;
-      for (int k = 0; k < 8; k++) c = c & 1 ? 0xEDB88320u ^ c >> 1 : c >> 1;
-      table[i] = c;
-    }
-  for (size_t i = 0; i < length; i++) crc = table[(crc ^ (unsigned char)s[i]) & 0xFF] ^ crc >> 8;
-  lua_pushinteger(L, (lua_Integer)(uint32_t)~crc);
-  return 1;
-}
-
 static int sign_random (lua_State *L) {             /* random(n) -> n bytes */
   lua_Integer count = luaL_checkinteger(L, 1);
   luaL_argcheck(L, count >= 0 && count <= 1 << 20, 1, "between 0 and 1048576 bytes");
@@ -170,62 +151,14 @@ static int sign_uuid (lua_State *L) {               /* uuid() -> a random one: v
   return 1;
 }
 
-/* ---- a file's digest, on a worker thread ---- */
-
-typedef struct FileDigest {
-  char *path;
-  int failure;                                      /* errno */
-  long long size;
-  unsigned char digest[32];
-} FileDigest;
-
-static void file_run (HostJob *job, void *context) {
-  FileDigest *f = context;
-  unsigned char *block = malloc(1 << 16);
-  EVP_MD_CTX *md = EVP_MD_CTX_new();
-  int fd = open(f->path, O_RDONLY | O_CLOEXEC);
-  ssize_t n = -1;
-  if (fd >= 0 && block != NULL && md != NULL && EVP_DigestInit_ex(md, EVP_sha256(), NULL) == 1) {
-    while ((n = read(fd, block, 1 << 16)) > 0 && !host_job_cancelled(job)) {
-      EVP_DigestUpdate(md, block, (size_t)n);
-      f->size += n;
-    }
-  }
-  if (n != 0) f->failure = n < 0 && errno != 0 ? errno : ECANCELED;
-  else EVP_DigestFinal_ex(md, f->digest, NULL);
-  if (fd >= 0) close(fd);
-  EVP_MD_CTX_free(md);
-  free(block);
-}
-
-static int file_result (lua_State *L, void *context) {   /* -> hexadecimal, size | nil, err */
-  FileDigest *f = context;
-  if (f->failure != 0)
-    return host_fail(L, f->failure == ENOENT ? "not_found" : "io", NULL, 0, "%s: %s", f->path, strerror(f->failure));
-  push_digest(L, f->digest, sizeof f->digest, 0);
-  lua_pushinteger(L, f->size);
-  return 2;
-}
-
-static void file_release (void *context) { free(((FileDigest *)context)->path); }
-
-static int sign_sha256_file (lua_State *L) {        /* sha256_file(path) -> job */
-  static const HostJobKind kind = {sizeof(FileDigest), file_run, file_result, file_release};
-  const char *path = luaL_checkstring(L, 1);
-  HostJob *job = host_job_new(L, &kind);
-  FileDigest *f = host_job_context(job);
-  f->path = strdup(path);
-  if (f->path == NULL) return luaL_error(L, "out of memory");
-  return host_job_start(L, job);
-}
-
 int luaopen_host_sign (lua_State *L) {
   static const luaL_Reg functions[] = {
     {"sha256", sign_sha256}, {"md5", sign_md5}, {"hmac", sign_hmac}, {"sigv4", sign_sigv4}, {"unhex", sign_unhex},
-    {"unbase64", sign_unbase64}, {"crc32", sign_crc32}, {"random", sign_random}, {"uuid", sign_uuid},
-    {"sha256_file", sign_sha256_file}, {"make_ca", host_sign_make_ca}, {"issue_cert", host_sign_issue_cert},
+    {"unbase64", sign_unbase64}, {"crc32", host_digest_crc32}, {"crc32_join", host_digest_crc32_join}, {"random", sign_random}, {"uuid", sign_uuid},
+    {"digest_file", host_digest_file}, {"make_ca", host_sign_make_ca}, {"issue_cert", host_sign_issue_cert},
     {NULL, NULL}
   };
+  host_need(L, "z");
   luaL_newlib(L, functions);
   return 1;
 }

@@ -10,7 +10,7 @@ machine=$(uname -m)
 
 n=0
 tables=
-for library in curl pq ssh archive microhttpd ssl hiredis yaml expat jansson edit; do
+for library in curl pq ssh archive microhttpd ssl hiredis yaml expat jansson edit z; do
   file=$(cc -print-file-name=lib$library.so)
   soname=$(objdump -p "$file" | awk '$1 == "SONAME" { print $2 }')
   first=$n

@@ -25,7 +25,8 @@ local declared = {
   { "connect_timeout", "seconds to connect", type = "number", default = 10 },
   { "stall_timeout", "seconds without a byte", type = "number", default = 60 },
   { "ca", "PEM file of the only authorities to trust", type = "string" },
-  { "to_file", "where the body of a 2xx answer goes, once complete", type = "string" },
+  { "to_file", "where the body of a 2xx answer goes, once complete; or the range { file =, offset =, length = } of a file that is there",
+    type = "any" },
   { "secret_body", "the body of the answer is a secret", type = "boolean", default = false },
   { "follow", "how many redirects to follow", type = "integer", default = 0 },
   { "fresh", "on a new connection: one that was kept may be dead, and then it would be sent a second time", type = "boolean" },
@@ -84,7 +85,11 @@ local function send(o)
   if o.ca then request:ca(o.ca) end
   if o.fresh then request:fresh() end
   if o.secret_body then request:secret() end
-  if o.to_file then errors.check(op, request:to_file(o.to_file)) end
+  if type(o.to_file) == "table" then
+    errors.check(op, request:to_range(o.to_file.file, o.to_file.offset, o.to_file.length))
+  elseif o.to_file then
+    errors.check(op, request:to_file(o.to_file))
+  end
   errors.check(op, request:start())
   local id = request:id()
   while not task.await(id, o.progress and 0.2) do o.progress(request:progress()) end

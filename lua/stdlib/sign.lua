@@ -24,6 +24,10 @@ M.hmac = host.hmac
 ---@type fun(value: string|Secret): integer
 M.crc32 = host.crc32
 
+--- The CRC-32 of two pieces put together, from theirs.
+---@type fun(first: integer, second: integer, length_of_second: integer): integer
+M.crc32_join = host.crc32_join
+
 --- Bytes from the system's generator. For passwords use secret.random.
 ---@type fun(bytes: integer): string
 M.random = host.random
@@ -51,18 +55,29 @@ function M.unhex(value) return (errors.check("decode hexadecimal", host.unhex(va
 ---@return string|Secret
 function M.unbase64(value) return (errors.check("decode base64", host.unbase64(value))) end
 
---- The SHA-256 of a file, read in blocks on a worker thread.
+--- Checksums of a file, or of a piece of it, read in blocks on a worker thread.
+---@param path string
+---@param names string[] of "crc32", "sha256", "sha1", "md5"
+---@param o? { offset?: integer, length?: integer, timeout?: number } bytes; seconds, default 600
+---@return { size: integer, crc32?: integer, sha256?: string, sha1?: string, md5?: string } hexadecimal, but the CRC-32
+function M.digest_file(path, names, o)
+  o = o or {}
+  local op, timeout = "read " .. path, o.timeout or 600
+  local job <close> = errors.check(op, host.digest_file(path, names, o.offset, o.length))
+  if not task.await(job:id(), timeout) then
+    errors.raise { op = op, kind = "timeout", message = ("not done within %g s"):format(timeout) }
+  end
+  return errors.check(op, job:result())
+end
+
+--- The SHA-256 of a file.
 ---@param path string
 ---@param timeout? number seconds, default 600
 ---@return string hexadecimal
 ---@return integer bytes
 function M.sha256_file(path, timeout)
-  local op = "read " .. path
-  local job <close> = errors.check(op, host.sha256_file(path))
-  if not task.await(job:id(), timeout or 600) then
-    errors.raise { op = op, kind = "timeout", message = ("not done within %g s"):format(timeout or 600) }
-  end
-  return errors.check(op, job:result())
+  local digest = M.digest_file(path, { "sha256" }, { timeout = timeout })
+  return digest.sha256, digest.size
 end
 
 M.sigv4, M.presign = sigv4.sign, sigv4.presign

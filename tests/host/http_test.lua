@@ -161,6 +161,136 @@ T["64 MiB go to a file and up again in constant memory"] = function()
   test.equal(#fs.list(dir), 2)
 end
 
+T["bodies go into ranges of a file, side by side, and nowhere else"] = function()
+  local dir = test.tmpdir()
+  local server = start(function(req)
+    if req.path == "/cut" then return { body = ("x"):rep(100000), cut = 50000 } end
+    return { status = tonumber(req.query.status), body = req.query.text:rep(tonumber(req.query.n or "1")) }
+  end)
+  local function get(query, offset, length)
+    return http.get(server.url .. "/?" .. query, { to_file = { file = dir .. "/f", offset = offset, length = length } })
+  end
+  test.equal(test.raises("cannot write .*No such file", get, "text=a", 0, 1).kind, "io")
+  fs.write(dir .. "/f", "0123456789")
+  task.map({ { "b", 6, 2 }, { "a", 2, 3 }, { "c", 12, 1 } }, function(r) get(("text=%s&n=%d"):format(r[1], r[3]), r[2], r[3]) end)
+  test.equal(fs.read(dir .. "/f"), "01aaa5bb89\0\0c")
+  test.equal(get("text=oops&status=404", 0, 4).body, "oops")
+  local e = test.raises("longer than the 3 bytes of its place in", get, "text=long", 5, 3)
+  test.equal({ e.kind, fs.read(dir .. "/f"):sub(1, 9) }, { "protocol", "01aaa5bb8" })
+  test.equal(test.raises("cannot GET", http.get, server.url .. "/cut", { to_file = { file = dir .. "/f", offset = 13, length = 100000 } }).kind,
+             "network")
+  test.equal(fs.list(dir), { "f" })
+end
+
+T["a body from a file is sent from its start again when a kept connection turns out to be dead"] = function()
+  local dir = test.tmpdir()
+  fs.write(dir .. "/f", ("0123456789"):rep(30000))
+  local p = process.start { "python3", "-c", [[
+import socket
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+def serve(c, answer):
+    f = c.makefile("rb")
+    n = 0
+    for line in iter(f.readline, b"\r\n"):
+        if line.lower().startswith(b"content-length:"): n = int(line.split(b":")[1])
+    body = f.read(n)
+    if answer: c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: %d\r\n\r\n" % len(body) + body)
+    return f
+c, _ = s.accept()
+serve(c, True)
+f = c.makefile("rb")
+f.read(1000)                              # the second request arrives on the same connection, which then breaks
+c.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, b"\1\0\0\0\0\0\0\0")
+f.close(); c.close()
+while True:
+    c, _ = s.accept()
+    serve(c, True)
+]], stdout = "pipe" }
+  test.defer(function() p:stop() end)
+  local url = "http://127.0.0.1:" .. p:read_line() .. "/"
+  local function put() return http.request { method = "PUT", url = url, body = { file = dir .. "/f", offset = 7, length = 200000 } }.body end
+  local wanted = fs.read(dir .. "/f"):sub(8, 200007)
+  test.truthy(put() == wanted, "the piece")
+  local ok, again = pcall(put)
+  test.truthy(ok and again == wanted or not ok and again.retry, tostring(again))
+  test.truthy(put() == wanted, "the piece, when the caller tries again")
+end
+
+T["a thousand lines of one header are joined in order"] = function()
+  local lines = {}
+  for i = 1, 1000 do lines[i] = "X-Many: " .. i .. "\r\n" end
+  local p = process.start { "python3", "-c", [[
+import socket, sys
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+c, _ = s.accept()
+c.recv(65536)
+c.sendall(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nx-one:  a b \r\n" + sys.argv[1].encode() + b"\r\n")
+c.recv(1)
+]], table.concat(lines), stdout = "pipe" }
+  test.defer(function() p:stop() end)
+  local headers = http.get("http://127.0.0.1:" .. p:read_line() .. "/").headers
+  test.equal({ headers["x-one"], #headers.all["x-many"], headers.all["x-many"][1000] }, { "a b", 1000, "1000" })
+  test.equal(headers["x-many"]:sub(1, 12) .. headers["x-many"]:sub(-10), "1, 2, 3, 4,  999, 1000")
+end
+
+--- A proxy that leads every name to one port, and writes down what it was asked.
+local PROXY = [[
+import socket, sys, threading
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+def pump(a, b):
+    while (d := a.recv(65536)): b.sendall(d)
+    b.shutdown(socket.SHUT_WR)
+def serve(c):
+    head = b""
+    while not head.endswith(b"\r\n\r\n"): head += c.recv(1)
+    line = head.split(b"\r\n")[0].decode()
+    print(line, flush=True)
+    plain, secure = int(sys.argv[1]), int(sys.argv[2])
+    if line.startswith("CONNECT"):
+        to = socket.create_connection(("127.0.0.1", secure))
+        c.sendall(b"HTTP/1.1 200 OK\r\n\r\n")
+    else:
+        to = socket.create_connection(("127.0.0.1", plain))
+        path = line.split(" ")[1].split("/", 3)[3]
+        to.sendall(b"GET /" + path.encode() + b" HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+    threading.Thread(target=pump, args=(c, to), daemon=True).start()
+    pump(to, c)
+while True:
+    c, _ = s.accept()
+    threading.Thread(target=serve, args=(c,), daemon=True).start()
+]]
+
+T["proxies come from the environment; not for names in NO_PROXY, nor for this machine"] = function()
+  local dir = test.tmpdir()
+  local mine = ca.new(dir .. "/ca")
+  local cert = mine:issue { name = "service.test", names = { "service.test" } }
+  local plain = start(function(req) return { body = "plain " .. req.path } end)
+  local secure = start(function(req) return { body = "secure " .. req.path } end, { cert = cert.cert, key = cert.key })
+  local proxy = process.start { "python3", "-c", PROXY, tostring(plain.port), tostring(secure.port), stdout = "pipe" }
+  test.defer(function() proxy:stop() end)
+  local address = "http://127.0.0.1:" .. proxy:read_line()
+  local function get(url, env)
+    env.PATH, env.SSL_CERT_FILE = os.getenv "PATH", mine.file
+    local r = process.run { "/proc/self/exe", "-e", ([[
+      local ok, answer = pcall(http.get, %q, { timeout = 20 })
+      io.stdout:write(ok and answer.body or answer.code)]]):format(url), env = env, timeout = 60 }
+    return r.stdout
+  end
+  test.equal(get("https://service.test/a", { HTTPS_PROXY = address }), "secure /a")
+  test.equal(proxy:read_line(), "CONNECT service.test:443 HTTP/1.1")
+  for _, name in ipairs { "http_proxy", "HTTP_PROXY" } do
+    test.equal(get("http://service.test/b?c=d", { [name] = address }), "plain /b")
+    test.equal(proxy:read_line(), "GET http://service.test/b?c=d HTTP/1.1")
+  end
+  local direct = ("http://0.0.0.0:%d/direct"):format(plain.port)
+  test.equal(get(direct, { HTTP_PROXY = "http://127.0.0.1:1" }), "connect")
+  test.equal(get(direct, { HTTP_PROXY = "http://127.0.0.1:1", NO_PROXY = "other.test,0.0.0.0" }), "plain /direct")
+  test.equal(get(plain.url .. "/own", { HTTP_PROXY = "http://127.0.0.1:1" }), "plain /own")
+end
+
 T["a body cut in the middle leaves no file; an error's body does not become the file"] = function()
   local dir = test.tmpdir()
   local server = start(function(req)

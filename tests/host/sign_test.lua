@@ -67,11 +67,24 @@ T["a file's digest is read on a worker thread"] = function()
   test.raises("directory", sign.sha256_file, test.tmpdir())
 end
 
+T["checksums of a piece of a file; CRC-32s are joined"] = function()
+  local path = test.tmpdir() .. "/f"
+  local first, second = ("0123456789"):rep(60000), ("xyz"):rep(70001)
+  fs.write(path, first .. second)
+  local piece = sign.digest_file(path, { "crc32", "md5", "sha1", "sha256" }, { offset = #first, length = #second })
+  test.equal(piece, { size = #second, crc32 = sign.crc32(second), md5 = sign.md5(second), sha256 = sign.sha256(second),
+                      sha1 = process.run({ "sha1sum" , stdin = second }).stdout:match "%x+" })
+  test.equal(sign.crc32_join(sign.crc32(first), piece.crc32, piece.size), sign.digest_file(path, { "crc32" }).crc32)
+  test.equal(sign.digest_file(path, { "crc32" }, { offset = #first + #second - 3, length = 100 }).size, 3)
+  test.equal(sign.digest_file(path, {}), { size = #first + #second })
+  test.raises("sha9 is not a checksum", sign.digest_file, path, { "sha9" })
+end
+
 T["a job that is closed answers with an error, and one closed early leaves nothing"] = function()
   local host, task = require "host.sign", require "task"
   local path = test.tmpdir() .. "/big"
   fs.write(path, ("a"):rep(3000000))
-  local job = host.sha256_file(path)
+  local job = host.digest_file(path, { "sha256" })
   local v, err = job:result()
   test.equal({ v, err.kind }, { nil, "invalid" })
   job:close()
