@@ -16,7 +16,7 @@
 #include <sys/socket.h>
 #include <unistd.h>
 
-enum { CONNECTIONS = 1000, HEAD_BYTES = 128 * 1024, IDLE_SECONDS = 120 };
+enum { CONNECTIONS = 1000, HEAD_BYTES = 128 * 1024, IDLE_SECONDS = 120, TURNS = 16 };
 
 static void handle_free (uv_handle_t *handle) { free(handle); }
 
@@ -32,13 +32,18 @@ static void on_ready (uv_poll_t *poll, int status, int events) {
 
 static void on_timer (uv_timer_t *timer) { server_run(timer->data); }
 
-/* MHD asks for 0 ms as long as a TLS handshake lasts. libuv runs a timer that its own callback sets to 0 again and
-   again without looking at any descriptor, hence 1. */
+/* MHD asks for 0 ms while it has more to send, and as long as a TLS handshake lasts: it gets some turns, then others
+   have theirs. libuv runs a timer that its own callback sets to 0 again and again without looking at any descriptor,
+   hence 1. */
 static void server_run (Server *s) {
-  MHD_UNSIGNED_LONG_LONG ms;
+  MHD_UNSIGNED_LONG_LONG ms = 0;
+  bool wants = true;
+  for (int turn = 0; s->daemon != NULL && wants && ms == 0 && turn < TURNS; turn++) {
+    MHD_run(s->daemon);
+    wants = s->daemon != NULL && MHD_get_timeout(s->daemon, &ms) == MHD_YES;
+  }
   if (s->daemon == NULL) return;
-  MHD_run(s->daemon);
-  if (MHD_get_timeout(s->daemon, &ms) == MHD_YES) uv_timer_start(s->timer, on_timer, ms > 0 ? ms : 1, 0);
+  if (wants) uv_timer_start(s->timer, on_timer, ms > 0 ? ms : 1, 0);
   else uv_timer_stop(s->timer);
 }
 

@@ -13,7 +13,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-enum { STREAM_BUFFER = 256 * 1024 };
+enum { STREAM_BUFFER = 256 * 1024, FILE_BLOCK = 256 * 1024 };
 
 void host_exchange_unref (Exchange *e) {
   if (--e->refs > 0) return;
@@ -203,6 +203,24 @@ static int exchange_reply (lua_State *L) {       /* e:reply(status, headers, str
   return answer(L, e);
 }
 
+/* A file in large blocks: MHD itself would read 4 KiB at a time, and each would take a turn of the loop. */
+typedef struct FilePart {
+  int fd;
+  off_t offset;
+} FilePart;
+
+static ssize_t file_read (void *arg, uint64_t at, char *bytes, size_t max) {
+  FilePart *file = arg;
+  ssize_t n = pread(file->fd, bytes, max, file->offset + (off_t)at);
+  return n > 0 ? n : MHD_CONTENT_READER_END_WITH_ERROR;               /* it became shorter under our hands */
+}
+
+static void file_free (void *arg) {
+  FilePart *file = arg;
+  close(file->fd);
+  free(file);
+}
+
 static int exchange_reply_file (lua_State *L) {  /* e:reply_file(status, headers, path [, offset [, length]]) -> true | nil, err */
   Exchange *e = answering(L);
   const char *path = luaL_checkstring(L, 4);
@@ -217,8 +235,13 @@ static int exchange_reply_file (lua_State *L) {  /* e:reply_file(status, headers
     close(fd);
     return host_fail(L, "io", NULL, 0, "cannot send %s: not a file of that size", path);
   }
-  e->response = MHD_create_response_from_fd_at_offset64((uint64_t)length, fd, (uint64_t)offset);
-  if (e->response == NULL) close(fd);
+  FilePart *file = malloc(sizeof *file);
+  if (file != NULL) {
+    file->fd = fd;
+    file->offset = offset;
+    e->response = MHD_create_response_from_callback((uint64_t)length, FILE_BLOCK, file_read, file, file_free);
+    if (e->response == NULL) file_free(file);
+  } else close(fd);
   e->is_ended = true;
   return answer(L, e);
 }
