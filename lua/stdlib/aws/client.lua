@@ -20,6 +20,7 @@ local M = {}
 local PROTOCOLS = {
   query = require "aws.protocol.query", ec2 = require "aws.protocol.ec2", json = require "aws.protocol.json",
   ["rest-json"] = require "aws.protocol.rest_json", ["rest-xml"] = require "aws.protocol.rest_xml",
+  ["smithy-rpc-v2-cbor"] = require "aws.protocol.rpc_v2_cbor",
 }
 
 ---@class aws.Client

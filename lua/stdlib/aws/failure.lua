@@ -38,13 +38,65 @@ function M.is_throttling(code) return THROTTLED[code] == true end
 
 function M.is_expired(code) return EXPIRED[code] == true end
 
+---@class aws.Said              what a protocol read of an error answer
+---@field code? string
+---@field message? string
+---@field request_id? string
+---@field region? string        S3: where the bucket is
+
+--- "ns#Name:http://..." -> "Name"
+local function plain_code(text)
+  return type(text) == "string" and text:match "^[^:]*":match "[^#]*$" or nil
+end
+
+--- Error answers whose body is a table: of the json protocols and of CBOR.
+---@param model aws.Model
+---@param response aws.WireResponse
+---@param body table
+---@return aws.Said
+function M.said(model, response, body)
+  local function first(...)
+    for _, name in ipairs { ... } do if type(body[name]) == "string" then return body[name] end end
+  end
+  local header, code = response.headers["x-amzn-errortype"], nil
+  if model.meta.protocol == "rest-json" then
+    code = header or first("code", "Code", "__type", "error")
+  else
+    code = first "__type" or header or first("code", "Code")
+  end
+  local query = response.headers["x-amzn-query-error"]          -- a service that once spoke query keeps its codes
+  return { code = query and query:match "^([^;]+);[^;]*$" or plain_code(code),
+           message = first("message", "Message", "errorMessage", "error_description") }
+end
+
+--- The error's shape in the model: one that the operation names goes before others of the same code.
+local function shape_of(model, op, code)
+  for _, name in ipairs(op.errors) do
+    local shape = model.shape(name)
+    if name == code or shape.error and shape.error.code == code then return shape end
+  end
+  local known = model.errors[code]
+  return known and model.shape(known.shape)
+end
+
+--- The members of the error that the model knows; nil if it does not know the error, or cannot read it.
+local function data_of(model, op, response, code, protocol)
+  local shape = protocol and shape_of(model, op, code)
+  if not shape then return nil end
+  local ok, data = pcall(protocol.data, model, shape, response)
+  if ok then return data end
+  if not errors.is(data) then error(data, 0) end
+  return nil
+end
+
 --- Makes the error of an answer that reports a failure.
 ---@param model aws.Model
 ---@param op aws.Operation
 ---@param response aws.WireResponse
----@param said? { code?: string, message?: string, request_id?: string } what the protocol read of it
----@return Error error kind "remote", with service, operation, code, status, request_id, retry
-function M.make(model, op, response, said)
+---@param said? aws.Said
+---@param protocol? table that reads the members of the error
+---@return Error error kind "remote", with service, operation, code, status, request_id, retry and data, its modelled members
+function M.make(model, op, response, said, protocol)
   said = said or {}
   local code = said.code ~= "" and said.code or tostring(response.status)
   local message = (said.message or ""):gsub("%.%s*$", "")
@@ -53,7 +105,7 @@ function M.make(model, op, response, said)
   return errors.new {
     kind = "remote", op = ("call %s.%s"):format(model.service, op.name), service = model.service, operation = op.name,
     code = code, message = message, status = response.status, region = said.region,
-    request_id = said.request_id or M.request_id(response), hint = hint_for(code, model, op),
+    request_id = said.request_id or M.request_id(response), data = data_of(model, op, response, code, protocol), hint = hint_for(code, model, op),
     retry = throttled or TRANSIENT[code] == true or TRANSIENT_STATUS[response.status] == true, throttled = throttled,
   }
 end

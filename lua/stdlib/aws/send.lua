@@ -26,7 +26,7 @@ local M = {}
 function M.read(self, op, args, response)
   if response.status >= 300 or self.model.service == "s3" and s3.is_hidden_error(response) then
     local said = self.protocol.error(self.model, response)
-    errors.raise(failure.make(self.model, op, response, said))
+    errors.raise(failure.make(self.model, op, response, said, self.protocol))
   end
   local ok, result, id = pcall(function()
     local result, id = self.protocol.result(self.model, op, response)

@@ -28,4 +28,12 @@ function M.result(model, op, response)
   return body.decode(model, { name = "output", shape = op.output }, response.body)
 end
 
+--- The members of an error's shape.
+---@param model aws.Model
+---@param shape aws.Shape
+---@param response aws.WireResponse
+function M.data(model, shape, response)
+  return body.decode(model, { name = "error", shape = shape.name }, response.body)
+end
+
 return M

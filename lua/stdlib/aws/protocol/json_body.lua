@@ -1,5 +1,6 @@
 --- JSON by shapes: the bodies of the json and rest-json protocols.
 local errors = require "errors"
+local failure = require "aws.failure"
 local json = require "json"
 local secret = require "secret"
 local sensitive = require "aws.sensitive"
@@ -125,23 +126,13 @@ function M.decode(model, member, body, hidden)
   return read(model, member, value, hidden)
 end
 
---- The code in "ns#Name:http://..." -> "Name".
-local function plain_code(text)
-  return text and tostring(text):match "([^#:]+):?[^#]*$"
-end
-
 --- Error answers of json and rest-json services.
 ---@param model aws.Model
 ---@param response aws.WireResponse
----@return { code?: string, message?: string, request_id?: string }?
+---@return aws.Said
 function M.error(model, response)
-  local body = type(response.body) == "string" and response.body:find "^%s*{" and json.decode(response.body) or {}
-  local function text(name) return type(body[name]) == "string" and body[name] or nil end
-  local header = response.headers["x-amzn-errortype"]
-  local code = plain_code(header and header:gsub(":.*", "") or text "__type" or text "code" or text "Code")
-  local query = model.meta.aws_query_compatible and response.headers["x-amzn-query-error"]
-  if query then code = query:match "^[^;]+" end
-  return { code = code, message = text "message" or text "Message" or text "errorMessage" }
+  local body = type(response.body) == "string" and response.body:find "^%s*{" and json.decode(response.body)
+  return failure.said(model, response, body or {})
 end
 
 return M

@@ -98,19 +98,32 @@ function M.result(model, op, response)
   return xml.read_struct(model, model.shape(op.output), from), id
 end
 
+--- The element that tells of the error.
+local function fault_of(root) return xml.child(root, "Error") or xml.child(root, "Errors", "Error") or root end
+
 --- Error answers of query, ec2, S3 and the other services that write XML.
 ---@param _ aws.Model
 ---@param response aws.WireResponse
----@return { code?: string, message?: string, request_id?: string }?
+---@return aws.Said?
 function M.error(_, response)
   local root = xml.try_root(response.body)
   if not root then return nil end
-  local from = xml.child(root, "Error") or xml.child(root, "Errors", "Error") or root
+  local from = fault_of(root)
   return {
     code = xml.child_text(from, "Code"), message = xml.child_text(from, "Message") or xml.child_text(from, "message"),
-    region = xml.child_text(from, "Region"), resource = xml.child_text(from, "Resource"),
-    request_id = xml.child_text(root, "RequestId") or xml.child_text(root, "RequestID") or xml.child_text(from, "RequestId"),
+    region = xml.child_text(from, "Region"),
+    request_id = xml.child_text(root, "RequestId") or xml.child_text(root, "RequestID") or xml.child_text(root, "requestId")
+      or xml.child_text(from, "RequestId"),
   }
+end
+
+--- The members of an error's shape.
+---@param model aws.Model
+---@param shape aws.Shape
+---@param response aws.WireResponse
+function M.data(model, shape, response)
+  local root = xml.try_root(response.body)
+  return root and xml.read_struct(model, shape, fault_of(root)) or {}
 end
 
 return M

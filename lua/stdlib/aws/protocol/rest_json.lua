@@ -17,4 +17,6 @@ function M.request(model, op, args) return rest.request(model, op, args, JSON) e
 
 function M.result(model, op, response) return rest.result(model, op, response, JSON) end
 
+function M.data(model, shape, response) return rest.result(model, { output = shape.name }, response, JSON) end
+
 return M

@@ -4,7 +4,7 @@ local rest = require "aws.protocol.rest"
 local sensitive = require "aws.sensitive"
 local xml = require "aws.protocol.xml"
 
-local M = { error = query.error }
+local M = { error = query.error, data = query.data }
 
 ---@type aws.RestBody
 local XML = {
