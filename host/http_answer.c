@@ -35,7 +35,7 @@ static int failure (lua_State *L, const Request *r) {
   return host_fail(L, kind, code, retry, "%s", why);
 }
 
-/* adds a field to all[name], the list of its values; name is in lower case there */
+/* adds a field to all[name], the list of its values; name is in lower case there. The next index has it as it came. */
 static void add_field (lua_State *L, int all, const char *name, size_t name_len, const char *value, size_t len) {
   luaL_Buffer low;
   char *out = luaL_buffinitsize(L, &low, name_len);
@@ -48,6 +48,9 @@ static void add_field (lua_State *L, int all, const char *name, size_t name_len,
     lua_pushvalue(L, -2);
     lua_pushvalue(L, -2);
     lua_rawset(L, all);                                                /* name list */
+    lua_pushvalue(L, -2);
+    lua_pushlstring(L, name, name_len);
+    lua_rawset(L, all + 1);
   }
   lua_pushlstring(L, value, len);
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
@@ -68,11 +71,13 @@ static void push_joined (lua_State *L) {
   luaL_pushresult(&joined);
 }
 
-/* pushes { name = "value, value" } with lower-case names; its index "all" gives { name = { value, value } } */
+/* pushes { name = "value, value" } with lower-case names; its index "all" gives { name = { value, value } },
+   "spelling" { name = "Name" } */
 static void push_headers (lua_State *L, const Buffer *head) {
   const char *at = head->data, *end = head->data + head->len;
   lua_newtable(L);
   int all = lua_gettop(L);
+  lua_newtable(L);                                                     /* all spelling */
   while (at < end) {
     const char *stop = memchr(at, '\n', (size_t)(end - at));
     if (stop == NULL) stop = end;
@@ -86,20 +91,23 @@ static void push_headers (lua_State *L, const Buffer *head) {
     at = stop + 1;
   }
   lua_newtable(L);
-  for (lua_pushnil(L); lua_next(L, all) != 0; lua_pop(L, 1)) {         /* all joined name list */
+  for (lua_pushnil(L); lua_next(L, all) != 0; lua_pop(L, 1)) {         /* all spelling joined name list */
     lua_pushvalue(L, -2);
     lua_pushvalue(L, -2);
-    push_joined(L);                                                    /* all joined name list name list text */
+    push_joined(L);                                                    /* .. name list name list text */
     lua_remove(L, -2);
-    lua_rawset(L, all + 1);
+    lua_rawset(L, all + 2);
   }
   lua_createtable(L, 0, 1);
-  lua_createtable(L, 0, 1);
+  lua_createtable(L, 0, 2);
   lua_pushvalue(L, all);
   lua_setfield(L, -2, "all");
+  lua_pushvalue(L, all + 1);
+  lua_setfield(L, -2, "spelling");
   lua_setfield(L, -2, "__index");
   lua_setmetatable(L, -2);
-  lua_remove(L, all);
+  lua_replace(L, all);
+  lua_settop(L, all);
 }
 
 int host_http_answer (lua_State *L, const Request *r) {

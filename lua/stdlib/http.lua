@@ -36,7 +36,7 @@ local declared = {
 
 ---@class HttpAnswer
 ---@field status integer
----@field headers table<string, string> lower-case names; headers.all[name] lists repeated ones
+---@field headers table<string, string> lower-case names; headers.all[name] lists repeated ones, headers.spelling[name] is as it came
 ---@field body string|userdata|nil nil when it went into a file
 ---@field size integer bytes of the body
 local Answer = {}

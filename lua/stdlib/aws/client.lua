@@ -142,10 +142,12 @@ end
 ---@return table? result
 ---@return table meta { request_id, status, headers }, or the error
 function Client:parse(name, response)
-  local headers = {}
-  for key, value in pairs(response.headers or {}) do headers[key:lower()] = value end
+  local headers, spelling = {}, {}
+  for key, value in pairs(response.headers or {}) do
+    headers[key:lower()], spelling[key:lower()] = value, key
+  end
   local ok, result, meta = pcall(send.read, self, self:operation(name), {},
-                                 { status = response.status, headers = headers, body = response.body or "" })
+                                 { status = response.status, headers = headers, spelling = spelling, body = response.body or "" })
   if ok then return result, meta end
   return nil, result
 end

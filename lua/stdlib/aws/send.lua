@@ -84,7 +84,7 @@ local function once(self, op, args, opts)
     errors.raise { kind = answer.kind, op = ("call %s.%s"):format(self.model.service, op.name), message = answer.message,
                    code = answer.code, retry = answer.retry, cause = answer, service = self.model.service, operation = op.name }
   end
-  local response = { status = answer.status, headers = answer.headers, body = answer.body }
+  local response = { status = answer.status, headers = answer.headers, spelling = answer.headers.spelling, body = answer.body }
   local read_ok, result, meta = pcall(M.read, self, op, args, response)
   if read_ok then
     if opts.to and result.Body == nil then result.Body = { file = opts.to, size = answer.size } end

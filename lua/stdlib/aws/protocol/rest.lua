@@ -18,6 +18,7 @@ local M = {}
 ---@class aws.WireResponse
 ---@field status integer
 ---@field headers table<string, string>  by lower-case name
+---@field spelling? table<string, string>  lower-case name -> as it came
 ---@field body? string           nil when it was written to a file
 
 ---@class aws.RestBody            how a protocol writes and reads the body
@@ -177,10 +178,10 @@ local function from_header(model, member, text)
   return shape.value(target.type, text)
 end
 
-local function prefixed(headers, prefix)
-  local found, low = {}, prefix:lower()
-  for name, value in pairs(headers) do
-    if name:sub(1, #low):lower() == low then found[name:sub(#low + 1)] = value end
+local function prefixed(response, prefix)
+  local found, low, spelling = {}, prefix:lower(), response.spelling or {}
+  for name, value in pairs(response.headers) do
+    if name:sub(1, #low) == low then found[(spelling[name] or name):sub(#low + 1)] = value end
   end
   return found
 end
@@ -218,7 +219,7 @@ function M.result(model, op, response, protocol)
       if type(value) == "string" and sensitive.hides(model.service, output, member, result) then value = secret.new(value) end
       result[member.name] = value
     elseif member.location == "headers" then
-      result[member.name] = prefixed(response.headers, member.wire or "")
+      result[member.name] = prefixed(response, member.wire or "")
     end
   end
   return result
