@@ -28,7 +28,7 @@ OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
 
-.PHONY: all deps demo tools check test bench models docs install clean
+.PHONY: all deps demo tools check test judge-all bench models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o
@@ -73,6 +73,9 @@ check: deps
 
 test: all
 	./hkrun test tests/unit tests/host
+
+judge-all: all tools # boto3 and hkrun make every call of every service: half an hour
+	@JUDGE=all ./hkrun test tests/conformance/boto3_test.lua
 
 bench: deps all tools
 	@tests/bench/run.sh
