@@ -1,48 +1,51 @@
 --- All pages of a list, asked for one after the other.
 local errors = require "errors"
 local path = require "aws.path"
-local secret = require "secret"
 
 local M = {}
 
-local function same(a, b)
-  if type(a) == "table" and type(b) == "table" then
-    for k, v in pairs(a) do if not same(v, b[k]) then return false end end
-    for k in pairs(b) do if a[k] == nil then return false end end
-    return true
-  end
-  if secret.is(a) and secret.is(b) then return secret.equal(a, b) end
-  return rawequal(a, b) or a == b
-end
-
---- The tokens that ask for the page after this one; nil after the last.
+--- The tokens that ask for the page after this one; nil after the last. A token that is empty is none.
 local function next_tokens(paginator, page)
-  if paginator.more and not path.find(paginator.more, page) then return nil end
-  local tokens, any = {}, false
+  if paginator.more and not path.is_true(path.find(paginator.more, page)) then return nil end
+  local tokens = {}
   for i, name in ipairs(paginator.input) do
     local value = path.find(paginator.output[i], page)
-    tokens[name] = value
-    any = any or value ~= nil
+    tokens[name] = path.is_true(value) and value or nil
   end
-  return any and tokens or nil
+  return next(tokens) and tokens or nil
+end
+
+--- The member that sets the size of a page is a string in some services.
+local function set_page_size(client, op, paginator, args, size)
+  if not (paginator and paginator.limit) then
+    errors.usage("aws.%s:%s does not take the size of a page", client.model.service, op.snake)
+  end
+  local model = client.model
+  local member = model.shape(op.input).by_name[paginator.limit]
+  args[paginator.limit] = member and model.shape(member.shape).type == "string" and tostring(size) or size
 end
 
 --- Iterates over the pages of an operation; one that has no pages gives its only answer.
 ---@param client aws.Client
 ---@param op aws.Operation
 ---@param args table
----@param opts? table as for a call
+---@param opts? table as for a call, and page_size: how many items to ask for at once
 ---@return fun(): table?
 function M.pages(client, op, args, opts)
   local paginator = client.model.paginators[op.name]
-  local ask = {}
+  local ask, with = {}, {}
   for k, v in pairs(args or {}) do ask[k] = v end
+  for k, v in pairs(opts or {}) do with[k] = v end
+  if with.page_size then
+    set_page_size(client, op, paginator, ask, with.page_size)
+    with.page_size = nil
+  end
   local tokens, finished = nil, false
   return function()
     if finished then return nil end
-    local page = client:call(op.name, ask, opts)
+    local page = client:call(op.name, ask, with)
     local following = paginator and next_tokens(paginator, page)
-    if following and tokens and same(following, tokens) then
+    if following and tokens and path.equal(following, tokens) then
       errors.raise { kind = "protocol", op = ("list all pages of %s.%s"):format(client.model.service, op.name),
                      message = "the same token came twice" }
     end
@@ -54,8 +57,35 @@ function M.pages(client, op, args, opts)
   end
 end
 
---- Iterates over the items of all pages.
----@return fun(): any
+--- The type of what a path of names points to, "map" say; nil if it is more than names.
+local function type_at(model, name, where)
+  if where:find "[^%w_.]" then return nil end
+  for part in where:gmatch "[^.]+" do
+    local members = model.shape(name).by_name
+    if not (members and members[part]) then return nil end
+    name = members[part].shape
+  end
+  return model.shape(name).type
+end
+
+--- Adds what one of the paths finds in a page: each item of a list, each entry of a map with its name, a text or a
+--- structure as a whole. Numbers are counts, and no items.
+local function add_items(list, found, where, kind)
+  if type(found) == "table" and kind == "map" then
+    local names = {}
+    for name in pairs(found) do names[#names + 1] = name end
+    table.sort(names)
+    for _, name in ipairs(names) do list[#list + 1] = { found[name], where, name } end
+  elseif type(found) == "table" and kind ~= "struct" then
+    for _, item in ipairs(found) do list[#list + 1] = { item, where } end
+  elseif type(found) == "table" or type(found) == "string" and found ~= "" then
+    list[#list + 1] = { found, where }
+  end
+end
+
+--- Iterates over the items of all pages. Some operations answer with several lists ("Versions" and "DeleteMarkers"): all
+--- their items come, page by page, each with the name of its list.
+---@return fun(): any, string, string? item, the list that it is of, and its name if that is a map
 function M.each(client, op, args, opts)
   local paginator = client.model.paginators[op.name]
   if not (paginator and paginator.result[1]) then
@@ -67,9 +97,12 @@ function M.each(client, op, args, opts)
     while items[at] == nil do
       local page = next_page()
       if not page then return nil end
-      items, at = path.find(paginator.result[1], page) or {}, 1
+      items, at = {}, 1
+      for _, where in ipairs(paginator.result) do
+        add_items(items, path.find(where, page), where, type_at(client.model, op.output, where))
+      end
     end
-    return items[at]
+    return table.unpack(items[at], 1, 3)
   end
 end
 
