@@ -9,6 +9,7 @@ local options = require "options"
 local paginate = require "aws.paginate"
 local readonly = require "readonly"
 local request_of = require "aws.request"
+local retries = require "aws.retries"
 local secret = require "secret"
 local send = require "aws.send"
 local shape = require "aws.shape"
@@ -63,7 +64,10 @@ local declared = {
   { "endpoint", "URL to call instead of AWS's", type = "string" },
   { "credentials", "{ access_key_id, secret_access_key, session_token }", type = "table" },
   { "attempts", "how often to try in all", type = "integer" },
-  { "timeout", "seconds for one answer", type = "number" },
+  { "retry_mode", "adaptive: calls slow down when AWS asks for fewer; standard; legacy is the same", type = "string",
+    one_of = { "legacy", "standard", "adaptive" } },
+  { "timeout", "seconds for one whole answer", type = "number" },
+  { "connect_timeout", "seconds to connect", type = "number" },
   { "ca", "PEM file of the authorities to trust", type = "string" },
   { "fips", "use FIPS endpoints", type = "boolean" },
   { "dual_stack", "use dual-stack endpoints", type = "boolean" },
@@ -88,7 +92,7 @@ function M.new(o)
   end
   return setmetatable({
     model = model, protocol = protocol, given = given or false,
-    options = o, tokens = 500, last_cost = 0, skew = 0, bucket_regions = {},
+    options = o, retries = retries.new(model.service, o), skew = 0, bucket_regions = {},
   }, Client)
 end
 
@@ -155,10 +159,11 @@ end
 --- Calls an operation.
 ---@param name string "describe_vpcs" or "DescribeVpcs"
 ---@param args? table in AWS's parameter names
----@param opts? { to?: string, timeout?: number, once?: boolean } to: the file that a streamed body goes into; seconds; once:
---- never sent again when its reply was lost, because it has no token and would make a second thing; the error is `lost`
+---@param opts? { to?: string, timeout?: number, connect_timeout?: number, once?: boolean } to: the file that a streamed body
+--- goes into; seconds for one whole answer, and to connect; once: never sent again when its reply was lost, because it has
+--- no token and would make a second thing; the error is `lost` then
 ---@return table result
----@return { request_id: string?, status: integer, headers: table<string, string> } meta
+---@return { request_id: string?, status: integer, headers: table<string, string>, attempts: integer } meta
 function Client:call(name, args, opts)
   local op = self:operation(name)
   args = shape.with_tokens(self.model, op, args or {}) -- the same token in every attempt
@@ -177,21 +182,22 @@ end
 --- Iterates over the pages of a list.
 ---@param name string operation
 ---@param args? table
----@param opts? table as for a call
+---@param opts? table as for a call, and page_size: how many items to ask for at once
 ---@return fun(): table?
 function Client:pages(name, args, opts) return paginate.pages(self, self:operation(name), args or {}, opts) end
 
---- Iterates over the items of all pages of a list.
+--- Iterates over the items of all pages of a list. Where an operation answers with several lists, the items of all come,
+--- each with the name of its list ("Versions"); the entries of a map come with their names too.
 ---@param name string operation
 ---@param args? table
----@param opts? table as for a call
----@return fun(): any
+---@param opts? table as for `pages`
+---@return fun(): any, string, string? item, list, name
 function Client:each(name, args, opts) return paginate.each(self, self:operation(name), args or {}, opts) end
 
 --- Waits until AWS says that something has come to be: `aws.rds:wait("db_instance_available", {...})`.
 ---@param name string waiter
 ---@param args? table
----@param o? { timeout?: number, delay?: number, what?: string } seconds
+---@param o? { timeout?: number, delay?: number, what?: string, progress?: fun(state: string, seconds: number) } seconds
 ---@return table? result the last answer
 function Client:wait(name, args, o) return wait.wait(self, name, args or {}, o) end
 

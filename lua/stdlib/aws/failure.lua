@@ -10,7 +10,8 @@ for code in ([[Throttling ThrottlingException ThrottledException RequestThrottle
   THROTTLED[code] = true
 end
 
-local TRANSIENT = { RequestTimeout = true, RequestTimeoutException = true, InternalError = true, ConditionalRequestConflict = true }
+local TRANSIENT = { RequestTimeout = true, RequestTimeoutException = true, InternalError = true, ConditionalRequestConflict = true,
+                    IDPCommunicationError = true }
 local TRANSIENT_STATUS = { [500] = true, [502] = true, [503] = true, [504] = true }
 
 local SKEWED = { RequestTimeTooSkewed = true, RequestExpired = true, InvalidSignatureException = true,

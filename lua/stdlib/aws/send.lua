@@ -6,12 +6,14 @@ local failure = require "aws.failure"
 local http = require "http"
 local log = require "log"
 local mutating = require "aws.mutating"
+local options = require "options"
 local quirks = require "aws.quirks"
 local request_of = require "aws.request"
 local retry = require "retry"
 local s3 = require "aws.protocol.s3"
 local shape = require "aws.shape"
 local sign = require "sign"
+local task = require "task"
 local timestamp = require "aws.timestamp"
 
 local M = {}
@@ -68,6 +70,22 @@ local function learn(self, op, args, e, response)
   return false
 end
 
+--- The options of a call, beside its arguments.
+M.OPTIONS = {
+  { "to", "the file that a streamed body goes into", type = "string" },
+  { "timeout", "seconds for one whole answer", type = "number" },
+  { "connect_timeout", "seconds to connect", type = "number" },
+  { "deadline", "of task.now(): the call ends by then, and nothing is sent again after it", type = "number" },
+  { "once", "never sent again when its reply was lost, because it would make a second thing", type = "boolean" },
+}
+
+--- The seconds that an attempt has.
+local function time_left(self, opts)
+  local timeout = opts.timeout or self.options.timeout
+  if not opts.deadline then return timeout end
+  return math.max(0.001, math.min(timeout or math.huge, opts.deadline - task.now()))
+end
+
 --- One attempt.
 local function once(self, op, args, opts)
   local request = request_of.build(self, op, args)
@@ -77,7 +95,8 @@ local function once(self, op, args, opts)
   local ok, answer = pcall(http.request, {
     method = request.method, url = request.url, headers = claim and sign.sigv4(claim) or request.headers, body = body,
     ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
-    timeout = opts.timeout or self.options.timeout, to_file = opts.to, fresh = opts.once,
+    timeout = time_left(self, opts), connect_timeout = opts.connect_timeout or self.options.connect_timeout,
+    to_file = opts.to, fresh = opts.once,
   })
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
@@ -92,7 +111,7 @@ local function once(self, op, args, opts)
   end
   if errors.is(result, "remote") and learn(self, op, args, result, response) then result.retry, result.retry_after = true, 0 end
   local asked = tonumber(answer.headers["x-amz-retry-after"])
-  if errors.is(result) and asked then result.asked = asked / 1000 end
+  if errors.is(result) and asked and asked >= 0 then result.asked = asked / 1000 end
   error(result, 0)
 end
 
@@ -102,59 +121,47 @@ local function is_lost(e)
   return e.kind == "timeout" or e.kind == "protocol" or e.kind == "network" and e.code ~= "connect" and e.code ~= "resolve"
 end
 
---- The 2026 numbers of the standard mode: a quota of 500 that a retry draws from and a success refills.
-local function may_retry(self, e, opts, more)
-  if opts.once and is_lost(e) then
-    e.lost = true
-    return false
+--- One attempt at the pace that AWS bears.
+local function paced(self, op, args, opts, attempt)
+  local pace = self.retries:is_adaptive() and self.retries.pace
+  local seconds = pace and pace:take() or 0
+  if seconds > 0 then task.sleep(seconds) end
+  local done = table.pack(pcall(once, self, op, args, opts))
+  local e = not done[1] and errors.is(done[2]) and done[2] or nil
+  if pace and (done[1] or e and e.kind == "remote") then pace:answered(e ~= nil and e.throttled == true) end
+  if done[1] then return done[2], done[3] end
+  if e then
+    e.attempts, e.lost = attempt, opts.once and is_lost(e) or nil
+    e.retry_after = e.retry_after or self.retries:pause(e, attempt)
   end
-  if not e.retry or not (more or e.throttled) then return false end
-  local cost = e.throttled and 5 or 14
-  if self.tokens < cost then return false end
-  self.tokens, self.last_cost = self.tokens - cost, cost
-  return true
+  error(done[2], 0)
 end
-
---- How long AWS wants to wait: longer steps after throttling, and no less than the service asked for.
-local function set_pause(e, attempt)
-  local pause = math.random() * math.min((e.throttled and 1 or 0.05) * 2 ^ (attempt - 1), 20)
-  if e.asked then pause = math.max(pause, math.min(e.asked, pause + 5)) end
-  if e.retry_after == nil then e.retry_after = pause end
-end
-
-local ATTEMPTS = 3          -- as the AWS SDKs' standard mode
-local PATIENCE = 10         -- when AWS asks for fewer calls: a long run must not end because others call too
 
 --- Sends a call until it succeeds or trying again is in vain. What makes something and carries no token is not sent
 --- again when its reply was lost: the error says `lost`, and who called looks before asking again.
 ---@param self aws.Client
 ---@param op aws.Operation
 ---@param args table
----@param opts { to?: string, timeout?: number, once?: boolean } once: not again after a lost reply; the error is `lost` then
+---@param opts table of M.OPTIONS
 ---@return table result
 ---@return table meta
 function M.call(self, op, args, opts)
-  local set = config.env "AWS_MAX_ATTEMPTS" or config.profile(self.options.profile).max_attempts
-  local attempts = self.options.attempts or math.tointeger(tonumber(set))
-  opts = { to = opts.to, timeout = opts.timeout, once = opts.once or
-    not (mutating.is_repeatable(self.model.service, op) or shape.has_token(self.model, op, args)) }
-  local failures = 0                                         -- throttled attempts do not count among them
+  opts = options.check(opts, M.OPTIONS, ("aws.%s:%s"):format(self.model.service:gsub("-", "_"), op.snake))
+  opts.once = opts.once or not (mutating.is_repeatable(self.model.service, op) or shape.has_token(self.model, op, args))
+  local retries = self.retries
+  local spending, attempts = retries:begin(opts.deadline), 0
   local result, meta = retry.call(function(attempt)
-    local done = table.pack(pcall(once, self, op, args, opts))
-    if done[1] then return done[2], done[3] end
-    if errors.is(done[2]) and done[2].retry then set_pause(done[2], attempt) end
-    error(done[2], 0)
+    attempts = attempt
+    return paced(self, op, args, opts, attempt)
   end, {
-    attempts = attempts or PATIENCE, base = 0.05,
-    retryable = function(e)
-      if not e.throttled then failures = failures + 1 end
-      return may_retry(self, e, opts, attempts or failures < ATTEMPTS)
-    end,
+    attempts = spending.limit,
+    retryable = function(e) return not e.lost and retries:allows(spending, e) end,
     on_retry = function(e, seconds, attempt)
       log.debug("%s; attempt %d in %.2f seconds", tostring(e), attempt + 1, seconds)
     end,
   })
-  self.tokens, self.last_cost = math.min(500, self.tokens + math.max(self.last_cost, 1)), 0
+  retries:succeeded(spending)
+  meta.attempts = attempts
   return result, meta
 end
 

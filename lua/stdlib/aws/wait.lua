@@ -9,6 +9,7 @@ local task = require "task"
 local M = {}
 
 local FIRST, GROWTH = 0.5, 1.5 -- seconds; the model's delay is the longest pause, not the first
+local LAST = 1                 -- second that the question at the deadline may take
 
 --- The values that pathAll and pathAny look at: none unless the path finds a list with something in it.
 local function values_of(acceptor, result)
@@ -117,7 +118,7 @@ function M.wait(client, name, args, o)
                    message = ("it did not happen within %g seconds%s"):format(timeout, last ~= "" and "; last seen: " .. last or "") }
   end
   while true do
-    local ok, result, meta = pcall(client.call, client, waiter.operation, args, { deadline = deadline })
+    local ok, result, meta = pcall(client.call, client, waiter.operation, args, { deadline = math.max(deadline, task.now() + LAST) })
     local err = not ok and result or nil
     if errors.is(err, "timeout") and task.now() >= deadline then give_up() end
     if err and not (errors.is(err, "remote") and err.code) then error(err, 0) end
