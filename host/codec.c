@@ -10,7 +10,6 @@
 #define BUF "hkrun.buffer"
 #define JOB "hkrun.job"
 #define NIL "hkrun.null"
-#define ARRAY "hkrun.array"
 
 /* ---- buffer ---- */
 
@@ -80,7 +79,7 @@ void host_buf_push (lua_State *L, HostBuf *b) {
   buf_free(b);
 }
 
-/* ---- null, arrays, unknowns ---- */
+/* ---- null, unknowns, the shape of tables ---- */
 
 static int null_tostring (lua_State *L) {
   lua_pushliteral(L, "null");
@@ -104,19 +103,6 @@ void host_push_null (lua_State *L) {
 
 int host_is_null (lua_State *L, int index) {
   return luaL_testudata(L, index, NIL) != NULL;
-}
-
-void host_mark_array (lua_State *L) {
-  luaL_newmetatable(L, ARRAY);                      /* one empty metatable, its identity is the mark */
-  lua_setmetatable(L, -2);
-}
-
-int host_is_array (lua_State *L, int index) {
-  if (!lua_getmetatable(L, index)) return 0;
-  luaL_getmetatable(L, ARRAY);
-  int same = lua_rawequal(L, -1, -2);
-  lua_pop(L, 2);
-  return same;
 }
 
 int host_is_unknown (lua_State *L, int index) {

@@ -24,7 +24,7 @@ void host_buf_push (lua_State *L, HostBuf *b); /* pushes its content, a string o
 /* -- values with a meaning of their own -- */
 void host_push_null (lua_State *L);           /* json.null, shared by JSON and YAML */
 int host_is_null (lua_State *L, int index);
-void host_mark_array (lua_State *L);          /* gives the table on top the array mark */
+void host_mark_array (lua_State *L);          /* gives the table on top the array mark; list.c */
 int host_is_array (lua_State *L, int index);  /* has the mark */
 int host_is_unknown (lua_State *L, int index);
 int host_utf8_valid (const char *bytes, size_t length);

@@ -70,6 +70,8 @@ extern const size_t host_embedded_count;
 
 #define HOST_BINDINGS(X) \
   X(resource) \
+  X(list) \
+  X(width) \
   X(loop) \
   X(fs) \
   X(process) \

@@ -302,22 +302,10 @@ static int json_encode (lua_State *L) {
   return 1;
 }
 
-static int array_mark (lua_State *L) {              /* array{...} -> the same table, marked as an array */
-  luaL_checktype(L, 1, LUA_TTABLE);
-  lua_settop(L, 1);
-  host_mark_array(L);
-  return 1;
-}
-
-static int array_is (lua_State *L) {          /* is_array(value) -> boolean: it has the mark */
-  lua_pushboolean(L, lua_istable(L, 1) && host_is_array(L, 1));
-  return 1;
-}
-
 int luaopen_host_json (lua_State *L) {
   host_need(L, "jansson");
   static const luaL_Reg functions[] = {
-    {"decode", json_decode}, {"encode", json_encode}, {"array", array_mark}, {"is_array", array_is}, {NULL, NULL}
+    {"decode", json_decode}, {"encode", json_encode}, {NULL, NULL}
   };
   static const luaL_Reg meta[] = {{"__gc", tree_close}, {"__close", tree_close}, {NULL, NULL}};
   json_set_alloc_funcs(json_take, json_give);

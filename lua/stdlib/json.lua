@@ -1,6 +1,7 @@
 --- JSON (RFC 8259). Integers keep their 64 bits, arrays their mark; strings
 --- must be UTF-8; 256 levels at most.
 local host = require "host.json"
+local list = require "host.list"
 
 local M = {}
 
@@ -12,11 +13,11 @@ M.null = host.null
 ---@generic T: table
 ---@param list T
 ---@return T list the same table
-M.array = host.array
+M.array = list.mark
 
 --- Whether a table has the mark.
 ---@return boolean
-M.is_array = host.is_array
+M.is_array = list.is
 
 --- Writes a value. Members are sorted by name unless sort = false, so equal
 --- values give equal text. Raises for what JSON cannot hold: functions, NaN,
@@ -40,4 +41,7 @@ function M.decode(text, opts)
   return host.decode(text, opts and opts.secrets)
 end
 
-return M
+--- `json(x)` is the text of a result for people and files: indented, secrets as "(secret)", bytes as base64.
+return setmetatable(M, { __call = function(_, value)
+  return M.encode(require("show.plain").of(value), { pretty = true })
+end })

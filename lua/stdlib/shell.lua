@@ -6,7 +6,7 @@ local unknown = require "recipe.unknown"
 local M = {}
 
 local modules = {}
-for name in ("aws errors fs heroku http json log pg process procfile recipe redis retry secret sign ssh task term text xml yaml zip")
+for name in ("aws csv errors fs heroku http json list log pg process procfile recipe redis retry secret show sign ssh task term text xml yaml zip")
   :gmatch "%S+" do modules[name] = true end
 
 --- A table of globals: Lua's own, and hkrun's modules, each loaded when it is first named.

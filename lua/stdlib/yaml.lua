@@ -42,4 +42,7 @@ M.decode = host.decode
 ---@return string
 M.encode = host.encode
 
-return M
+--- `yaml(x)` is the text of a result for people and files: secrets as "(secret)", bytes as base64.
+return setmetatable(M, { __call = function(_, value)
+  return (M.encode(require("show.plain").of(value)):gsub("\n$", ""))
+end })
