@@ -32,18 +32,19 @@ function M.build(self, op, args, plain)
   local wire = self.protocol.request(self.model, op, written)
   local region = self.bucket_regions[args.Bucket] or self.region
   local place = endpoint.resolve(self.model, region, { endpoint = self.options.endpoint, profile = self.options.profile,
-                                                       fips = self.options.fips, dual_stack = self.options.dual_stack })
+                                                       fips = self.options.fips, dual_stack = self.options.dual_stack,
+                                                       op = op, args = args })
   local base, path = place.url, wire.path
-  if op.host_prefix and not place.custom then
+  if op.host_prefix and not place.custom and not place.places_account then
     local prefix = op.host_prefix:gsub("{(%w+)}", function(name) return tostring(args[name]) end)
     base = base:gsub("://", "://" .. prefix, 1)
   end
-  if self.model.service == "s3" then base, path = s3.address(base, path, args.Bucket, place.custom) end
+  if self.model.service == "s3" then path = s3.path(op, base, path) end
   local hash = not plain and op.unsigned_payload and "UNSIGNED-PAYLOAD" or nil
   if self.model.service == "s3" and not plain then hash = s3.checksum(op, wire, written) or hash end
   if type(wire.body) == "table" and not hash then hash = sign.sha256_file(wire.body.file) end
   return { method = wire.method, url = with_query(base .. path, wire.query), headers = wire.headers, body = wire.body,
-           hash = hash, region = place.region }
+           hash = hash, region = place.region, signing_name = place.signing_name }
 end
 
 --- What sign.sigv4 needs to sign a request; nil for one that goes unsigned.
@@ -56,8 +57,8 @@ function M.claim(self, op, request)
   if op.unsigned or found == credentials.NONE then return nil end
   return {
     method = request.method, url = request.url, headers = request.headers, payload_hash = request.hash,
-    body = type(request.body) ~= "table" and request.body or nil, service = self.model.meta.signing_name, region = request.region,
-    access_key = found.access_key_id, secret_key = found.secret_access_key, session_token = found.session_token,
+    body = type(request.body) ~= "table" and request.body or nil,
+    service = request.signing_name or self.model.meta.signing_name, region = request.region, access_key = found.access_key_id, secret_key = found.secret_access_key, session_token = found.session_token,
     time = os.time() + self.skew,
   }
 end

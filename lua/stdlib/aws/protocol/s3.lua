@@ -7,24 +7,14 @@ local xml = require "aws.protocol.xml"
 
 local M = {}
 
---- Whether a bucket's name can be the first label of a host under AWS's certificate.
----@param bucket string
----@return boolean
-function M.is_host_label(bucket)
-  return #bucket >= 3 and #bucket <= 63 and bucket:find "^[%l%d][%l%d-]*[%l%d]$" ~= nil
-end
-
---- Puts the bucket into the host where AWS wants it so: not for custom endpoints, nor for names that are no label.
----@param base string "https://s3.us-east-1.amazonaws.com"
+--- The path after the bucket, which the endpoint has in its host or its path already.
+---@param op aws.Operation
+---@param base string the endpoint
 ---@param path string "/bucket/key"
----@param bucket? string
----@param custom boolean
----@return string base
----@return string path
-function M.address(base, path, bucket, custom)
-  if custom or not bucket or not M.is_host_label(bucket) then return base, path end
-  local rest = path:match "^/[^/]+(.*)$"
-  return (base:gsub("://", "://" .. bucket .. ".", 1)), rest == "" and "/" or rest
+---@return string
+function M.path(op, base, path)
+  if op.uri:find "^/{Bucket}" then path = path:match "^/[^/]+(.*)$" end
+  return path == "" and base:find "^%w+://[^/]+$" and "/" or path
 end
 
 --- CopySource as S3 reads it: escaped, but for its slashes and the version.
