@@ -83,7 +83,7 @@ local function call(client, case)
     for _, name in ipairs { "code", "message", "status", "request_id" } do
       if case.error[name] ~= json.null then compare(result[name], case.error[name], "error." .. name) end
     end
-    if result.data then compare(result.data, native(case.error.data), "error.data") end
+    compare(result.data or {}, native(case.error.data), "error.data")
   else
     if not ok then error(tostring(result) .. (errors.is(result, "bug") and result.traceback or ""), 0) end
     compare(result, native(case.result), "result")
