@@ -1,5 +1,6 @@
 --- Each protocol's rules, both ways, on small models written here.
 local test = require "test"
+local arguments = require "aws.arguments"
 local errors = require "errors"
 local json = require "json"
 local model = require "aws.model"
@@ -39,7 +40,7 @@ end
 
 local function request(protocol, args)
   local m = made(protocol)
-  shape.check(m, m.operations.Do, args)
+  arguments.check(m, m.operations.Do, args)
   return require("aws.protocol." .. protocol:gsub("-", "_")).request(m, m.operations.Do, args)
 end
 
@@ -219,11 +220,11 @@ T["arguments are refused before anything is sent, by their path"] = function()
     ["Deep%.Inner%.Names%[1%] must be a string"] = { Name = "n", Deep = { Inner = { Names = { 1 } } } },
     ["the argument must be a table with names"] = { "n" },
   } do
-    local e = test.raises(message, shape.check, m, m.operations.Do, args)
+    local e = test.raises(message, arguments.check, m, m.operations.Do, args)
     test.equal(e.kind, "usage")
   end
-  test.raises("takes no parameters, Name was given", shape.check, m, m.operations.Nothing, { Name = "n" })
-  shape.check(m, m.operations.Do, { Name = "n", Count = 2.0, At = "2026-01-31", Data = secret.new "x", Filters = {} })
+  test.raises("takes no parameters, Name was given", arguments.check, m, m.operations.Nothing, { Name = "n" })
+  arguments.check(m, m.operations.Do, { Name = "n", Count = 2.0, At = "2026-01-31", Data = secret.new "x", Filters = {} })
 end
 
 T["tokens are filled once, and not over the caller's"] = function()

@@ -59,7 +59,7 @@ function M.said(model, response, body)
   local function first(...)
     for _, name in ipairs { ... } do if type(body[name]) == "string" then return body[name] end end
   end
-  local header, code = response.headers["x-amzn-errortype"], nil
+  local header, code = response.headers["x-amzn-errortype"]
   if model.meta.protocol == "rest-json" then
     code = header or first("code", "Code", "__type", "error")
   else

@@ -1,4 +1,5 @@
 --- Requests of AWS calls: where they go, what they carry, how they are signed.
+local arguments = require "aws.arguments"
 local credentials = require "aws.credentials"
 local endpoint = require "aws.endpoint"
 local quirks = require "aws.quirks"
@@ -27,7 +28,7 @@ end
 ---@param plain? boolean without the headers that a presigned URL cannot carry
 ---@return { method: string, url: string|userdata, headers: table, body: any, hash?: string, region: string }
 function M.build(self, op, args, plain)
-  shape.check(self.model, op, args)
+  args = arguments.check(self.model, op, args)
   local written = quirks.arguments(self.model, op, args)
   local wire = self.protocol.request(self.model, op, written)
   local region = self.bucket_regions[args.Bucket] or self.region

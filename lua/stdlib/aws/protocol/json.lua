@@ -12,8 +12,8 @@ function M.request(model, op, args)
     method = op.method, path = op.uri, query = {},
     body = op.input and body.encode(model, { name = "input", shape = op.input }, args) or "{}",
     headers = {
-      ["Content-Type"] = "application/x-amz-json-" .. model.meta.json_version,
-      ["X-Amz-Target"] = model.meta.target_prefix .. "." .. op.name,
+      ["Content-Type"] = "application/x-amz-json-" .. (model.meta.json_version or "1.0"),
+      ["X-Amz-Target"] = (model.meta.target_prefix or model.service) .. "." .. op.name,
       ["x-amzn-query-mode"] = model.meta.aws_query_compatible and "true" or nil,
     },
   }

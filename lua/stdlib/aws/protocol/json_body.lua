@@ -13,12 +13,14 @@ local M = {}
 local write, read
 
 local function write_number(value)
+  value = shape.number(value)
   if value ~= value or value == math.huge or value == -math.huge then return shape.number_text(value) end
   return value
 end
 
 --- The Lua value that json.encode turns into the body.
 function write(model, member, value)
+  if value == json.null then return value end
   local target = model.shape(member.shape)
   local kind = target.type
   if target.document then return value end

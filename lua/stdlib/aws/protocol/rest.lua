@@ -10,10 +10,9 @@ local M = {}
 ---@class aws.WireRequest
 ---@field method string
 ---@field path string            escaped
----@field query { [1]: string, [2]: string|userdata }[]  not escaped
+---@field query { [1]: string, [2]: string|userdata|nil }[]  not escaped; without a value no = is sent
 ---@field headers table<string, string|userdata>
 ---@field body? string|userdata|table  bytes, or { file = path } that is streamed
----@field host_prefix? string
 
 ---@class aws.WireResponse
 ---@field status integer
@@ -23,32 +22,26 @@ local M = {}
 
 ---@class aws.RestBody            how a protocol writes and reads the body
 ---@field content_type string
+---@field blob_type fun(model: aws.Model): string?  type of a body of bytes
 ---@field encode fun(model: aws.Model, op: aws.Operation, member?: aws.Member, value: any): string|userdata
 ---@field decode fun(model: aws.Model, member: aws.Member, body: string): table
 ---@field empty string            what stands for no members
 
-local function label(model, member, value, keeps_slashes)
-  local text = shape.text(model, member, value, "iso8601")
-  if not keeps_slashes then return secret.encode(text, "url") end
-  local parts = {}
-  for part, slash in text:gmatch "([^/]*)(/?)" do parts[#parts + 1] = secret.encode(part, "url") .. slash end
-  return table.concat(parts)
-end
-
---- The path, and the query that the model writes into it: "/{Bucket}?acl".
+--- The path, and the query that the model writes into it: "/{Bucket}/{Key+}?acl".
 local function path_of(model, op, input, args)
   local uri, fixed = op.uri:match "^([^?]*)%??(.*)$"
   local path = uri:gsub("{([^}+]+)(%+?)}", function(name, plus)
-    for _, member in ipairs(input.members) do
+    for _, member in ipairs(input and input.members or {}) do
       if member.location == "uri" and (member.wire or member.name) == name then
-        return label(model, member, args[member.name], plus == "+")
+        local text = secret.encode(shape.text(model, member, args[member.name], "iso8601"), "url")
+        return plus == "+" and text:gsub("%%2F", "/") or text
       end
     end
   end)
   local query = {}
   for pair in fixed:gmatch "[^&]+" do
     local name, value = pair:match "^([^=]*)=?(.*)$"
-    query[#query + 1] = { name, value }
+    query[#query + 1] = { name, pair:find("=", 1, true) and value or nil }
   end
   return path, query
 end
@@ -65,14 +58,34 @@ local function add_query(query, model, member, value)
   local name = member.wire or member.name
   if target.type == "list" then
     for _, item in ipairs(value) do query[#query + 1] = { name, shape.text(model, target.member, item, "iso8601") } end
-  elseif target.type == "map" then
-    for _, key in ipairs(sorted_keys(value)) do
-      local items = type(value[key]) == "table" and value[key] or { value[key] }
-      for _, item in ipairs(items) do query[#query + 1] = { key, item } end
-    end
   else
     query[#query + 1] = { name, shape.text(model, member, value, "iso8601") }
   end
+end
+
+--- Members of a map go into the query under their own names, where nothing else has the name.
+local function add_query_map(query, model, map, value)
+  local taken, values = {}, model.shape(map.value.shape)
+  for _, pair in ipairs(query) do taken[pair[1]] = true end
+  for _, key in ipairs(sorted_keys(value)) do
+    if not taken[key] then
+      local member = values.type == "list" and values.member or map.value
+      for _, item in ipairs(values.type == "list" and value[key] or { value[key] }) do
+        query[#query + 1] = { key, shape.text(model, member, item, "iso8601") }
+      end
+    end
+  end
+end
+
+local function query_of(query, model, input, args)
+  local maps = {}
+  for _, member in ipairs(input.members) do
+    local value = args[member.name]
+    if member.location == "querystring" and value ~= nil then
+      if model.shape(member.shape).type == "map" then maps[#maps + 1] = member else add_query(query, model, member, value) end
+    end
+  end
+  for _, member in ipairs(maps) do add_query_map(query, model, model.shape(member.shape), args[member.name]) end
 end
 
 local function quoted(text)
@@ -82,31 +95,47 @@ end
 
 local function header_text(model, member, value)
   local target = model.shape(member.shape)
-  if member.json_value then return sign.base64(json.encode(value)) end
+  if member.json_value then return secret.encode(json.encode(value), "base64") end
   if target.type ~= "list" then return shape.text(model, member, value, "rfc822") end
   local parts = {}
   local is_string = model.shape(target.member.shape).type == "string"
-  for i, item in ipairs(value) do
-    if i > 1 then parts[#parts + 1] = "," end
-    local text = shape.text(model, target.member, item, "rfc822")
-    parts[#parts + 1] = is_string and quoted(text) or text
+  for _, item in ipairs(value) do
+    if item ~= json.null then
+      if #parts > 0 then parts[#parts + 1] = "," end
+      local text = shape.text(model, target.member, item, "rfc822")
+      parts[#parts + 1] = is_string and quoted(text) or text
+    end
   end
   return #parts > 0 and secret.concat(parts) or nil
 end
 
-local function body_of(model, op, input, args, protocol, headers)
+local function headers_of(model, input, args)
+  local headers = {}
+  for _, member in ipairs(input.members) do
+    local value = args[member.name]
+    if value ~= nil and member.location == "header" then
+      headers[member.wire or member.name] = header_text(model, member, value)
+    elseif value ~= nil and member.location == "headers" then
+      for _, key in ipairs(sorted_keys(value)) do headers[(member.wire or "") .. key] = value[key] end
+    end
+  end
+  return headers
+end
+
+local function has_type(headers)
+  for name in pairs(headers) do if name:lower() == "content-type" then return true end end
+  return false
+end
+
+--- The body, and its type.
+local function body_of(model, op, input, args, protocol)
   local payload = input.payload and input.by_name[input.payload]
   if payload then
-    local value, kind = args[payload.name], model.shape(payload.shape).type
-    if kind == "blob" or kind == "string" then
-      if value ~= nil and not headers["Content-Type"] then
-        headers["Content-Type"] = kind == "string" and "text/plain" or protocol.blob_type
-      end
-      return value or ""
-    end
-    if value == nil then return protocol.empty end
-    headers["Content-Type"] = headers["Content-Type"] or protocol.content_type
-    return protocol.encode(model, op, payload, value)
+    local value, target = args[payload.name], model.shape(payload.shape)
+    if target.type == "string" then return value or "", value and "text/plain" end
+    if target.type == "blob" then return value or "", value and protocol.blob_type(model) end
+    if value == nil then return protocol.empty, protocol.empty ~= "" and protocol.content_type or nil end
+    return protocol.encode(model, op, payload, value), protocol.content_type
   end
   local in_body, given = false, false
   for _, member in ipairs(input.members) do
@@ -115,13 +144,9 @@ local function body_of(model, op, input, args, protocol, headers)
       given = given or args[member.name] ~= nil
     end
   end
-  if not in_body then return "" end
-  if given then
-    headers["Content-Type"] = headers["Content-Type"] or protocol.content_type
-    return protocol.encode(model, op, nil, args)
-  end
-  if protocol.empty ~= "" then headers["Content-Type"] = headers["Content-Type"] or protocol.content_type end
-  return protocol.empty
+  if given then return protocol.encode(model, op, nil, args), protocol.content_type end
+  if not in_body or protocol.empty == "" then return "" end
+  return protocol.empty, protocol.content_type
 end
 
 ---@param model aws.Model
@@ -130,24 +155,14 @@ end
 ---@param protocol aws.RestBody
 ---@return aws.WireRequest
 function M.request(model, op, args, protocol)
-  if not op.input then return { method = op.method, path = op.uri:match "^[^?]*", query = {}, headers = {}, body = "" } end
-  local input = model.shape(op.input)
+  local input = op.input and model.shape(op.input)
   local path, query = path_of(model, op, input, args)
-  local headers = {}
-  for _, member in ipairs(input.members) do
-    local value = args[member.name]
-    if value ~= nil then
-      if member.location == "querystring" then
-        add_query(query, model, member, value)
-      elseif member.location == "header" then
-        headers[member.wire or member.name] = header_text(model, member, value)
-      elseif member.location == "headers" then
-        for _, key in ipairs(sorted_keys(value)) do headers[(member.wire or "") .. key] = value[key] end
-      end
-    end
-  end
-  return { method = op.method, path = path, query = query, headers = headers,
-           body = body_of(model, op, input, args, protocol, headers) }
+  if not input then return { method = op.method, path = path, query = query, headers = {}, body = "" } end
+  query_of(query, model, input, args)
+  local headers = headers_of(model, input, args)
+  local body, content_type = body_of(model, op, input, args, protocol)
+  if content_type and not has_type(headers) then headers["Content-Type"] = content_type end
+  return { method = op.method, path = path, query = query, headers = headers, body = body }
 end
 
 local function split_header(text)

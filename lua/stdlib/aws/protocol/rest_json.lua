@@ -6,7 +6,7 @@ local M = { error = body.error }
 
 ---@type aws.RestBody
 local JSON = {
-  content_type = "application/json", blob_type = "application/octet-stream", empty = "{}",
+  content_type = "application/json", blob_type = function() return "application/octet-stream" end, empty = "{}",
   encode = function(model, op, member, value)
     return body.encode(model, member or { name = "input", shape = op.input }, value)
   end,

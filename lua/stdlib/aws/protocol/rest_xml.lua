@@ -8,10 +8,14 @@ local M = { error = query.error, data = query.data }
 
 ---@type aws.RestBody
 local XML = {
-  content_type = "application/xml", blob_type = "application/octet-stream", empty = "",
+  content_type = "application/xml", empty = "",
+  blob_type = function(model) return model.service ~= "s3" and "application/octet-stream" or nil end, -- S3 would keep it with the object
   encode = function(model, op, member, value)
     if member then return xml.document(model, member, value, member.wire or member.name) end
-    return xml.document(model, { name = "input", shape = op.input, xml_namespace = op.xml_namespace }, value, op.root or op.input)
+    local input = model.shape(op.input)
+    local root = { name = "input", shape = op.input, xml_namespace = op.xml_namespace or input.xml_namespace,
+                   xml_prefix = op.xml_namespace and op.xml_prefix or input.xml_prefix }
+    return xml.document(model, root, value, op.root or op.input)
   end,
   decode = function(model, member, body)
     return xml.read_struct(model, model.shape(member.shape), xml.root(body, sensitive.names(model, member.shape)))

@@ -4,6 +4,7 @@ local errors = require "errors"
 local failure = require "aws.failure"
 local json = require "json"
 local secret = require "secret"
+local shape = require "aws.shape"
 local sensitive = require "aws.sensitive"
 local timestamp = require "aws.timestamp"
 
@@ -40,6 +41,7 @@ function write(model, member, value)
   elseif kind == "int" or kind == "long" then
     return math.tointeger(value)
   elseif kind == "float" or kind == "double" then
+    value = shape.number(value)
     if value ~= value or value == math.huge or value == -math.huge then return value end -- in two bytes
     return kind == "float" and cbor.single(value) or cbor.double(value)
   end

@@ -173,7 +173,7 @@ local function write_struct(out, model, struct, value, name, member)
   local attributes = ""
   for _, m in ipairs(struct.members) do
     if m.attribute and value[m.name] ~= nil then
-      attributes = ('%s %s="%s"'):format(attributes, m.wire or m.name, secret.encode(value[m.name], "xml"))
+      attributes = ('%s %s="%s"'):format(attributes, m.wire or m.name, secret.encode(shape.text(model, m, value[m.name], "iso8601"), "xml"))
     end
   end
   out[#out + 1] = open_tag(name, member, attributes)
@@ -186,16 +186,17 @@ local function write_struct(out, model, struct, value, name, member)
 end
 
 local function write_map(out, model, member, map, value, name)
-  local item = member.flattened and name or "entry"
+  local open = member.flattened and open_tag(name, member) or "<entry>"
+  local close = member.flattened and "</" .. name .. ">" or "</entry>"
   if not member.flattened then out[#out + 1] = open_tag(name, member) end
   local keys = {}
   for key in pairs(value) do keys[#keys + 1] = key end
   table.sort(keys)
   for _, key in ipairs(keys) do
-    out[#out + 1] = "<" .. item .. ">"
+    out[#out + 1] = open
     write(out, model, map.key, key, map.key.wire or "key")
     write(out, model, map.value, value[key], map.value.wire or "value")
-    out[#out + 1] = "</" .. item .. ">"
+    out[#out + 1] = close
   end
   if not member.flattened then out[#out + 1] = "</" .. name .. ">" end
 end
