@@ -45,6 +45,12 @@ int host_sign_issue_cert (lua_State *L);
 int host_digest_file (lua_State *L);          /* and in digest.c */
 int host_digest_crc32 (lua_State *L);
 int host_digest_crc32_join (lua_State *L);
+int host_digest_crc32c (lua_State *L);
+int host_digest_crc64nvme (lua_State *L);
+
+void host_crc_open (void);                    /* crc.c: makes the tables of the two checks */
+uint64_t host_crc32c (uint64_t value, const void *bytes, size_t length);
+uint64_t host_crc64nvme (uint64_t value, const void *bytes, size_t length);
 
 /* -- yaml.c and yamlwrite.c -- */
 void host_yaml_orders (lua_State *L);         /* pushes the table map -> list of its keys */

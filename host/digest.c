@@ -1,4 +1,5 @@
-/* Checksums of files, read in blocks on a worker thread (a job: see codec.h), and CRC-32 by zlib. */
+/* Checksums of files, read in blocks on a worker thread (a job: see codec.h), and the redundancy checks of strings:
+   CRC-32 by zlib, the others by crc.c. */
 #include "codec.h"
 
 #include <errno.h>
@@ -11,19 +12,26 @@
 #include <unistd.h>
 #include <zlib.h>
 
-enum { BLOCK = 256 * 1024, KINDS = 3 };
+enum { BLOCK = 256 * 1024, KINDS = 3, CHECKS = 3 };
 
 static const char *const names[KINDS] = { "sha256", "sha1", "md5" };
+
+static uint64_t crc32_of (uint64_t value, const void *bytes, size_t length) { return crc32_z((uLong)value, bytes, length); }
+
+static const struct {
+  const char *name;
+  uint64_t (*add) (uint64_t value, const void *bytes, size_t length);
+} checks[CHECKS] = { { "crc32", crc32_of }, { "crc32c", host_crc32c }, { "crc64nvme", host_crc64nvme } };
 
 typedef struct FileDigest {
   char *path;
   long long offset, length;                         /* length < 0: to the end */
   long long size;                                   /* what was read */
   int failure;                                      /* errno */
-  bool wants[KINDS], wants_crc;
+  bool wants[KINDS], wants_check[CHECKS];
   unsigned char digest[KINDS][EVP_MAX_MD_SIZE];
   unsigned count[KINDS];
-  uLong crc;
+  uint64_t check[CHECKS];
 } FileDigest;
 
 static ssize_t read_all (HostJob *job, FileDigest *f, int fd, unsigned char *block, EVP_MD_CTX *const *md) {
@@ -37,7 +45,8 @@ static ssize_t read_all (HostJob *job, FileDigest *f, int fd, unsigned char *blo
       errno = ECANCELED;
       return -1;
     }
-    if (f->wants_crc) f->crc = crc32_z(f->crc, block, (z_size_t)n);
+    for (int i = 0; i < CHECKS; i++)
+      if (f->wants_check[i]) f->check[i] = checks[i].add(f->check[i], block, (size_t)n);
     for (int i = 0; i < KINDS; i++)
       if (f->wants[i]) EVP_DigestUpdate(md[i], block, (size_t)n);
     f->size += n;
@@ -70,10 +79,11 @@ static int file_result (lua_State *L, void *context) {   /* -> { size=, crc32=, 
   lua_newtable(L);
   lua_pushinteger(L, f->size);
   lua_setfield(L, -2, "size");
-  if (f->wants_crc) {
-    lua_pushinteger(L, (lua_Integer)f->crc);
-    lua_setfield(L, -2, "crc32");
-  }
+  for (int i = 0; i < CHECKS; i++)
+    if (f->wants_check[i]) {
+      lua_pushinteger(L, (lua_Integer)f->check[i]);
+      lua_setfield(L, -2, checks[i].name);
+    }
   for (int i = 0; i < KINDS; i++)
     if (f->wants[i]) {
       char hex[2 * EVP_MAX_MD_SIZE + 1];
@@ -98,8 +108,9 @@ int host_digest_file (lua_State *L) {               /* digest_file(path, { names
   f->length = length;
   for (lua_Integer n = 1; lua_geti(L, 2, n) != LUA_TNIL; n++, lua_pop(L, 1)) {
     const char *name = luaL_checkstring(L, -1);
-    bool known = strcmp(name, "crc32") == 0;
-    f->wants_crc = f->wants_crc || known;
+    bool known = false;
+    for (int i = 0; i < CHECKS; i++)
+      if (strcmp(name, checks[i].name) == 0) known = f->wants_check[i] = true;
     for (int i = 0; i < KINDS; i++)
       if (strcmp(name, names[i]) == 0) known = f->wants[i] = true;
     if (!known) return luaL_error(L, "%s is not a checksum of ours", name);
@@ -110,12 +121,17 @@ int host_digest_file (lua_State *L) {               /* digest_file(path, { names
   return host_job_start(L, job);
 }
 
-int host_digest_crc32 (lua_State *L) {              /* crc32(value) -> integer, as zip and S3 use it */
+static int check_of (lua_State *L, int i) {
   size_t length;
   const char *s = host_bytes(L, 1, &length);
-  lua_pushinteger(L, (lua_Integer)crc32_z(0, (const Bytef *)s, length));
+  lua_pushinteger(L, (lua_Integer)checks[i].add(0, s, length));
   return 1;
 }
+
+/* crc32(value), as zip and S3 use it; crc32c(value); crc64nvme(value), which may be negative -> integer */
+int host_digest_crc32 (lua_State *L) { return check_of(L, 0); }
+int host_digest_crc32c (lua_State *L) { return check_of(L, 1); }
+int host_digest_crc64nvme (lua_State *L) { return check_of(L, 2); }
 
 int host_digest_crc32_join (lua_State *L) {         /* crc32_join(first, second, length of the second) -> CRC-32 of both */
   lua_Integer first = luaL_checkinteger(L, 1), second = luaL_checkinteger(L, 2), length = luaL_checkinteger(L, 3);

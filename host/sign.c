@@ -34,8 +34,10 @@ static int digest_of (lua_State *L, const EVP_MD *kind) {
   return push_digest(L, digest, count, lua_toboolean(L, 2));
 }
 
-/* sha256(value [, raw]), md5(value [, raw]) -> hexadecimal, or the bytes */
+/* sha256(value [, raw]), sha512, sha1, md5 -> hexadecimal, or the bytes */
 static int sign_sha256 (lua_State *L) { return digest_of(L, EVP_sha256()); }
+static int sign_sha512 (lua_State *L) { return digest_of(L, EVP_sha512()); }
+static int sign_sha1 (lua_State *L) { return digest_of(L, EVP_sha1()); }
 static int sign_md5 (lua_State *L) { return digest_of(L, EVP_md5()); }
 
 static int hmac_sha256 (const void *key, size_t key_length, const void *bytes, size_t length, unsigned char *out) {
@@ -153,12 +155,15 @@ static int sign_uuid (lua_State *L) {               /* uuid() -> a random one: v
 
 int luaopen_host_sign (lua_State *L) {
   static const luaL_Reg functions[] = {
-    {"sha256", sign_sha256}, {"md5", sign_md5}, {"hmac", sign_hmac}, {"sigv4", sign_sigv4}, {"unhex", sign_unhex},
-    {"unbase64", sign_unbase64}, {"crc32", host_digest_crc32}, {"crc32_join", host_digest_crc32_join}, {"random", sign_random}, {"uuid", sign_uuid},
+    {"sha256", sign_sha256}, {"sha512", sign_sha512}, {"sha1", sign_sha1}, {"md5", sign_md5},
+    {"hmac", sign_hmac}, {"sigv4", sign_sigv4}, {"unhex", sign_unhex},
+    {"unbase64", sign_unbase64}, {"crc32", host_digest_crc32}, {"crc32_join", host_digest_crc32_join},
+    {"crc32c", host_digest_crc32c}, {"crc64nvme", host_digest_crc64nvme}, {"random", sign_random}, {"uuid", sign_uuid},
     {"digest_file", host_digest_file}, {"make_ca", host_sign_make_ca}, {"issue_cert", host_sign_issue_cert},
     {NULL, NULL}
   };
   host_need(L, "z");
+  host_crc_open();
   luaL_newlib(L, functions);
   return 1;
 }

@@ -12,6 +12,13 @@ local M = {}
 ---@type fun(value: string|Secret, raw?: boolean): string
 M.sha256 = host.sha256
 
+--- SHA-512 and SHA-1, as sha256.
+---@type fun(value: string|Secret, raw?: boolean): string
+M.sha512 = host.sha512
+
+---@type fun(value: string|Secret, raw?: boolean): string
+M.sha1 = host.sha1
+
 --- MD5, for protocols that ask for it (Content-MD5, ETags); not for security.
 ---@type fun(value: string|Secret, raw?: boolean): string
 M.md5 = host.md5
@@ -23,6 +30,14 @@ M.hmac = host.hmac
 --- CRC-32 as zip, gzip and S3 use it.
 ---@type fun(value: string|Secret): integer
 M.crc32 = host.crc32
+
+--- CRC-32C (Castagnoli), as iSCSI and S3 use it.
+---@type fun(value: string|Secret): integer
+M.crc32c = host.crc32c
+
+--- CRC-64/NVME, as S3 uses it; a number of 64 bits, so it may be negative.
+---@type fun(value: string|Secret): integer
+M.crc64nvme = host.crc64nvme
 
 --- The CRC-32 of two pieces put together, from theirs.
 ---@type fun(first: integer, second: integer, length_of_second: integer): integer
@@ -57,7 +72,7 @@ function M.unbase64(value) return (errors.check("decode base64", host.unbase64(v
 
 --- Checksums of a file, or of a piece of it, read in blocks on a worker thread.
 ---@param path string
----@param names string[] of "crc32", "sha256", "sha1", "md5"
+---@param names string[] of "crc32", "crc32c", "crc64nvme", "sha256", "sha1", "md5"
 ---@param o? { offset?: integer, length?: integer, timeout?: number } bytes; seconds, default 600
 ---@return { size: integer, crc32?: integer, sha256?: string, sha1?: string, md5?: string } hexadecimal, but the CRC-32
 function M.digest_file(path, names, o)

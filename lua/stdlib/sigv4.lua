@@ -25,7 +25,7 @@ local function decode(s)
 end
 
 --- The path as the service will see it. S3 takes it as it is on the wire; the
---- others resolve dots and encode once more.
+--- others resolve dots, join slashes and encode once more.
 local function canonical_path(path, service)
   if path == "" then return "/" end
   if service == "s3" or service == "s3-outposts" or service == "s3express" then return encode(path, "/%%") end
@@ -37,17 +37,21 @@ local function canonical_path(path, service)
       segments[#segments + 1] = encode(segment)
     end
   end
-  local tail = #segments > 0 and path:find "/%.?%.?$" and "/" or ""
+  local tail = #segments > 0 and path:find "/$" and "/" or ""
   return "/" .. table.concat(segments, "/") .. tail
 end
 
---- Pairs of the query, encoded and sorted, leaving out one name.
-local function canonical_query(query, without)
+--- Pairs of the query, encoded.
+---@param query string|table text of a URL, or pairs that are not encoded
+local function canonical_query(query)
   local pairs_ = {}
+  if type(query) == "table" then
+    for i, pair in ipairs(query) do pairs_[i] = { encode(pair[1]), secret.encode(pair[2] or "", "url") } end
+    return pairs_
+  end
   for part in query:gmatch "[^&]+" do
     local name, value = part:match "^([^=]*)=?(.*)$"
-    name = encode(decode(name))
-    if name ~= without then pairs_[#pairs_ + 1] = { name, encode(decode(value)) } end
+    pairs_[#pairs_ + 1] = { encode(decode(name)), encode(decode(value)) }
   end
   return pairs_
 end
@@ -115,6 +119,7 @@ local function prepare(o, what)
     if o[name] == nil then errors.usage("%s needs the option %s", what, name) end
   end
   local base, authority, path, query = split_url(o.url)
+  query = o.query or query
   local stamp = os.date("!%Y%m%dT%H%M%SZ", o.time)
   local headers = lower_headers(o.headers or {})
   headers.host = headers.host or authority
@@ -129,6 +134,7 @@ end
 ---@class SigV4
 ---@field method string
 ---@field url string as it goes over the wire, percent-encoded
+---@field query? { [1]: string, [2]: string|Secret|nil }[] its query as pairs that are not encoded, in place of the URL's
 ---@field headers? table<string, string|Secret>
 ---@field body? string|Secret
 ---@field payload_hash? string hexadecimal, or "UNSIGNED-PAYLOAD"; default: the hash of body

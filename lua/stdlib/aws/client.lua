@@ -3,6 +3,7 @@
 local config = require "aws.config"
 local credentials = require "aws.credentials"
 local errors = require "errors"
+local fs = require "fs"
 local model_of = require "aws.model"
 local mutating = require "aws.mutating"
 local options = require "options"
@@ -13,6 +14,7 @@ local retries = require "aws.retries"
 local secret = require "secret"
 local send = require "aws.send"
 local shape = require "aws.shape"
+local signing = require "aws.signing"
 local sign = require "sign"
 local wait = require "aws.wait"
 
@@ -107,16 +109,28 @@ function Client:operation(name)
   errors.usage("aws.%s has no operation %s%s", self.model.service:gsub("-", "_"), name, options.suggestion(name, names))
 end
 
---- The signed request of a call, not sent.
+local function has_header(headers, wanted)
+  for name in pairs(headers) do if name:lower() == wanted then return true end end
+  return false
+end
+
+local function size_of(body)
+  if type(body) == "table" then return body.length or fs.stat(body.file).size - (body.offset or 0) end
+  return secret.is(body) and secret.size(body) or #(body or "")
+end
+
+--- The signed request of a call, not sent: what the wire gets.
 ---@param name string operation
 ---@param args? table
 ---@return { method: string, url: string|userdata, headers: table<string, string|userdata>, body: string|userdata|table }
 function Client:request(name, args)
-  local op = self:operation(name)
-  local request = request_of.build(self, op, args or {})
-  local claim = request_of.claim(self, op, request)
-  if claim then request.headers = sign.sigv4(claim) end
-  return { method = request.method, url = request.url, headers = request.headers, body = request.body }
+  local request = request_of.build(self, self:operation(name), args or {})
+  local headers = {}
+  for key, value in pairs(signing.headers(self, request)) do headers[key] = value end
+  if not has_header(headers, "host") then headers.Host = request.place:match "^%a+://([^/]+)" end
+  local is_bare = request.method == "GET" or request.method == "HEAD"
+  if not is_bare or size_of(request.body) > 0 then headers["Content-Length"] = ("%d"):format(size_of(request.body)) end
+  return { method = request.method, url = request.url, headers = headers, body = request.body }
 end
 
 --- A URL that carries its signature.
@@ -125,18 +139,17 @@ end
 ---@param o? { expires?: integer } seconds, default 900
 ---@return string|userdata a secret if there is a session token
 function Client:presign(name, args, o)
-  local op = self:operation(name)
-  local request = request_of.build(self, op, args or {}, true)
-  if self.model.meta.protocol == "query" or self.model.meta.protocol == "ec2" then
-    request.method, request.url, request.headers = "GET", secret.concat { request.url, "?", request.body }, {}
-  elseif self.model.meta.protocol == "json" then
+  local op, protocol = self:operation(name), self.model.meta.protocol
+  if protocol == "json" or protocol == "smithy-rpc-v2-cbor" then
     errors.usage("aws.%s:%s cannot be presigned: its arguments are in the body", self.model.service, op.snake)
   end
+  local request = request_of.build(self, op, args or {}, true)
+  if request.form then request.method, request.query, request.headers, request.body = "GET", request.form, {}, nil end
   -- who follows the URL sends no header of ours
   if op.checksum_mode and (args or {})[op.checksum_mode] == nil then request.headers["x-amz-checksum-mode"] = nil end
-  local claim = request_of.claim(self, op, request)
-  if not claim then return request.url end
-  claim.body, claim.payload_hash = nil, self.model.service == "s3" and "UNSIGNED-PAYLOAD" or nil
+  local claim = request.signed_by == "v4" and signing.claim(self, request)
+  if not claim then return request_of.url(request.place, request.query) end
+  if self.model.service == "s3" then claim.body, claim.payload_hash = nil, "UNSIGNED-PAYLOAD" end
   return sign.presign(claim, o and o.expires)
 end
 

@@ -1,4 +1,5 @@
 --- Services that need more than their model says. Source: botocore's handlers.py.
+local checksum = require "aws.checksum"
 local json = require "json"
 local s3 = require "aws.protocol.s3"
 local secret = require "secret"
@@ -72,9 +73,9 @@ end
 ---@param response aws.WireResponse
 ---@param result table
 function M.result(model, op, args, response, result)
+  checksum.verify(op, response)
   if model.service == "iam" and op.output then read_policies(model, op.output, result) end
   if model.service == "s3" then
-    s3.verify(op, response)
     s3.location(op, response, result)
     s3.decode_keys(op, args, result)
   end

@@ -12,7 +12,7 @@ local request_of = require "aws.request"
 local retry = require "retry"
 local s3 = require "aws.protocol.s3"
 local shape = require "aws.shape"
-local sign = require "sign"
+local signing = require "aws.signing"
 local task = require "task"
 local timestamp = require "aws.timestamp"
 
@@ -89,11 +89,10 @@ end
 --- One attempt.
 local function once(self, op, args, opts)
   local request = request_of.build(self, op, args)
-  local claim = request_of.claim(self, op, request)
   local body = request.body
   if body == "" and (request.method == "GET" or request.method == "HEAD") then body = nil end
   local ok, answer = pcall(http.request, {
-    method = request.method, url = request.url, headers = claim and sign.sigv4(claim) or request.headers, body = body,
+    method = request.method, url = request.url, headers = signing.headers(self, request), body = body,
     ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
     timeout = time_left(self, opts), connect_timeout = opts.connect_timeout or self.options.connect_timeout,
     to_file = opts.to, fresh = opts.once,

@@ -80,7 +80,7 @@ function M.request(model, op, args, dialect)
   local form = { { "Action", op.name }, { "Version", model.meta.api_version } }
   if op.input then write_struct(form, model, model.shape(op.input), args, "", dialect or QUERY) end
   return {
-    method = op.method, path = op.uri, query = {}, body = M.form(form),
+    method = op.method, path = op.uri, query = {}, body = M.form(form), form = form,
     headers = { ["Content-Type"] = "application/x-www-form-urlencoded; charset=utf-8" },
   }
 end

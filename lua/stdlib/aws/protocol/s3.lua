@@ -1,8 +1,5 @@
---- What S3 does unlike other rest-xml services: buckets in host names, checksums, errors in answers of status 200.
---- Sources: botocore's handlers.py and httpchecksum.py; "Virtual hosting of general purpose buckets" (S3 User Guide).
-local errors = require "errors"
-local secret = require "secret"
-local sign = require "sign"
+--- What S3 does unlike other rest-xml services: buckets in host names, keys that XML cannot hold, errors in answers of status 200.
+--- Sources: botocore's handlers.py; "Virtual hosting of general purpose buckets" (S3 User Guide).
 local xml = require "aws.protocol.xml"
 
 local M = {}
@@ -63,57 +60,6 @@ function M.decode_keys(op, args, result)
   end
   for _, item in ipairs(result.CommonPrefixes or {}) do item.Prefix = item.Prefix and unescape(item.Prefix) end
   result.EncodingType = nil
-end
-
---- Whether the caller gave a checksum of his own.
-local function has_checksum(headers)
-  for name in pairs(headers) do
-    local low = name:lower()
-    if low == "content-md5" or low:find "^x%-amz%-checksum%-" then return true end
-  end
-  return false
-end
-
-local function add_sha256(headers, hex)
-  headers["x-amz-sdk-checksum-algorithm"] = "SHA256"
-  headers["x-amz-checksum-sha256"] = sign.base64(sign.unhex(hex))
-end
-
---- Adds the checksum of the body: CRC-32 of bytes, SHA-256 of a file, which the signature needs anyway.
----@param op aws.Operation
----@param request aws.WireRequest
----@param args table
----@return string? payload_hash of a file
-function M.checksum(op, request, args)
-  local file = type(request.body) == "table" and not secret.is(request.body) and request.body.file
-  local hash = file and request.body.offset == nil and sign.sha256_file(file) or nil
-  if not (op.checksum_member or op.checksum_required) or has_checksum(request.headers) then return hash end
-  local wanted = op.checksum_member and args[op.checksum_member] or file and "SHA256" or "CRC32"
-  if hash and wanted == "SHA256" then
-    add_sha256(request.headers, hash)
-  elseif not file and wanted == "SHA256" then
-    add_sha256(request.headers, sign.sha256(request.body or ""))
-  elseif not file and wanted == "CRC32" then
-    request.headers["x-amz-sdk-checksum-algorithm"] = "CRC32"
-    request.headers["x-amz-checksum-crc32"] = sign.base64((">I4"):pack(sign.crc32(request.body or "")))
-  end
-  return hash
-end
-
---- Raises "protocol" when the body that came is not the one that was stored. An object of several parts has a checksum
---- of checksums, marked by its "-", which the body alone cannot prove.
----@param op aws.Operation
----@param response aws.WireResponse
-function M.verify(op, response)
-  if not op.checksum_mode or op.method == "HEAD" or type(response.body) ~= "string" or response.status ~= 200 then return end
-  local crc32, sha256 = response.headers["x-amz-checksum-crc32"], response.headers["x-amz-checksum-sha256"]
-  local is = true
-  if crc32 and not crc32:find "-" then
-    is = crc32 == sign.base64((">I4"):pack(sign.crc32(response.body)))
-  elseif sha256 and not sha256:find "-" then
-    is = sha256 == sign.base64(sign.unhex(sign.sha256(response.body)))
-  end
-  if not is then errors.raise { kind = "protocol", message = "the checksum of the body is wrong", retry = true } end
 end
 
 --- CopyObject and CompleteMultipartUpload may answer 200 and then fail.

@@ -1,0 +1,67 @@
+--- How a call proves who asks: SigV4, a bearer token, or not at all.
+local config = require "aws.config"
+local credentials = require "aws.credentials"
+local errors = require "errors"
+local secret = require "secret"
+local sign = require "sign"
+
+local M = {}
+
+local function token_name(model)
+  return "AWS_BEARER_TOKEN_" .. (model.meta.signing_name or model.service):gsub("[- ]", "_"):upper()
+end
+
+local function refuse(model, op, why) errors.usage("aws.%s:%s %s", model.service:gsub("-", "_"), op.snake, why) end
+
+--- How an operation is signed: "v4", "bearer" or "none". Raises "usage" for what hkrun cannot do.
+---@param model aws.Model
+---@param op aws.Operation
+---@return "v4"|"bearer"|"none"
+function M.kind(model, op)
+  if op.unsigned then return "none" end
+  local offered = {}
+  for _, name in ipairs(op.auth or model.meta.auth or { "v4" }) do offered[name] = true end
+  local version = model.meta.signature_version
+  if version == "bearer" then offered = { bearer = true } end
+  if version == "v2" then refuse(model, op, "needs signatures of version 2, which hkrun does not make") end
+  if offered.bearer and config.env(token_name(model)) then return "bearer" end
+  if offered.v4 then return "v4" end
+  if offered.none then return "none" end
+  if offered.bearer then refuse(model, op, ("needs a bearer token: set %s"):format(token_name(model))) end
+  if offered.v4a then refuse(model, op, "needs SigV4a signatures, which hkrun does not make") end
+  refuse(model, op, "asks for a signature that hkrun does not know")
+end
+
+--- What sign.sigv4 needs to sign a request; nil without credentials.
+---@param self aws.Client
+---@param request table as aws.request builds it
+---@return SigV4?
+function M.claim(self, request)
+  local found = self.given or credentials.get { profile = self.options.profile, region = self.region }
+  if found == credentials.NONE then return nil end
+  return {
+    method = request.method, url = request.place, query = request.query, headers = request.headers, payload_hash = request.hash,
+    body = type(request.body) ~= "table" and request.body or nil, region = request.region,
+    service = request.signing_name or self.model.meta.signing_name or self.model.service,
+    access_key = found.access_key_id, secret_key = found.secret_access_key, session_token = found.session_token,
+    time = os.time() + self.skew,
+  }
+end
+
+--- The headers of a request, with its signature or its token.
+---@param self aws.Client
+---@param request table as aws.request builds it
+---@return table<string, string|userdata>
+function M.headers(self, request)
+  if request.signed_by == "v4" then
+    local claim = M.claim(self, request)
+    return claim and sign.sigv4(claim) or request.headers
+  end
+  if request.signed_by == "none" then return request.headers end
+  local headers = {}
+  for name, value in pairs(request.headers) do headers[name] = value end
+  headers.Authorization = secret.concat { "Bearer ", secret.new(config.env(token_name(self.model))) }
+  return headers
+end
+
+return M
