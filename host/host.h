@@ -83,6 +83,7 @@ extern const size_t host_embedded_count;
   X(pgcopy) \
   X(journal) \
   X(term) \
+  X(editor) \
   X(sign) \
   X(ssh) \
   X(xml) \

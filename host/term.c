@@ -1,18 +1,15 @@
 /*
-** term.c: the terminal. Its size, line editing (libedit), hidden input, and
-** the other ways in which a secret reaches a run without being a Lua string.
+** term.c: the terminal. Its size, hidden input, and the other ways in which a
+** secret reaches a run without being a Lua string. Line editing: editor.c.
 **
-** Lua: size(), is_tty(fd), editor(), hidden(), env(name), from_fd(fd).
-** Editor and hidden input are handles with fd() and a step that never waits:
-** `true, line`, `true` at the end of input, or `false, "read"`. Their states:
-** open, closed; closing gives the terminal its old settings back.
+** Lua: size(), is_tty(fd), hidden(), env(name), from_fd(fd). Hidden input is a
+** handle with fd() and a step that never waits: `true, line`, `true` at the end
+** of input, or `false, "read"`. Its states: open, closed; closing gives the
+** terminal its old settings back.
 */
 #include "host.h"
 
 #include <errno.h>
-#include <histedit.h>
-#include <poll.h>
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -20,7 +17,6 @@
 #include <unistd.h>
 #include <openssl/crypto.h>
 
-#define EDITOR "hkrun.term.editor"
 #define HIDDEN "hkrun.term.hidden"
 
 /* size() -> columns, rows | nil when standard error is not a terminal */
@@ -34,120 +30,6 @@ static int term_size (lua_State *L) {
 
 static int term_is_tty (lua_State *L) {         /* is_tty(fd: integer) -> boolean */
   lua_pushboolean(L, isatty((int)luaL_checkinteger(L, 1)));
-  return 1;
-}
-
-/* --- line editing -------------------------------------------------------- */
-
-typedef struct Editor {
-  EditLine *el;
-  History *history;
-  char prompt[128];
-} Editor;
-
-static char *editor_prompt (EditLine *el) {
-  Editor *e = NULL;
-  el_get(el, EL_CLIENTDATA, &e);
-  return e->prompt;
-}
-
-static Editor *open_editor (lua_State *L) {
-  Editor *e = luaL_checkudata(L, 1, EDITOR);
-  luaL_argcheck(L, e->el != NULL, 1, "the editor is closed");
-  return e;
-}
-
-static int editor_open (lua_State *L) {         /* editor() -> handle | nil, err */
-  host_need(L, "edit");
-  HistEvent ev;
-  Editor *e = lua_newuserdatauv(L, sizeof *e, 0);
-  memset(e, 0, sizeof *e);
-  luaL_setmetatable(L, EDITOR);
-  e->history = history_init();
-  e->el = el_init("hkrun", stdin, stdout, stderr);
-  if (e->history == NULL || e->el == NULL)
-    return host_fail(L, "io", NULL, 0, "cannot use this terminal for line editing");
-  history(e->history, &ev, H_SETSIZE, 1000);
-  history(e->history, &ev, H_SETUNIQUE, 1);
-  el_set(e->el, EL_CLIENTDATA, e);
-  el_set(e->el, EL_PROMPT, editor_prompt);
-  el_set(e->el, EL_EDITOR, "emacs");
-  el_set(e->el, EL_HIST, history, e->history);
-  el_set(e->el, EL_SIGNAL, 0);
-  el_source(e->el, NULL);
-  return 1;
-}
-
-static int editor_close (lua_State *L) {        /* close, __gc and __close; safe twice */
-  Editor *e = luaL_checkudata(L, 1, EDITOR);
-  EditLine *el = e->el;
-  History *h = e->history;
-  e->el = NULL;
-  e->history = NULL;
-  if (el != NULL) {
-    el_set(el, EL_UNBUFFERED, 0);
-    el_end(el);
-  }
-  if (h != NULL) history_end(h);
-  return 0;
-}
-
-static int editor_fd (lua_State *L) {
-  open_editor(L);
-  lua_pushinteger(L, STDIN_FILENO);
-  return 1;
-}
-
-/* begin(prompt: string): shows the prompt; line() then reads */
-static int editor_begin (lua_State *L) {
-  Editor *e = open_editor(L);
-  snprintf(e->prompt, sizeof e->prompt, "%s", luaL_checkstring(L, 2));
-  el_set(e->el, EL_UNBUFFERED, 1);              /* draws it, too */
-  return 0;
-}
-
-/* line() -> true, line | true at the end of input | false, "read" */
-static int editor_line (lua_State *L) {
-  Editor *e = open_editor(L);
-  struct pollfd typed = { STDIN_FILENO, POLLIN, 0 };
-  if (poll(&typed, 1, 0) == 0) return host_wait(L, "read");
-  int n = 0;
-  const char *s = el_gets(e->el, &n);
-  if (s != NULL && n > 0) {
-    int end = s[n - 1] == '\n' || s[n - 1] == '\r';
-    if (!end && !(n == 1 && s[0] == 4)) return host_wait(L, "read");
-    el_set(e->el, EL_UNBUFFERED, 0);
-    lua_pushboolean(L, 1);
-    if (!end) return 1;
-    lua_pushlstring(L, s, (size_t)(n - 1));
-    return 2;
-  }
-  if (n < 0 && (errno == EAGAIN || errno == EINTR)) return host_wait(L, "read");
-  el_set(e->el, EL_UNBUFFERED, 0);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-static int editor_remember (lua_State *L) {     /* remember(line): adds it to the history */
-  Editor *e = open_editor(L);
-  HistEvent ev;
-  history(e->history, &ev, H_ENTER, luaL_checkstring(L, 2));
-  return 0;
-}
-
-static int editor_load (lua_State *L) {         /* load(path): reads a history file, if there is one */
-  Editor *e = open_editor(L);
-  HistEvent ev;
-  history(e->history, &ev, H_LOAD, luaL_checkstring(L, 2));
-  return 0;
-}
-
-static int editor_save (lua_State *L) {         /* save(path) -> true | nil, err */
-  Editor *e = open_editor(L);
-  HistEvent ev;
-  if (history(e->history, &ev, H_SAVE, luaL_checkstring(L, 2)) < 0)
-    return host_fail(L, "io", NULL, 0, "cannot write the history to %s", lua_tostring(L, 2));
-  lua_pushboolean(L, 1);
   return 1;
 }
 
@@ -253,14 +135,6 @@ static void new_type (lua_State *L, const char *name, const luaL_Reg *methods, c
 }
 
 int luaopen_host_term (lua_State *L) {
-  static const luaL_Reg editor[] = {
-    { "fd", editor_fd }, { "begin", editor_begin }, { "line", editor_line },
-    { "remember", editor_remember }, { "load", editor_load },
-    { "save", editor_save }, { "close", editor_close }, { NULL, NULL }
-  };
-  static const luaL_Reg editor_meta[] = {
-    { "__gc", editor_close }, { "__close", editor_close }, { NULL, NULL }
-  };
   static const luaL_Reg hidden[] = {
     { "fd", hidden_fd }, { "line", hidden_line }, { "close", hidden_close }, { NULL, NULL }
   };
@@ -268,11 +142,9 @@ int luaopen_host_term (lua_State *L) {
     { "__gc", hidden_close }, { "__close", hidden_close }, { NULL, NULL }
   };
   static const luaL_Reg functions[] = {
-    { "size", term_size }, { "is_tty", term_is_tty }, { "editor", editor_open },
-    { "hidden", hidden_open }, { "env", term_env }, { "from_fd", term_from_fd },
+    { "size", term_size }, { "is_tty", term_is_tty }, { "hidden", hidden_open }, { "env", term_env }, { "from_fd", term_from_fd },
     { NULL, NULL }
   };
-  new_type(L, EDITOR, editor, editor_meta);
   new_type(L, HIDDEN, hidden, hidden_meta);
   luaL_newlib(L, functions);
   return 1;

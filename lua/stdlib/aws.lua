@@ -56,6 +56,14 @@ local function nouns()
   return names
 end
 
+--- What `aws.NAME` can be.
+---@return { services: string[], nouns: string[] }
+function M.names()
+  local services = model.services()
+  for i, name in ipairs(services) do services[i] = name:gsub("-", "_") end
+  return { services = services, nouns = nouns() }
+end
+
 setmetatable(M, { __index = function(_, name)
   if clients[name] then return clients[name] end
   local services = model.services()

@@ -9,6 +9,9 @@ local modules = {}
 for name in ("aws csv errors fs heroku http json list log pg process procfile recipe redis retry secret show sign ssh task term text xml yaml zip")
   :gmatch "%S+" do modules[name] = true end
 
+--- The names of the modules that are at hand.
+M.modules = modules
+
 --- A table of globals: Lua's own, and hkrun's modules, each loaded when it is first named.
 ---@return table
 function M.environment()
@@ -35,6 +38,16 @@ function M.compile(code, env, name)
   local chunk = load("return " .. code, name, "t", env)
   if chunk then return chunk end
   return load(code, name, "t", env)
+end
+
+--- Whether code breaks off: more lines could make it whole.
+---@param code string
+---@return boolean
+function M.is_incomplete(code)
+  local as_value, err = load("return " .. code, "=code", "t")
+  if as_value then return false end
+  local as_statement, other = load(code, "=code", "t")
+  return not as_statement and (err:find "<eof>'?$" or other:find "<eof>'?$") ~= nil
 end
 
 local function is_name(k) return type(k) == "string" and k:find "^[%a_][%w_]*$" end
@@ -78,9 +91,12 @@ function M.show(v) return (show(v, "", {})) end
 --- AWS call's headers and request id) is for code that asks for it.
 ---@param results table as of table.pack
 ---@param show_one fun(v: any): string
-function M.print(results, show_one)
+---@param say? fun(line: string) instead of printing
+function M.print(results, show_one, say)
   local n = type(results[1]) == "table" and 1 or results.n
-  for i = 1, n do log.out("%s", show_one(results[i])) end
+  for i = 1, n do (say or M.say)(show_one(results[i])) end
 end
+
+function M.say(line) log.out("%s", line) end
 
 return M

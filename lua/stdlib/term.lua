@@ -12,13 +12,22 @@ M.is_tty = host.is_tty
 ---@return boolean
 function M.interactive() return host.is_tty(0) and host.is_tty(2) end
 
+--- A line editor; see host/editor.c.
+---@return table handle
+function M.editor() return require("host.editor").open() end
+
 --- Asks for one line; nil at the end of input. Waits as a task does, so that Ctrl-C cancels it.
 ---@param prompt string
 ---@return string|nil
 function M.line(prompt)
-  local editor <close> = errors.check("use the terminal", host.editor())
+  local editor <close> = errors.check("use the terminal", M.editor())
   editor:begin(prompt)
-  return (task.step(editor, "line"))
+  local line, err = task.step(editor, "line")
+  if err then
+    io.stdout:write "\n"
+    errors.raise(err)
+  end
+  return line
 end
 
 --- Asks for something that must not be seen.
@@ -33,7 +42,6 @@ function M.password(prompt)
   return line
 end
 
-M.editor = host.editor
 M.env = host.env
 M.from_fd = host.from_fd
 

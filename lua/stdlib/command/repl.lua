@@ -1,73 +1,149 @@
---- hkrun repl: lines of Lua with the modules at hand. Lines that begin with a space or name a secret stay out of the
---- history.
+--- hkrun repl: lines of Lua with the modules at hand. On a terminal with completion, search and history; read-only until
+--- `:write on`. Ctrl-C ends the call that runs, or the line that is typed, and nothing else.
+local commands = require "repl.commands"
+local config = require "aws.config"
 local errors = require "errors"
-local fs = require "fs"
 local log = require "log"
+local pager = require "repl.pager"
+local readonly = require "readonly"
 local shell = require "shell"
 local task = require "task"
 local term = require "term"
 
-local function history_path()
-  local own = os.getenv "HKRUN_HISTORY"
-  if own then return own ~= "" and own or nil end
-  local home = os.getenv "HOME"
-  if not home then return nil end
-  return (os.getenv "XDG_STATE_HOME" or home .. "/.local/state") .. "/hkrun/history"
+---@class repl.Session
+---@field env table             the globals of the code
+---@field input? repl.Input     on a terminal
+---@field profile? string
+---@field region? string
+---@field time? boolean
+---@field json? boolean
+---@field over? boolean
+local Session = {}
+Session.__index = Session
+
+--- Prints text, a screen at a time on a terminal.
+function Session:page(text)
+  local input = self.input
+  pager.show(text, input and function(prompt) return input:key(prompt) end)
 end
 
-local function worth_remembering(line)
-  return line:find "%S" and not line:find "^%s" and not line:lower():find "secret" and not line:lower():find "password"
+local function shown(session, value)
+  if session.json and type(value) ~= "function" then return require("json").encode(value, { pretty = true }) end
+  return shell.show(value)
 end
 
-local function evaluate(env, code)
-  local chunk, err = shell.compile(code, env, "=repl")
-  if not chunk then
-    if err:find "<eof>'?$" then return "more" end
-    log.out("%s", err)
-    return
-  end
+--- A failure in one sentence; where it happened with -v.
+local function complain(e)
+  log.out("%s", errors.is(e, "cancelled") and "cancelled" or tostring(e))
+  if log.verbose and e.traceback then log.out("%s", e.traceback) end
+end
+
+--- Runs code, prints what it returns, keeps the first value as `_`.
+---@param code string
+---@param timed? boolean whether to say how long it took
+function Session:evaluate(code, timed)
+  local chunk, err = shell.compile(code, self.env, "=repl")
+  if not chunk then return log.out("%s", err) end
+  local began = task.now()
   local r = table.pack(xpcall(chunk, errors.handler))
-  if not r[1] then
-    if errors.is(r[2], "cancelled") then error(r[2], 0) end
-    log.out("%s", tostring(r[2]))
-    if log.verbose and r[2].traceback then log.out("%s", r[2].traceback) end
-    return
+  local seconds = task.now() - began
+  if not r[1] then complain(r[2])
+  else
+    if r.n > 1 then self.env._ = r[2] end
+    local lines = {}
+    shell.print(table.pack(table.unpack(r, 2, r.n)), function(v) return shown(self, v) end,
+      function(line) lines[#lines + 1] = line end)
+    if lines[1] then self:page(table.concat(lines, "\n")) end
   end
-  shell.print(table.pack(table.unpack(r, 2, r.n)), shell.show)
+  if timed or self.time then log.out("%.3f seconds", seconds) end
+  if not r[1] and errors.is(r[2], "cancelled") and not self.input then error(r[2], 0) end
 end
 
-local function loop(read)
-  local env, pending = shell.environment(), nil
-  while true do
-    local line = read(pending)
-    if line == nil then return 0 end
-    local code = pending and pending .. "\n" .. line or line
-    pending = nil
-    if code:find "%S" and evaluate(env, code) == "more" then pending = code end
+--- Runs fn as the task that Ctrl-C ends; the end of the session ends it too.
+function Session:guard(fn)
+  local job = task.spawn(fn)
+  self.job, self.asked = job, false
+  local r = table.pack(pcall(job.join, job))
+  self.job = nil
+  if not job.done then
+    job:cancel()
+    task.shield(function() pcall(job.join, job) end)
+    error(r[2], 0)
   end
+  return table.unpack(r, 1, r.n)
+end
+
+function Session:interrupted()
+  local job = self.job
+  if not job then return end
+  if self.asked then job:cancel_again() else job:cancel() end
+  self.asked = true
+end
+
+--- "prod eu-west-1 read-only> "
+function Session:prompt()
+  local words = {}
+  local profile, chosen = config.profile_name(self.profile)
+  if chosen then words[1] = profile end
+  local known, region = pcall(config.region, self.region, self.profile)
+  words[#words + 1] = known and region or nil
+  words[#words + 1] = readonly.is_on() and "read-only" or "write"
+  return table.concat(words, " ") .. "> "
+end
+
+function Session:run_entry(entry)
+  if not commands.is_command(entry) then return self:evaluate(entry) end
+  local r = table.pack(xpcall(commands.run, errors.handler, self, entry))
+  if not r[1] then complain(r[2]) end
+end
+
+--- On a terminal.
+function Session:converse()
+  local input <close> = errors.check("use the terminal", require("repl.input").new(require("repl.history").open(), function(text)
+    return commands.complete(text) or require("repl.complete").at(self.env, text)
+  end))
+  self.input = input
+  log.out "hkrun: Lua with aws, heroku, pg, redis, ssh at hand. help() and :help tell more, Tab completes, Ctrl-D leaves."
+  task.on_interrupt(function() self:interrupted() end)
+  local done <close> = setmetatable({}, { __close = function() task.on_interrupt(nil) end }) -- luacheck: ignore 211
+  while not self.over do
+    local ok, entry = self:guard(function() return input:read(self:prompt()) end)
+    if ok and entry == nil then
+      log.out ""
+      break
+    elseif ok and entry:find "%S" then
+      local ran, e = self:guard(function()
+        task.watch_interrupts()
+        self:run_entry(entry)
+      end)
+      if not ran then complain(e) end
+    elseif not ok and not errors.is(entry, "cancelled") then error(entry, 0)
+    end
+  end
+end
+
+--- Lines from a pipe.
+function Session:listen()
+  local pending
+  for line in io.lines() do
+    local entry = pending and pending .. "\n" .. line or line
+    if not commands.is_command(entry) and shell.is_incomplete(entry) then pending = entry
+    else
+      pending = nil
+      if entry:find "%S" then self:run_entry(entry) end
+      if self.over then return end
+    end
+  end
+  if pending then self:run_entry(pending) end
 end
 
 return {
   help = "lines of Lua with aws, heroku, pg, redis, ssh at hand",
   main = function()
-    if not term.is_tty(0) then
-      return loop(function() return io.read "l" end)
-    end
-    local editor <close> = errors.check("use the terminal", term.editor())
-    local path = history_path()
-    if path and fs.exists(path) then editor:load(path) end
-    log.out "hkrun: Lua 5.4 with aws, heroku, pg, redis, ssh, json, yaml, task. Ctrl-D leaves."
-    local code = loop(function(pending)
-      editor:begin(pending and ">> " or "> ")
-      local line = task.step(editor, "line")
-      if line and worth_remembering(line) then editor:remember(line) end
-      return line
-    end)
-    if path then
-      fs.mkdir_p(path:match "^(.*)/" or ".", 448)
-      errors.check("save the history", editor:save(path))
-      fs.chmod(path, 384)
-    end
-    return code
+    local session = setmetatable({ env = shell.environment() }, Session)
+    session.env.help = function(value) session:page(require("repl.help").text(value)) end
+    commands.begin()
+    if term.is_tty(0) then session:converse() else session:listen() end
+    return 0
   end,
 }
