@@ -1,6 +1,7 @@
 /* What the codecs share; see codec.h. Nothing here is a module of its own. */
 #include "codec.h"
 
+#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <stdlib.h>
@@ -77,6 +78,23 @@ void host_buf_push (lua_State *L, HostBuf *b) {
   if (b->secret) host_push_secret(L, bytes, b->length);
   else lua_pushlstring(L, bytes, b->length);
   buf_free(b);
+}
+
+/* ---- memory of libraries that read secrets ---- */
+
+void host_wipe_free (void *memory) {
+  if (memory == NULL) return;
+  OPENSSL_cleanse(memory, malloc_usable_size(memory));
+  free(memory);
+}
+
+void *host_wipe_realloc (void *memory, size_t size) {
+  void *bigger = malloc(size);
+  if (bigger == NULL || memory == NULL) return bigger;
+  size_t old = malloc_usable_size(memory);
+  memcpy(bigger, memory, old < size ? old : size);
+  host_wipe_free(memory);
+  return bigger;
 }
 
 /* ---- null, unknowns, the shape of tables ---- */

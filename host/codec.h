@@ -37,6 +37,9 @@ void host_encode_url (lua_State *L, HostBuf *b, const char *s, size_t length);
 void host_encode_json (lua_State *L, HostBuf *b, const char *s, size_t length);   /* s is UTF-8 */
 int host_encode_xml (lua_State *L, HostBuf *b, const char *s, size_t length, int attribute); /* 0: cannot be written */
 
+/* appends the bytes; 0, or the place of the first character that is not base64, length + 1 when the last are missing */
+size_t host_unbase64 (lua_State *L, HostBuf *b, const char *s, size_t length);
+
 int host_secret_parse_url (lua_State *L);     /* functions of host.secret that live in secreturl.c */
 int host_secret_build_url (lua_State *L);
 
@@ -56,6 +59,10 @@ uint64_t host_crc64nvme (uint64_t value, const void *bytes, size_t length);
 void host_yaml_orders (lua_State *L);         /* pushes the table map -> list of its keys */
 int host_yaml_resolve (lua_State *L, const char *s, size_t length);
 int host_yaml_encode (lua_State *L);
+
+/* -- memory of libraries that read secrets: wiped when it is given back -- */
+void *host_wipe_realloc (void *memory, size_t size);
+void host_wipe_free (void *memory);
 
 /* -- which leaves become secrets -- */
 typedef struct HostLeaves {

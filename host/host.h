@@ -90,6 +90,7 @@ extern const size_t host_embedded_count;
   X(redis) \
   X(rediscopy) \
   X(yaml) \
+  X(shape) \
   X(zip)
 
 #define HOST_DECLARE(name) int luaopen_host_##name (lua_State *L);

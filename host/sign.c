@@ -107,12 +107,7 @@ static int base64_digit (unsigned char c) {
   return -1;
 }
 
-/* unbase64(value) -> bytes | nil, err; takes line breaks, both alphabets, and text without its padding */
-static int sign_unbase64 (lua_State *L) {
-  size_t length;
-  const char *s = host_bytes(L, 1, &length);
-  HostBuf *b = host_buf_new(L);
-  b->secret = host_is_secret(L, 1);
+size_t host_unbase64 (lua_State *L, HostBuf *b, const char *s, size_t length) {
   unsigned bits = 0, digits = 0, padding = 0;
   for (size_t i = 0; i < length; i++) {
     if (s[i] == '\r' || s[i] == '\n') continue;
@@ -121,12 +116,22 @@ static int sign_unbase64 (lua_State *L) {
       padding++;
       continue;
     }
-    if (digit < 0 || padding > 0) return host_fail(L, "invalid", NULL, 0, "not base64 at character %zu", i + 1);
+    if (digit < 0 || padding > 0) return i + 1;
     bits = bits << 6 | (unsigned)digit;
     if (++digits % 4 != 1) host_buf_char(L, b, (char)(bits >> (8 - digits % 4 * 2) % 8 & 0xFF));
   }
-  if (digits % 4 == 1 || (padding > 0 && (digits + padding) % 4 != 0))
-    return host_fail(L, "invalid", NULL, 0, "not base64: the last characters are missing");
+  return digits % 4 == 1 || (padding > 0 && (digits + padding) % 4 != 0) ? length + 1 : 0;
+}
+
+/* unbase64(value) -> bytes | nil, err; takes line breaks, both alphabets, and text without its padding */
+static int sign_unbase64 (lua_State *L) {
+  size_t length;
+  const char *s = host_bytes(L, 1, &length);
+  HostBuf *b = host_buf_new(L);
+  b->secret = host_is_secret(L, 1);
+  size_t wrong = host_unbase64(L, b, s, length);
+  if (wrong > length) return host_fail(L, "invalid", NULL, 0, "not base64: the last characters are missing");
+  if (wrong > 0) return host_fail(L, "invalid", NULL, 0, "not base64 at character %zu", wrong);
   host_buf_push(L, b);
   return 1;
 }

@@ -4,30 +4,12 @@
 #include "codec.h"
 
 #include <expat.h>
-#include <malloc.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define READER "hkrun.xml.reader"
 #define EMPTY "hkrun.xml.empty"
-
-/* ---- memory: a document with secrets is parsed in memory that is wiped ---- */
-
-static void wipe_free (void *memory) {
-  if (memory == NULL) return;
-  OPENSSL_cleanse(memory, malloc_usable_size(memory));
-  free(memory);
-}
-
-static void *wipe_realloc (void *memory, size_t size) {
-  void *bigger = malloc(size);
-  if (bigger == NULL || memory == NULL) return bigger;
-  size_t old = malloc_usable_size(memory);
-  memcpy(bigger, memory, old < size ? old : size);
-  wipe_free(memory);
-  return bigger;
-}
 
 /* ---- decode ----
    On the Lua stack, for each open element: its node, and its children or nil. The text of all open elements stands in
@@ -167,7 +149,7 @@ static void push_empty (lua_State *L) {
 }
 
 static Reader *reader_new (lua_State *L, const HostLeaves *leaves) {
-  static const XML_Memory_Handling_Suite wiping = {malloc, wipe_realloc, wipe_free};
+  static const XML_Memory_Handling_Suite wiping = {malloc, host_wipe_realloc, host_wipe_free};
   Reader *r = lua_newuserdatauv(L, sizeof *r, 0);
   r->parser = NULL;
   luaL_setmetatable(L, READER);

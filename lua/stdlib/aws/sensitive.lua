@@ -33,6 +33,14 @@ local NAMES = { nextToken = true, NextToken = true }
 function M.hides(service, shape, member, values)
   local rule = RULES[service .. "." .. shape.name .. "." .. member.name]
   if rule ~= nil then return rule == true or rule(values) end
+  return M.is_marked(service, member)
+end
+
+--- Whether the model marks what a member holds as sensitive, rightly.
+---@param service string
+---@param member aws.Member
+---@return boolean
+function M.is_marked(service, member)
   return member.sensitive == true and not PLAIN[service .. "." .. member.shape] and not NAMES[member.name]
 end
 
@@ -61,43 +69,6 @@ function M.rules(service, shape)
     rules_of[shape] = rules
   end
   return rules
-end
-
---- The members below a shape, and whether each is secret.
-local function walk(model, name, seen, visit)
-  local shape = model.shape(name)
-  if seen[name] then return end
-  seen[name] = true
-  for _, member in ipairs(shape.members or { shape.member or shape.value }) do
-    if shape.members then visit(shape, member) end
-    walk(model, member.shape, seen, visit)
-  end
-end
-
-local known = setmetatable({}, { __mode = "k" })
-
---- Names on the wire that stand for secret text wherever they occur below a shape, so that a codec need not make Lua
---- strings of it. A name that also stands for something plain is left to the reader.
----@param model aws.Model
----@param name string of the shape
----@return table<string, true>
-function M.names(model, name)
-  local of_model = known[model] or {}
-  known[model] = of_model
-  if of_model[name] then return of_model[name] end
-  local hidden, plain = {}, {}
-  walk(model, name, {}, function(shape, member)
-    local kind, wire = model.shape(member.shape).type, member.wire or member.name
-    local is_text = kind == "string" or kind == "blob"
-    if is_text and not M.is_late(model.service, shape, member) and M.hides(model.service, shape, member, {}) then
-      hidden[wire] = true
-    else
-      plain[wire] = true
-    end
-  end)
-  for wire in pairs(plain) do hidden[wire] = nil end
-  of_model[name] = hidden
-  return hidden
 end
 
 return M

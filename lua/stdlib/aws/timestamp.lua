@@ -1,19 +1,10 @@
 --- Points in time as AWS writes them. In arguments and results they are seconds since 1970, UTC.
+local host = require "host.shape"
+
 local M = {}
 
 local MONTHS = { "Jan", "Feb", "Mar", "Apr", "May", "Jun", "Jul", "Aug", "Sep", "Oct", "Nov", "Dec" }
 local DAYS = { "Thu", "Fri", "Sat", "Sun", "Mon", "Tue", "Wed" } -- 1970-01-01 was a Thursday
-local MONTH_OF = {}
-for i, name in ipairs(MONTHS) do MONTH_OF[name] = i end
-
---- Days from 1970-01-01 to a date of the Gregorian calendar.
-local function days_to(year, month, day)
-  if month <= 2 then year = year - 1 end
-  local era = year // 400
-  local of_era = year - era * 400
-  local of_year = (153 * ((month + 9) % 12) + 2) // 5 + day - 1
-  return era * 146097 + of_era * 365 + of_era // 4 - of_era // 100 + of_year - 719468
-end
 
 local function date_of(days)
   days = days + 719468
@@ -28,35 +19,12 @@ end
 
 local function whole(seconds) return math.tointeger(seconds) or seconds end
 
-local function seconds_of(year, month, day, hour, minute, second, zone)
-  year, month, day = math.tointeger(tonumber(year)), math.tointeger(tonumber(month)), math.tointeger(tonumber(day))
-  if not (year and month and day) or month < 1 or month > 12 or day < 1 or day > 31 then return nil end
-  local total = days_to(year, month, day) * 86400 + tonumber(hour) * 3600 + tonumber(minute) * 60 + tonumber(second)
-  local sign, hours, minutes = (zone or ""):match "^([+-])(%d%d):?(%d%d)$"
-  if sign then
-    local offset = tonumber(hours) * 3600 + tonumber(minutes) * 60
-    total = total - (sign == "+" and offset or -offset)
-  end
-  return whole(total)
-end
-
 --- Seconds of a time in any form that AWS sends: a number, ISO 8601, RFC 822; nil if it is none of them.
 ---@param value string|number
 ---@return number?
 function M.parse(value)
   if type(value) == "number" then return whole(value) end
-  local text = value:match "^%s*(.-)%s*$"
-  if tonumber(text) then return whole(tonumber(text)) end
-  local year, month, day, rest = text:match "^(%d%d%d%d)-(%d%d)-(%d%d)(.*)$"
-  if year then
-    if rest == "" then return seconds_of(year, month, day, 0, 0, 0) end
-    local hour, minute, second, zone = rest:match "^[Tt ](%d%d):(%d%d):?([%d.]*)(.*)$"
-    if not hour or not (zone == "" or zone:find "^[Zz]$" or zone:find "^[+-]%d%d:?%d%d$") then return nil end
-    return seconds_of(year, month, day, hour, minute, second == "" and 0 or second, zone)
-  end
-  local d, name, y, h, m, s = text:match "^%a+, +(%d+)[ -](%a%a%a)[ -](%d%d%d%d) (%d%d):(%d%d):([%d.]+)"
-  if d and MONTH_OF[name] then return seconds_of(y, MONTH_OF[name], d, h, m, s) end
-  return nil
+  return host.time(value)
 end
 
 local function fields(seconds)

@@ -25,7 +25,7 @@ end
 ---@return table
 function M.result(model, op, response)
   if not op.output then return {} end
-  return body.decode(model, { name = "output", shape = op.output }, response.body)
+  return body.decode(model, op.output, response.body)
 end
 
 --- The members of an error's shape.
@@ -33,7 +33,7 @@ end
 ---@param shape aws.Shape
 ---@param response aws.WireResponse
 function M.data(model, shape, response)
-  return body.decode(model, { name = "error", shape = shape.name }, response.body)
+  return body.decode(model, shape.name, response.body)
 end
 
 return M

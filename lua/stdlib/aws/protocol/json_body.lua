@@ -1,16 +1,14 @@
 --- JSON by shapes: the bodies of the json and rest-json protocols.
-local errors = require "errors"
 local failure = require "aws.failure"
 local json = require "json"
+local reader = require "aws.reader"
 local secret = require "secret"
-local sensitive = require "aws.sensitive"
 local shape = require "aws.shape"
-local sign = require "sign"
 local timestamp = require "aws.timestamp"
 
 local M = {}
 
-local write, read
+local write
 
 local function write_number(value)
   value = shape.number(value)
@@ -59,73 +57,14 @@ function M.encode(model, member, value)
   return json.encode(write(model, member, value))
 end
 
-local function wrong(member, kind, value)
-  errors.raise { kind = "protocol", message = ("the answer's %s is of type %s, not %s"):format(member.name, type(value), kind) }
-end
-
-local function read_scalar(member, kind, value)
-  if kind == "string" then
-    if type(value) ~= "string" and not secret.is(value) then wrong(member, kind, value) end
-    return value
-  elseif kind == "timestamp" then
-    local seconds = (type(value) == "string" or type(value) == "number") and timestamp.parse(value)
-    return seconds or wrong(member, kind, value)
-  elseif kind == "blob" then
-    return (type(value) == "string" or secret.is(value)) and sign.unbase64(value) or wrong(member, kind, value)
-  elseif kind == "bool" then
-    if type(value) ~= "boolean" then wrong(member, kind, value) end
-    return value
-  end
-  if type(value) == "string" then value = shape.value(kind, value) end -- "NaN"
-  if type(value) ~= "number" then wrong(member, kind, value) end
-  if kind == "int" or kind == "long" then return math.tointeger(value) or value end
-  return value
-end
-
-local function read_struct(model, target, value, hidden)
-  local result, rules, late = {}, sensitive.rules(model.service, target), nil
-  for _, m in ipairs(target.members) do
-    local v, rule = value[m.wire or m.name], rules[m.name]
-    if v ~= nil and v ~= json.null and not m.location then
-      if type(rule) == "function" then late = m else result[m.name] = read(model, m, v, hidden or rule) end
-    end
-  end
-  if late then result[late.name] = read(model, late, value[late.wire or late.name], hidden or rules[late.name](result)) end
-  return result
-end
-
-function read(model, member, value, hidden)
-  local target = model.shape(member.shape)
-  local kind = target.type
-  if target.document then return value end
-  if kind == "struct" or kind == "list" or kind == "map" then
-    if type(value) ~= "table" then wrong(member, kind, value) end
-    if kind == "struct" then return read_struct(model, target, value, hidden) end
-    local result, inner = {}, kind == "list" and target.member or target.value
-    for k, v in pairs(value) do
-      if v ~= json.null then result[k] = read(model, inner, v, hidden) end
-    end
-    return result
-  end
-  local scalar = read_scalar(member, kind, value)
-  if hidden and type(scalar) == "string" then return secret.new(scalar) end
-  return scalar
-end
-
---- Reads JSON into the members of a struct that are in the body. Members that the model does not know are left out.
---- Raises kind "protocol".
+--- Reads the JSON of a shape, nothing being an object without members. Members that the model does not know are left
+--- out. Raises kind "protocol".
 ---@param model aws.Model
----@param member aws.Member
----@param body string
----@param hidden? boolean everything in it is secret
+---@param name string of the shape
+---@param body? string
 ---@return any
-function M.decode(model, member, body, hidden)
-  if body == nil or body == "" then body = "{}" end
-  local value, err = json.decode(body, { secrets = sensitive.names(model, member.shape) })
-  if value == nil or value == json.null then
-    errors.raise { kind = "protocol", message = "the answer is not JSON: " .. tostring(err and err.message or "it is null") }
-  end
-  return read(model, member, value, hidden)
+function M.decode(model, name, body)
+  return reader.json(model, name, (body == nil or body == "") and "{}" or body)
 end
 
 --- Error answers of json and rest-json services.

@@ -1,6 +1,6 @@
 --- The query protocol: a form in the request, XML in the response. ec2.lua is a dialect of it.
+local reader = require "aws.reader"
 local secret = require "secret"
-local sensitive = require "aws.sensitive"
 local shape = require "aws.shape"
 local xml = require "aws.protocol.xml"
 
@@ -90,16 +90,7 @@ end
 ---@param response aws.WireResponse
 ---@return table result
 ---@return string? request_id
-function M.result(model, op, response)
-  local root = xml.root(response.body, op.output and sensitive.names(model, op.output))
-  local id = xml.child_text(root, "ResponseMetadata", "RequestId") or xml.child_text(root, "requestId")
-  if not op.output then return {}, id end
-  local from = op.wrapper and xml.child(root, op.wrapper) or root
-  return xml.read_struct(model, model.shape(op.output), from), id
-end
-
---- The element that tells of the error.
-local function fault_of(root) return xml.child(root, "Error") or xml.child(root, "Errors", "Error") or root end
+function M.result(model, op, response) return reader.query(model, op, response.body) end
 
 --- Error answers of query, ec2, S3 and the other services that write XML.
 ---@param _ aws.Model
@@ -108,7 +99,7 @@ local function fault_of(root) return xml.child(root, "Error") or xml.child(root,
 function M.error(_, response)
   local root = xml.try_root(response.body)
   if not root then return nil end
-  local from = fault_of(root)
+  local from = xml.child(root, "Error") or xml.child(root, "Errors", "Error") or root
   return {
     code = xml.child_text(from, "Code"), message = xml.child_text(from, "Message") or xml.child_text(from, "message"),
     region = xml.child_text(from, "Region"),
@@ -121,9 +112,7 @@ end
 ---@param model aws.Model
 ---@param shape aws.Shape
 ---@param response aws.WireResponse
-function M.data(model, shape, response)
-  local root = xml.try_root(response.body)
-  return root and xml.read_struct(model, shape, fault_of(root)) or {}
-end
+---@return table
+function M.data(model, shape, response) return reader.fault(model, shape.name, response.body) end
 
 return M

@@ -25,7 +25,7 @@ local M = {}
 ---@field content_type string
 ---@field blob_type fun(model: aws.Model): string?  type of a body of bytes
 ---@field encode fun(model: aws.Model, op: aws.Operation, member?: aws.Member, value: any): string|userdata
----@field decode fun(model: aws.Model, member: aws.Member, body: string): table
+---@field decode fun(model: aws.Model, name: string, body?: string): any  by the shape of that name
 ---@field empty string            what stands for no members
 
 --- The path, and the query that the model writes into it: "/{Bucket}/{Key+}?acl".
@@ -181,7 +181,7 @@ end
 local function from_header(model, member, text)
   local target = model.shape(member.shape)
   if target.type == "list" then
-    local list, inner = {}, model.shape(target.member.shape)
+    local list, inner = json.array {}, model.shape(target.member.shape)
     local parts = split_header(text)
     if inner.type == "timestamp" and #parts % 2 == 0 and text:find "%a, %d" then -- RFC 822 dates hold a comma each
       for i = 1, #parts, 2 do list[#list + 1] = shape.value("timestamp", parts[i] .. ", " .. parts[i + 1]) end
@@ -217,14 +217,12 @@ function M.result(model, op, response, protocol)
     local kind = model.shape(payload.shape).type
     if kind == "blob" or kind == "string" then
       result[payload.name] = response.body
-    elseif response.body and response.body ~= "" then
-      result[payload.name] = protocol.decode(model, payload, response.body)
+    else
+      result[payload.name] = protocol.decode(model, payload.shape, response.body)
     end
   else
     for _, member in ipairs(output.members) do in_body = in_body or not member.location end
-    if in_body and response.body and response.body ~= "" then
-      result = protocol.decode(model, { name = "output", shape = op.output }, response.body)
-    end
+    if in_body then result = protocol.decode(model, op.output, response.body) end
   end
   for _, member in ipairs(output.members) do
     if member.location == "statusCode" then

@@ -10,7 +10,7 @@ local JSON = {
   encode = function(model, op, member, value)
     return body.encode(model, member or { name = "input", shape = op.input }, value)
   end,
-  decode = function(model, member, text) return body.decode(model, member, text) end,
+  decode = body.decode,
 }
 
 function M.request(model, op, args) return rest.request(model, op, args, JSON) end

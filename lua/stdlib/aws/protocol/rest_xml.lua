@@ -1,7 +1,7 @@
 --- The rest-xml protocol (S3, Route 53): paths and headers by rest.lua, an XML body.
 local query = require "aws.protocol.query"
+local reader = require "aws.reader"
 local rest = require "aws.protocol.rest"
-local sensitive = require "aws.sensitive"
 local xml = require "aws.protocol.xml"
 
 local M = { error = query.error, data = query.data }
@@ -17,8 +17,9 @@ local XML = {
                    xml_prefix = op.xml_namespace and op.xml_prefix or input.xml_prefix }
     return xml.document(model, root, value, op.root or op.input)
   end,
-  decode = function(model, member, body)
-    return xml.read_struct(model, model.shape(member.shape), xml.root(body, sensitive.names(model, member.shape)))
+  decode = function(model, name, body)
+    if body == nil or body == "" then return {} end
+    return reader.xml(model, name, body)
   end,
 }
 

@@ -1,0 +1,428 @@
+/* graph:xml(name, body) -> result, local name of the root | nil, err: reads XML with expat into the tables of a shape.
+   Elements that the shape does not have are passed over, whatever is in them; of namespaces only the prefix is looked
+   at, to leave it out. Declarations of entities are refused.
+   expat must not be left by an error, so its callbacks only note what they see on a tape, and after each part of the
+   document the tape is played into Lua. */
+#include "shape.h"
+
+#include <expat.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define READER "hkrun.shape.xml"
+
+enum { PART = 1 << 16 };
+
+/* ---- the tape: START name, ATTRIBUTE name, VALUE text, TEXT text, END ---- */
+
+enum { START, ATTRIBUTE, VALUE, TEXT, END };
+
+typedef struct Note { unsigned char what; unsigned length; } Note;
+
+typedef struct Frame {                              /* an open element whose shape holds others */
+  Shape *shape;
+  const Member *member;                             /* what it is in the frame around it */
+  int slot;                                         /* of its table; of the key of an entry, whose value comes next */
+  int hidden;
+  int entry;                                        /* of a map; `shape` is the map */
+  int values;
+  char unknown[64];                                 /* a union: the first element that is none of its members */
+  size_t unknown_length;
+} Frame;
+
+typedef struct Reader {
+  XML_Parser parser;
+  const char *refused;                              /* why we stopped */
+  char *tape;
+  size_t length, room, text;                        /* text: where the TEXT begins that may go on, or NONE */
+  int depth;
+  Shapes g;
+  Frame frames[CODEC_DEPTH];
+  int open;                                         /* frames */
+  int skipped;                                      /* open elements from the first that is passed over */
+  const Member *leaf, *leaf_use;                    /* an open element of a scalar: in its frame, and by its shape */
+  int leaf_hidden, leaf_read;
+  char root[64];
+} Reader;
+
+#define NONE ((size_t)-1)
+
+static int reader_close (lua_State *L) {            /* __gc and __close; safe twice */
+  Reader *r = luaL_checkudata(L, 1, READER);
+  XML_Parser parser = r->parser;
+  r->parser = NULL;
+  if (parser != NULL) XML_ParserFree(parser);
+  host_wipe_free(r->tape);
+  r->tape = NULL;
+  return 0;
+}
+
+static void refuse (Reader *r, const char *why) {
+  if (r->refused == NULL) r->refused = why;
+  XML_StopParser(r->parser, XML_FALSE);
+}
+
+static void put (Reader *r, const void *bytes, size_t length) {
+  if (r->room - r->length < length) {
+    size_t room = r->room;
+    while (room - r->length < length) room *= 2;
+    char *tape = host_wipe_realloc(r->tape, room);
+    if (tape == NULL) {
+      refuse(r, "not enough memory");
+      return;
+    }
+    r->tape = tape;
+    r->room = room;
+  }
+  memcpy(r->tape + r->length, bytes, length);
+  r->length += length;
+}
+
+static void note (Reader *r, unsigned char what, const char *s, size_t length) {
+  Note head = {what, (unsigned)length};
+  r->text = what == TEXT ? r->length : NONE;
+  put(r, &head, sizeof head);
+  put(r, s, length);
+}
+
+static void on_start (void *data, const char *name, const char **attributes) {
+  Reader *r = data;
+  if (r->refused != NULL) return;
+  if (r->depth++ == CODEC_DEPTH) {
+    refuse(r, "nested deeper than 256 levels");
+    return;
+  }
+  note(r, START, name, strlen(name));
+  for (; attributes[0] != NULL; attributes += 2) {
+    note(r, ATTRIBUTE, attributes[0], strlen(attributes[0]));
+    note(r, VALUE, attributes[1], strlen(attributes[1]));
+  }
+}
+
+static void on_end (void *data, const char *name) {
+  Reader *r = data;
+  (void)name;
+  if (r->refused != NULL) return;
+  r->depth--;
+  note(r, END, "", 0);
+}
+
+static void on_text (void *data, const char *s, int length) {
+  Reader *r = data;
+  if (r->refused != NULL) return;
+  if (r->text == NONE) {
+    note(r, TEXT, s, (size_t)length);
+    return;
+  }
+  Note head;
+  put(r, s, (size_t)length);
+  if (r->refused != NULL) return;
+  memcpy(&head, r->tape + r->text, sizeof head);
+  if ((size_t)head.length + (size_t)length > UINT32_MAX) refuse(r, "a text is too long");
+  head.length += (unsigned)length;
+  memcpy(r->tape + r->text, &head, sizeof head);
+}
+
+static void on_entity (void *data, const char *name, int parameter, const char *value, int length, const char *base,
+                       const char *system, const char *public, const char *notation) {
+  (void)name; (void)parameter; (void)value; (void)length; (void)base; (void)system; (void)public; (void)notation;
+  refuse(data, "declarations of entities are not accepted");
+}
+
+/* ---- playing the tape into Lua: each open frame has its table on the stack, an open leaf its value once it is read ---- */
+
+static const char *local_name (const char *name, size_t *length) {
+  const char *colon = memrchr(name, ':', *length);
+  if (colon == NULL) return name;
+  *length -= (size_t)(colon + 1 - name);
+  return colon + 1;
+}
+
+static Member *member_of (const Shape *shape, const char *name, size_t length) {
+  Member *m = shape_member(shape, name, length);
+  if (m != NULL) return m;
+  const char *local = local_name(name, &length);
+  return local != name ? shape_member(shape, local, length) : NULL;
+}
+
+static int names (const Member *m, const char *name, size_t length) {
+  const char *local = local_name(name, &length);
+  return m->length == length && memcmp(m->wire, local, length) == 0;
+}
+
+static Frame *frame_open (lua_State *L, Reader *r, Shape *shape, const Member *member, int hidden) {
+  Frame *f = &r->frames[r->open++];
+  f->shape = shape;
+  f->member = member;
+  f->slot = lua_gettop(L) + 1;
+  f->hidden = hidden;
+  f->entry = f->values = 0;
+  f->unknown_length = 0;
+  return f;
+}
+
+/* the list or map of a flattened member, made with its first item */
+static void push_flat (lua_State *L, Reader *r, const Frame *f, const Member *member) {
+  lua_rawgeti(L, r->g.keys, member->key);
+  if (lua_rawget(L, f->slot) == LUA_TTABLE) return;
+  lua_pop(L, 1);
+  lua_newtable(L);
+  if (member->shape->kind == SHAPE_LIST) host_mark_array(L);
+  lua_pushvalue(L, -1);
+  shape_set(L, &r->g, f->slot, member);
+}
+
+/* puts the value on top where it belongs, and pops it */
+static void store (lua_State *L, Reader *r, const Member *member) {
+  Frame *f = &r->frames[r->open - 1];
+  if (lua_isnil(L, -1)) {
+    lua_pop(L, 1);
+  } else if (f->entry) {
+    lua_replace(L, member == &f->shape->key ? f->slot : f->slot + 1);
+  } else if (f->shape->kind == SHAPE_LIST) {
+    lua_rawseti(L, f->slot, ++f->values);
+  } else if (member->flat && member->shape->kind == SHAPE_LIST) {
+    push_flat(L, r, f, member);
+    lua_insert(L, -2);
+    lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
+    lua_pop(L, 1);
+  } else {
+    f->values++;
+    shape_set(L, &r->g, f->slot, member);
+  }
+}
+
+static void open_entry (lua_State *L, Reader *r, Shape *map, const Member *member, int hidden) {
+  shape_need(L, &r->g, map->key.shape);
+  shape_need(L, &r->g, map->item.shape);
+  frame_open(L, r, map, member, hidden)->entry = 1;
+  lua_pushnil(L);
+  lua_pushnil(L);
+}
+
+/* begins to read the element of a member of the frame around it */
+static void begin (lua_State *L, Reader *r, const Member *member, int hidden) {
+  const Member *use = member;
+  shape_need(L, &r->g, member->shape);
+  if (member->flat && member->shape->kind == SHAPE_MAP) {
+    push_flat(L, r, &r->frames[r->open - 1], member);
+    lua_pop(L, 1);
+    open_entry(L, r, member->shape, member, hidden);
+    return;
+  }
+  if (member->flat && member->shape->kind == SHAPE_LIST) {
+    use = &member->shape->item;
+    hidden |= use->secret;
+    shape_need(L, &r->g, use->shape);
+  }
+  Shape *shape = use->shape;
+  if (shape->kind > SHAPE_DOCUMENT) {
+    r->leaf = member;
+    r->leaf_use = use;
+    r->leaf_hidden = hidden;
+    r->leaf_read = 0;
+    return;
+  }
+  frame_open(L, r, shape, member, hidden);
+  lua_createtable(L, 0, shape->usual);
+  if (shape->kind == SHAPE_LIST) host_mark_array(L);
+}
+
+static void on_element (lua_State *L, Reader *r, const char *name, size_t length) {
+  if (r->skipped > 0 || r->leaf != NULL) {          /* a scalar ends where a child begins */
+    r->skipped++;
+    return;
+  }
+  Frame *f = &r->frames[r->open - 1];
+  const Member *member = NULL;
+  if (f->entry) {
+    if (names(&f->shape->key, name, length)) {
+      begin(L, r, &f->shape->key, 0);
+      return;
+    }
+    if (names(&f->shape->item, name, length)) member = &f->shape->item;
+  } else if (f->shape->kind == SHAPE_LIST) {
+    member = &f->shape->item;
+  } else if (f->shape->kind == SHAPE_MAP) {
+    open_entry(L, r, f->shape, NULL, f->hidden);
+    return;
+  } else if (f->shape->kind == SHAPE_STRUCT) {
+    member = member_of(f->shape, name, length);
+    if (member == NULL && f->shape->is_union && f->unknown_length == 0) {
+      const char *local = local_name(name, &length);
+      f->unknown_length = length < sizeof f->unknown ? length : sizeof f->unknown;
+      memcpy(f->unknown, local, f->unknown_length);
+    }
+  }
+  if (member == NULL) r->skipped = 1;
+  else begin(L, r, member, f->hidden || member->secret || member->late);
+}
+
+static int wrong (lua_State *L, const Reader *r, const Member *member, ShapeKind kind, const char *s, size_t length, int hidden) {
+  lua_pushlstring(L, hidden ? "(secret)" : s, hidden ? 8 : length < 40 ? length : 40);
+  return host_fail(L, "protocol", NULL, 0, "the answer's %s is \"%s\", not of type %s", shape_member_name(L, &r->g, member),
+                   lua_tostring(L, -1), shape_kind_name(kind));
+}
+
+static int read_leaf (lua_State *L, Reader *r, const char *s, size_t length) {
+  ShapeKind kind = r->leaf_use->shape->kind;
+  r->leaf_read = 1;
+  if (shape_push_text(L, kind, s, length, r->leaf_hidden)) return 0;
+  return wrong(L, r, r->leaf, kind, s, length, r->leaf_hidden);
+}
+
+static int end_leaf (lua_State *L, Reader *r) {
+  const Member *member = r->leaf;
+  if (!r->leaf_read) {
+    int failed = read_leaf(L, r, "", 0);
+    if (failed) return failed;
+  }
+  r->leaf = NULL;
+  for (const Member *twin = member->twin; twin != NULL; twin = twin->twin) {   /* who shares the element */
+    shape_need(L, &r->g, twin->shape);
+    if (twin->shape->kind > SHAPE_DOCUMENT || twin->flat) {
+      lua_pushvalue(L, -1);
+      store(L, r, twin);
+    }
+  }
+  store(L, r, member);
+  return 0;
+}
+
+static void end_entry (lua_State *L, Reader *r, const Frame *f) {
+  Frame *around = &r->frames[r->open - 1];
+  if (f->member != NULL) push_flat(L, r, around, f->member);
+  else lua_pushvalue(L, around->slot);
+  lua_insert(L, -3);                                /* map, key, value */
+  if (lua_isnil(L, -2) || lua_isnil(L, -1)) lua_pop(L, 2);
+  else lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+static int end_element (lua_State *L, Reader *r) {
+  if (r->skipped > 0) {
+    r->skipped--;
+    return 0;
+  }
+  if (r->leaf != NULL) return end_leaf(L, r);
+  Frame *f = &r->frames[--r->open];
+  if (f->entry) {
+    end_entry(L, r, f);
+    return 0;
+  }
+  if (f->shape->kind == SHAPE_STRUCT) {
+    f->shape->usual = f->values;
+    if (f->shape->has_late && !f->hidden) shape_reveal(L, &r->g, f->shape);
+    if (f->unknown_length > 0 && f->values == 0) {
+      lua_pop(L, 1);
+      shape_unknown(L, f->unknown, f->unknown_length);
+    }
+  }
+  if (r->open > 0) store(L, r, f->member);          /* the root stays on the stack */
+  return 0;
+}
+
+static int on_value (lua_State *L, Reader *r, const char *name, size_t name_length, const char *s, size_t length) {
+  Frame *f = &r->frames[r->open - 1];
+  if (r->skipped > 0 || r->leaf != NULL || f->entry || !f->shape->has_attributes) return 0;
+  name = local_name(name, &name_length);
+  for (size_t i = 0; i < f->shape->count; i++) {
+    const Member *m = &f->shape->members[i];
+    size_t wire_length = m->length;
+    const char *wire = local_name(m->wire, &wire_length);
+    if (!m->attribute || wire_length != name_length || memcmp(wire, name, name_length) != 0) continue;
+    shape_need(L, &r->g, m->shape);
+    if (!shape_push_text(L, m->shape->kind, s, length, f->hidden || m->secret))
+      return wrong(L, r, m, m->shape->kind, s, length, f->hidden || m->secret);
+    store(L, r, m);
+  }
+  return 0;
+}
+
+/* plays what is on the tape, but for a last text that may go on; 0, or the count of results of a failure */
+static int play (lua_State *L, Reader *r, int last) {
+  size_t end = !last && r->text != NONE ? r->text : r->length, name_length = 0;
+  const char *name = NULL;
+  for (size_t at = 0; at < end;) {
+    Note head;
+    memcpy(&head, r->tape + at, sizeof head);
+    const char *s = r->tape + at + sizeof head;
+    at += sizeof head + head.length;
+    int failed = 0;
+    switch (head.what) {
+      case START:
+        if (r->open > 0) {
+          on_element(L, r, s, head.length);
+          break;
+        }
+        name_length = head.length;
+        name = local_name(s, &name_length);
+        name_length = name_length < sizeof r->root ? name_length : sizeof r->root - 1;
+        memcpy(r->root, name, name_length);
+        frame_open(L, r, lua_touserdata(L, 5), NULL, host_is_secret(L, 3));
+        lua_newtable(L);
+        break;
+      case ATTRIBUTE: name = s; name_length = head.length; break;
+      case VALUE: failed = on_value(L, r, name, name_length, s, head.length); break;
+      case TEXT:
+        if (r->leaf != NULL && r->skipped == 0 && !r->leaf_read) failed = read_leaf(L, r, s, head.length);
+        break;
+      default: failed = end_element(L, r);
+    }
+    if (failed) return failed;
+  }
+  memmove(r->tape, r->tape + end, r->length - end);
+  r->length -= end;
+  if (r->text != NONE) r->text = 0;
+  return 0;
+}
+
+static Reader *reader_new (lua_State *L) {
+  static const XML_Memory_Handling_Suite wiping = {malloc, host_wipe_realloc, host_wipe_free};
+  Reader *r = lua_newuserdatauv(L, sizeof *r, 0);
+  memset(r, 0, sizeof *r);
+  if (luaL_newmetatable(L, READER)) {
+    static const luaL_Reg meta[] = {{"__gc", reader_close}, {"__close", reader_close}, {NULL, NULL}};
+    luaL_setfuncs(L, meta, 0);
+  }
+  lua_setmetatable(L, -2);
+  lua_toclose(L, -1);
+  r->g = (Shapes){1, 4};
+  r->text = NONE;
+  r->room = 2 * PART;
+  r->tape = malloc(r->room);
+  if (r->tape != NULL) r->parser = XML_ParserCreate_MM(NULL, &wiping, NULL);
+  if (r->parser == NULL) luaL_error(L, "not enough memory");
+  XML_SetUserData(r->parser, r);
+  XML_SetElementHandler(r->parser, on_start, on_end);
+  XML_SetCharacterDataHandler(r->parser, on_text);
+  XML_SetEntityDeclHandler(r->parser, on_entity);
+  return r;
+}
+
+int shape_xml (lua_State *L) {                      /* (graph, name, body, keys, shape) */
+  size_t length;
+  const char *body = host_bytes(L, 3, &length);
+  host_need(L, "expat");
+  luaL_checkstack(L, 2 * CODEC_DEPTH + 32, "XML");
+  shape_need(L, &(Shapes){1, 4}, lua_touserdata(L, 5));
+  Reader *r = reader_new(L);
+  enum XML_Status status = XML_STATUS_OK;
+  int failed = 0;
+  for (size_t at = 0; status == XML_STATUS_OK && !failed;) {
+    size_t part = length - at < PART ? length - at : PART;
+    int last = at + part == length;
+    status = XML_Parse(r->parser, body + at, (int)part, last);
+    at += part;
+    if (status == XML_STATUS_OK) failed = play(L, r, last);
+    if (last) break;
+  }
+  if (failed) return failed;
+  if (status != XML_STATUS_OK) {
+    const char *why = r->refused != NULL ? r->refused : XML_ErrorString(XML_GetErrorCode(r->parser));
+    return host_fail(L, r->refused != NULL ? "limit" : "protocol", NULL, 0, "the answer is not usable XML at line %lu, column %lu: %s",
+                     XML_GetCurrentLineNumber(r->parser), XML_GetCurrentColumnNumber(r->parser) + 1, why);
+  }
+  lua_pushstring(L, r->root);                       /* below it only the root's table is left */
+  return 2;
+}
