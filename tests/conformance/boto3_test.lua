@@ -8,8 +8,8 @@ local errors = require "errors"
 local http = require "http"
 local json = require "json"
 local process = require "process"
-local secret = require "secret"
 local test = require "test"
+local boto3 = dofile "tests/support/boto3_result.lua"
 local T = test.cases()
 
 --- service -> every how manieth operation is compared
@@ -39,54 +39,20 @@ local function ask(what)
   return answer.status ~= 204 and answer:json() or nil
 end
 
---- Values that JSON cannot carry, as hkrun takes and gives them: { "$bytes" = hex }, { "$time" = seconds }, { "$number" = "nan" }.
-local function native(value)
-  if type(value) ~= "table" then return value end
-  if value["$bytes"] then return (value["$bytes"]:gsub("%x%x", function(hex) return string.char(tonumber(hex, 16)) end)) end
-  if value["$time"] then return value["$time"] end
-  if value["$number"] then return ({ nan = 0 / 0, inf = math.huge, ["-inf"] = -math.huge })[value["$number"]] end
-  for k, v in pairs(value) do value[k] = native(v) end
-  return value
-end
-
-local function shown(path, ours, theirs)
-  error(("%s is %s, of boto3 %s"):format(path, secret.is(ours) and "another secret" or test.show(ours), test.show(theirs)), 0)
-end
-
---- What boto3 leaves as text in JSON, and the protocols call numbers.
-local ODD = { NaN = 0 / 0, Infinity = math.huge, ["-Infinity"] = -math.huge }
-
-local function compare(ours, theirs, path)
-  if type(ours) == "number" then theirs = ODD[theirs] or theirs end
-  if type(theirs) == "table" and type(ours) == "table" then
-    for key, value in pairs(theirs) do compare(ours[key], value, path .. "." .. tostring(key)) end
-    for key, value in pairs(ours) do
-      if theirs[key] == nil then shown(path .. "." .. tostring(key), value, nil) end
-    end
-  elseif secret.is(ours) then
-    if not (type(theirs) == "string" and secret.equal(ours, theirs)) then shown(path, ours, theirs) end
-  elseif type(ours) == "number" and type(theirs) == "number" then
-    local same = ours == theirs or (ours ~= ours and theirs ~= theirs)
-    if not same and (math.type(ours) == "integer" or math.abs(ours - theirs) > 1e-6) then shown(path, ours, theirs) end
-  elseif ours ~= theirs and not (ours == nil and theirs == json.null) then
-    shown(path, ours, theirs)
-  end
-end
-
 --- One call of ours, while the judge listens; raises what differs in what came back.
 local function call(client, case)
-  local ok, result = pcall(client.call, client, case.operation, native(case.args))
+  local ok, result = pcall(client.call, client, case.operation, boto3.native(case.args))
   if case.refused then
     if ok or not errors.is(result, "usage") then error(("boto3 refuses this: %s; hkrun: %s"):format(case.refused, tostring(result)), 0) end
   elseif case.error then
     if ok or not errors.is(result, "remote") then error("no error of the service: " .. tostring(result), 0) end
     for _, name in ipairs { "code", "message", "status", "request_id" } do
-      if case.error[name] ~= json.null then compare(result[name], case.error[name], "error." .. name) end
+      if case.error[name] ~= json.null then boto3.compare(result[name], case.error[name], "error." .. name) end
     end
-    compare(result.data or {}, native(case.error.data), "error.data")
+    boto3.compare(result.data or {}, boto3.native(case.error.data), "error.data")
   else
     if not ok then error(tostring(result) .. (errors.is(result, "bug") and result.traceback or ""), 0) end
-    compare(result, native(case.result), "result")
+    boto3.compare(result, boto3.native(case.result), "result")
   end
 end
 
