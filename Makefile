@@ -3,7 +3,7 @@
 # make check    builds and passes all tests
 # make deps     installs what the build and the tests need (Debian)
 # make docs     rewrites docs/modules.md from the annotations of the public modules
-# make models   rewrites what hkrun knows of the AWS services from an installed botocore
+# make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
 .DEFAULT_GOAL := all
 CONFIG ?= release
 BUILD  := build/$(CONFIG)
@@ -27,6 +27,8 @@ OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 # Loaded when they are first needed (host/lazy.c): linked, they would be most of the start-up.
 LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
+# The models of the AWS services are embedded compressed.
+PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/%,$(EMBEDDED)))
 
 .PHONY: all deps demo tools check test judge-all bench models docs install clean
 all: $(HKRUN)
@@ -38,8 +40,14 @@ $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o
 $(BUILD)/%.o: host/%.c host/host.h | $(BUILD)
 	@echo "  CC $<"; $(CC) $(CFLAGS) -MMD -c -o $@ $<
 
-$(BUILD)/embed.S: $(EMBEDDED) tools/embed.sh | $(BUILD)
-	@tools/embed.sh $(EMBEDDED) > $@
+$(BUILD)/embed.S: $(EMBEDDED) $(PACKED) tools/embed.sh | $(BUILD)
+	@tools/embed.sh build/packed $(EMBEDDED) > $@
+
+build/packed/%.gz: lua/% | build/packed/stdlib/aws/models
+	@gzip -9nc $< > $@
+
+build/packed/stdlib/aws/models:
+	@mkdir -p $@
 
 $(BUILD)/embed.o: $(BUILD)/embed.S
 	@$(CC) -c -o $@ $<
@@ -90,8 +98,16 @@ install: all
 clean:
 	rm -rf build hkrun
 
-models: # rewrites lua/stdlib/aws/models from the botocore that python3 imports
-	python3 tools/models.py
+# What hkrun knows of the AWS services: all that the botocore of tools/judges.txt has.
+BOTOCORE := $(shell sed -n 's/^botocore==//p' tools/judges.txt)
+WHEEL    := build/botocore/botocore-$(BOTOCORE)-py3-none-any.whl
+
+models: all $(WHEEL)
+	WHEEL=$(WHEEL) ./hkrun - < tools/models.lua
+
+$(WHEEL):
+	@python3 -m venv build/pip
+	@build/pip/bin/pip download -q --disable-pip-version-check --no-deps -d build/botocore botocore==$(BOTOCORE)
 
 docs: all
 	./hkrun - < tools/modules.lua > build/modules.md && mv build/modules.md docs/modules.md

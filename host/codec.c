@@ -123,6 +123,16 @@ int host_is_null (lua_State *L, int index) {
   return luaL_testudata(L, index, NIL) != NULL;
 }
 
+/* weak, so a list lives no longer than its map */
+void host_orders (lua_State *L) {
+  if (!luaL_getsubtable(L, LUA_REGISTRYINDEX, "hkrun.orders")) {
+    lua_createtable(L, 0, 1);
+    lua_pushliteral(L, "k");
+    lua_setfield(L, -2, "__mode");
+    lua_setmetatable(L, -2);
+  }
+}
+
 int host_is_unknown (lua_State *L, int index) {
   if (!lua_getmetatable(L, index)) return 0;
   lua_pushliteral(L, "__hkrun_unknown");

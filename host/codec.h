@@ -29,6 +29,8 @@ int host_is_array (lua_State *L, int index);  /* has the mark */
 int host_is_unknown (lua_State *L, int index);
 int host_utf8_valid (const char *bytes, size_t length);
 
+void host_orders (lua_State *L);              /* pushes the table map -> list of its keys, of decoders that keep it */
+
 /* 1: the table at index is a list of `*length` values; 0: a map; -1: neither, keys are mixed */
 int host_table_shape (lua_State *L, int index, size_t *length);
 
@@ -56,7 +58,6 @@ uint64_t host_crc32c (uint64_t value, const void *bytes, size_t length);
 uint64_t host_crc64nvme (uint64_t value, const void *bytes, size_t length);
 
 /* -- yaml.c and yamlwrite.c -- */
-void host_yaml_orders (lua_State *L);         /* pushes the table map -> list of its keys */
 int host_yaml_resolve (lua_State *L, const char *s, size_t length);
 int host_yaml_encode (lua_State *L);
 

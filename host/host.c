@@ -12,6 +12,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <lualib.h>
+#include <zlib.h>
 
 #define ENTRY(name) { "host." #name, luaopen_host_##name },
 static const luaL_Reg bindings[] = { HOST_BINDINGS(ENTRY) { NULL, NULL } };
@@ -55,6 +56,23 @@ static int by_name (const void *key, const void *entry) {
   return strcmp(key, ((const HostEmbedded *)entry)->name);
 }
 
+/* Pushes what a gzip file of our own build holds; its last four bytes are the size of that. */
+static void push_inflated (lua_State *L, const char *bytes, size_t size) {
+  const unsigned char *end = (const unsigned char *)bytes + size;
+  size_t room = end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
+  luaL_Buffer b;
+  z_stream z = {0};
+  z.next_out = (Bytef *)luaL_buffinitsize(L, &b, room);
+  z.avail_out = (uInt)room;
+  z.next_in = (z_const Bytef *)bytes;
+  z.avail_in = (uInt)size;
+  if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK) luaL_error(L, "out of memory");
+  int end_of_stream = inflate(&z, Z_FINISH) == Z_STREAM_END;
+  inflateEnd(&z);
+  if (!end_of_stream) luaL_error(L, "an embedded file is damaged");
+  luaL_pushresultsize(&b, room);
+}
+
 /* Pushes the bytes of an embedded file, or of the one on disk; 0 if none. */
 static int push_resource (lua_State *L, const char *name) {
   const char *lib = getenv("HKRUN_LIB");
@@ -78,7 +96,9 @@ static int push_resource (lua_State *L, const char *name) {
   const HostEmbedded *e = bsearch(name, host_embedded, host_embedded_count,
                                   sizeof *host_embedded, by_name);
   if (e == NULL) return 0;
-  lua_pushlstring(L, e->start, (size_t)(e->end - e->start));
+  size_t size = (size_t)(e->end - e->start);
+  if (size > 18 && memcmp(e->start, "\x1f\x8b", 2) == 0) push_inflated(L, e->start, size);
+  else lua_pushlstring(L, e->start, size);
   return 1;
 }
 

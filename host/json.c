@@ -59,7 +59,25 @@ static void push_number (lua_State *L, const json_t *value, int secret) {
 
 /* name: of the nearest member around the value; below: a member around it was named as secret; body: the whole
    document is a secret, so that its numbers are secrets too */
-typedef struct Reader { const HostLeaves *leaves; int body; } Reader;
+typedef struct Reader {
+  const HostLeaves *leaves;
+  int body;
+  int orders;                                       /* stack index of the orders of keys that are kept, or 0 */
+} Reader;
+
+/* remembers the order of the keys of the table on top; jansson iterates in it */
+static void push_order (lua_State *L, const Reader *r, json_t *object) {
+  const char *key;
+  json_t *member;
+  lua_Integer n = 0;
+  lua_pushvalue(L, -1);
+  lua_newtable(L);
+  json_object_foreach(object, key, member) {
+    lua_pushstring(L, key);
+    lua_rawseti(L, -2, ++n);
+  }
+  lua_rawset(L, r->orders);
+}
 
 static void push_value (lua_State *L, const Reader *r, json_t *value, const char *name, int below) {
   luaL_checkstack(L, 8, "JSON");
@@ -69,6 +87,7 @@ static void push_value (lua_State *L, const Reader *r, json_t *value, const char
       json_t *member;
       size_t count = json_object_size(value);
       lua_createtable(L, 0, count < 1 << 20 ? (int)count : 1 << 20);
+      if (r->orders != 0) push_order(L, r, value);
       json_object_foreach(value, key, member) {
         lua_pushstring(L, key);
         int named = r->leaves->set != 0 && (json_is_object(member) || json_is_array(member)) &&
@@ -115,13 +134,13 @@ static int too_deep (const char *s, size_t length) {
   return 0;
 }
 
-/* decode(string | secret [, true | set of names]) -> value | nil, err */
+/* decode(string | secret [, true | set of names [, keep the order of keys]]) -> value | nil, err */
 static int json_decode (lua_State *L) {
   size_t length;
   json_error_t error;
   HostLeaves leaves;
   const char *text = host_bytes(L, 1, &length);
-  lua_settop(L, 2);
+  lua_settop(L, 3);
   host_leaves(L, &leaves, 1, 2);
   if (too_deep(text, length)) return host_fail(L, "limit", NULL, 0, "JSON nested deeper than %d levels", CODEC_DEPTH);
   Tree *t = lua_newuserdatauv(L, sizeof *t, 0);
@@ -137,10 +156,14 @@ static int json_decode (lua_State *L) {
     const char *message = t->careful && strchr(error.text, '\'') != NULL ? "invalid token" : error.text;
     return host_fail(L, "invalid", NULL, 0, "not valid JSON at line %d, column %d: %s", error.line, error.column, message);
   }
-  Reader r = {&leaves, host_is_secret(L, 1)};
+  Reader r = {&leaves, host_is_secret(L, 1), 0};
+  if (lua_toboolean(L, 3)) {
+    host_orders(L);
+    r.orders = lua_gettop(L);
+  }
   push_value(L, &r, t->root, NULL, 0);
   lua_pushcfunction(L, tree_close);                 /* now, not when the collector comes by */
-  lua_pushvalue(L, 3);
+  lua_pushvalue(L, 4);
   lua_call(L, 1, 0);
   return 1;
 }
@@ -314,5 +337,7 @@ int luaopen_host_json (lua_State *L) {
   luaL_newlib(L, functions);
   host_push_null(L);
   lua_setfield(L, -2, "null");
+  host_orders(L);
+  lua_setfield(L, -2, "orders");
   return 1;
 }

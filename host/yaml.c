@@ -29,16 +29,6 @@ static int reader_close (lua_State *L) {            /* __gc and __close; safe tw
   return 0;
 }
 
-/* pushes the table map -> list of its keys; weak, so it lives no longer than the map */
-void host_yaml_orders (lua_State *L) {
-  if (!luaL_getsubtable(L, LUA_REGISTRYINDEX, "hkrun.yaml.orders")) {
-    lua_createtable(L, 0, 1);
-    lua_pushliteral(L, "k");
-    lua_setfield(L, -2, "__mode");
-    lua_setmetatable(L, -2);
-  }
-}
-
 /* raises an error table; decode turns it into nil, err */
 static int fail_at (lua_State *L, const char *kind, yaml_mark_t at, const char *what) {
   const char *message = lua_pushfstring(L, "not usable YAML at line %d, column %d: %s", (int)at.line + 1, (int)at.column + 1, what);
@@ -329,7 +319,7 @@ static int decode_body (lua_State *L) {             /* (text, reader) -> value; 
   Reader *r = lua_touserdata(L, 2);
   lua_newtable(L);
   r->anchors = lua_gettop(L);
-  host_yaml_orders(L);
+  host_orders(L);
   r->orders = lua_gettop(L);
   if (!yaml_parser_initialize(&r->parser)) return luaL_error(L, "out of memory");
   r->has_parser = 1;
@@ -375,7 +365,7 @@ int luaopen_host_yaml (lua_State *L) {
   luaL_newmetatable(L, READER);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, functions);
-  host_yaml_orders(L);
+  host_orders(L);
   lua_setfield(L, -2, "orders");
   return 1;
 }

@@ -211,7 +211,7 @@ int host_yaml_encode (lua_State *L) {               /* encode(value) -> string *
   lua_setmetatable(L, -2);
   w->L = L;
   w->b = host_buf_new(L);
-  host_yaml_orders(L);
+  host_orders(L);
   w->orders = lua_gettop(L);
   if (!yaml_emitter_initialize(&w->emitter)) return luaL_error(L, "out of memory");
   w->open = 1;

@@ -1,14 +1,19 @@
 #!/bin/sh
-# Prints assembler that embeds the files of lua/: embed.sh FILE...
+# Prints assembler that embeds the files of lua/: embed.sh PACKED FILE...
+# A file of which the folder PACKED has NAME.gz is embedded as that; host.c inflates it.
 # Names are the paths below lua/, sorted bytewise, as host.c searches them.
 set -eu
 LC_ALL=C
 export LC_ALL
+packed=$1
+shift
 echo '	.section .rodata'
 n=0
 names=$(printf '%s\n' "$@" | sed 's|^lua/||' | sort)
 for name in $names; do
-  printf '.Ln%d:	.asciz "%s"\n.Ls%d:	.incbin "lua/%s"\n.Le%d:	.byte 0\n' $n "$name" $n "$name" $n
+  file=lua/$name
+  [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz
+  printf '.Ln%d:	.asciz "%s"\n.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $n "$name" $n "$file" $n
   n=$((n + 1))
 done
 printf '	.section .data.rel.ro,"aw"\n	.balign 8\n	.globl host_embedded\nhost_embedded:\n'

@@ -33,12 +33,30 @@ end
 --- names those at or below the members so named: they are never Lua strings.
 --- In a document that is a secret itself, every string and number is one, but
 --- for a fixed list of members that hold identifiers, dates and states.
+--- `ordered = true` remembers the order of the members of each object, for
+--- json.keys and yaml.encode.
 ---@param text string|Secret
----@param opts? { secrets: boolean|table<string, true> }
+---@param opts? { secrets: boolean|table<string, true>, ordered: boolean }
 ---@return any value
 ---@return table? err kind "invalid" or "limit", with line and column
 function M.decode(text, opts)
-  return host.decode(text, opts and opts.secrets)
+  return host.decode(text, opts and opts.secrets, opts and opts.ordered)
+end
+
+--- The names of an object: those that were decoded with `ordered = true` in
+--- their order, then all others, sorted.
+---@param object table<string, any>
+---@return string[]
+function M.keys(object)
+  local list, listed, rest = {}, {}, {}
+  for _, key in ipairs(host.orders[object] or {}) do
+    if object[key] ~= nil and not listed[key] then list[#list + 1], listed[key] = key, true end
+  end
+  for key in pairs(object) do
+    if not listed[key] then rest[#rest + 1] = key end
+  end
+  table.sort(rest)
+  return table.move(rest, 1, #rest, #list + 1, list)
 end
 
 --- `json(x)` is the text of a result for people and files: indented, secrets as "(secret)", bytes as base64.

@@ -1,4 +1,4 @@
---- What aws.model decodes of the descriptors that tools/models.py writes.
+--- What aws.model decodes of the descriptors that aws.model.convert writes.
 local test = require "test"
 local model = require "aws.model"
 local T = test.cases()
@@ -13,20 +13,20 @@ m service_id Toy Box
 o CreateToy POST / in=CreateToyRequest out=Toy wrap=CreateToyResult idempotent errors=Gone,Toy%2CTaken
 o ListAllARNs GET /toys/{Name+}?list in=ListRequest status=204 auth=none host=box. sum=Sum sum_required sum_answer=A,B
 s Colour string min=1 max=7 enum=red,light%20blue
-s CreateToyRequest struct payload=Body | Name!:string Colour:Colour;wire=hue Tags:TagList;low;flat Token:string;token Secret:string;secret Body:blob;stream At:timestamp;header=x-at;time=rfc822
-s Gone struct error code=Toy.Gone status=404 sender | Message:string
+s CreateToyRequest payload=Body | Name!:string Colour:Colour;wire=hue Tags:TagList;low;flat Token:string;token Secret:string;secret Body:blob;stream At:timestamp;header=x-at;time=rfc822
+s Gone error code=Toy.Gone status=404 sender | Message:string
 s Map map | key:string;wire=Name value:Toy
 s TagList list min=1 | member:Toy;wire=Tag
-s Taken struct error |
-s Toy struct union ns=http://toys/ prefix=t | Kind:string;wire=t:kind;attr Code:int;statusCode=Code Rest:Map;headers=x-toy-
+s Taken error |
+s Toy union ns=http://toys/ prefix=t | Kind:string;wire=t:kind;attr Code:int;statusCode=Code Rest:Map;headers=x-toy-
 p ListAllARNs in=Marker,Second out=NextMarker%20%7C%7C%20Toys[-1].Key,NextSecond limit=Max more=IsTruncated result=Toys
 w ToyReady op=ListAllARNs delay=15 tries=40 | success;pathAll;"light%20blue";Toys[].Colour failure;status;404; retry;path;true;length(Toys)%20>%20`0`
 ]]
 
 T["the facts of a service are read, and the signing name falls back to the endpoint prefix"] = function()
   local toys = model.parse("toys", TEXT)
-  test.equal(toys.meta, { protocol = "query", api_version = "2020-01-01", endpoint_prefix = "toys",
-                          signing_name = "toys", service_id = "Toy Box" })
+  test.equal(toys.meta, { protocol = "query", api_version = "2020-01-01", endpoint_prefix = "toys", signing_name = "toys",
+                          service_id = "Toy Box", signature_version = "v4", auth = { "v4" }, errors = {} })
   test.equal(toys.source, "Made by hand")
 end
 

@@ -10,14 +10,14 @@ local M = {}
 --- User data travels in base64; a recipe writes it as it is.
 local USER_DATA = { ["ec2.RunInstances"] = true, ["autoscaling.CreateLaunchConfiguration"] = true }
 
-local ROUTE53_IDS = { ResourceId = true, DelegationSetId = true, ChangeId = true }
+local ROUTE53_IDS = { Id = true, HostedZoneId = true, HostedZoneIdMarker = true, DelegationSetId = true }
 
 --- "/hostedzone/Z1" -> "Z1", so that an id can be given back as it came.
 local function bare_ids(model, op, args)
   local copy
   for _, member in ipairs(op.input and model.shape(op.input).members or {}) do
     local value = args[member.name]
-    if ROUTE53_IDS[member.shape] and type(value) == "string" and value:find "/" then
+    if ROUTE53_IDS[member.name] and type(value) == "string" and value:find "/" then
       copy = copy or setmetatable({}, { __index = args })
       copy[member.name] = value:match "[^/]*$"
     end
@@ -48,13 +48,15 @@ local function unescape(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end
 
+local POLICIES = { PolicyDocument = true, AssumeRolePolicyDocument = true, Document = true }
+
 --- IAM writes policy documents as URL-encoded JSON; they come back as tables, as in boto3.
 local function read_policies(model, name, value)
   local target = model.shape(name)
   if target.type == "struct" then
     for _, member in ipairs(target.members) do
       local inner = value[member.name]
-      if member.shape == "policyDocumentType" and type(inner) == "string" then
+      if POLICIES[member.name] and type(inner) == "string" then
         local decoded = json.decode(unescape(inner))
         value[member.name] = decoded ~= nil and decoded or inner
       elseif type(inner) == "table" then
