@@ -66,6 +66,7 @@ static void push_inflated (lua_State *L, const char *bytes, size_t size) {
   z.avail_out = (uInt)room;
   z.next_in = (z_const Bytef *)bytes;
   z.avail_in = (uInt)size;
+  host_need(L, "z");
   if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK) luaL_error(L, "out of memory");
   int end_of_stream = inflate(&z, Z_FINISH) == Z_STREAM_END;
   inflateEnd(&z);

@@ -10,15 +10,6 @@ local timestamp = require "aws.timestamp"
 local T = test.cases()
 
 -- luacheck: no max line length
-
---- A model whose lines stand here in the order that reads best; a descriptor has them sorted.
-local function parse(text)
-  local sections, facts = { o = {}, s = {} }, {}
-  for line in text:gmatch "[^\n]+" do table.insert(sections[line:match "^[os] " and line:sub(1, 1)] or facts, line) end
-  for _, lines in pairs(sections) do table.sort(lines) end
-  return model.parse("toys", table.concat({ table.concat(facts, "\n"), table.concat(sections.o, "\n"), table.concat(sections.s, "\n"), "" }, "\n"))
-end
-
 local SHAPES = [[
 s Entry struct | Key!:string;low Value:string;low
 s Entries list | member:Entry;wire=item
@@ -34,7 +25,7 @@ s Gone struct error code=Gone.Code status=404 sender |
 ]]
 
 local function made(protocol, more)
-  return parse(([[
+  return model.parse("toys", ([[
 # Made by hand
 m protocol %s
 m api_version 2020-01-01
@@ -177,7 +168,7 @@ s GetIn struct | Box!:string;uri=Box
 ]]
 
 T["rest: members go where the model says"] = function()
-  local m = parse(REST:format "rest-xml")
+  local m = model.parse("toys", REST:format "rest-xml")
   local r = require("aws.protocol.rest_xml").request(m, m.operations.Put, {
     Box = "a/b", Path = "x y/é+", Body = "bytes", Ids = { "1", "2" }, Since = 0, More = { q = { "v" } }, On = true, At = 1769846400,
     List = { "a,b", 'c"d', "e" }, Meta = { One = "1" }, Size = 5 })
@@ -188,7 +179,7 @@ T["rest: members go where the model says"] = function()
 end
 
 T["rest: an answer's headers, status and body come back"] = function()
-  local m = parse(REST:format "rest-json")
+  local m = model.parse("toys", REST:format "rest-json")
   local r = require("aws.protocol.rest_json").result(m, m.operations.Put, { status = 206, body = "bytes", headers = {
     ["x-on"] = "true", ["x-at"] = "Sat, 31 Jan 2026 08:00:00 GMT", ["x-list"] = '"a,b", c', ["x-meta-one"] = "1", ["x-size"] = "5",
     ["x-times"] = "Sat, 31 Jan 2026 08:00:00 GMT, Thu, 01 Jan 1970 00:00:01 GMT" } })
@@ -197,7 +188,7 @@ T["rest: an answer's headers, status and body come back"] = function()
 end
 
 T["rest: a struct that is the payload is the body, without a body member there is none"] = function()
-  local m = parse(REST:format "rest-xml")
+  local m = model.parse("toys", REST:format "rest-xml")
   local rest_xml, rest_json = require "aws.protocol.rest_xml", require "aws.protocol.rest_json"
   local args = { Config = { Rule = "a<b", Kind = 'k"', Tags = { "1", "2" } }, Id = "i" }
   test.equal(rest_xml.request(m, m.operations.Send, args).body,

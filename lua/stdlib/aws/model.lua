@@ -125,7 +125,13 @@ local M = {}
 ---@field names fun(kind: "operations"|"paginators"|"waiters"|"shapes"): string[]  sorted
 ---@field operation_named fun(name: string): aws.Operation?  by either spelling
 
-M.parse, M.snake = text.parse, text.snake
+M.snake = text.snake
+
+--- Opens a model that was written by hand, in the text form.
+---@param service string
+---@param lines string
+---@return aws.Model
+function M.parse(service, lines) return text.open(service, text.sorted(lines)) end
 
 local loaded = {}
 
@@ -162,7 +168,7 @@ function M.load(service)
   if not bytes then
     errors.usage("there is no AWS service %s%s", service, options.suggestion(name, M.services()))
   end
-  loaded[name] = M.parse(name, bytes)
+  loaded[name] = text.open(name, bytes)
   return loaded[name]
 end
 

@@ -71,7 +71,7 @@ function M.open(what)
   local parts = path and M.parts(path) or { service = what }
   local where = path or "that was given as a table"
   local written = convert.text(parts, where, "Read from " .. (path or "a table"))
-  return text.parse((service_name(path, parts.service.metadata):gsub("[^%w-]", "-")), written)
+  return text.open((service_name(path, parts.service.metadata):gsub("[^%w-]", "-")), written)
 end
 
 return M

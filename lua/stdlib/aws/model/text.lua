@@ -257,11 +257,24 @@ local function decode_meta(service, text)
   return meta
 end
 
+--- Puts the lines of a text that was written by hand in the order in which they are looked for.
+---@param text string
+---@return string
+function M.sorted(text)
+  local lines, sections = {}, { o = {}, s = {}, p = {}, w = {} }
+  for line in text:gmatch "[^\n]+" do table.insert(sections[line:match "^(%l) "] or lines, line) end
+  for _, letter in ipairs(SECTIONS) do
+    table.sort(sections[letter], function(a, b) return a:match "%S+ %S+" < b:match "%S+ %S+" end)
+    table.move(sections[letter], 1, #sections[letter], #lines + 1, lines)
+  end
+  return table.concat(lines, "\n") .. "\n"
+end
+
 --- Opens a model that is given as text.
 ---@param service string
----@param text string
+---@param text string as aws.model.convert writes it
 ---@return aws.Model
-function M.parse(service, text)
+function M.open(service, text)
   local meta = decode_meta(service, text)
   local shapes = lazy(text, "s", decode_shape)
   local self = {
