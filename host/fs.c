@@ -2,7 +2,7 @@
 ** fs.c: the file system calls that Lua's io library lacks.
 ** Failures return `nil, err` (kind "io" or "not_found") and name the path.
 */
-#include "host.h"
+#include "codec.h"
 
 #include <dirent.h>
 #include <errno.h>
@@ -215,6 +215,38 @@ static int fs_unlock (lua_State *L) {           /* unlock(descriptor) */
   return 0;
 }
 
+/* ---- a file reaches the disk, on a worker thread ---- */
+
+typedef struct Sync {
+  char *path;
+  int failure;                                  /* errno */
+} Sync;
+
+static void sync_run (HostJob *job, void *context) {
+  Sync *s = context;
+  (void)job;
+  int fd = open(s->path, O_RDONLY | O_CLOEXEC);
+  if (fd < 0 || fsync(fd) != 0) s->failure = errno;
+  if (fd >= 0) close(fd);
+}
+
+static int sync_result (lua_State *L, void *context) {
+  Sync *s = context;
+  errno = s->failure;
+  return s->failure != 0 ? failed(L, "write", s->path) : succeeded(L);
+}
+
+static void sync_release (void *context) { free(((Sync *)context)->path); }
+
+static int fs_sync (lua_State *L) {             /* sync(path) -> job: true | nil, err */
+  static const HostJobKind kind = { sizeof(Sync), sync_run, sync_result, sync_release };
+  const char *path = luaL_checkstring(L, 1);
+  HostJob *job = host_job_new(L, &kind);
+  Sync *s = host_job_context(job);
+  if ((s->path = strdup(path)) == NULL) return luaL_error(L, "out of memory");
+  return host_job_start(L, job);
+}
+
 static int fs_uid (lua_State *L) {              /* uid() -> user id, name */
   struct passwd *pw = getpwuid(geteuid());
   lua_pushinteger(L, geteuid());
@@ -247,7 +279,7 @@ int luaopen_host_fs (lua_State *L) {
     { "mkdir", fs_mkdir }, { "mkdtemp", fs_mkdtemp }, { "remove", fs_remove },
     { "list", fs_list }, { "stat", fs_stat }, { "chmod", fs_chmod },
     { "chown", fs_chown }, { "symlink", fs_symlink }, { "cwd", fs_cwd },
-    { "realpath", fs_realpath }, { "lock", fs_lock }, { "unlock", fs_unlock },
+    { "realpath", fs_realpath }, { "sync", fs_sync }, { "lock", fs_lock }, { "unlock", fs_unlock },
     { "uid", fs_uid }, { "has_user", fs_has_user }, { "free_port", fs_free_port },
     { NULL, NULL }
   };

@@ -45,7 +45,7 @@ M.on_call, M.before_call = client.on_call, client.before_call
 --- Modules beside the nouns that only the client needs.
 local INNER = {}
 for name in ([[arguments checksum client config credentials endpoint failure model mutating pace paginate path quirks request
-               retries send sensitive shape signing timestamp wait]]):gmatch "%S+" do INNER[name] = true end
+               retries send sensitive shape signing timestamp transfer wait]]):gmatch "%S+" do INNER[name] = true end
 
 local function nouns()
   local names = {}

@@ -54,6 +54,14 @@ end
 
 M.rename = rename
 
+--- Waits until a file's bytes are on the disk.
+function M.sync(path)
+  local op = "write " .. path
+  local job <close> = errors.check(op, host.sync(path))
+  require "task".await(job:id())
+  errors.check(op, job:result())
+end
+
 ---@return { type: string, size: integer, mode: integer, mtime: number }?
 function M.stat(path) return (host.stat(path)) end
 function M.exists(path) return host.stat(path) ~= nil end

@@ -123,6 +123,17 @@ function Process:read_line()
   end
 end
 
+--- What comes next on a stdout that is a pipe, as much as is there; nil at the end.
+---@return string?
+function Process:read()
+  local bytes = self.lines
+  self.lines = ""
+  if bytes ~= "" then return bytes end
+  local ok
+  ok, bytes = step(self.handle, "stdout", "read", "stdout")
+  return ok and bytes ~= "" and bytes or nil
+end
+
 local function read_all(handle, stream)
   local parts = {}
   while true do

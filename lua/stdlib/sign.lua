@@ -95,6 +95,13 @@ function M.sha256_file(path, timeout)
   return digest.sha256, digest.size
 end
 
+--- The SHA-256 of a body that is a file, or a piece of one, for who signs it.
+---@param body { file: string, offset?: integer, length?: integer }
+---@return string hexadecimal
+function M.sha256_body(body)
+  return M.digest_file(body.file, { "sha256" }, { offset = body.offset, length = body.length }).sha256
+end
+
 M.sigv4, M.presign = sigv4.sign, sigv4.presign
 
 ---@class Certificate

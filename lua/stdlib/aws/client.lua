@@ -58,6 +58,9 @@ function M.before_call(fn) return add_hook(before, fn) end
 ---@return fun() remove
 function M.on_call(fn) return add_hook(after, fn) end
 
+--- What a service offers beside its operations: methods in a module.
+local EXTRAS = { s3 = "aws.transfer" }
+
 local declared = {
   { "service", "botocore's name of the service", type = "string" },
   { "model", "a model made by aws.model.parse, for a service that hkrun does not ship", type = "table" },
@@ -172,9 +175,10 @@ end
 --- Calls an operation.
 ---@param name string "describe_vpcs" or "DescribeVpcs"
 ---@param args? table in AWS's parameter names
----@param opts? { to?: string, timeout?: number, connect_timeout?: number, once?: boolean } to: the file that a streamed body
---- goes into; seconds for one whole answer, and to connect; once: never sent again when its reply was lost, because it has
---- no token and would make a second thing; the error is `lost` then
+---@param opts? { to?: string|table, timeout?: number, connect_timeout?: number, once?: boolean, progress?: fun(sent, received) }
+--- to: the file that a streamed body goes into, or the range { file, offset, length } of one; seconds for one whole answer,
+--- and to connect; once: never sent again when its reply was lost, because it has no token and would make a second thing;
+--- the error is `lost` then
 ---@return table result
 ---@return { request_id: string?, status: integer, headers: table<string, string>, attempts: integer } meta
 function Client:call(name, args, opts)
@@ -226,6 +230,9 @@ function Client.__index(self, name)
     rawset(self, name, region)
     return region
   end
+  local extra = EXTRAS[rawget(self, "model").service]
+  local offered = extra and require(extra)[name]
+  if offered then return offered end
   local op = Client.operation(self, name)
   local function method(me, args, opts)
     if getmetatable(me) ~= Client then

@@ -99,7 +99,7 @@ function M.build(self, op, args, plain)
     compress(op, wire, profile)
     hash = checksum.add(model, op, wire, written, { profile = profile, is_secure = is_secure }) or hash
   end
-  if type(wire.body) == "table" and not hash then hash = sign.sha256_file(wire.body.file) end
+  if type(wire.body) == "table" and not hash then hash = sign.sha256_body(wire.body) end
   return { method = wire.method, url = M.url(base .. path, wire.query), place = base .. path, query = wire.query, form = wire.form,
            headers = wire.headers, body = wire.body, hash = hash, region = place.region,
            signing_name = place.signing_name, signed_by = signed_by }

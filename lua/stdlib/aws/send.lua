@@ -72,7 +72,8 @@ end
 
 --- The options of a call, beside its arguments.
 M.OPTIONS = {
-  { "to", "the file that a streamed body goes into", type = "string" },
+  { "to", "the file that a streamed body goes into, or the range { file =, offset =, length = } of one", type = "any" },
+  { "progress", "called now and then with the bytes sent and received", type = "function" },
   { "timeout", "seconds for one whole answer", type = "number" },
   { "connect_timeout", "seconds to connect", type = "number" },
   { "deadline", "of task.now(): the call ends by then, and nothing is sent again after it", type = "number" },
@@ -95,7 +96,7 @@ local function once(self, op, args, opts)
     method = request.method, url = request.url, headers = signing.headers(self, request), body = body,
     ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
     timeout = time_left(self, opts), connect_timeout = opts.connect_timeout or self.options.connect_timeout,
-    to_file = opts.to, fresh = opts.once,
+    to_file = opts.to, fresh = opts.once, progress = opts.progress,
   })
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
@@ -105,7 +106,9 @@ local function once(self, op, args, opts)
   local response = { status = answer.status, headers = answer.headers, spelling = answer.headers.spelling, body = answer.body }
   local read_ok, result, meta = pcall(M.read, self, op, args, response)
   if read_ok then
-    if opts.to and result.Body == nil then result.Body = { file = opts.to, size = answer.size } end
+    if opts.to and result.Body == nil then
+      result.Body = { file = type(opts.to) == "table" and opts.to.file or opts.to, size = answer.size }
+    end
     return result, meta
   end
   if errors.is(result, "remote") and learn(self, op, args, result, response) then result.retry, result.retry_after = true, 0 end

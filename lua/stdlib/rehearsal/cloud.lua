@@ -198,7 +198,9 @@ function M.start(o)
   cloud.home = fs.join(cloud.dir, "home")
   fs.mkdir_p(fs.join(cloud.home, ".ssh"), 448)
   cloud.ca = require "rehearsal.planes.ca".new(fs.join(cloud.dir, "ca"))
-  cloud.server = serve.start { port = o.port or 0, handler = function(req) return cloud:handle(req) end }
+  local bodies = fs.join(cloud.dir, "bodies")           -- where S3 can take a large one from without copying it
+  fs.mkdir_p(bodies)
+  cloud.server = serve.start { port = o.port or 0, tmpdir = bodies, handler = function(req) return cloud:handle(req) end }
   cloud.url = "http://127.0.0.1:" .. cloud.server.port
   return cloud
 end

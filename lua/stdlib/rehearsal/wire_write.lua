@@ -130,7 +130,8 @@ local function answer_rest(m, op, result)
   local payload = shape.payload and shape.by_name[shape.payload]
   local payload_type = payload and m.shape(payload.shape).type
   if payload and (payload_type == "blob" or payload_type == "string") then
-    return { status = status, headers = headers, body = result[payload.name], file = result.body_file }
+    return { status = result.body_status or status, headers = headers, body = result[payload.name],
+             file = result.body_file, offset = result.body_offset, length = result.body_length }
   end
   if m.meta.protocol == "rest-json" then
     headers["content-type"] = "application/json"
@@ -139,7 +140,10 @@ local function answer_rest(m, op, result)
     if payload then body = result[payload.name] and to_json(m, payload, result[payload.name]) or {} end
     return { status = status, headers = headers, body = json.encode(body) }
   end
-  if #in_body == 0 and not payload then return { status = status, headers = headers, body = "" } end
+  if #in_body == 0 and not payload then
+    local body = op.method ~= "HEAD" and "" or nil       -- a HEAD names the length of a body that does not come
+    return { status = result.body_status or status, headers = headers, body = body }
+  end
   headers["content-type"] = "application/xml"
   local root = payload and (payload.wire or payload.name) or op.output:gsub("Output$", "Result")
   out = { HEAD }

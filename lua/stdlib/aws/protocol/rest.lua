@@ -13,7 +13,7 @@ local M = {}
 ---@field query { [1]: string, [2]: string|userdata|nil }[]  not escaped; without a value no = is sent
 ---@field headers table<string, string|userdata>
 ---@field form? table            query: the pairs of the body, not escaped
----@field body? string|userdata|table  bytes, or { file = path } that is streamed
+---@field body? string|userdata|table  bytes, or { file =, offset =, length = } that is streamed
 
 ---@class aws.WireResponse
 ---@field status integer

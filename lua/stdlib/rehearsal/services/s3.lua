@@ -1,22 +1,16 @@
 --- Amazon S3 in the rehearsal: buckets are folders of the cloud's.
 local fs = require "fs"
+local multipart = require "rehearsal.services.s3.multipart"
+local objects = require "rehearsal.services.s3.objects"
 local sign = require "sign"
+local store = require "rehearsal.services.s3.store"
 local wire = require "rehearsal.wire"
 
+local buckets, bucket_of = store.buckets, store.bucket_of
+
 local S = {}
-
-local function buckets(cloud)
-  local store = cloud:store "s3"
-  store.buckets = store.buckets or {}
-  return store.buckets
-end
-
-local function bucket_of(cloud, name)
-  return buckets(cloud)[name] or wire.fail("NoSuchBucket", 404, "The specified bucket does not exist")
-end
-
-local function object_of(cloud, bucket, key)
-  return bucket_of(cloud, bucket).objects[key] or wire.fail("NoSuchKey", 404, "The specified key does not exist.")
+for _, part in ipairs { objects, multipart } do
+  for name, fn in pairs(part) do S[name] = fn end
 end
 
 function S.CreateBucket(cloud, p, ctx)
@@ -34,7 +28,7 @@ function S.CreateBucket(cloud, p, ctx)
   local dir = fs.join(cloud.dir, "s3", p.Bucket)
   fs.mkdir_p(dir)
   buckets(cloud)[p.Bucket] = buckets(cloud)[p.Bucket]
-    or { name = p.Bucket, region = ctx.region, dir = dir, objects = {}, created = cloud.clock:now(), next = 0 }
+    or { name = p.Bucket, region = ctx.region, dir = dir, objects = {}, uploads = {}, created = cloud.clock:now(), next = 0 }
   local tags = p.CreateBucketConfiguration and p.CreateBucketConfiguration.Tags
   if tags then buckets(cloud)[p.Bucket].BucketTagging = { TagSet = tags } end
   return { Location = "/" .. p.Bucket }
@@ -85,100 +79,6 @@ setting("BucketEncryption", "ServerSideEncryptionConfiguration", "ServerSideEncr
 setting("BucketLifecycleConfiguration", "LifecycleConfiguration", "NoSuchLifecycleConfiguration")
 setting("BucketPolicy", "Policy", "NoSuchBucketPolicy")
 S.DeleteBucketLifecycle = S.DeleteBucketLifecycleConfiguration
-
-local function conditions(p, old)
-  if p.IfNoneMatch == "*" and old then wire.fail("PreconditionFailed", 412, "At least one of the pre-conditions you specified did not hold") end
-  if p.IfMatch and (not old or old.etag ~= p.IfMatch) then
-    wire.fail(old and "PreconditionFailed" or "NoSuchKey", old and 412 or 404, "At least one of the pre-conditions you specified did not hold")
-  end
-end
-
---- aws-chunked bodies: "SIZE;chunk-signature=...\r\n" before each chunk.
-local function unchunk(body)
-  local parts, at = {}, 1
-  while true do
-    local size, next_at = body:match("^(%x+)[^\r]*\r\n()", at)
-    if not size then break end
-    local n = tonumber(size, 16)
-    if n == 0 then break end
-    parts[#parts + 1] = body:sub(next_at, next_at + n - 1)
-    at = next_at + n + 2
-  end
-  return table.concat(parts)
-end
-
-local function check_sums(req, path)
-  local sum = req.headers["x-amz-checksum-crc32"]
-  if sum and sum ~= sign.base64(string.pack(">I4", sign.crc32(fs.read(path)))) then
-    fs.remove(path)
-    wire.fail("BadDigest", 400, "The CRC32 you specified did not match what we received.")
-  end
-  local md5 = req.headers["content-md5"]
-  if md5 and md5 ~= sign.base64(sign.unhex(sign.md5(fs.read(path)))) then
-    fs.remove(path)
-    wire.fail("BadDigest", 400, "The Content-MD5 you specified did not match what we received.")
-  end
-end
-
-function S.PutObject(cloud, p, ctx)
-  local b = bucket_of(cloud, p.Bucket)
-  conditions(p, b.objects[p.Key])
-  b.next = b.next + 1
-  local path = fs.join(b.dir, tostring(b.next))
-  local req = ctx.request
-  local body = p.body_file and fs.read(p.body_file) or p.Body or ""
-  if (req.headers["content-encoding"] or ""):find("aws-chunked", 1, true) then body = unchunk(body) end
-  fs.append(path, body, 420)
-  check_sums(req, path)
-  local old = b.objects[p.Key]
-  local etag = '"' .. sign.md5(body) .. '"'
-  b.objects[p.Key] = { file = path, size = #body, etag = etag, modified = cloud.clock:now(), type = p.ContentType or "binary/octet-stream",
-                       metadata = p.Metadata, tags = p.Tagging }
-  if old then fs.remove(old.file) end
-  return { ETag = etag }
-end
-
-local function facts(o)
-  return { ETag = o.etag, ContentLength = o.size, LastModified = o.modified, ContentType = o.type, Metadata = o.metadata, AcceptRanges = "bytes" }
-end
-
-function S.HeadObject(cloud, p)
-  local o = bucket_of(cloud, p.Bucket).objects[p.Key] or wire.fail("NotFound", 404, "Not Found")
-  return facts(o)
-end
-
-function S.GetObject(cloud, p)
-  local o = object_of(cloud, p.Bucket, p.Key)
-  local result = facts(o)
-  result.body_file = o.file
-  local first, last = (p.Range or ""):match "^bytes=(%d+)%-(%d*)$"
-  if first then
-    local body = fs.read(o.file)
-    result.body_file = nil
-    last = last ~= "" and math.min(tonumber(last), o.size - 1) or o.size - 1
-    result.Body = body:sub(tonumber(first) + 1, last + 1)
-    result.ContentRange = ("bytes %d-%d/%d"):format(first, last, o.size)
-    result.ContentLength = #result.Body
-  end
-  return result
-end
-
-function S.DeleteObject(cloud, p)
-  local b = bucket_of(cloud, p.Bucket)
-  local o = b.objects[p.Key]
-  conditions(p, o)
-  if o then fs.remove(o.file) end
-  b.objects[p.Key] = nil
-end
-
-function S.DeleteObjects(cloud, p)
-  local deleted = {}
-  for i, item in ipairs(p.Delete.Objects) do
-    S.DeleteObject(cloud, { Bucket = p.Bucket, Key = item.Key })
-    deleted[i] = { Key = item.Key }
-  end
-  return { Deleted = deleted }
-end
 
 local function listing(cloud, p, after)
   local keys = {}
