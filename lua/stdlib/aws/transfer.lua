@@ -52,7 +52,7 @@ local ABORT = {
   { "bucket", "bucket", type = "string", required = true },
   { "key", "only uploads to this key", type = "string" },
   { "prefix", "only uploads to keys that begin so", type = "string", default = "" },
-  { "older_than", "only uploads that were begun so many seconds ago", type = "number", default = 0 },
+  { "older_than", "only uploads that were begun so many seconds ago", type = "number" },
 }
 
 local function place(address, where)
@@ -143,7 +143,8 @@ function M:abort_uploads(o)
   local aborted = {}
   for page in self:pages("list_multipart_uploads", { Bucket = o.bucket, Prefix = o.key or o.prefix }) do
     for _, upload in ipairs(page.Uploads or {}) do
-      if (not o.key or upload.Key == o.key) and os.time() - (upload.Initiated or 0) >= o.older_than then
+      local is_old = not o.older_than or os.time() - upload.Initiated >= o.older_than
+      if (not o.key or upload.Key == o.key) and is_old then
         self:abort_multipart_upload { Bucket = o.bucket, Key = upload.Key, UploadId = upload.UploadId }
         aborted[#aborted + 1] = { key = upload.Key, upload_id = upload.UploadId, initiated = upload.Initiated }
       end

@@ -116,10 +116,12 @@ end
 --- The parts that a completion names, each of them as it was sent.
 local function named_parts(upload, wanted)
   local list = {}
-  for i, part in ipairs(wanted) do
-    if i > 1 and part.PartNumber <= wanted[i - 1].PartNumber then
+  for i = 2, #wanted do
+    if wanted[i].PartNumber <= wanted[i - 1].PartNumber then
       wire.fail("InvalidPartOrder", 400, "The list of parts was not in ascending order. Parts must be ordered by part number.")
     end
+  end
+  for i, part in ipairs(wanted) do
     local own = upload.parts[part.PartNumber]
     local same = own and own.etag:gsub('"', "") == (part.ETag or ""):gsub('"', "")
     for name in pairs(store.SUMS) do
