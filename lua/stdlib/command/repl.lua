@@ -29,7 +29,8 @@ end
 
 local function shown(session, value)
   if session.json and type(value) ~= "function" then return require("json").encode(value, { pretty = true }) end
-  return shell.show(value)
+  if not session.input then return shell.show(value) end
+  return require("show").value(value, { width = term.size() or 80, color = log.color("dim", "", 1) ~= "" })
 end
 
 --- A failure in one sentence; where it happened with -v.

@@ -58,7 +58,7 @@ local function value_of(env, chain)
   return value
 end
 
-local CALLERS = { each = true, pages = true, call = true, request = true, presign = true }
+local CALLERS = { all = true, each = true, pages = true, call = true, request = true, presign = true }
 
 local operations = setmetatable({}, { __mode = "k" })
 
@@ -75,7 +75,9 @@ end
 local function methods_of(value)
   if client.is(value) then
     local list = table.move(operation_names(value.model), 1, #operation_names(value.model), 1, {})
-    for _, name in ipairs { "call", "each", "pages", "parse", "presign", "request", "wait" } do list[#list + 1] = name end
+    for _, name in ipairs(keys_of(getmetatable(value), is_callable)) do
+      if not name:find "^_" then list[#list + 1] = name end
+    end
     return list
   end
   local list, seen = {}, {}
