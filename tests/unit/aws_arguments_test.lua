@@ -1,4 +1,5 @@
 --- Bad input: refused before anything is sent, with the place and the nearest right name.
+-- luacheck: no max line length
 local test = require "test"
 local aws = require "aws"
 local json = require "json"

@@ -1,4 +1,5 @@
 --- What errors say, in every protocol: code, message, request id, and the members that the model knows.
+-- luacheck: no max line length
 local test = require "test"
 local cbor = require "cbor"
 local lab = dofile "tests/support/request_lab.lua"

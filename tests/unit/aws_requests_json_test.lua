@@ -1,4 +1,5 @@
 --- What the json protocols and smithy-rpc-v2-cbor send: one case per rule of "AWS JSON protocols" and "Smithy RPC v2 CBOR".
+-- luacheck: no max line length
 local test = require "test"
 local cbor = require "cbor"
 local json = require "json"

@@ -1,4 +1,5 @@
 --- What the query and the ec2 protocol send: one case per rule of "AWS query protocol" and "AWS EC2 query protocol" (Smithy).
+-- luacheck: no max line length
 local test = require "test"
 local json = require "json"
 local lab = dofile "tests/support/request_lab.lua"

@@ -1,4 +1,5 @@
 --- What rest-json and rest-xml send: one case per rule of "AWS restJson1", "AWS restXml" and "HTTP binding traits" (Smithy).
+-- luacheck: no max line length
 local test = require "test"
 local fs = require "fs"
 local json = require "json"

@@ -1,4 +1,5 @@
 --- What a request carries beside its arguments: signatures and tokens, host prefixes, checksums, compression.
+-- luacheck: no max line length
 local test = require "test"
 local aws = require "aws"
 local config = require "aws.config"

@@ -63,7 +63,7 @@ local EXTRAS = { s3 = "aws.transfer" }
 
 local declared = {
   { "service", "botocore's name of the service", type = "string" },
-  { "model", "a model made by aws.model.parse, for a service that hkrun does not ship", type = "table" },
+  { "model", "a service that hkrun does not ship: the path of a service-2.json, or what it holds", type = "any" },
   { "region", "region to call", type = "string" },
   { "profile", "profile of the shared files", type = "string" },
   { "endpoint", "URL to call instead of AWS's", type = "string" },
@@ -79,12 +79,12 @@ local declared = {
 }
 
 --- Makes a client. Raises "usage" for an unknown service; its region is looked up at its first request.
----@param o { service?: string, model?: aws.Model, region?: string, profile?: string, endpoint?: string }
+---@param o { service?: string, model?: string|table, region?: string, profile?: string, endpoint?: string }
 ---@return aws.Client
 function M.new(o)
   o = options.check(o, declared, "aws.client")
   if not (o.service or o.model) then errors.usage "aws.client needs the option service: botocore's name of the service" end
-  local model = o.model or model_of.load(o.service)
+  local model = o.model and model_of.open(o.model) or model_of.load(o.service)
   local protocol = PROTOCOLS[model.meta.protocol]
   if not protocol then errors.usage("hkrun does not speak the protocol %s of %s", model.meta.protocol, model.service) end
   local given = o.credentials
