@@ -104,6 +104,7 @@ WHEEL    := build/botocore/botocore-$(BOTOCORE)-py3-none-any.whl
 
 models: all $(WHEEL)
 	WHEEL=$(WHEEL) ./hkrun - < tools/models.lua
+	WHEEL=$(WHEEL) ./hkrun - < tools/endpoints.lua
 
 $(WHEEL):
 	@python3 -m venv build/pip

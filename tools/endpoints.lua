@@ -1,6 +1,5 @@
---- Writes lua/stdlib/aws/endpoints/*.txt, where AWS's services are, from botocore's endpoint rule sets.
----
----     BOTOCORE=FOLDER OUT=FOLDER hkrun - < tools/endpoints.lua
+--- Writes lua/stdlib/aws/endpoints/*.txt, where AWS's services are, from the endpoint rule sets in a wheel of botocore. Run
+--- by `make models`; WHEEL is the wheel's path, OUT another folder to write to.
 ---
 --- Most services have the same rules but for their name, so a file holds the rules of several; index.txt says which file
 --- a service uses, partitions.txt what the partitions are. A line of rules is, at the depth that its blanks say, one of
@@ -11,7 +10,10 @@
 ---
 --- and above them `: OPERATION Parameter=value`: a parameter of the rules that an operation sets (true, "text"), or takes
 --- from its argument (@Member). lua/stdlib/aws/endpoint/rules.lua reads them.
-local botocore, out = os.getenv "BOTOCORE", os.getenv "OUT"
+local wheel, out = os.getenv "WHEEL", os.getenv "OUT" or "lua/stdlib/aws/endpoints"
+local dir = fs.tmpdir "hkrun-endpoints-"
+zip.unpack(wheel, dir)
+local data = dir .. "/botocore/data"
 
 local function load(path)
   local bytes = fs.exists(path) and fs.read(path) or zip.inflate(fs.read(path .. ".gz"))
@@ -79,8 +81,8 @@ end
 local function literal(text) return (text:gsub("%p", "%%%0")) end
 
 local texts, index, files = {}, {}, {}
-for _, service in ipairs(fs.list(botocore .. "/data")) do
-  local folder = botocore .. "/data/" .. service
+for _, service in ipairs(fs.list(data)) do
+  local folder = data .. "/" .. service
   local version = not service:find "%." and newest(folder)
   if version then
     folder = folder .. "/" .. version
@@ -97,14 +99,14 @@ for _, service in ipairs(fs.list(botocore .. "/data")) do
   end
 end
 
-local head = "# Made by tools/endpoints.lua from botocore (Apache-2.0, see NOTICE). Do not edit.\n"
+local head = "# Made by `make models` from botocore (Apache-2.0, see NOTICE). Do not edit.\n"
 fs.rmtree(out)
 fs.mkdir_p(out)
 for _, file in ipairs(files) do fs.write(out .. "/" .. file.name .. ".txt", head .. file.text .. "\n") end
 fs.write(out .. "/index.txt", head .. table.concat(index, "\n") .. "\n")
 
 local partitions = {}
-for _, partition in ipairs(load(botocore .. "/data/partitions.json").partitions) do
+for _, partition in ipairs(load(data .. "/partitions.json").partitions) do
   local o, regions, stems = partition.outputs, {}, {}
   local stem = partition.regionRegex:gsub("\\%-", "-"):match "^%^(.*)%-\\w%+%-\\d%+%$$"   -- "(us|eu)", "us-gov", "eusc-(de)"
   local before, choice = stem:match "^(.-)%((.*)%)$"
@@ -116,3 +118,4 @@ for _, partition in ipairs(load(botocore .. "/data/partitions.json").partitions)
             table.concat(stems, ","), table.concat(regions, ","))
 end
 fs.write(out .. "/partitions.txt", head .. table.concat(partitions, "\n") .. "\n")
+fs.rmtree(dir)
