@@ -267,8 +267,8 @@ local function find_rest(m, req)
           if not segment:find "{" then score = score + 1 end
         end
         for _, member in ipairs(op.input and m.shape(op.input).members or {}) do
-          if member.required and member.location == "querystring" and req.query[member.wire] == nil then score = nil break end
-          if member.required and member.location == "header" and req.headers[member.wire:lower()] == nil then score = nil break end
+          if member.required and member.location == "querystring" and req.query[member.wire or member.name] == nil then score = nil break end
+          if member.required and member.location == "header" and req.headers[(member.wire or member.name):lower()] == nil then score = nil break end
           if member.required and member.location == "querystring" then score = score + 2 end
           if member.required and member.location == "header" then score = score + 2 end
         end

@@ -121,9 +121,9 @@ local function answer_rest(m, op, result)
   for _, member in ipairs(shape.members) do
     local value, child = result[member.name], m.shape(member.shape)
     if value ~= nil and member.location == "header" then
-      headers[member.wire:lower()] = child.type == "timestamp" and timestamp.rfc822(value) or scalar(child, value)
+      headers[(member.wire or member.name):lower()] = child.type == "timestamp" and timestamp.rfc822(value) or scalar(child, value)
     elseif value ~= nil and member.location == "headers" then
-      for name, item in pairs(value) do headers[member.wire:lower() .. name] = item end
+      for name, item in pairs(value) do headers[(member.wire or member.name):lower() .. name] = item end
     elseif value ~= nil and member.location == "statusCode" then status = value
     elseif value ~= nil then in_body[#in_body + 1] = member end
   end
