@@ -118,6 +118,32 @@ function cases.s3()
   s3:wait("bucket_not_exists", { Bucket = "box-1" })
 end
 
+function cases.s3_in_parts()
+  local s3, dir = client "s3", test.tmpdir()
+  s3:create_bucket { Bucket = "parts" }
+  test.equal(process.run({ "sh", "-c", "head -c 11000001 /dev/urandom > " .. dir .. "/file" }).code, 0)
+  local function same(name) test.equal(process.run({ "cmp", dir .. "/file", dir .. "/" .. name }).stdout, "", name) end
+  for _, sum in ipairs { "CRC32", "SHA256" } do
+    local up = s3:upload { file = dir .. "/file", to = "s3://parts/" .. sum, part_size = 5 << 20, checksum = sum }
+    test.equal({ up.parts, up.size }, { 3, 11000001 })
+    local down = s3:download { from = "s3://parts/" .. sum, file = dir .. "/" .. sum, part_size = 5 << 20 }
+    test.equal({ down.parts, down.checksum, down.etag }, { 3, up.checksum, up.etag })
+    same(sum)
+  end
+  s3:upload { from = process.start { "cat", dir .. "/file", stdout = "pipe" }, to = "s3://parts/stream", part_size = 5 << 20 }
+  s3:copy { from = "s3://parts/stream", to = "s3://parts/copy", part_size = 5 << 20 }
+  s3:download { from = "s3://parts/copy", file = dir .. "/copy" }
+  same "copy"
+  local begun = s3:create_multipart_upload { Bucket = "parts", Key = "again", ChecksumAlgorithm = "CRC32", ChecksumType = "FULL_OBJECT" }
+  s3:upload_part { Bucket = "parts", Key = "again", UploadId = begun.UploadId, PartNumber = 2,
+                   Body = { file = dir .. "/file", offset = 5 << 20, length = 5 << 20 } }
+  local up = s3:upload { file = dir .. "/file", to = "s3://parts/again", part_size = 5 << 20 }
+  test.equal({ up.resumed, up.parts }, { 5 << 20, 3 })
+  s3:download { from = "s3://parts/again", file = dir .. "/again" }
+  same "again"
+  test.equal(s3:abort_uploads { bucket = "parts" }, {})
+end
+
 function cases.iam()
   local iam = client "iam"
   local trust = json.encode { Version = "2012-10-17", Statement = { { Effect = "Allow", Principal = { Service = "ec2.amazonaws.com" }, Action = "sts:AssumeRole" } } }

@@ -74,8 +74,8 @@ print(code(s3.get_object, Bucket="shop", Key="x", Range="bytes=99999999-"), code
     "-2 NoSuchUpload NoSuchUpload", "InvalidRange PreconditionFailed InvalidPartNumber", "" }, "\n"))
 
   fs.write(dir .. "/config", "[default]\ns3 =\n  multipart_threshold = 5MB\n  multipart_chunksize = 5MB\n")
-  for _, words in ipairs { { dir .. "/file", "s3://shop/cli" }, { "s3://shop/ours", dir .. "/ours-cli" }, { "s3://shop/cli", dir .. "/cli-cli" } } do
-    run(c, { test.tool "aws", "--endpoint-url", c.url, "s3", "cp", "--only-show-errors", table.unpack(words) }, { AWS_CONFIG_FILE = dir .. "/config" })
+  for _, way in ipairs { { dir .. "/file", "s3://shop/cli" }, { "s3://shop/ours", dir .. "/ours-cli" }, { "s3://shop/cli", dir .. "/cli-cli" } } do
+    run(c, { test.tool "aws", "--endpoint-url", c.url, "s3", "cp", "--only-show-errors", way[1], way[2] }, { AWS_CONFIG_FILE = dir .. "/config" })
   end
   for _, name in ipairs { "boto3", "cli" } do
     test.equal(s3:download({ from = "s3://shop/" .. name, file = dir .. "/" .. name .. "-ours" }).parts, 5, "in the sender's parts")

@@ -14,7 +14,7 @@ local errors = require "errors"
 local options = require "options"
 local parts_of = require "aws.transfer.parts"
 
-local M = {}
+local S3 = {}
 
 --- The caller's words for a place, and the checksums, which are ours to set.
 local OURS = { "Bucket", "Key", "Body", "ContentLength", "ContentMD5", "ChecksumAlgorithm", "ChecksumMode", "ChecksumType", "CopySource", "IfMatch",
@@ -96,7 +96,7 @@ end
 ---@param o table file or from, to or bucket and key, part_size, parallel (8), checksum ("CRC32", "SHA256"), resume (true), progress;
 ---and members of PutObject in AWS's names: ContentType, Metadata, StorageClass, IfNoneMatch, ...
 ---@return table answer { bucket, key, size, parts, resumed (bytes that were there), etag, checksum, version_id }
-function M:upload(o)
+function S3:upload(o)
   local where = "aws.s3:upload"
   local job = job_of(self, o, UPLOAD, where, { "PutObject", "CreateMultipartUpload" }, "to")
   if (job.file == nil) == (job.from == nil) then errors.usage("%s needs file, or from", where) end
@@ -113,7 +113,7 @@ end
 ---@param o table from or bucket and key, file, part_size, parallel (8), resume (true), progress; and members of GetObject in
 ---AWS's names: VersionId, RequestPayer, ...
 ---@return table answer { bucket, key, file, size, parts, resumed (bytes that were there), etag, checksum, version_id }
-function M:download(o)
+function S3:download(o)
   local job = job_of(self, o, DOWNLOAD, "aws.s3:download", { "GetObject" }, "from")
   needs_key(job, "aws.s3:download")
   return require "aws.transfer.download".run(job)
@@ -123,7 +123,7 @@ end
 ---@param o table from, to or bucket and key, part_size (what is larger goes in parts), parallel (8), progress; and members of
 ---CopyObject in AWS's names: StorageClass, ...
 ---@return table answer { bucket, key, size, parts, etag, version_id }
-function M:copy(o)
+function S3:copy(o)
   local where = "aws.s3:copy"
   local job = job_of(self, o, COPY, where, { "CopyObject", "CreateMultipartUpload" }, "to")
   local bucket, key = place(job.from, where)
@@ -138,7 +138,7 @@ end
 --- Throws away unfinished uploads and the parts that they have.
 ---@param o { bucket: string, key: string?, prefix: string?, older_than: number? } older_than: seconds
 ---@return { key: string, upload_id: string, initiated: number }[]
-function M:abort_uploads(o)
+function S3:abort_uploads(o)
   o = options.check(o, ABORT, "aws.s3:abort_uploads")
   local aborted = {}
   for page in self:pages("list_multipart_uploads", { Bucket = o.bucket, Prefix = o.key or o.prefix }) do
@@ -153,4 +153,4 @@ function M:abort_uploads(o)
   return aborted
 end
 
-return M
+return S3

@@ -7,7 +7,7 @@ local M = {}
 
 local MIB <const>, GIB <const> = 1 << 20, 1 << 30
 
-M.DEFAULT = 16 * MIB
+M.DEFAULT = 8 * MIB
 M.SMALLEST, M.LARGEST = 5 * MIB, 5 * GIB  -- of a part; the last one may be smaller
 M.MOST = 10000                            -- parts of an object
 M.LARGEST_OBJECT = M.MOST * M.LARGEST
