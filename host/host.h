@@ -73,6 +73,7 @@ extern const size_t host_embedded_count;
   X(list) \
   X(width) \
   X(loop) \
+  X(ec) \
   X(fs) \
   X(process) \
   X(http) \

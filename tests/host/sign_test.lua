@@ -16,6 +16,7 @@ T["digests match their published vectors"] = function()
   test.equal(sign.crc32 "123456789", 0xCBF43926)
   test.equal(sign.crc32 "", 0)
   test.equal(sign.sha256(secret.new "abc"), sign.sha256 "abc")
+  test.equal(sign.sha1 "abc", "a9993e364706816aba3e25717850c26c9cd0d89d")
 end
 
 T["HMAC matches RFC 4231"] = function()

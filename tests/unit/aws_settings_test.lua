@@ -1,54 +1,41 @@
---- Where region, credentials and endpoints come from, and in which order.
+--- Where region and endpoints come from, and in which order; aws_credentials_test has the credentials.
 -- luacheck: no max line length
 local test = require "test"
 local config = require "aws.config"
-local credentials = require "aws.credentials"
 local endpoint = require "aws.endpoint"
 local fs = require "fs"
-local json = require "json"
 local model = require "aws.model"
-local secret = require "secret"
-local serve = require "rehearsal.serve"
-local task = require "task"
+local lab = dofile "tests/support/aws_lab.lua"
 local T = test.cases()
 
---- Runs the case in this environment, with these two files in its home.
-local function settings(env, config_text, credentials_text)
-  local home = test.tmpdir()
-  fs.mkdir_p(home .. "/.aws")
-  if config_text then fs.write(home .. "/.aws/config", config_text) end
-  if credentials_text then fs.write(home .. "/.aws/credentials", credentials_text) end
-  local full = { HOME = home, PATH = os.getenv "PATH", AWS_EC2_METADATA_DISABLED = "true" }
-  for name, value in pairs(env) do full[name] = value or nil end
-  for name, value in pairs(env) do if value == false then full[name] = nil end end
-  local real = config.getenv
-  config.getenv = function(name) return full[name] end
-  test.defer(function()
-    config.getenv = real
-    credentials.forget()
-  end)
-  credentials.forget()
-  return home, full
-end
-
-local function get(o) return credentials.get(o or {}) end
-
-local function is(found, id, key, token)
-  test.equal(found.access_key_id, id)
-  test.truthy(secret.is(found.secret_access_key) and secret.equal(found.secret_access_key, key), "the secret key")
-  if token then test.truthy(secret.equal(found.session_token, token), "the session token")
-  else test.equal(found.session_token, nil) end
-end
-
-local KEYS = "[default]\naws_access_key_id = D\naws_secret_access_key = dk\n\n[other]\naws_access_key_id=O\n"
-             .. "aws_secret_access_key=ok\naws_session_token=ot\n"
+local settings = lab.settings
 
 T["the ini files: comments, blanks, nested settings, and the line of a mistake"] = function()
   test.equal(config.parse("# c\n[default]\nregion = eu-west-1 \n; x\n\n[services s]\ns3 =\n  endpoint_url = http://a=b\nec2 =\n\tendpoint_url=http://e\n", "f"),
     { default = { region = "eu-west-1" }, ["services s"] = { s3 = { endpoint_url = "http://a=b" }, ec2 = { endpoint_url = "http://e" } } })
+  test.equal(config.parse("[a]\nRegion: eu-west-1\ncredential_process = one\n  --two=2\nsso_region =\n# c\noutput = json", "f"),
+    { a = { region = "eu-west-1", credential_process = "one\n--two=2", output = "json" } })
   test.raises("f:2: expected name = value", config.parse, "[a]\nnonsense\n", "f")
   test.raises("f:1: expected a %[section%]", config.parse, "a = b\n", "f")
   test.raises("f:1: a section ends with %]", config.parse, "[a\n", "f")
+end
+
+T["sections: profiles, services and sso-sessions, with quotes; both files together make a profile"] = function()
+  local _, env = settings({}, "[profile 'a b']\nregion=r-1\n[profile \"c\"]\nregion=r-2\noutput=text\n[sso-session s]\nsso_region=r-3\n[services v]\nec2=\n  endpoint_url=u\n[plugins]\nx=y\n",
+    "[c]\nregion=r-4\n[only]\nregion=r-5\n")
+  local files = config.read()
+  test.equal({ files.profiles["a b"].region, files.sso_sessions, files.services }, { "r-1", { s = { sso_region = "r-3" } }, { v = { ec2 = { endpoint_url = "u" } } } })
+  test.equal({ config.merged("c").region, config.merged("c").output, config.merged "x" }, { "r-4", "text" })
+  test.equal(config.region(nil, "only"), "r-5")
+  env.AWS_CONFIG_FILE, env.FOLDER = "${FOLDER}/c~", "~"
+  test.equal((config.paths()), "~/c~")
+end
+
+T["a file that changed is read again"] = function()
+  local home = settings({}, "[default]\nregion=r-1\n")
+  test.equal(config.region(), "r-1")
+  fs.write(home .. "/.aws/config", "[default]\nregion=r-22\n")
+  test.equal(config.region(), "r-22")
 end
 
 T["the region: argument, AWS_REGION, AWS_DEFAULT_REGION, profile"] = function()
@@ -66,142 +53,6 @@ T["the region: argument, AWS_REGION, AWS_DEFAULT_REGION, profile"] = function()
   test.equal(test.raises("no AWS profile none", config.region).kind, "usage")
   settings {}
   test.raises("no AWS region is given", config.region)
-end
-
-T["the environment comes before the files, a profile that is asked for before the environment"] = function()
-  local _, env = settings({ AWS_ACCESS_KEY_ID = "E", AWS_SECRET_ACCESS_KEY = "ek", AWS_SESSION_TOKEN = "et" }, nil, KEYS)
-  is(get(), "E", "ek", "et")
-  is(get { profile = "other" }, "O", "ok", "ot")
-  env.AWS_ACCESS_KEY_ID = nil
-  is(get(), "D", "dk")
-  env.AWS_PROFILE = "other"
-  is(get(), "O", "ok", "ot")
-  env.AWS_ACCESS_KEY_ID, env.AWS_SECRET_ACCESS_KEY = "E", nil
-  test.raises("AWS_SECRET_ACCESS_KEY is not", get)
-end
-
-T["the credentials file comes before a process, a process before keys in the config file"] = function()
-  local text = "[default]\naws_access_key_id=C\naws_secret_access_key=ck\n"
-  settings({}, text)
-  is(get(), "C", "ck")
-  local process = "credential_process = printf '%s' '{\"Version\":1,\"AccessKeyId\":\"P\",\"SecretAccessKey\":\"pk\",\"SessionToken\":\"pt\",\"Expiration\":\"2099-01-01T00:00:00Z\"}'\n"
-  settings({}, text .. process)
-  is(get(), "P", "pk", "pt")
-  settings({}, text .. process, KEYS)
-  is(get(), "D", "dk")
-  settings({}, "[default]\ncredential_process = exit 3\n")
-  test.raises("credential_process of the profile default ended with code 3", get)
-end
-
-local function sts(seen)
-  local server = serve.start { handler = function(req)
-    seen[#seen + 1] = { body = req.body, authorization = req.headers.authorization, token = req.headers["x-amz-security-token"] }
-    local name = req.body:match "Action=(%w+)"
-    return { body = ("<R><%sResult><Credentials><AccessKeyId>A%d</AccessKeyId><SecretAccessKey>ak</SecretAccessKey><SessionToken>at</SessionToken>"
-      .. "<Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></%sResult></R>"):format(name, #seen, name) }
-  end }
-  test.defer(function() server:stop() end)
-  return server.url
-end
-
-T["a role is assumed with the credentials of its source profile, roles in a chain"] = function()
-  local seen = {}
-  local url = sts(seen)
-  settings({ AWS_ENDPOINT_URL_STS = url, AWS_REGION = "us-east-1", AWS_PROFILE = "top" },
-    "[profile top]\nrole_arn = arn:aws:iam::1:role/top\nsource_profile = middle\nrole_session_name = me\nexternal_id = x1\nduration_seconds = 900\n"
-    .. "[profile middle]\nrole_arn = arn:aws:iam::1:role/middle\nsource_profile = other\n", KEYS)
-  is(get(), "A2", "ak", "at")
-  test.equal(#seen, 2)
-  test.match(seen[1].authorization, "Credential=O/")
-  test.equal(seen[1].token, "ot")
-  test.match(seen[1].body, "RoleArn=arn%%3Aaws%%3Aiam%%3A%%3A1%%3Arole%%2Fmiddle")
-  test.match(seen[2].authorization, "Credential=A1/")
-  test.match(seen[2].body, "RoleSessionName=me")
-  test.match(seen[2].body, "ExternalId=x1")
-  test.match(seen[2].body, "DurationSeconds=900")
-  get()
-  test.equal(#seen, 2, "asked once while they last")
-end
-
-T["a role's mistakes are named"] = function()
-  settings({ AWS_REGION = "us-east-1" }, "[profile a]\nrole_arn=r\nsource_profile=b\n[profile b]\nrole_arn=r\nsource_profile=a\n"
-    .. "[profile c]\nrole_arn=r\n[profile d]\nrole_arn=r\ncredential_source=Moon\n[profile e]\nrole_arn=r\nsource_profile=b\nmfa_serial=m\n"
-    .. "[profile f]\nsso_session=s\n")
-  test.raises("take their credentials from each other", get, { profile = "a" })
-  test.raises("no source_profile and no credential_source", get, { profile = "c" })
-  test.raises("unknown credential_source Moon", get, { profile = "d" })
-  test.raises("MFA", get, { profile = "e" })
-  test.raises("export%-credentials %-%-profile f", get, { profile = "f" })
-  test.raises("no profile nobody", get, { profile = "nobody" })
-end
-
-T["a web identity's token is exchanged without a signature"] = function()
-  local seen = {}
-  local url = sts(seen)
-  local home, env = settings { AWS_ENDPOINT_URL = url, AWS_REGION = "us-east-1", AWS_ROLE_ARN = "arn:aws:iam::1:role/web" }
-  fs.write(home .. "/token", "jwt-1\n")
-  env.AWS_WEB_IDENTITY_TOKEN_FILE = home .. "/token"
-  is(get(), "A1", "ak", "at")
-  test.equal(seen[1].authorization, nil)
-  test.match(seen[1].body, "WebIdentityToken=jwt%-1")
-end
-
-T["a container's agent is asked with its token; a stranger is not"] = function()
-  local got
-  local server = serve.start { handler = function(req)
-    got = req.headers.authorization
-    return { body = json.encode { AccessKeyId = "K", SecretAccessKey = "kk", Token = "kt", Expiration = "2099-01-01T00:00:00Z" } }
-  end }
-  test.defer(function() server:stop() end)
-  local _, env = settings { AWS_CONTAINER_CREDENTIALS_FULL_URI = server.url .. "/c", AWS_CONTAINER_AUTHORIZATION_TOKEN = "tok" }
-  is(get(), "K", "kk", "kt")
-  test.equal(got, "tok")
-  credentials.forget()
-  env.AWS_CONTAINER_CREDENTIALS_FULL_URI = "http://example.com/c"
-  test.raises("must be https, or name this host", get)
-end
-
-T["an instance's role: a token first, then its name, then its keys"] = function()
-  local seen, body = {}, json.encode { Code = "Success", AccessKeyId = "I", SecretAccessKey = "ik", Token = "it", Expiration = "2099-01-01T00:00:00Z" }
-  local server = serve.start { handler = function(req)
-    seen[#seen + 1] = req.method .. " " .. req.path
-    if req.method == "PUT" then return { body = "T1" } end
-    if req.headers["x-aws-ec2-metadata-token"] ~= "T1" then return { status = 401 } end
-    return { body = req.path:find "shop$" and body or "shop" }
-  end }
-  test.defer(function() server:stop() end)
-  settings { AWS_EC2_METADATA_SERVICE_ENDPOINT = server.url, AWS_EC2_METADATA_DISABLED = false }
-  is(get(), "I", "ik", "it")
-  test.equal(seen, { "PUT /latest/api/token", "GET /latest/meta-data/iam/security-credentials/", "GET /latest/meta-data/iam/security-credentials/shop" })
-end
-
-T["when nothing is found, each place says why"] = function()
-  settings({}, "[default]\nregion=us-east-1\n")
-  local e = test.raises("AWS credentials", get)
-  test.equal(e.kind, "usage")
-  for _, words in ipairs { "environment: AWS_ACCESS_KEY_ID is not set", "AWS_WEB_IDENTITY_TOKEN_FILE", "the profile default has no credentials",
-                           "container: AWS_CONTAINER", "instance metadata: AWS_EC2_METADATA_DISABLED is true" } do
-    test.truthy(tostring(e):find(words, 1, true), words)
-  end
-  settings {}
-  test.raises("no profile default in .*/.aws/config or .*/.aws/credentials", get)
-end
-
-T["credentials are renewed before they end, once for all who wait"] = function()
-  local asked = 0
-  local server = serve.start { handler = function()
-    asked = asked + 1
-    local ends = asked == 1 and os.time() + 200 or os.time() + 3600
-    return { delay = 0.05, body = json.encode { AccessKeyId = "K" .. asked, SecretAccessKey = "kk", Token = "kt", Expiration = os.date("!%Y-%m-%dT%H:%M:%SZ", ends) } }
-  end }
-  test.defer(function() server:stop() end)
-  settings { AWS_CONTAINER_CREDENTIALS_FULL_URI = server.url }
-  local function many()
-    local found = task.map({ 1, 2, 3, 4 }, function() return get().access_key_id end)
-    return table.concat(found, " ")
-  end
-  test.equal(many(), "K1 K2 K2 K2", "the first ends soon, so the next to ask renews it")
-  test.equal({ many(), asked }, { "K2 K2 K2 K2", 2 })
 end
 
 local function url_of(service, region, o)

@@ -16,7 +16,8 @@ function M.env(name)
   return value ~= "" and value or nil
 end
 
---- Reads an ini file as botocore does: indented lines under an empty value make a table.
+--- Reads an ini file as botocore does: names are in lower case, `:` may stand for `=`, indented lines under an empty value
+--- make a table, under another value they go on with it.
 ---@param text string
 ---@param file string named in errors
 ---@return table<string, table> sections
@@ -26,7 +27,7 @@ function M.parse(text, file)
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
     number = number + 1
     line = line:gsub("\r$", "")
-    local indented = line:find "^%s"
+    local indented = line:find "^%s" and key ~= nil
     local body = line:match "^%s*(.-)%s*$"
     local is_blank = body == "" or body:find "^[#;]"
     if not is_blank and body:find "^%[" and not indented then
@@ -34,51 +35,78 @@ function M.parse(text, file)
       if not name then errors.usage("%s:%d: a section ends with ]", file, number) end
       section = sections[name] or {}
       sections[name], key = section, nil
+    elseif not is_blank and indented and type(section[key]) == "string" then
+      section[key] = section[key] .. "\n" .. body
     elseif not is_blank then
-      local name, value = body:match "^([^=]-)%s*=%s*(.*)$"
+      local name, value = body:match(indented and "^([^=]-)%s*=%s*(.*)$" or "^([^=:]-)%s*[=:]%s*(.*)$")
       if not name or not section then
         errors.usage("%s:%d: expected %s", file, number, section and "name = value" or "a [section]")
       end
-      if indented and key and type(section[key]) == "table" then
+      if indented then
         section[key][name] = value
-      elseif value == "" and not indented then
-        key, section[name] = name, {}
       else
-        key, section[name] = name, value
+        key = name:lower()
+        section[key] = value == "" and {} or value
       end
     end
+  end
+  for _, settings in pairs(sections) do
+    for name, value in pairs(settings) do if type(value) == "table" and not next(value) then settings[name] = nil end end
   end
   return sections
 end
 
-local function home() return M.env "HOME" or "/" end
-
-local function expand(path) return (path:gsub("^~", home())) end
+--- A path with ~ and variables put in, as a shell would.
+---@param path string
+---@return string
+function M.expand(path)
+  path = path:gsub("^~", M.env "HOME" or "/")
+  return (path:gsub("%${?([%a_][%w_]*)}?", function(name) return M.env(name) end))
+end
 
 --- Paths of the two files.
 ---@return string config, string credentials
 function M.paths()
-  return expand(M.env "AWS_CONFIG_FILE" or "~/.aws/config"),
-         expand(M.env "AWS_SHARED_CREDENTIALS_FILE" or "~/.aws/credentials")
+  return M.expand(M.env "AWS_CONFIG_FILE" or "~/.aws/config"),
+         M.expand(M.env "AWS_SHARED_CREDENTIALS_FILE" or "~/.aws/credentials")
 end
 
+local read = {} -- path -> { stamp, sections }
+
+--- The sections of a file, read again when it has changed: tools renew it while we run.
 local function sections_of(path)
-  if not fs.exists(path) then return {} end
-  return M.parse(fs.read(path), path)
+  local found = fs.stat(path)
+  if not found then return {} end
+  local stamp = ("%d %.9f"):format(found.size, found.mtime)
+  if not (read[path] and read[path].stamp == stamp) then
+    read[path] = { stamp = stamp, sections = M.parse(fs.read(path), path) }
+  end
+  return read[path].sections
 end
 
---- What both files say of each profile. A file is read each time: it is small, and tools renew it while we run.
----@return { profiles: table<string, table>, credentials: table<string, table>, services: table<string, table> }
+local KINDS = { profile = "profiles", services = "services", ["sso-session"] = "sso_sessions" }
+
+--- What both files say, by the names of profiles and of other sections. The tables are shared: nobody writes into them.
+---@return { profiles: table<string, table>, credentials: table<string, table>, services: table<string, table>, sso_sessions: table<string, table> }
 function M.read()
   local config_path, credentials_path = M.paths()
-  local found = { profiles = {}, credentials = sections_of(credentials_path), services = {} }
+  local found = { profiles = {}, credentials = sections_of(credentials_path), services = {}, sso_sessions = {} }
   for name, section in pairs(sections_of(config_path)) do
-    local kind, rest = name:match '^(%S+)%s+"?(.-)"?$'
-    if kind == "profile" then found.profiles[rest] = section
-    elseif kind == "services" then found.services[rest] = section
-    elseif name == "default" then found.profiles.default = found.profiles.default or section end
+    local kind, rest = name:match "^(%S+)%s+(.-)$"
+    if KINDS[kind] then found[KINDS[kind]][rest:match '^"(.*)"$' or rest:match "^'(.*)'$" or rest] = section end
+    if name == "default" then found.profiles.default = found.profiles.default or section end
   end
   return found
+end
+
+--- What both files together say of a profile; the credentials file has the last word. nil if neither knows it.
+---@param name string
+---@return table?
+function M.merged(name)
+  local files = M.read()
+  local settings, keys = files.profiles[name], files.credentials[name]
+  if not (settings and keys) then return settings or keys end
+  return setmetatable({}, { __index = function(_, key) return keys[key] or settings[key] end })
 end
 
 --- The name of the profile in use.
@@ -95,9 +123,8 @@ end
 ---@return table settings empty if there is none
 function M.profile(asked)
   local name, chosen = M.profile_name(asked)
-  local files = M.read()
-  local settings = files.profiles[name]
-  if not settings and chosen and not files.credentials[name] then
+  local settings = M.merged(name)
+  if not settings and chosen then
     local config_path, credentials_path = M.paths()
     errors.usage("there is no AWS profile %s in %s or %s", name, config_path, credentials_path)
   end

@@ -71,7 +71,7 @@ local ASKING = set [[
   rekognition.DetectCustomLabels rekognition.DetectFaces rekognition.DetectLabels rekognition.DetectModerationLabels
   rekognition.DetectProtectiveEquipment rekognition.DetectText
   route53.TestDNSAnswer route53domains.ViewBilling
-  sagemaker.RenderUiTemplate
+  sagemaker.RenderUiTemplate signin.CreateOAuth2Token sso-oidc.CreateToken
   schemas.ExportSchema
   servicediscovery.DiscoverInstances servicediscovery.DiscoverInstancesRevision
   ses.TestRenderTemplate sesv2.TestRenderEmailTemplate

@@ -44,7 +44,7 @@ function M.read(self, op, args, response)
 end
 
 --- What a failed attempt teaches: the time, the bucket's region, that the token is over. True if it is worth another.
-local function learn(self, op, args, e, response)
+local function learn(self, args, e, response, access_key_id)
   local headers = response.headers
   if failure.may_be_skewed(e.code) and headers.date then
     local theirs = timestamp.parse(headers.date)
@@ -60,12 +60,8 @@ local function learn(self, op, args, e, response)
     self.bucket_regions[args.Bucket] = region
     return true
   end
-  if failure.is_expired(e.code) and not self.given and not op.unsigned then
-    local now = credentials.get { profile = self.options.profile, region = self.region }
-    if now.expires then
-      credentials.forget()
-      return true
-    end
+  if failure.is_expired(e.code) and access_key_id and not self.given then
+    return credentials.reject({ profile = self.options.profile }, access_key_id)
   end
   return false
 end
@@ -76,6 +72,7 @@ M.OPTIONS = {
   { "progress", "called now and then with the bytes sent and received", type = "function" },
   { "timeout", "seconds for one whole answer", type = "number" },
   { "connect_timeout", "seconds to connect", type = "number" },
+  { "headers", "headers beside those of the operation", type = "table" },
   { "deadline", "of task.now(): the call ends by then, and nothing is sent again after it", type = "number" },
   { "once", "never sent again when its reply was lost, because it would make a second thing", type = "boolean" },
 }
@@ -90,10 +87,12 @@ end
 --- One attempt.
 local function once(self, op, args, opts)
   local request = request_of.build(self, op, args)
+  for name, value in pairs(opts.headers or {}) do request.headers[name] = value end
+  local headers, access_key_id = signing.headers(self, request)
   local body = request.body
   if body == "" and (request.method == "GET" or request.method == "HEAD") then body = nil end
   local ok, answer = pcall(http.request, {
-    method = request.method, url = request.url, headers = signing.headers(self, request), body = body,
+    method = request.method, url = request.url, headers = headers, body = body,
     ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
     timeout = time_left(self, opts), connect_timeout = opts.connect_timeout or self.options.connect_timeout,
     to_file = opts.to, fresh = opts.once, progress = opts.progress,
@@ -111,7 +110,7 @@ local function once(self, op, args, opts)
     end
     return result, meta
   end
-  if errors.is(result, "remote") and learn(self, op, args, result, response) then result.retry, result.retry_after = true, 0 end
+  if errors.is(result, "remote") and learn(self, args, result, response, access_key_id) then result.retry, result.retry_after = true, 0 end
   local asked = tonumber(answer.headers["x-amz-retry-after"])
   if errors.is(result) and asked and asked >= 0 then result.asked = asked / 1000 end
   error(result, 0)

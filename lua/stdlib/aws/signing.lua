@@ -52,10 +52,12 @@ end
 ---@param self aws.Client
 ---@param request table as aws.request builds it
 ---@return table<string, string|userdata>
+---@return string? access_key_id that it is signed with
 function M.headers(self, request)
   if request.signed_by == "v4" then
     local claim = M.claim(self, request)
-    return claim and sign.sigv4(claim) or request.headers
+    if not claim then return request.headers end
+    return sign.sigv4(claim), claim.access_key
   end
   if request.signed_by == "none" then return request.headers end
   local headers = {}
