@@ -23,20 +23,26 @@ static inline void buffer_free (Buffer *b) {
   b->len = b->cap = 0;
 }
 
+/* room for cap bytes in all; false when memory ran out; the buffer is then unchanged */
+static inline bool buffer_reserve (Buffer *b, size_t cap) {
+  if (cap <= b->cap) return true;
+  char *data = malloc(cap);
+  if (data == NULL) return false;
+  size_t len = b->len;
+  if (len > 0) memcpy(data, b->data, len);
+  buffer_free(b);
+  b->data = data;
+  b->len = len;
+  b->cap = cap;
+  return true;
+}
+
 /* false when memory ran out; the buffer is then unchanged */
 static inline bool buffer_add (Buffer *b, const void *bytes, size_t n) {
   if (n > b->cap - b->len) {
     size_t cap = b->cap < 512 ? 1024 : b->cap * 2;
     if (n > SIZE_MAX / 2 - b->len) return false;
-    if (cap < b->len + n) cap = b->len + n;
-    char *data = malloc(cap);
-    if (data == NULL) return false;
-    size_t len = b->len;
-    if (len > 0) memcpy(data, b->data, len);
-    buffer_free(b);
-    b->data = data;
-    b->len = len;
-    b->cap = cap;
+    if (!buffer_reserve(b, cap < b->len + n ? b->len + n : cap)) return false;
   }
   if (n > 0) memcpy(b->data + b->len, bytes, n);
   b->len += n;

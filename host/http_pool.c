@@ -179,7 +179,10 @@ static size_t on_body (char *bytes, size_t one, size_t n, void *arg) {
   r->received += (curl_off_t)n;
   curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
   if (r->path == NULL || status / 100 != 2) {
+    curl_off_t said = -1;
     if (r->body.len + n > r->limit) return write_fault(r, TOO_LARGE, 0);
+    if (r->body.len == 0) curl_easy_getinfo(r->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &said);
+    if (said > 0 && (size_t)said <= r->limit) (void)buffer_reserve(&r->body, (size_t)said);   /* else it grows */
     return buffer_add(&r->body, bytes, n) ? n : write_fault(r, NO_MEMORY, 0);
   }
   curl_off_t start = r->received - (curl_off_t)n;

@@ -1,23 +1,13 @@
 /* graph:xml(name, body) -> result, local name of the root | nil, err: reads XML with expat into the tables of a shape.
    Elements that the shape does not have are passed over, whatever is in them; of namespaces only the prefix is looked
    at, to leave it out. Declarations of entities are refused.
-   expat must not be left by an error, so its callbacks only note what they see on a tape, and after each part of the
-   document the tape is played into Lua. */
+   The document is recorded part by part (shapetape.h) and played into Lua here. */
 #include "shape.h"
+#include "shapetape.h"
 
-#include <expat.h>
-#include <stdlib.h>
 #include <string.h>
 
 #define READER "hkrun.shape.xml"
-
-enum { PART = 1 << 16 };
-
-/* ---- the tape: START name, ATTRIBUTE name, VALUE text, TEXT text, END ---- */
-
-enum { START, ATTRIBUTE, VALUE, TEXT, END };
-
-typedef struct Note { unsigned char what; unsigned length; } Note;
 
 typedef struct Frame {                              /* an open element whose shape holds others */
   Shape *shape;
@@ -31,11 +21,7 @@ typedef struct Frame {                              /* an open element whose sha
 } Frame;
 
 typedef struct Reader {
-  XML_Parser parser;
-  const char *refused;                              /* why we stopped */
-  char *tape;
-  size_t length, room, text;                        /* text: where the TEXT begins that may go on, or NONE */
-  int depth;
+  Tape tape;
   Shapes g;
   Frame frames[CODEC_DEPTH];
   int open;                                         /* frames */
@@ -45,88 +31,9 @@ typedef struct Reader {
   char root[64];
 } Reader;
 
-#define NONE ((size_t)-1)
-
 static int reader_close (lua_State *L) {            /* __gc and __close; safe twice */
-  Reader *r = luaL_checkudata(L, 1, READER);
-  XML_Parser parser = r->parser;
-  r->parser = NULL;
-  if (parser != NULL) XML_ParserFree(parser);
-  host_wipe_free(r->tape);
-  r->tape = NULL;
+  tape_close(&((Reader *)luaL_checkudata(L, 1, READER))->tape);
   return 0;
-}
-
-static void refuse (Reader *r, const char *why) {
-  if (r->refused == NULL) r->refused = why;
-  XML_StopParser(r->parser, XML_FALSE);
-}
-
-static void put (Reader *r, const void *bytes, size_t length) {
-  if (r->room - r->length < length) {
-    size_t room = r->room;
-    while (room - r->length < length) room *= 2;
-    char *tape = host_wipe_realloc(r->tape, room);
-    if (tape == NULL) {
-      refuse(r, "not enough memory");
-      return;
-    }
-    r->tape = tape;
-    r->room = room;
-  }
-  memcpy(r->tape + r->length, bytes, length);
-  r->length += length;
-}
-
-static void note (Reader *r, unsigned char what, const char *s, size_t length) {
-  Note head = {what, (unsigned)length};
-  r->text = what == TEXT ? r->length : NONE;
-  put(r, &head, sizeof head);
-  put(r, s, length);
-}
-
-static void on_start (void *data, const char *name, const char **attributes) {
-  Reader *r = data;
-  if (r->refused != NULL) return;
-  if (r->depth++ == CODEC_DEPTH) {
-    refuse(r, "nested deeper than 256 levels");
-    return;
-  }
-  note(r, START, name, strlen(name));
-  for (; attributes[0] != NULL; attributes += 2) {
-    note(r, ATTRIBUTE, attributes[0], strlen(attributes[0]));
-    note(r, VALUE, attributes[1], strlen(attributes[1]));
-  }
-}
-
-static void on_end (void *data, const char *name) {
-  Reader *r = data;
-  (void)name;
-  if (r->refused != NULL) return;
-  r->depth--;
-  note(r, END, "", 0);
-}
-
-static void on_text (void *data, const char *s, int length) {
-  Reader *r = data;
-  if (r->refused != NULL) return;
-  if (r->text == NONE) {
-    note(r, TEXT, s, (size_t)length);
-    return;
-  }
-  Note head;
-  put(r, s, (size_t)length);
-  if (r->refused != NULL) return;
-  memcpy(&head, r->tape + r->text, sizeof head);
-  if ((size_t)head.length + (size_t)length > UINT32_MAX) refuse(r, "a text is too long");
-  head.length += (unsigned)length;
-  memcpy(r->tape + r->text, &head, sizeof head);
-}
-
-static void on_entity (void *data, const char *name, int parameter, const char *value, int length, const char *base,
-                       const char *system, const char *public, const char *notation) {
-  (void)name; (void)parameter; (void)value; (void)length; (void)base; (void)system; (void)public; (void)notation;
-  refuse(data, "declarations of entities are not accepted");
 }
 
 /* ---- playing the tape into Lua: each open frame has its table on the stack, an open leaf its value once it is read ---- */
@@ -341,12 +248,12 @@ static int on_value (lua_State *L, Reader *r, const char *name, size_t name_leng
 
 /* plays what is on the tape, but for a last text that may go on; 0, or the count of results of a failure */
 static int play (lua_State *L, Reader *r, int last) {
-  size_t end = !last && r->text != NONE ? r->text : r->length, name_length = 0;
+  size_t end = tape_ready(&r->tape, last), name_length = 0;
   const char *name = NULL;
   for (size_t at = 0; at < end;) {
     Note head;
-    memcpy(&head, r->tape + at, sizeof head);
-    const char *s = r->tape + at + sizeof head;
+    memcpy(&head, r->tape.bytes + at, sizeof head);
+    const char *s = r->tape.bytes + at + sizeof head;
     at += sizeof head + head.length;
     int failed = 0;
     switch (head.what) {
@@ -371,14 +278,11 @@ static int play (lua_State *L, Reader *r, int last) {
     }
     if (failed) return failed;
   }
-  memmove(r->tape, r->tape + end, r->length - end);
-  r->length -= end;
-  if (r->text != NONE) r->text = 0;
+  tape_drop(&r->tape, end);
   return 0;
 }
 
 static Reader *reader_new (lua_State *L) {
-  static const XML_Memory_Handling_Suite wiping = {malloc, host_wipe_realloc, host_wipe_free};
   Reader *r = lua_newuserdatauv(L, sizeof *r, 0);
   memset(r, 0, sizeof *r);
   if (luaL_newmetatable(L, READER)) {
@@ -388,15 +292,7 @@ static Reader *reader_new (lua_State *L) {
   lua_setmetatable(L, -2);
   lua_toclose(L, -1);
   r->g = (Shapes){1, 4};
-  r->text = NONE;
-  r->room = 2 * PART;
-  r->tape = malloc(r->room);
-  if (r->tape != NULL) r->parser = XML_ParserCreate_MM(NULL, &wiping, NULL);
-  if (r->parser == NULL) luaL_error(L, "not enough memory");
-  XML_SetUserData(r->parser, r);
-  XML_SetElementHandler(r->parser, on_start, on_end);
-  XML_SetCharacterDataHandler(r->parser, on_text);
-  XML_SetEntityDeclHandler(r->parser, on_entity);
+  if (!tape_open(&r->tape)) luaL_error(L, "not enough memory");
   return r;
 }
 
@@ -407,21 +303,21 @@ int shape_xml (lua_State *L) {                      /* (graph, name, body, keys,
   luaL_checkstack(L, 2 * CODEC_DEPTH + 32, "XML");
   shape_need(L, &(Shapes){1, 4}, lua_touserdata(L, 5));
   Reader *r = reader_new(L);
-  enum XML_Status status = XML_STATUS_OK;
-  int failed = 0;
-  for (size_t at = 0; status == XML_STATUS_OK && !failed;) {
-    size_t part = length - at < PART ? length - at : PART;
-    int last = at + part == length;
-    status = XML_Parse(r->parser, body + at, (int)part, last);
+  int fine = 1, failed = 0, last = 0;
+  for (size_t at = 0; fine && !failed && !last;) {
+    size_t part = length - at < TAPE_PART ? length - at : TAPE_PART;
+    last = at + part == length;
+    fine = tape_record(&r->tape, body + at, part, last);
     at += part;
-    if (status == XML_STATUS_OK) failed = play(L, r, last);
-    if (last) break;
+    if (fine) failed = play(L, r, last);
   }
   if (failed) return failed;
-  if (status != XML_STATUS_OK) {
-    const char *why = r->refused != NULL ? r->refused : XML_ErrorString(XML_GetErrorCode(r->parser));
-    return host_fail(L, r->refused != NULL ? "limit" : "protocol", NULL, 0, "the answer is not usable XML at line %lu, column %lu: %s",
-                     XML_GetCurrentLineNumber(r->parser), XML_GetCurrentColumnNumber(r->parser) + 1, why);
+  if (!fine) {
+    XML_Parser p = r->tape.parser;
+    const char *why = r->tape.refused;
+    return host_fail(L, why != NULL ? "limit" : "protocol", NULL, 0, "the answer is not usable XML at line %lu, column %lu: %s",
+                     XML_GetCurrentLineNumber(p), XML_GetCurrentColumnNumber(p) + 1,
+                     why != NULL ? why : XML_ErrorString(XML_GetErrorCode(p)));
   }
   lua_pushstring(L, r->root);                       /* below it only the root's table is left */
   return 2;
