@@ -187,7 +187,8 @@ void shape_reveal (lua_State *L, const Shapes *g, const Shape *shape) {
     if (shape->members[i].late) reveal(L, g, slot, shape, &shape->members[i]);
 }
 
-void shape_unknown (lua_State *L, const char *wire, size_t length) {
+void shape_push_unknown (lua_State *L, const char *wire, size_t length) {   /* as boto3 has it */
+  lua_createtable(L, 0, 1);
   lua_createtable(L, 0, 1);
   lua_pushlstring(L, wire, length);
   lua_setfield(L, -2, "name");

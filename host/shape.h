@@ -57,8 +57,8 @@ void shape_set (lua_State *L, const Shapes *g, int slot, const Member *member);
 /* Ends a struct whose table is on top: late secrets that are none become strings. */
 void shape_reveal (lua_State *L, const Shapes *g, const Shape *shape);
 
-/* Makes the table on top what a union has become whose member is not in the model. */
-void shape_unknown (lua_State *L, const char *wire, size_t length);
+/* Pushes what stands for a union whose member is not in the model. */
+void shape_push_unknown (lua_State *L, const char *wire, size_t length);
 
 /* Pushes a scalar that came as text, nil where an empty one means nothing; 0: it is not of that type. */
 int shape_push_text (lua_State *L, ShapeKind kind, const char *s, size_t length, int hidden);

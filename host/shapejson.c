@@ -263,7 +263,7 @@ static int struct_value (Reader *r, Shape *shape, int hidden) {
   if (shape->has_late && !hidden) shape_reveal(L, &r->g, shape);
   if (unknown.s != NULL && values == 0) {
     lua_pop(L, 1);
-    shape_unknown(L, unknown.s, unknown.length);
+    shape_push_unknown(L, unknown.s, unknown.length);
   }
   return 1;
 }

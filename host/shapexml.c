@@ -222,7 +222,7 @@ static int end_element (lua_State *L, Reader *r) {
     if (f->shape->has_late && !f->hidden) shape_reveal(L, &r->g, f->shape);
     if (f->unknown_length > 0 && f->values == 0) {
       lua_pop(L, 1);
-      shape_unknown(L, f->unknown, f->unknown_length);
+      shape_push_unknown(L, f->unknown, f->unknown_length);
     }
   }
   if (r->open > 0) store(L, r, f->member);          /* the root stays on the stack */
