@@ -85,6 +85,7 @@ extern const size_t host_embedded_count;
   X(journal) \
   X(term) \
   X(editor) \
+  X(interrupt) \
   X(sign) \
   X(ssh) \
   X(xml) \

@@ -30,6 +30,10 @@ function M.use(o)
   clients = {}
 end
 
+--- The region and the profile that `aws.use` set.
+---@return { region?: string, profile?: string }
+function M.used() return { region = defaults.region, profile = defaults.profile } end
+
 --- Makes a client with settings of its own.
 ---@param o { service: string, region?: string, profile?: string, endpoint?: string, credentials?: table }
 ---@return aws.Client

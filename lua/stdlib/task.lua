@@ -342,12 +342,19 @@ local turn                              -- (block) one look at what became ready
 ---@param fn? fun()
 function M.on_interrupt(fn) on_interrupt = fn end
 
---- Lets Ctrl-C reach a task that computes and never waits: looks at it now and then, and raises "cancelled" there.
-function M.watch_interrupts()
-  debug.sethook(function()
+--- Runs fn so that Ctrl-C reaches it also while it computes and never waits: "cancelled" is raised there.
+---@param fn function
+---@return any
+function M.interruptible(fn)
+  local interrupt = require "host.interrupt"
+  interrupt.watch(function()
     turn(false)
     if running then tell_cancel(running) end
-  end, "", 1000000)
+  end)
+  local r = table.pack(pcall(fn))
+  interrupt.unwatch()
+  if not r[1] then error(r[2], 0) end
+  return table.unpack(r, 2, r.n)
 end
 
 --- Takes in what has happened meanwhile, without waiting: after something that held up the loop.

@@ -238,6 +238,8 @@ def settings():
     t.wait(lambda: t.line().startswith("staging eu-north-1"))
     t.type(":profile stagin\r")
     t.see("no AWS profile stagin")
+    t.type('aws.use { region = "us-west-2" }\r')
+    t.wait(lambda: t.line().startswith("staging us-west-2"))
     t.type(":time 1 + 1\r")
     t.see(" seconds")
     t.type("6 * 7\r")

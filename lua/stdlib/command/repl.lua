@@ -1,5 +1,6 @@
 --- hkrun repl: lines of Lua with the modules at hand. On a terminal with completion, search and history; read-only until
 --- `:write on`. Ctrl-C ends the call that runs, or the line that is typed, and nothing else.
+local aws = require "aws"
 local commands = require "repl.commands"
 local config = require "aws.config"
 local errors = require "errors"
@@ -13,8 +14,6 @@ local term = require "term"
 ---@class repl.Session
 ---@field env table             the globals of the code
 ---@field input? repl.Input     on a terminal
----@field profile? string
----@field region? string
 ---@field time? boolean
 ---@field json? boolean
 ---@field over? boolean
@@ -82,11 +81,12 @@ function Session:interrupted()
 end
 
 --- "prod eu-west-1 read-only> "
-function Session:prompt()
+function Session.prompt()
   local words = {}
-  local profile, chosen = config.profile_name(self.profile)
+  local used = aws.used()
+  local profile, chosen = config.profile_name(used.profile)
   if chosen then words[1] = profile end
-  local known, region = pcall(config.region, self.region, self.profile)
+  local known, region = pcall(config.region, used.region, used.profile)
   words[#words + 1] = known and region or nil
   words[#words + 1] = readonly.is_on() and "read-only" or "write"
   return table.concat(words, " ") .. "> "
@@ -108,14 +108,13 @@ function Session:converse()
   task.on_interrupt(function() self:interrupted() end)
   local done <close> = setmetatable({}, { __close = function() task.on_interrupt(nil) end }) -- luacheck: ignore 211
   while not self.over do
-    local ok, entry = self:guard(function() return input:read(self:prompt()) end)
+    local ok, entry = self:guard(function() return input:read(self.prompt()) end)
     if ok and entry == nil then
       log.out ""
       break
     elseif ok and entry:find "%S" then
       local ran, e = self:guard(function()
-        task.watch_interrupts()
-        self:run_entry(entry)
+        task.interruptible(function() self:run_entry(entry) end)
       end)
       if not ran then complain(e) end
     elseif not ok and not errors.is(entry, "cancelled") then error(entry, 0)

@@ -40,19 +40,17 @@ local HINT = "`:write on` allows it"
 
 local COMMANDS = {
   profile = { "NAME", "the profile of ~/.aws whose credentials and region are used", profiles,
-    function(session, name)
-      if name == "" then return log.out("profile %s", (config.profile_name(session.profile))) end
+    function(_, name)
+      if name == "" then return log.out("profile %s", (config.profile_name(aws.used().profile))) end
       config.profile(name)
-      session.profile = name
       aws.use { profile = name }
     end },
   region = { "NAME", "the region of the calls", function() return REGIONS end,
-    function(session, name)
-      if name == "" then return log.out("region %s", config.region(session.region, session.profile)) end
+    function(_, name)
+      if name == "" then return log.out("region %s", config.region(aws.used().region, aws.used().profile)) end
       if not name:find "^%l%l%l*%-[%l-]+%-%d+$" then
         errors.usage("%q is not the name of an AWS region%s", name, options.suggestion(name, REGIONS))
       end
-      session.region = name
       aws.use { region = name }
     end },
   time = { "[CODE]", "how long each entry takes, on or off; with code: how long that takes", { "on", "off" },

@@ -2,6 +2,7 @@
 --- AWS, fields and methods of values that are there. Looks only at what is in memory: no network, no function is called.
 local client = require "aws.client"
 local lexer = require "repl.lexer"
+local lists = require "host.list"
 local model = require "aws.model"
 local shell = require "shell"
 
@@ -80,6 +81,8 @@ local function methods_of(value)
     end
     return list
   end
+  if lists.is(value) then return keys_of(require("list").methods, is_callable) end
+  if lists.is_answer(value) then return keys_of(require("list").answer_methods, is_callable) end
   local list, seen = {}, {}
   while type(value) == "table" or type(value) == "string" do
     if type(value) == "table" then
