@@ -13,7 +13,7 @@ local MODULES = {
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
   { "pg", "pg", "pg/connection", "pg/copy", "pg/check", "pg/same" }, { "redis", "redis", "redis/copy", "redis/same" },
   { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
-  { "json" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
+  { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
 }
 
 local function lines_of(path)

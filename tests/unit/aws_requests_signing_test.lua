@@ -6,6 +6,7 @@ local config = require "aws.config"
 local fs = require "fs"
 local lab = dofile "tests/support/request_lab.lua"
 local secret = require "secret"
+local sign = require "sign"
 local zip = require "zip"
 local T = test.cases()
 
@@ -149,6 +150,20 @@ T["presigned: the arguments of a form go into the query; a body of JSON cannot"]
   local s3 = aws.client { service = "s3", region = "eu-west-1", credentials = { access_key_id = "AK", secret_access_key = "SK" } }
   test.match(s3:presign("put_object", { Bucket = "bucket-1", Key = "a b/ü" }),
              "^https://bucket%-1.s3.eu%-west%-1.amazonaws.com/a%%20b/%%C3%%BC%?X%-Amz%-Algorithm=.*&X%-Amz%-SignedHeaders=host&")
+end
+
+T["S3: the caller's own key goes in base64 with its MD5; other services want headers of their own"] = function()
+  with_env { HOME = test.tmpdir() }
+  local keys = { access_key_id = "AK", secret_access_key = "SK" }
+  local function headers(service, name, args)
+    return aws.client { service = service, region = "us-east-1", credentials = keys }:request(name, args).headers
+  end
+  local key = ("k"):rep(32)
+  local sent = headers("s3", "get_object", { Bucket = "bucket-1", Key = "k", SSECustomerKey = secret.new(key), SSECustomerAlgorithm = "AES256" })
+  test.truthy(secret.equal(sent["x-amz-server-side-encryption-customer-key"], sign.base64(key)))
+  test.equal(sent["x-amz-server-side-encryption-customer-key-MD5"], sign.base64(sign.md5(key, true)))
+  test.equal(headers("glacier", "list_vaults", { accountId = "-" })["x-amz-glacier-version"], "2012-06-01")
+  test.equal(headers("apigateway", "get_rest_apis", {}).Accept, "application/json")
 end
 
 return T

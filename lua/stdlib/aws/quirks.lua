@@ -44,6 +44,14 @@ function M.arguments(model, op, args)
   return args
 end
 
+--- Headers that a service wants with every request, whatever its model says.
+---@param model aws.Model
+---@param headers table<string, string|userdata> to add to
+function M.headers(model, headers)
+  if model.service == "glacier" then headers["x-amz-glacier-version"] = model.meta.api_version end
+  if model.service == "apigateway" then headers.Accept = "application/json" end
+end
+
 local function unescape(text)
   return (text:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
 end

@@ -87,6 +87,7 @@ function M.build(self, op, args, plain)
   local signed_by = signing.kind(model, op)
   local written = quirks.arguments(model, op, args)
   local wire = self.protocol.request(model, op, written)
+  quirks.headers(model, wire.headers)
   local place = endpoint.resolve(model, self.bucket_regions[args.Bucket] or self.region, {
     endpoint = self.options.endpoint, profile = profile, fips = self.options.fips, dual_stack = self.options.dual_stack,
     op = op, args = args })

@@ -61,6 +61,7 @@ end
 ---@param seconds number
 ---@param format "iso8601"|"rfc822"|"unixTimestamp"
 function M.format(seconds, format)
+  format = format:lower()                    -- as botocore reads it
   if format == "rfc822" then return M.rfc822(seconds) end
   if format == "iso8601" then return M.iso8601(seconds) end
   return whole(seconds)

@@ -1,5 +1,7 @@
 --- What S3 does unlike other rest-xml services: buckets in host names, keys that XML cannot hold, errors in answers of status 200.
 --- Sources: botocore's handlers.py; "Virtual hosting of general purpose buckets" (S3 User Guide).
+local secret = require "secret"
+local sign = require "sign"
 local xml = require "aws.protocol.xml"
 
 local M = {}
@@ -28,12 +30,21 @@ local ENCODED_KEYS = {
   ListObjectVersions = { "Delimiter", "KeyMarker", "NextKeyMarker", "Prefix" },
 }
 
+--- The caller's own encryption key goes in base64, with its MD5, for those who give the key alone.
+local function add_customer_key(more, args, prefix)
+  local key = args[prefix .. "Key"]
+  if key == nil or args[prefix .. "KeyMD5"] ~= nil then return end
+  more[prefix .. "Key"], more[prefix .. "KeyMD5"] = secret.encode(key, "base64"), sign.base64(sign.md5(key, true))
+end
+
 --- Changes to the arguments before they are written.
 ---@param op aws.Operation
 ---@param args table
 ---@return table
 function M.arguments(op, args)
   local more = {}
+  add_customer_key(more, args, "SSECustomer")
+  add_customer_key(more, args, "CopySourceSSECustomer")
   if args.CopySource and type(args.CopySource) == "string" then more.CopySource = copy_source(args.CopySource) end
   if ENCODED_KEYS[op.name] and args.EncodingType == nil then more.EncodingType = "url" end
   if op.checksum_mode and args[op.checksum_mode] == nil then more[op.checksum_mode] = "ENABLED" end
