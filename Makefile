@@ -27,8 +27,8 @@ OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 # Loaded when they are first needed (host/lazy.c): linked, they would be most of the start-up.
 LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
-# The models of the AWS services are embedded compressed.
-PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/%,$(EMBEDDED)))
+# What hkrun knows of the AWS services is embedded compressed.
+PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
 .PHONY: all deps demo tools check test judge-all bench models docs install clean
 all: $(HKRUN)
@@ -43,11 +43,8 @@ $(BUILD)/%.o: host/%.c host/host.h | $(BUILD)
 $(BUILD)/embed.S: $(EMBEDDED) $(PACKED) tools/embed.sh | $(BUILD)
 	@tools/embed.sh build/packed $(EMBEDDED) > $@
 
-build/packed/%.gz: lua/% | build/packed/stdlib/aws/models
-	@gzip -9nc $< > $@
-
-build/packed/stdlib/aws/models:
-	@mkdir -p $@
+build/packed/%.gz: lua/%
+	@mkdir -p $(@D) && gzip -9nc $< > $@
 
 $(BUILD)/embed.o: $(BUILD)/embed.S
 	@$(CC) -c -o $@ $<
@@ -99,16 +96,17 @@ clean:
 	rm -rf build hkrun
 
 # What hkrun knows of the AWS services: all that the botocore of tools/judges.txt has.
-BOTOCORE := $(shell sed -n 's/^botocore==//p' tools/judges.txt)
-WHEEL    := build/botocore/botocore-$(BOTOCORE)-py3-none-any.whl
+VERSION  := $(shell sed -n 's/^botocore==//p' tools/judges.txt)
+BOTOCORE := build/botocore-$(VERSION)
 
-models: all $(WHEEL)
-	WHEEL=$(WHEEL) ./hkrun - < tools/models.lua
-	WHEEL=$(WHEEL) ./hkrun - < tools/endpoints.lua
+models: all $(BOTOCORE)
+	BOTOCORE=$(BOTOCORE)/botocore OUT=lua/stdlib/aws/models ./hkrun - < tools/models.lua
+	BOTOCORE=$(BOTOCORE)/botocore OUT=lua/stdlib/aws/endpoints ./hkrun - < tools/endpoints.lua
 
-$(WHEEL):
+$(BOTOCORE):
 	@python3 -m venv build/pip
-	@build/pip/bin/pip download -q --disable-pip-version-check --no-deps -d build/botocore botocore==$(BOTOCORE)
+	@build/pip/bin/pip download -q --disable-pip-version-check --no-deps -d $@.wheel botocore==$(VERSION)
+	@python3 -m zipfile -e $@.wheel/*.whl $@
 
 docs: all
 	./hkrun - < tools/modules.lua > build/modules.md && mv build/modules.md docs/modules.md

@@ -1,5 +1,6 @@
---- Writes lua/stdlib/aws/endpoints/*.txt, where AWS's services are, from the endpoint rule sets in a wheel of botocore. Run
---- by `make models`; WHEEL is the wheel's path, OUT another folder to write to.
+--- Writes lua/stdlib/aws/endpoints/*.txt, where AWS's services are, from the endpoint rule sets of a botocore.
+---
+---     BOTOCORE=FOLDER OUT=FOLDER hkrun - < tools/endpoints.lua
 ---
 --- Most services have the same rules but for their name, so a file holds the rules of several; index.txt says which file
 --- a service uses, partitions.txt what the partitions are. A line of rules is, at the depth that its blanks say, one of
@@ -10,10 +11,8 @@
 ---
 --- and above them `: OPERATION Parameter=value`: a parameter of the rules that an operation sets (true, "text"), or takes
 --- from its argument (@Member). lua/stdlib/aws/endpoint/rules.lua reads them.
-local wheel, out = os.getenv "WHEEL", os.getenv "OUT" or "lua/stdlib/aws/endpoints"
-local dir = fs.tmpdir "hkrun-endpoints-"
-zip.unpack(wheel, dir)
-local data = dir .. "/botocore/data"
+local botocore, out = os.getenv "BOTOCORE", os.getenv "OUT"
+local data = botocore .. "/data"
 
 local function load(path)
   local bytes = fs.exists(path) and fs.read(path) or zip.inflate(fs.read(path .. ".gz"))
@@ -118,4 +117,3 @@ for _, partition in ipairs(load(data .. "/partitions.json").partitions) do
             table.concat(stems, ","), table.concat(regions, ","))
 end
 fs.write(out .. "/partitions.txt", head .. table.concat(partitions, "\n") .. "\n")
-fs.rmtree(dir)

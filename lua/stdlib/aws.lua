@@ -34,14 +34,32 @@ end
 ---@return { region?: string, profile?: string }
 function M.used() return { region = defaults.region, profile = defaults.profile } end
 
---- Makes a client with settings of its own.
----@param o { service: string, region?: string, profile?: string, endpoint?: string, credentials?: table }
+--- Makes a client with settings of its own. `model` is for a service that hkrun does not have, or has of an older
+--- version: the path of a service-2.json[.gz] of botocore, the table that one decodes to, or what load_model returned.
+---@param o { service?: string, model?: string|table, region?: string, profile?: string, endpoint?: string, credentials?: table }
 ---@return aws.Client
 function M.client(o)
   local with = {}
   for k, v in pairs(o) do with[k] = v end
   with.region, with.profile = o.region or defaults.region, o.profile or defaults.profile
   return client.new(with)
+end
+
+--- Reads a service's model from an installed AWS CLI or botocore; `aws.NAME` is a client of it from here on, also where
+--- hkrun has a model of that name. The paginators-1.json and waiters-2.json beside it are read too.
+---
+---     aws.load_model "/usr/lib/python3/dist-packages/botocore/data/rds/2014-10-31/service-2.json.gz"
+---     aws.rds:describe_db_instances()
+---
+---@param path string a service-2.json, or service-2.json.gz
+---@return aws.Model model its `service` is the NAME, with - for _; also for aws.client{ model = }. Raises kind "invalid" for
+--- a file that is no model
+function M.load_model(path)
+  if type(path) ~= "string" then errors.usage "aws.load_model needs the path of a service-2.json" end
+  local loaded = model.open(path)
+  model.add(loaded)
+  clients[(loaded.service:gsub("-", "_"))] = nil
+  return loaded
 end
 
 M.on_call, M.before_call = client.on_call, client.before_call
@@ -70,24 +88,22 @@ end
 
 setmetatable(M, { __index = function(_, name)
   if clients[name] then return clients[name] end
-  local services = model.services()
-  for i, service in ipairs(services) do
-    services[i] = service:gsub("-", "_")
-    if services[i] == name then
-      clients[name] = M.client { service = service }
-      return clients[name]
-    end
+  local word = tostring(name)
+  local service = word:gsub("_", "-")
+  if not word:find "-" and model.has(service) then
+    clients[name] = M.client { service = service }
+    return clients[name]
   end
-  local known = nouns()
-  for _, noun in ipairs(known) do
+  local names = M.names()
+  for _, noun in ipairs(names.nouns) do
     if noun == name then
       local module = require("aws." .. name)
       rawset(M, name, module)
       return module
     end
   end
-  table.move(services, 1, #services, #known + 1, known)
-  errors.usage("aws has no service and no noun %s%s", tostring(name), options.suggestion(tostring(name), known))
+  local known = table.move(names.services, 1, #names.services, #names.nouns + 1, names.nouns)
+  errors.usage("aws has no service and no noun %s%s", word, options.suggestion((word:gsub("-", "_")), known))
 end })
 
 return M

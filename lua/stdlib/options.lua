@@ -3,22 +3,28 @@ local errors = require "errors"
 
 local M = {}
 
---- How far two words are apart (Damerau-Levenshtein, adjacent swaps count 1).
-local function distance(a, b)
-  local rows = {}
-  for i = 0, #a do rows[i] = { [0] = i } end
-  for j = 0, #b do rows[0][j] = j end
-  for i = 1, #a do
-    for j = 1, #b do
-      local same = a:byte(i) == b:byte(j)
-      local d = math.min(rows[i - 1][j] + 1, rows[i][j - 1] + 1, rows[i - 1][j - 1] + (same and 0 or 1))
-      if i > 1 and j > 1 and a:byte(i) == b:byte(j - 1) and a:byte(i - 1) == b:byte(j) then
-        d = math.min(d, rows[i - 2][j - 2] + 1)
-      end
-      rows[i][j] = d
+--- How far two lists of bytes are apart (Damerau-Levenshtein, adjacent swaps count 1), or `limit` if it is that or more.
+local function distance(a, b, limit)
+  local from, a_last, b_last = 1, #a, #b
+  while from <= a_last and a[from] == b[from] do from = from + 1 end -- names of one service have much in common
+  while a_last >= from and b_last >= from and a[a_last] == b[b_last] do a_last, b_last = a_last - 1, b_last - 1 end
+  local before, above, row = {}, {}, {}
+  for j = from - 1, b_last do above[j] = j - from + 1 end
+  for i = from, a_last do
+    row[from - 1] = i - from + 1
+    local least = row[from - 1]
+    for j = from, b_last do
+      local d = above[j - 1] + (a[i] == b[j] and 0 or 1)
+      if above[j] < d then d = above[j] + 1 end
+      if row[j - 1] < d then d = row[j - 1] + 1 end
+      if i > from and j > from and a[i] == b[j - 1] and a[i - 1] == b[j] and before[j - 2] < d then d = before[j - 2] + 1 end
+      row[j] = d
+      if d < least then least = d end
     end
+    if least >= limit then return limit end
+    before, above, row = above, row, before
   end
-  return rows[#a][#b]
+  return math.min(above[b_last], limit)
 end
 
 --- The name of the list nearest to a misspelt one, or nil if none is near.
@@ -26,9 +32,12 @@ end
 ---@return string?
 function M.nearest(name, names)
   local best, least = nil, math.max(2, #name // 3) + 1
+  local bytes = { name:lower():byte(1, -1) }
   for _, candidate in ipairs(names) do
-    local d = distance(name:lower(), candidate:lower())
-    if d < least or (d == least and best and candidate < best) then best, least = candidate, d end
+    if math.abs(#candidate - #name) <= least then
+      local d = distance(bytes, { candidate:lower():byte(1, -1) }, least + 1)
+      if d < least or (d == least and best and candidate < best) then best, least = candidate, d end
+    end
   end
   return best
 end

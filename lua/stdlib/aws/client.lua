@@ -63,7 +63,7 @@ local EXTRAS = { s3 = "aws.transfer" }
 
 local declared = {
   { "service", "botocore's name of the service", type = "string" },
-  { "model", "a service that hkrun does not ship: the path of a service-2.json, or what it holds", type = "any" },
+  { "model", "a service-2.json of botocore: its path, what it decodes to, or what aws.load_model returned", type = "any" },
   { "region", "region to call", type = "string" },
   { "profile", "profile of the shared files", type = "string" },
   { "endpoint", "URL to call instead of AWS's", type = "string" },

@@ -185,4 +185,8 @@ end
 ---@param model aws.Model
 function M.add(model) loaded[model.service] = model end
 
+--- Forgets a model; the one that hkrun ships, if there is one, answers again.
+---@param service string
+function M.remove(service) loaded[service] = nil end
+
 return M

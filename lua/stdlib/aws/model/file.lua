@@ -60,7 +60,7 @@ local function service_name(path, meta)
   local hyphens, squeezed, prefix = id:gsub(" ", "-"), id:gsub(" ", ""), tostring(meta.endpointPrefix or "")
   for _, name in ipairs { hyphens, squeezed, prefix } do if shipped(name) then return name end end
   if hyphens ~= "" then return hyphens end
-  return prefix ~= "" and prefix or path and path:match "([^/]-)%.?[^/.]*$" or "service"
+  return prefix ~= "" and prefix or path and path:gsub("%.gz$", ""):gsub("%.json$", ""):match "[^/]*$" or "service"
 end
 
 --- Opens a model.

@@ -307,7 +307,8 @@ function M.open(service, text)
     for _, name in ipairs(self.names "operations") do t[name:lower()] = name end
   end)
   function self.operation_named(name)
-    local found = self.operations[name] or self.operations[by_letters[name:gsub("_", "")]]
+    local found = self.operations[name] or self.operations[("_" .. name):gsub("_(%w)", string.upper)]
+      or self.operations[by_letters[name:gsub("_", "")]]
     return found and (found.name == name or found.snake == name) and found or nil
   end
   return self
