@@ -263,8 +263,13 @@ def pages():
     assert "the end" not in t.text().replace("'the end'", "")
     t.type("q")
     t.wait(lambda: t.line().endswith("> "))
+    t.type(entry)
+    t.wait(lambda: t.line() in (":", "-- more -- "))
+    t.type("\x03")
+    t.wait(lambda: t.line().endswith("> "))
     t.type("1 + 1\r")
     t.see("\n2\n")
+    assert "cancelled" not in t.text()
     t.leave()
     t = Repl(PAGER=None, PATH=os.environ["NO_LESS"])
     for keys in ("q", "\x03", " " * 4):

@@ -20,10 +20,13 @@ local term = require "term"
 local Session = {}
 Session.__index = Session
 
---- Prints text, a screen at a time on a terminal.
+--- Prints text, a screen at a time on a terminal. A Ctrl-C meanwhile is the pager's.
 function Session:page(text)
   local input = self.input
-  pager.show(text, input and function(prompt) return input:key(prompt) end)
+  self.paging = true
+  local ok, e = pcall(pager.show, text, input and function(prompt) return input:key(prompt) end)
+  self.paging = false
+  if not ok then error(e, 0) end
 end
 
 local function shown(session, value)
@@ -75,7 +78,7 @@ end
 
 function Session:interrupted()
   local job = self.job
-  if not job then return end
+  if not job or self.paging then return end
   if self.asked then job:cancel_again() else job:cancel() end
   self.asked = true
 end

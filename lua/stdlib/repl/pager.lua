@@ -52,7 +52,7 @@ function M.show(text, ask)
   local out = io.popen('LESS="${LESS-FRXK}"; export LESS; ' .. pager, "w")
   out:write(text, "\n")
   out:close()
-  task.catch_up()                       -- a Ctrl-C was for the pager
+  task.catch_up()                       -- a Ctrl-C comes in now, while it is known whose it was
 end
 
 return M
