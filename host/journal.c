@@ -80,8 +80,7 @@ static int journal_close (lua_State *L) {       /* close, __gc and __close; safe
   return 0;
 }
 
-/* append(bytes: string, lazy: boolean) -> true | nil, err. What is lazy reaches
-   the disk with the next append that is not. */
+/* append(bytes: string) -> true | nil, err; on disk when it returns */
 static int journal_append (lua_State *L) {
   int fd = open_fd(L);
   size_t len;
@@ -93,7 +92,7 @@ static int journal_append (lua_State *L) {
     s += n;
     len -= (size_t)n;
   }
-  if (!lua_toboolean(L, 3) && fdatasync(fd) != 0) return failed(L, "sync it", errno);
+  if (fdatasync(fd) != 0) return failed(L, "sync it", errno);
   return succeeded(L);
 }
 

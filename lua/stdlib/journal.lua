@@ -8,6 +8,7 @@ local host = require "host.journal"
 local json = require "json"
 local memory = require "recipe.memory"
 local secret = require "secret"
+local task = require "task"
 
 local M = {}
 local Journal = {}
@@ -93,7 +94,7 @@ end
 ---@param o table `{ name=, dir=".hkrun", write=false }`
 ---@return table journal with `memory`, the state that the records add up to
 function M.open(o)
-  local self = setmetatable({ name = o.name, dir = o.dir or ".hkrun" }, Journal)
+  local self = setmetatable({ name = o.name, dir = o.dir or ".hkrun", pending = {} }, Journal)
   self.base = self.dir .. "/" .. o.name
   self.path = self.base .. ".journal"
   if o.write then
@@ -110,23 +111,48 @@ function M.open(o)
   return self
 end
 
---- Appends one record and puts it on disk. `at` (UTC) and `t` (seconds) are added.
+--- Puts on disk what was written since the last time.
+local function flush(self)
+  if not self.file then
+    self.file = errors.check("open " .. self.path, host.open(self.path))
+    if self.torn then errors.check("repair " .. self.path, self.file:truncate(self.good)) end
+  end
+  local lines = table.concat(self.pending)
+  self.pending, self.committing = {}, nil
+  errors.check("write " .. self.path, self.file:append(lines))
+end
+
+--- Waits until all that was written is on disk: the first to come lets the other tasks of this turn of the loop write theirs,
+--- then syncs for all of them.
+local function commit(self)
+  local group = self.committing
+  if group then
+    while not group.done do task.sleep(0) end
+    if group.err then errors.raise(group.err) end
+    return
+  end
+  group = { done = false }
+  self.committing = group
+  if task.current() then task.sleep(0) end
+  local ok, err = pcall(flush, self)
+  group.done, group.err = true, not ok and err or nil
+  if not ok then errors.raise(err) end
+end
+
+--- Appends one record and puts it on disk. `at` (UTC) and `t` (seconds) are added. A cancel is held back meanwhile.
 ---@param rec table plain data with `ev`; a secret anywhere inside is refused
 ---@param lazy? boolean nothing relies on it: it reaches the disk with the next record
 function Journal:write(rec, lazy)
   if not self.lock then errors.raise { op = "write the journal", kind = "closed", message = "it is open for reading only" } end
   rec.t = os.time()
   rec.at = os.date("!%Y-%m-%dT%H:%M:%SZ", rec.t)
-  local line = errors.check("write the journal", json.encode(rec, { sort = true }))
+  local line = errors.check("write the journal", json.encode(rec))
   if secret.is(line) then
     errors.raise { op = "write the journal", kind = "invalid", message = "a secret must not be kept in it" }
   end
-  if not self.file then
-    self.file = errors.check("open " .. self.path, host.open(self.path))
-    if self.torn then errors.check("repair " .. self.path, self.file:truncate(self.good)) end
-  end
-  errors.check("write " .. self.path, self.file:append(line .. "\n", lazy))
+  self.pending[#self.pending + 1] = line .. "\n"
   memory.add(self.memory, json.decode(line))
+  if not lazy then task.shield(commit, self) end
 end
 
 --- All records, oldest first, for `hkrun log`.
@@ -142,6 +168,7 @@ end
 
 --- Lets the lock go. Safe twice.
 function Journal:close()
+  if self.lock and self.pending[1] then flush(self) end
   if self.file then self.file:close() end
   if self.lock then
     self.lock:truncate(0)

@@ -2,6 +2,7 @@ local errors = require "errors"
 local fs = require "fs"
 local journal = require "journal"
 local secret = require "secret"
+local task = require "task"
 local test = require "test"
 local T = test.cases()
 
@@ -15,6 +16,28 @@ T["records are on disk when write returns, and mean the same when read again"] =
   j:write { ev = "created", key = "k:a", id = "id-1" }
   test.equal(open(dir).memory.nouns["k:a"].id, "id-1")
   test.equal(j.memory.nouns["k:a"].id, "id-1")
+end
+
+T["tasks side by side share a sync: each finds its record on disk when write returns"] = function()
+  local dir = test.tmpdir() .. "/.hkrun"
+  local j <close> = open(dir, true)
+  local list, missing = {}, 0
+  for i = 1, 200 do list[i] = i end
+  task.map(list, function(i)
+    j:write { ev = "intent", key = "k:" .. i, kind = "k", gen = 1, spec = { name = "n" } }
+    if i % 40 == 0 and not open(dir).memory.nouns["k:" .. i] then missing = missing + 1 end
+  end)
+  test.equal({ missing, #journal.records(j.path) }, { 0, 200 })
+end
+
+T["a cancel while a record is written is told once it is on disk"] = function()
+  local dir = test.tmpdir() .. "/.hkrun"
+  local j <close> = open(dir, true)
+  local writer = task.spawn(function() j:write { ev = "stage", name = "s" } task.sleep(60) end)
+  task.sleep(0)
+  writer:cancel()
+  test.raises("cancelled", writer.join, writer)
+  test.equal(open(dir).memory.stage, "s")
 end
 
 T["only the owner can look into it"] = function()
