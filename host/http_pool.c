@@ -221,6 +221,7 @@ static int on_seek (void *arg, curl_off_t offset, int origin) {
 void host_http_callbacks (Request *r) {
   curl_easy_setopt(r->easy, CURLOPT_HEADERFUNCTION, on_head);
   curl_easy_setopt(r->easy, CURLOPT_HEADERDATA, (void *)r);
+  curl_easy_setopt(r->easy, CURLOPT_BUFFERSIZE, 131072L);   /* for large answers: a quarter of the calls */
   curl_easy_setopt(r->easy, CURLOPT_WRITEFUNCTION, on_body);
   curl_easy_setopt(r->easy, CURLOPT_WRITEDATA, (void *)r);
   curl_easy_setopt(r->easy, CURLOPT_READFUNCTION, on_read);
