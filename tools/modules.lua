@@ -12,6 +12,7 @@ local MODULES = {
   { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" },
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
   { "pg", "pg", "pg/connection", "pg/copy", "pg/check", "pg/same" }, { "redis", "redis", "redis/copy", "redis/same" },
+  { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
   { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
 }

@@ -195,7 +195,7 @@ function List:select(...)
 end
 
 --- The values at a path, or what the function makes of each item; what is nil is left out.
----@param at string|fun(item: any): any
+---@param at string|function
 ---@return List
 function List:map(at)
   local r = {}
@@ -242,7 +242,7 @@ end
 --- The items in the order of the values at these paths, "-Size" and `("Size", "desc")` downwards; equal ones stay as they
 --- were, those without a value come last. Text that is a number in every row (as in a bill) counts as one. A function
 --- compares two items as in table.sort.
----@param ... string|fun(a: any, b: any): boolean
+---@param ... string|function
 ---@return List
 function List:sort(...)
   local n, r, keys, down = #self, {}, {}, {}
@@ -340,7 +340,7 @@ end
 
 --- The items by the value at a path: `group("State").available` is a list; `pairs` goes through them in order,
 --- `:count()` and `:sum("Size")` make a row of each.
----@param at string|fun(item: any): any
+---@param at string|function
 ---@return ListGroups
 function List:group(at)
   return require "list.groups".new(self, at)

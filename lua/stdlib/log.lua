@@ -17,7 +17,10 @@ local colors = { red = 31, green = 32, yellow = 33, blue = 34, bold = 1, dim = 2
 local live, drawn, last_draw = {}, 0, 0
 local ticker
 
-local function color_wanted(fd)
+--- Whether a stream is a terminal that has colours, and they are wanted.
+---@param fd integer
+---@return boolean
+function M.color_wanted(fd)
   return term.is_tty(fd) and (no_color == nil or no_color == "") and os.getenv "TERM" ~= "dumb"
 end
 
@@ -26,7 +29,7 @@ end
 ---@param s string
 ---@param fd? integer 1 or 2 (default)
 function M.color(name, s, fd)
-  if not color_wanted(fd or 2) then return s end
+  if not M.color_wanted(fd or 2) then return s end
   return ("\27[%dm%s\27[0m"):format(colors[name], s)
 end
 

@@ -1,7 +1,7 @@
---- What the REPL and `-e` share: an environment in which the modules are at hand, and how a value is shown.
+--- What the REPL and `-e` share: an environment in which the modules are at hand, and how its results are shown.
 local log = require "log"
 local secret = require "secret"
-local unknown = require "recipe.unknown"
+local term = require "term"
 
 local M = {}
 
@@ -12,16 +12,31 @@ for name in ("aws csv errors fs heroku http json list log pg process procfile re
 --- The names of the modules that are at hand.
 M.modules = modules
 
+--- Words at hand beside the modules: where each comes from.
+local words = {
+  tag = function() return require("list").tag end,
+  unfold = function() return require("show").unfold end,
+  save = function() return require("show.save").save end,
+  days_ago = function() return M.days_ago end,
+}
+M.words = words
+
+--- The time some days before now, as AWS takes and answers times: seconds since 1970. os.date("!%F", days_ago(1)) is
+--- yesterday's date.
+---@param days number
+---@return integer
+function M.days_ago(days) return os.time() - math.floor(days * 86400) end
+
 --- A table of globals: Lua's own, and hkrun's modules, each loaded when it is first named.
 ---@return table
 function M.environment()
   local env = {}
   return setmetatable(env, {
     __index = function(_, name)
-      if modules[name] then
-        local m = require(name)
-        rawset(env, name, m)
-        return m
+      local found = modules[name] and require(name) or words[name] and words[name]()
+      if found then
+        rawset(env, name, found)
+        return found
       end
       return rawget(_G, name)
     end,
@@ -50,42 +65,26 @@ function M.is_incomplete(code)
   return not as_statement and (err:find "<eof>'?$" or other:find "<eof>'?$") ~= nil
 end
 
-local function is_name(k) return type(k) == "string" and k:find "^[%a_][%w_]*$" end
-
-local function order(a, b)
-  if type(a) == type(b) and (type(a) == "number" or type(a) == "string") then return a < b end
-  return type(a) == "number" and type(b) ~= "number" or tostring(a) < tostring(b)
+--- What standard output allows: its width, or that of COLUMNS, and colours.
+---@return show.Options
+function M.look()
+  local columns = math.tointeger(tonumber(os.getenv "COLUMNS"))
+  if not term.is_tty(1) then return { width = columns } end
+  return { width = term.size() or columns or 80, color = log.color_wanted(1) }
 end
 
-local function show(v, indent, seen)
-  if type(v) == "string" then return ("%q"):format(v):gsub("\\\n", "\\n") end
-  if type(v) ~= "table" or secret.is(v) or unknown.is(v) then return tostring(v) end
-  local meta = getmetatable(v)
-  if type(meta) == "table" and meta.__tostring then return tostring(v) end
-  if seen[v] then return "{ ... }" end
-  seen[v] = true
-  local keys, parts, size = {}, {}, 0
-  local n = #v
-  for k in next, v do
-    if not (math.type(k) == "integer" and k >= 1 and k <= n) then keys[#keys + 1] = k end
-  end
-  table.sort(keys, order)
-  local inner = indent .. "  "
-  for i = 1, n do parts[#parts + 1] = show(v[i], inner, seen) end
-  for _, k in ipairs(keys) do
-    parts[#parts + 1] = (is_name(k) and k or "[" .. show(k, inner, seen) .. "]") .. " = " .. show(v[k], inner, seen)
-  end
-  seen[v] = nil
-  if #parts == 0 then return "{}" end
-  for _, p in ipairs(parts) do size = size + #p + 2 end
-  if size + #indent <= 100 and not table.concat(parts):find "\n" then return "{ " .. table.concat(parts, ", ") .. " }" end
-  return "{\n" .. inner .. table.concat(parts, ",\n" .. inner) .. ",\n" .. indent .. "}"
-end
-
---- A value as Lua would write it; secrets are "(secret)".
+--- A value for people: a table that fits the terminal.
 ---@param v any
 ---@return string
-function M.show(v) return (show(v, "", {})) end
+function M.show(v) return require("show").value(v, M.look()) end
+
+--- A value for programs: text as it is, all else JSON.
+---@param v any
+---@return string
+function M.json(v)
+  if type(v) == "string" or secret.is(v) then return tostring(v) end
+  return require "json"(v)
+end
 
 --- Prints what code returned. Of a table and more, the table: what follows it (an
 --- AWS call's headers and request id) is for code that asks for it.

@@ -263,13 +263,13 @@ end
 
 T["-e evaluates and prints; the REPL does the same for lines"] = function()
   local dir = test.tmpdir()
-  test.equal(hkrun(dir, { "-e", "1 + 1, { a = { 1, 'x' } }" }).stdout, '2\n{ a = { 1, "x" } }\n')
+  test.equal(hkrun(dir, { "-e", "1 + 1, { a = { 1, 'x' } }" }).stdout, '2\n{\n  "a": [\n    1,\n    "x"\n  ]\n}\n')
   test.equal(hkrun(dir, { "-e", "secret.new 'geheim'" }).stdout, "(secret)\n")
   test.equal(hkrun(dir, { "-e", "x = 3 return x" }).stdout, "3\n")
   test.equal(hkrun(dir, { "-e", "1 +" }).code, 2)
   local r = process.run { exe, "repl", cwd = dir, env = env(), timeout = 60,
     stdin = "a = 2\na + 1\nfunction f(x)\n  return x * 2\nend\nf(a)\nnil + 1\njson.encode { a }\n" }
-  test.match(r.stdout, '^3\n4\n[^\n]*arithmetic on a nil value[^\n]*\n"%[2%]"\n$')
+  test.match(r.stdout, '^3\n4\n[^\n]*arithmetic on a nil value[^\n]*\n%[2%]\n$')
 end
 
 return T

@@ -7,6 +7,7 @@ local M = {}
 ---@class ListGroups
 ---@field [any] List the items with that value
 local Groups = {}
+local meta = { __index = Groups }
 
 local names = setmetatable({}, { __mode = "k" })            -- of the column that the groups go by
 
@@ -16,9 +17,9 @@ local function keys_of(groups)
   return list.new(keys):sort()
 end
 
---- @param items List
---- @param at string|fun(item: any): any
---- @return ListGroups
+---@param items List
+---@param at string|fun(item: any): any
+---@return ListGroups
 function M.new(items, at)
   local groups = {}
   local function put(key, item)
@@ -39,11 +40,11 @@ function M.new(items, at)
     end
   end
   names[groups] = type(at) == "string" and path.last(at) or "Group"
-  return setmetatable(groups, Groups)
+  return setmetatable(groups, meta)
 end
 
 --- Whether a value is what list:group answers.
-function M.is(x) return getmetatable(x) == Groups end
+function M.is(x) return getmetatable(x) == meta end
 
 local function rows(groups, column, value, total)
   local name, r = names[groups], {}
@@ -52,22 +53,22 @@ local function rows(groups, column, value, total)
   return list.ordered(r, { name, column })
 end
 
-local methods = {}
-
 --- A row for each group, with how many are in it; the largest first.
 ---@return List
-function methods:count() return rows(self, "Count", function(group) return #group end, true) end
+function Groups:count() return rows(self, "Count", function(group) return #group end, true) end
 
 --- A row for each group, with the sum of the numbers at a path; the largest first.
 ---@param at string
 ---@return List
-function methods:sum(at) return rows(self, path.last(at), function(group) return group:sum(at) end, true) end
+function Groups:sum(at) return rows(self, path.last(at), function(group) return group:sum(at) end, true) end
 
-function methods:save(file) return require "show.save".save(self:count(), file) end
+--- Writes the rows of :count() into a file, as list:save does.
+---@param file string
+---@return string what was written
+function Groups:save(file) return require "show.save".save(self:count(), file) end
 
-Groups.__index = methods
-function Groups.__len(self) return #keys_of(self) end
-function Groups.__pairs(self)
+function meta.__len(self) return #keys_of(self) end
+function meta.__pairs(self)
   local keys, i = keys_of(self), 0
   return function()
     i = i + 1

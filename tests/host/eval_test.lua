@@ -1,0 +1,69 @@
+--- hkrun -e and hkrun -: JSON for programs, tables on a terminal (through script(1)).
+-- luacheck: max line length 170
+local fs = require "fs"
+local json = require "json"
+local process = require "process"
+local test = require "test"
+
+local T = test.cases()
+
+local SELF = fs.realpath "/proc/self/exe"
+
+local function env(more)
+  local lib = os.getenv "HKRUN_LIB"
+  local e = { PATH = os.getenv "PATH", LANG = "C", TERM = "xterm", HKRUN_LIB = lib and fs.realpath(lib), ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" }
+  for k, v in pairs(more or {}) do e[k] = v end
+  return e
+end
+
+local function run(words, stdin)
+  return process.run { SELF, env = env(), timeout = 60, stdin = stdin or "", table.unpack(words) }
+end
+
+--- What a terminal of so many columns shows.
+local function on_terminal(columns, code, more)
+  local dir = test.tmpdir()
+  fs.write(dir .. "/code.lua", code)
+  local r = process.run { "script", "-qec", ("stty cols %d; %s - < %s/code.lua"):format(columns, SELF, dir), "/dev/null", env = env(more), timeout = 60 }
+  return (r.stdout:gsub("\r\n", "\n"))
+end
+
+local ROWS = [[return json.decode '[{"VolumeId":"vol-1","Size":8,"State":"available","Note":"%s"},{"VolumeId":"vol-2","Size":16,"State":"in-use","Note":"b"}]']]
+
+T["a pipe gets one JSON document for each value, text as it is"] = function()
+  local r = run { "-e", "{ Name = 'é', Time = 1700000000, Key = secret.new 'geheim', List = json.array {} }, 2" }
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.equal(json.decode(r.stdout), { Name = "é", Time = 1700000000, Key = "(secret)", List = {} }, "what follows a table is not printed")
+  test.equal(run({ "-e", "1, 'a\27[1mb', true, nil, 2.5" }).stdout, "1\na\27[1mb\ntrue\nnull\n2.5\n")
+  test.equal(run({ "-e", "local x = 1" }).stdout, "")
+  test.equal(run({ "-" }, "local x = { 1, 2 }\nreturn x").stdout, "[\n  1,\n  2\n]\n")
+  test.equal(json.decode(run({ "-" }, ROWS:format "a").stdout):map "VolumeId", { "vol-1", "vol-2" })
+end
+
+T["--table and --json ask for a form; other words are refused"] = function()
+  test.equal(run({ "-e", "{ { a = 1 } }", "--table" }).stdout, "a\n1\n1 row\n")
+  test.equal(run({ "-", "--table" }, "return { { a = 1 } }").stdout, "a\n1\n1 row\n")
+  local r = run { "-e", "1", "2" }
+  test.equal({ r.code, r.stderr }, { 2, "hkrun: hkrun -e takes one piece of code; 2 is more\n" })
+  test.equal(run({ "-e" }).code, 2)
+end
+
+T["a terminal gets a table that fits it, in colours unless NO_COLOR says not"] = function()
+  local long = ROWS:format(("x"):rep(200))
+  local at_80 = on_terminal(80, long, { NO_COLOR = "1" })
+  test.equal(at_80, "VolumeId  State      Size  Note\nvol-1     available     8  " .. ("x"):rep(52) .. "…\nvol-2     in-use       16  b\n2 rows\n")
+  test.match(on_terminal(200, long, { NO_COLOR = "1" }), "\nvol%-1     available     8  " .. ("x"):rep(172) .. "…\n")
+  test.match(on_terminal(80, long), "^\27%[1mVolumeId  State      Size  Note\27%[0m\n")
+  test.match(on_terminal(80, long, { TERM = "dumb" }), "^VolumeId ")
+end
+
+T["the words of the console are at hand"] = function()
+  local dir = test.tmpdir()
+  local seen = json.decode(run({ "-" }, ([[
+    local x = json.decode '[{"A":{"B":1},"Tags":[{"Key":"k","Value":"v"}]}]'
+    return { tag(x[1], "k"), unfold(x[1].A), save(x, "%s/x.json"), os.time() - days_ago(1), csv(x:select "A.B"), list(x):count() }]]):format(dir)).stdout)
+  test.equal({ seen[1], seen[2], seen[4], seen[5], seen[6] }, { "v", "B: 1", 86400, "B\r\n1", 1 })
+  test.equal(json.decode(fs.read(dir .. "/x.json"))[1].A, { B = 1 })
+end
+
+return T
