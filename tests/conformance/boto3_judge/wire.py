@@ -325,9 +325,12 @@ def md5(body):
 UUID = re.compile(r"[0-9a-f]{8}-[0-9a-f]{4}-4[0-9a-f]{3}-[0-9a-f]{4}-[0-9a-f]{12}")
 
 
+NO_FRACTION = re.compile(r"(?<=T\d\d:\d\d:\d\d)\.000(?=Z)")
+
+
 def without_tokens(text):
-    """Tokens that both clients make up become the same word."""
-    return UUID.sub("(a new UUID)", text)
+    """Tokens that both clients make up become the same word, a second without a fraction is written in one way."""
+    return NO_FRACTION.sub("", UUID.sub("(a new UUID)", text))
 
 
 def form(text):
