@@ -117,7 +117,7 @@ static int http_open (lua_State *L) {            /* open(method, url) -> request
   curl_easy_setopt(e, CURLOPT_PATH_AS_IS, 1L);
   curl_easy_setopt(e, CURLOPT_PROTOCOLS_STR, "http,https");
   if (strcmp(method, "HEAD") == 0) curl_easy_setopt(e, CURLOPT_NOBODY, 1L);
-  else if (strcmp(method, "GET") != 0) curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, method);
+  else curl_easy_setopt(e, CURLOPT_CUSTOMREQUEST, method);                /* GET, too: with a body it is a POST to curl */
   if (strcmp(method, "POST") == 0 || strcmp(method, "PUT") == 0 || strcmp(method, "PATCH") == 0) {
     curl_easy_setopt(e, CURLOPT_POSTFIELDSIZE_LARGE, (curl_off_t)0);   /* says Content-Length: 0 until there is a body */
     curl_easy_setopt(e, CURLOPT_POSTFIELDS, "");

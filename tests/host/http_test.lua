@@ -72,6 +72,13 @@ T["openssl s_server: a self-signed certificate is refused, and accepted when it 
   test.equal(test.raises("certificate", http.get, url).code, "unverified")
 end
 
+T["a GET with a body stays a GET"] = function()
+  local got
+  local server = start(function(req) got = req return { body = "x" } end)
+  test.equal(http.request({ method = "GET", url = server.url .. "/a", body = "{}" }).body, "x")
+  test.equal({ got.method, got.body }, { "GET", "{}" })
+end
+
 T["nothing listens; no such name; no such scheme"] = function()
   local e = test.raises("cannot GET http://127.0.0.1:1/x: ", http.get, "http://127.0.0.1:1/x?token=hidden")
   test.equal({ e.kind, e.code, e.retry }, { "network", "connect", true })
