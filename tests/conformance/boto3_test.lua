@@ -18,14 +18,30 @@ local SERVICES = {
   ssm = 12, ecr = 6, dms = 10, secretsmanager = 3, cloudwatch = 5, logs = 12, acm = 3, events = 6, kms = 6, pricing = 1, sqs = 3,
   ["service-quotas"] = 4, resourcegroupstaggingapi = 2, budgets = 4, ce = 8, codebuild = 6, ["ec2-instance-connect"] = 1,
   s3 = 2, route53 = 4, scheduler = 2,
+  -- document types and unions, headers as JSON, names with prefixes, streams, XML with namespaces, status members
+  dynamodb = 6, lambda = 8, ["bedrock-runtime"] = 2, ["bedrock-agent"] = 12, ["lex-runtime"] = 1, ["lexv2-runtime"] = 1, glacier = 4, polly = 2,
+  cloudfront = 14, apigateway = 16, iot = 30, ["iot-data"] = 2, kinesis = 5, ["cognito-idp"] = 14, batch = 5,
+  ecs = 8, stepfunctions = 5, qbusiness = 12, efs = 6,
+  -- models that offer nothing but CBOR
+  ["cbor:cloudwatch"] = 3, ["cbor:arc-region-switch"] = 2, ["cbor:gamelift"] = 14,
 }
+
+--- JUDGE=all: every operation of every service; JUDGE=NAME: of this one.
+local judged = os.getenv "JUDGE"
+local names = {}
+if judged == "all" then names = require("aws.model").services()
+elseif judged then names = { judged }
+else for service in pairs(SERVICES) do names[#names + 1] = service end end
+table.sort(names)
 
 local judge
 
 --- The judge is started once; it serves all cases of this file.
 local function start()
   local dir = require "fs".tmpdir "hkrun-judge-"
-  local server = process.start { test.tool "python3", "-B", "tests/conformance/boto3_judge/judge.py", dir, stdout = "pipe", stderr = "inherit" }
+  local words = { test.tool "python3", "-B", "tests/conformance/boto3_judge/judge.py", dir, table.unpack(names) }
+  words.stdout, words.stderr = "pipe", "inherit"
+  local server = process.start(words)
   test.defer_file(function()
     server:stop()
     require "fs".rmtree(dir)
@@ -79,13 +95,6 @@ local function walk(service, step)
   test.truthy(#wrong == 0, ("agreement on %d operations, %d calls (%d differences, the first are:\n  %s\n)"):format(count, #plan.cases, #wrong, show))
 end
 
---- JUDGE=all: every operation of every service; JUDGE=NAME: of this one.
-local judged = os.getenv "JUDGE"
-local names = {}
-if judged == "all" then names = require("aws.model").services()
-elseif judged then names = { judged }
-else for service in pairs(SERVICES) do names[#names + 1] = service end end
-table.sort(names)
 for _, service in ipairs(names) do
   T[("%s writes and reads what boto3 does"):format(service)] = function() walk(service, judged and 1 or SERVICES[service]) end
 end
@@ -94,7 +103,7 @@ T["at least 300 operations over all protocols were walked"] = function()
   print(("# %d operations of %d services"):format(total, #names))
   if judged and judged ~= "all" then return end
   test.truthy(total >= 300, "300 operations")
-  for _, protocol in ipairs { "query", "ec2", "json", "rest-json", "rest-xml" } do
+  for _, protocol in ipairs { "query", "ec2", "json", "rest-json", "rest-xml", "smithy-rpc-v2-cbor" } do
     test.truthy((walked[protocol] or 0) >= 5, "5 operations of " .. protocol)
   end
 end

@@ -12,13 +12,16 @@ local T = test.cases()
 local SELF = fs.realpath "/proc/self/exe"
 local KEYS = { access_key_id = "AK", secret_access_key = "SK" }
 
---- A service-2.json of one operation, with no more metadata than its protocol needs.
+--- A service-2.json of two operations, with no more metadata than its protocol needs.
 local function model(protocol)
-  local xml = protocol == "query" and "DoResult" or nil
+  local xml = protocol == "query"
+  local function operation(name)
+    return { name = name, http = { method = "POST", requestUri = "/do" }, input = { shape = "In" },
+             output = { shape = "Out", resultWrapper = xml and name .. "Result" }, errors = { { shape = "Gone" } } }
+  end
   return {
     metadata = { protocol = protocol, apiVersion = "2020-01-01", jsonVersion = "1.1", targetPrefix = "Svc_2020" },
-    operations = { DoIt = { name = "DoIt", http = { method = "POST", requestUri = "/do" }, input = { shape = "In" },
-                            output = { shape = "Out", resultWrapper = xml }, errors = { { shape = "Gone" } } } },
+    operations = { DoIt = operation "DoIt", DescribeIt = operation "DescribeIt" },
     shapes = {
       In = { type = "structure", required = { "Name" }, members = {
         Name = { shape = "S" }, Kind = { shape = "Kind" }, Filters = { shape = "Filters" }, Count = { shape = "L" } } },
@@ -49,7 +52,7 @@ end
 
 local XML = "<Name>n</Name><Count>9007199254740993</Count><At>2023-11-14T22:13:20Z</At>"
 local ANSWERS = {
-  query = "<DoItResponse><DoResult>" .. XML .. "</DoResult><ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></DoItResponse>",
+  query = "<DoItResponse><DoItResult>" .. XML .. "</DoItResult><ResponseMetadata><RequestId>id-1</RequestId></ResponseMetadata></DoItResponse>",
   ec2 = "<DoItResponse>" .. XML .. "<requestId>id-1</requestId></DoItResponse>",
   json = [[{"Name":"n","Count":9007199254740993,"At":1700000000,"New":{"a":[1]}}]],
   ["rest-json"] = [[{"Name":"n","Count":9007199254740993,"At":1700000000}]],
@@ -142,7 +145,7 @@ end
 T["three attempts against a server that fails, one where it is the caller's mistake"] = function()
   for status, attempts in pairs { [500] = 3, [503] = 3, [400] = 1, [404] = 1 } do
     local c, seen = client("json", function() return { status = status, body = [[{"__type":"X","message":"m"}]] } end)
-    test.raises("DoIt", c.describe_it or c.call, c, "DoIt", { Name = "n" }, { repeatable = true })
+    test.raises("DescribeIt", c.describe_it, c, { Name = "n" })
     test.equal(#seen, attempts, "attempts at status " .. status)
   end
 end
@@ -208,14 +211,16 @@ T["a model read from a file brings its paginators and waiters; :pages, :each and
   local dir = test.tmpdir() .. "/widgets/2020-01-01"
   fs.mkdir_p(dir)
   local m = model "json"
-  m.operations.ListThings = { name = "ListThings", http = { method = "POST", requestUri = "/" }, input = { shape = "ListIn" }, output = { shape = "ListOut" } }
+  m.operations.ListThings = { name = "ListThings", http = { method = "POST", requestUri = "/" },
+                              input = { shape = "ListIn" }, output = { shape = "ListOut" } }
   m.shapes.ListIn = { type = "structure", members = { Token = { shape = "S" }, Max = { shape = "L" } } }
   m.shapes.ListOut = { type = "structure", members = { Token = { shape = "S" }, Things = { shape = "Values" } } }
   fs.write(dir .. "/service-2.json", json.encode(m))
+  local there = { matcher = "pathAny", argument = "Things[]", expected = "c", state = "success" }
   fs.write(dir .. "/paginators-1.json", json.encode { pagination = { ListThings = {
     input_token = "Token", output_token = "Token", limit_key = "Max", result_key = "Things" } } })
-  fs.write(dir .. "/waiters-2.json", json.encode { version = 2, waiters = { ThingsThere = { operation = "ListThings", delay = 0, maxAttempts = 5, acceptors = {
-    { matcher = "pathAny", argument = "Things[]", expected = "c", state = "success" } } } } })
+  fs.write(dir .. "/waiters-2.json", json.encode { version = 2, waiters = {
+    ThingsThere = { operation = "ListThings", delay = 1, maxAttempts = 5, acceptors = { there } } } })
   local PAGES = { [[{"Things":["a","b"],"Token":"2"}]], [[{"Things":["c"]}]] }
   local function answer(req) return { body = req.body:find '"Token"' and PAGES[2] or PAGES[1] } end
   local seen = 0
@@ -226,7 +231,7 @@ T["a model read from a file brings its paginators and waiters; :pages, :each and
   for item in c:each "list_things" do items[#items + 1] = item end
   for _ in c:pages("list_things", {}) do pages = pages + 1 end
   test.equal({ table.concat(items), pages }, { "abc", 2 })
-  c:wait("things_there", {}, { delay = 0.01 })
+  c:wait("things_there", {}, { delay = 0.01, timeout = 20 })
   test.equal(seen, 7)
 end
 

@@ -37,7 +37,7 @@ class Handler(socketserver.StreamRequestHandler):
         method, target, _ = line.decode("latin-1").split(" ", 2)
         headers = {}
         for raw in iter(self.rfile.readline, b"\r\n"):
-            name, value = raw.decode("latin-1").split(":", 1)
+            name, value = raw.decode("utf-8", "surrogateescape").split(":", 1)
             headers[name.lower()] = value.strip()
         if headers.get("expect", "").lower() == "100-continue":
             self.wfile.write(b"HTTP/1.1 100 Continue\r\n\r\n")

@@ -28,12 +28,12 @@ def is_document(shape):
 
 class Maker:
     def __init__(self, mode, left_out=(), results=False):
-        self.mode, self.left_out, self.results, self.count = mode, left_out, results, 0
+        self.mode, self.left_out, self.results, self.count, self.in_header = mode, left_out, results, 0, False
 
     def make(self, shape, depth=0, name="", stack=()):
         self.count += 1
         if shape.serialization.get("jsonvalue") and location(shape) == "header":
-            return {"é": [1, None, "b"]} if not self.results else '{"a":1}'
+            return {"e": [1, None, "b"]} if not self.results else '{"a":1}'
         return getattr(self, "make_" + shape.type_name, self.make_scalar)(shape, depth, name, stack)
 
     def make_structure(self, shape, depth, name, stack):
@@ -59,7 +59,10 @@ class Maker:
             wanted = 0
         if location(shape) in ("header", "querystring"):
             wanted = max(wanted, 1)
-        return [self.make(shape.member, depth + 1, name, stack) for _ in range(max(least, min(wanted, shape.metadata.get("max", 9))))]
+        self.in_header = location(shape) == "header"
+        found = [self.make(shape.member, depth + 1, name, stack) for _ in range(max(least, min(wanted, shape.metadata.get("max", 9))))]
+        self.in_header = False
+        return found
 
     def make_map(self, shape, depth, name, stack):
         if location(shape) == "headers":
@@ -83,7 +86,7 @@ class Maker:
             return "label-%d" % n
         if place == "uri":
             text = LABELS[n % len(LABELS)] % n
-        elif place == "header":
+        elif place == "header" or self.in_header:
             text = HEADERS[n % len(HEADERS)] % n
         else:
             kinds = EDGE_STRINGS if self.mode == "edge" else STRINGS
