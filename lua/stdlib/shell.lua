@@ -18,6 +18,7 @@ local words = {
   unfold = function() return require("show").unfold end,
   save = function() return require("show.save").save end,
   days_ago = function() return M.days_ago end,
+  help = function() return function(value) M.say(require("repl.help").text(value)) end end,
 }
 M.words = words
 
@@ -86,6 +87,8 @@ function M.json(v)
   return require "json"(v)
 end
 
+function M.say(line) log.out("%s", line) end
+
 --- Prints what code returned. Of a table and more, the table: what follows it (an
 --- AWS call's headers and request id) is for code that asks for it.
 ---@param results table as of table.pack
@@ -95,7 +98,5 @@ function M.print(results, show_one, say)
   local n = type(results[1]) == "table" and 1 or results.n
   for i = 1, n do (say or M.say)(show_one(results[i])) end
 end
-
-function M.say(line) log.out("%s", line) end
 
 return M

@@ -67,6 +67,7 @@ T["fields and methods of values that are there; nothing is called"] = function()
   test.equal(items "f().", "")
   test.truthy(has("heroku.", "app") and has("pg.", "open") and has("redis.", "open") and has("string.", "format"))
   test.equal(items "redi", "redis")
+  test.equal(items "unf", "unfold")
   test.equal(items "ret", "retry return")
 end
 
@@ -146,6 +147,7 @@ T["help: parameters with types, required marks and values; a service; our own fu
   test.match(help.text(aws.dms.describe_endpoints), "Result:")
   test.match(help.text "pg.open", "^pg%.open%(where, opts%)\nConnects to a database")
   test.match(help.text(require "redis"), "redis%.open%(endpoint, opts%) +Opens a connection")
+  test.match(help.text "days_ago", "The time some days before now")
   test.match(help.text(), "help%(aws%.rds%)")
   test.match(tostring(test.raises("no help about", help.text, "pgg.open")), "did you mean pg")
   test.raises("no operation describe_db_instance .*did you mean", help.text, "aws.rds.describe_db_instance")

@@ -29,12 +29,6 @@ function Session:page(text)
   if not ok then error(e, 0) end
 end
 
-local function shown(session, value)
-  if session.json and type(value) ~= "function" then return require("json").encode(value, { pretty = true }) end
-  if not session.input then return shell.show(value) end
-  return require("show").value(value, { width = term.size() or 80, color = log.color("dim", "", 1) ~= "" })
-end
-
 --- A failure in one sentence; where it happened with -v.
 local function complain(e)
   log.out("%s", errors.is(e, "cancelled") and "cancelled" or tostring(e))
@@ -54,7 +48,7 @@ function Session:evaluate(code, timed)
   else
     if r.n > 1 then self.env._ = r[2] end
     local lines = {}
-    shell.print(table.pack(table.unpack(r, 2, r.n)), function(v) return shown(self, v) end,
+    shell.print(table.pack(table.unpack(r, 2, r.n)), self.json and shell.json or shell.show,
       function(line) lines[#lines + 1] = line end)
     if lines[1] then self:page(table.concat(lines, "\n")) end
   end

@@ -44,7 +44,7 @@ end
 
 local function global(env, name)
   if rawget(env, name) ~= nil then return rawget(env, name) end
-  if shell.modules[name] then return env[name] end
+  if shell.modules[name] or shell.words[name] then return env[name] end
   return rawget(_G, name)
 end
 
@@ -185,7 +185,7 @@ end
 
 local function globals(env)
   local list = keys_of(env)
-  for _, more in ipairs { shell.modules, lexer.keywords, _G } do
+  for _, more in ipairs { shell.modules, shell.words, lexer.keywords, _G } do
     for _, key in ipairs(keys_of(more)) do if rawget(env, key) == nil then list[#list + 1] = key end end
   end
   return list

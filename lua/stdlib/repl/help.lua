@@ -232,6 +232,7 @@ local about
 local function by_name(name)
   local parts = {}
   for part in name:gmatch "[%w_]+" do parts[#parts + 1] = part end
+  if shell.words[parts[1] or ""] then return about(shell.words[parts[1]]()) end
   if not shell.modules[parts[1] or ""] then
     local known = {}
     for module in pairs(shell.modules) do known[#known + 1] = module end
