@@ -37,6 +37,11 @@ function M.read(self, op, args, response)
   end)
   if not ok then
     if not errors.is(result) then error(result, 0) end
+    if result.kind == "remote" then                            -- a stream of events that ends with an error
+      local e = failure.make(self.model, op, response, { code = result.code, message = result.message })
+      e.data = result.data
+      errors.raise(e)
+    end
     errors.raise { kind = "protocol", op = ("read the answer of %s.%s"):format(self.model.service, op.name), retry = result.retry,
                    message = result.message, cause = result, request_id = failure.request_id(response), status = response.status }
   end

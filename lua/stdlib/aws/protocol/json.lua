@@ -1,5 +1,6 @@
 --- The json protocol, 1.0 and 1.1: the operation in X-Amz-Target, JSON both ways.
 local body = require "aws.protocol.json_body"
+local eventstream = require "aws.protocol.eventstream"
 
 local M = { error = body.error }
 
@@ -25,7 +26,12 @@ end
 ---@return table
 function M.result(model, op, response)
   if not op.output then return {} end
-  return body.decode(model, op.output, response.body)
+  local stream = eventstream.member(model, model.shape(op.output), response)
+  if not stream then return body.decode(model, op.output, response.body) end
+  local events, initial = eventstream.read(model, stream, response.body, body.decode)
+  local result = body.decode(model, op.output, initial)
+  result[stream.name] = events
+  return result
 end
 
 --- The members of an error's shape.

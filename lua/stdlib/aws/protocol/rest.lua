@@ -1,4 +1,5 @@
 --- What rest-json and rest-xml share: members in the path, the query and headers, and the member that is the body.
+local eventstream = require "aws.protocol.eventstream"
 local json = require "json"
 local secret = require "secret"
 local sensitive = require "aws.sensitive"
@@ -212,8 +213,10 @@ function M.result(model, op, response, protocol)
   if not op.output then return {} end
   local output, result = model.shape(op.output), {}
   local payload = output.payload and output.by_name[output.payload]
-  local in_body = false
-  if payload then
+  local stream, in_body = eventstream.member(model, output, response), false
+  if stream then
+    result[stream.name] = eventstream.read(model, stream, response.body, protocol.decode)
+  elseif payload then
     local kind = model.shape(payload.shape).type
     if kind == "blob" or kind == "string" then
       result[payload.name] = response.body
