@@ -117,9 +117,7 @@ static int editor_close (lua_State *L) {        /* close, __gc and __close; safe
   }
   if (e->history != NULL) history_end(e->history);
   free(e->pasted);
-  e->el = NULL;
-  e->history = NULL;
-  e->pasted = NULL;
+  memset(e, 0, sizeof *e);
   return 0;
 }
 
