@@ -163,4 +163,14 @@ T["a large document comes and goes"] = function()
   test.equal(json.encode(json.decode(text)), text)
 end
 
+T["the order of members is kept when it is asked for, new ones come after it, sorted"] = function()
+  local object = json.decode('{"z":1,"a":{"y":2,"b":[{"q":1,"c":2}]},"m":null}', { ordered = true })
+  test.equal(json.keys(object), { "z", "a", "m" })
+  test.equal({ json.keys(object.a), json.keys(object.a.b[1]) }, { { "y", "b" }, { "q", "c" } })
+  object.k, object.b, object.a = true, true, nil
+  test.equal(json.keys(object), { "z", "m", "b", "k" })
+  test.equal(json.keys(json.decode '{"z":1,"a":2}'), { "a", "z" })
+  test.equal(require("yaml").encode(json.decode('{"z":1,"a":2}', { ordered = true })), "z: 1\na: 2\n")
+end
+
 return T

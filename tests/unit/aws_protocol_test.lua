@@ -256,6 +256,25 @@ T["secret bytes are decoded"] = function()
   test.truthy(secret.is(r.SecretBinary) and secret.equal(r.SecretBinary, "hi"))
 end
 
+T["the reviewed table names members that there are, and none that the model marks already"] = function()
+  local sensitive, count = require "aws.sensitive", 0
+  for name, rule in pairs(sensitive.reviewed) do
+    local service, shape_name, member = name:match "^([^.]+)%.([^.]+)%.([^.]+)$"
+    local m = model.load(service)
+    local found = m.shape(shape_name).by_name[member]
+    test.truthy(found, name)
+    if rule == true then
+      test.equal({ name, sensitive.is_marked(service, found), sensitive.hides(service, m.shape(shape_name), found, {}) }, { name, false, true })
+      count = count + 1
+    end
+  end
+  test.truthy(count > 80, "members")
+  local lightsail = model.load "lightsail"
+  local r = require("aws.protocol.json").result(lightsail, lightsail.operations.DownloadDefaultKeyPair,
+    { status = 200, headers = {}, body = '{"publicKeyBase64":"p","privateKeyBase64":"k"}' })
+  test.equal({ r.publicKeyBase64, secret.is(r.privateKeyBase64) }, { "p", true })
+end
+
 T["a sensitive value that everyone may see stays plain, by the reviewed rules"] = function()
   local function parse(service, operation, body)
     local m = model.load(service)
