@@ -29,7 +29,10 @@ local SERVICES = {
 --- JUDGE=all: every operation of every service; JUDGE=NAME: of this one.
 local judged = os.getenv "JUDGE"
 local names = {}
-if judged == "all" then names = require("aws.model").services()
+if judged == "all" then
+  -- left out: signatures of version 2, and a service whose hosts are below an account's number
+  local without = { importexport = true, sdb = true, s3control = true }
+  for _, service in ipairs(require("aws.model").services()) do if not without[service] then names[#names + 1] = service end end
 elseif judged then names = { judged }
 else for service in pairs(SERVICES) do names[#names + 1] = service end end
 table.sort(names)
