@@ -8,12 +8,17 @@ export LC_ALL
 packed=$1
 shift
 echo '	.section .rodata'
-n=0
 names=$(printf '%s\n' "$@" | sed 's|^lua/||' | sort)
+n=0
+for name in $names; do # the names together: a search touches few pages
+  printf '.Ln%d:	.asciz "%s"\n' $n "$name"
+  n=$((n + 1))
+done
+n=0
 for name in $names; do
   file=lua/$name
   [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz
-  printf '.Ln%d:	.asciz "%s"\n.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $n "$name" $n "$file" $n
+  printf '.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $n "$file" $n
   n=$((n + 1))
 done
 printf '	.section .data.rel.ro,"aw"\n	.balign 8\n	.globl host_embedded\nhost_embedded:\n'
