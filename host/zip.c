@@ -179,6 +179,7 @@ static void copy_entry (lua_State *L, Zip *z, lua_Integer number) {   /* the ent
 
 /* pack(entries | folder, format, to | nil, ignore | nil) -> job: bytes, or their number */
 static int zip_pack (lua_State *L) {
+  host_need(L, "archive");
   static const HostJobKind kind = {sizeof(Zip), zip_run_pack, bytes_result, zip_release};
   static const char *const formats[] = {"zip", "tar.gz", NULL};
   lua_settop(L, 4);
@@ -207,6 +208,7 @@ static int zip_pack (lua_State *L) {
 
 /* unpack(path | nil, bytes | nil, folder, strip, limit, skip_links) -> job: files, bytes, skipped */
 static int zip_unpack (lua_State *L) {
+  host_need(L, "archive");
   static const HostJobKind kind = {sizeof(Zip), zip_run_unpack, unpack_result, zip_release};
   lua_settop(L, 6);
   HostJob *job = host_job_new(L, &kind);
@@ -220,6 +222,7 @@ static int zip_unpack (lua_State *L) {
 }
 
 static int zip_list (lua_State *L) {                /* list(path | nil, bytes | nil) -> job: entries */
+  host_need(L, "archive");
   static const HostJobKind kind = {sizeof(Zip), zip_run_list, list_result, zip_release};
   lua_settop(L, 2);
   HostJob *job = host_job_new(L, &kind);
@@ -228,6 +231,7 @@ static int zip_list (lua_State *L) {                /* list(path | nil, bytes | 
 }
 
 static int zip_deflate (lua_State *L) {             /* deflate(bytes) -> job: gzip bytes */
+  host_need(L, "archive");
   static const HostJobKind kind = {sizeof(Zip), zip_run_deflate, bytes_result, zip_release};
   lua_settop(L, 1);
   HostJob *job = host_job_new(L, &kind);
@@ -237,6 +241,7 @@ static int zip_deflate (lua_State *L) {             /* deflate(bytes) -> job: gz
 }
 
 static int zip_inflate (lua_State *L) {             /* inflate(gzip bytes, limit) -> job: bytes */
+  host_need(L, "archive");
   static const HostJobKind kind = {sizeof(Zip), zip_run_inflate, bytes_result, zip_release};
   lua_settop(L, 2);
   HostJob *job = host_job_new(L, &kind);
@@ -246,8 +251,7 @@ static int zip_inflate (lua_State *L) {             /* inflate(gzip bytes, limit
   return host_job_start(L, job);
 }
 
-int luaopen_host_zip (lua_State *L) {
-  host_need(L, "archive");
+int luaopen_host_zip (lua_State *L) {              /* libarchive brings ICU along: it waits for its first use */
   static const luaL_Reg functions[] = {
     {"pack", zip_pack}, {"unpack", zip_unpack}, {"list", zip_list}, {"deflate", zip_deflate}, {"inflate", zip_inflate},
     {NULL, NULL}
