@@ -14,7 +14,7 @@
 ** States: closed -> connecting -> open -> closed. After a failure every step repeats it until the close.
 ** A wrong argument raises; everything else is nil, err.
 */
-#include "host.h"
+#include "codec.h"
 #include "stream.h"
 
 #include <limits.h>
@@ -233,6 +233,7 @@ static void push_value (lua_State *L, const redisReply *r) {
         else push_value(L, r->element[i]);
         lua_rawseti(L, -2, (lua_Integer)i + 1);
       }
+      host_mark_array(L);
       break;
     default: lua_pushnil(L);
   }

@@ -24,7 +24,10 @@ local columns = setmetatable({}, { __mode = "k" })
 --- The names of the columns in their order, if the list knows it: after select, count, a query.
 ---@param x table
 ---@return string[]?
-function M.columns(x) return columns[x] end
+function M.columns(x)
+  local own = rawget(x, "columns")                          -- of a query
+  return columns[x] or type(own) == "table" and type(own[1]) == "string" and own or nil
+end
 
 --- Gives a list its order of columns.
 ---@param x table
@@ -146,7 +149,7 @@ function List:where(condition, ...)
   for _, item in ipairs(self) do
     if keep(item) then r[#r + 1] = item end
   end
-  return M.ordered(r, columns[self])
+  return M.ordered(r, M.columns(self))
 end
 
 -- Columns ------------------------------------------------------------------
@@ -278,7 +281,7 @@ function List:sort(...)
     end)
   end
   for i = 1, n do r[i] = self[r[i]] end
-  return M.ordered(r, columns[self])
+  return M.ordered(r, M.columns(self))
 end
 
 --- At most n items from the beginning; from the end with a negative n.
@@ -287,7 +290,7 @@ end
 function List:limit(n)
   local first, last = 1, math.min(n, #self)
   if n < 0 then first, last = math.max(#self + n + 1, 1), #self end
-  return M.ordered(table.move(self, first, last, 1, {}), columns[self])
+  return M.ordered(table.move(self, first, last, 1, {}), M.columns(self))
 end
 
 --- The items without repetition: of equal values at the path the first.
@@ -303,7 +306,7 @@ function List:unique(at)
       r[#r + 1] = item
     end
   end
-  return M.ordered(r, columns[self])
+  return M.ordered(r, M.columns(self))
 end
 
 -- Ends ---------------------------------------------------------------------

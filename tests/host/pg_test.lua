@@ -28,6 +28,7 @@ T["a value of every type comes back native or as exact text"] = function()
   test.equal(r.j, nil) test.equal(r.k, '{"a":1}') test.equal(r.l, "\0\255\\") test.equal(r.m, "it's")
   test.equal(r.n, "2024-01-02 03:04:05.678901") test.equal(r.o, "{1,NULL,3}") test.equal(r.p, "a")
   test.equal(rows.columns[3], "c")
+  test.equal(rows:select("a"):count(), 1)
 end
 
 T["a value of every Lua type arrives"] = function()

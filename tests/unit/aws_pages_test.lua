@@ -2,6 +2,7 @@
 -- luacheck: no max line length
 local test = require "test"
 local aws = require "aws"
+local fs = require "fs"
 local json = require "json"
 local model = require "aws.model"
 local path = require "aws.path"
@@ -50,6 +51,20 @@ T["several lists of a page come one after the other, each item with the name of 
   for item, list in s3:each("list_object_versions", { Bucket = "b-1" }) do found[#found + 1] = list .. " " .. item.Key end
   test.equal(found, { "Versions a", "DeleteMarkers b", "Versions d", "DeleteMarkers c" })
   test.equal({ seen[2].query["key-marker"], seen[2].query["version-id-marker"] }, { "k", "v" })
+end
+
+T["all is one list of every page, or the only list of an answer without pages; an answer can be saved"] = function()
+  local ec2, seen = client("ec2", function(req, n)
+    if req.body:find "DescribeAddresses" then return { body = "<R><addressesSet><item><publicIp>192.0.2.1</publicIp></item></addressesSet></R>" } end
+    return { body = n == 1 and "<R><nextToken>t</nextToken><volumeSet><item><size>4</size></item></volumeSet></R>"
+      or "<R><volumeSet><item><size>5</size></item></volumeSet></R>" }
+  end)
+  test.equal({ ec2:all("describe_volumes"):sum "Size", #seen }, { 9, 2 })
+  test.equal(ec2:all("describe_addresses"):map "PublicIp", { "192.0.2.1" })
+  test.raises("aws.ec2:create_vpc does not answer one list; call it by itself", ec2.all, ec2, "create_vpc", { CidrBlock = "10.0.0.0/16" })
+  local file = test.tmpdir() .. "/addresses.json"
+  ec2:describe_addresses():save(file)
+  test.equal(json.decode(fs.read(file)), { Addresses = { { PublicIp = "192.0.2.1" } } })
 end
 
 T["a token that one page lacks is not asked for again"] = function()

@@ -3,6 +3,7 @@
 local config = require "aws.config"
 local credentials = require "aws.credentials"
 local errors = require "errors"
+local lists = require "host.list"
 local fs = require "fs"
 local model_of = require "aws.model"
 local mutating = require "aws.mutating"
@@ -168,7 +169,7 @@ function Client:parse(name, response)
   end
   local ok, result, meta = pcall(send.read, self, self:operation(name), {},
                                  { status = response.status, headers = headers, spelling = spelling, body = response.body or "" })
-  if ok then return result, meta end
+  if ok then return lists.answer(result), meta end
   return nil, result
 end
 
@@ -193,7 +194,7 @@ function Client:call(name, args, opts)
   call.request_id, call.status, call.error = told.request_id, told.status, not ok and result or nil
   for _, fn in ipairs(after) do fn(call) end
   if not ok then error(result, 0) end
-  return result, meta
+  return lists.answer(result), meta
 end
 
 --- Iterates over the pages of a list.
@@ -210,6 +211,14 @@ function Client:pages(name, args, opts) return paginate.pages(self, self:operati
 ---@param opts? table as for `pages`
 ---@return fun(): any, string, string? item, list, name
 function Client:each(name, args, opts) return paginate.each(self, self:operation(name), args or {}, opts) end
+
+--- The items of all pages as one list, which has the helpers of `list`: `aws.ec2:all("describe_volumes"):count()`. Of an
+--- operation without pages, the only list of its answer.
+---@param name string operation
+---@param args? table
+---@param opts? table as for `pages`
+---@return List
+function Client:all(name, args, opts) return paginate.all(self, self:operation(name), args or {}, opts) end
 
 --- Waits until AWS says that something has come to be: `aws.rds:wait("db_instance_available", {...})`.
 ---@param name string waiter

@@ -1,5 +1,6 @@
 --- All pages of a list, asked for one after the other.
 local errors = require "errors"
+local lists = require "host.list"
 local path = require "aws.path"
 
 local M = {}
@@ -104,6 +105,27 @@ function M.each(client, op, args, opts)
     end
     return table.unpack(items[at], 1, 3)
   end
+end
+
+--- The items of all pages in one list; without pages, the only list of the answer.
+---@return List
+function M.all(client, op, args, opts)
+  local paginator, model, items = client.model.paginators[op.name], client.model, {}
+  if paginator and paginator.result[1] then
+    for item in M.each(client, op, args, opts) do items[#items + 1] = item end
+    return lists.mark(items)
+  end
+  local only
+  for _, member in ipairs(op.output and model.shape(op.output).members or {}) do
+    if model.shape(member.shape).type == "list" then
+      if only then only = nil break end
+      only = member.name
+    end
+  end
+  if not only then
+    errors.usage("aws.%s:%s does not answer one list; call it by itself", model.service, op.snake)
+  end
+  return client:call(op.name, args, opts)[only] or lists.mark(items)
 end
 
 return M

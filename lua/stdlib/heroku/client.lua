@@ -4,6 +4,7 @@ local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
 local json = require "json"
+local lists = require "host.list"
 local log = require "log"
 local options = require "options"
 local readonly = require "readonly"
@@ -196,7 +197,7 @@ function Client:list(path, opts)
     local page, answer = self:call("GET", path, o)
     for _, item in ipairs(page or {}) do items[#items + 1] = item end
     range = answer.status == 206 and answer.headers["next-range"]
-    if not range then return items end
+    if not range then return lists.mark(items) end
     if seen[range] then
       errors.raise { kind = "protocol", op = ("GET %s on Heroku"):format(path), message = "its pages go round in a circle" }
     end

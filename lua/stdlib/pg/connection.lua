@@ -5,6 +5,7 @@
 local endpoint = require "pg.endpoint"
 local errors = require "errors"
 local host = require "host.pg"
+local lists = require "host.list"
 local readonly = require "readonly"
 local task = require "task"
 
@@ -98,10 +99,10 @@ end
 --- column name. int2/4/8 become integers, float4/8 floats, bool booleans, bytea
 --- bytes, NULL nil; all else (numeric, json, timestamps, arrays) is text.
 ---@param sql string
----@return table rows list with .n, .columns, .command ("UPDATE 3") and .affected
+---@return List rows with .n, .columns, .command ("UPDATE 3") and .affected
 function Conn:query(sql, ...)
   send(self, sql, "extended", ...)
-  local rows = { n = 0 }
+  local rows = lists.mark { n = 0 }
   while true do
     local kind, a, b = step(self, sql, "_next", BATCH)
     if kind == "rows" then
