@@ -16,9 +16,9 @@ for name in $names; do # the names together: a search touches few pages
 done
 n=0
 for name in $names; do
-  file=lua/$name
-  [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz
-  printf '.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $n "$file" $n
+  file=lua/$name section=.rodata
+  [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz section=.rodata.packed     # apart, for the same reason
+  printf '	.section %s,"a"\n.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $section $n "$file" $n
   n=$((n + 1))
 done
 printf '	.section .data.rel.ro,"aw"\n	.balign 8\n	.globl host_embedded\nhost_embedded:\n'
