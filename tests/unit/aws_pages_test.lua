@@ -62,6 +62,7 @@ T["all is one list of every page, or the only list of an answer without pages; a
   test.equal({ ec2:all("describe_volumes"):sum "Size", #seen }, { 9, 2 })
   test.equal(ec2:all("describe_addresses"):map "PublicIp", { "192.0.2.1" })
   test.raises("aws.ec2:create_vpc does not answer one list; call it by itself", ec2.all, ec2, "create_vpc", { CidrBlock = "10.0.0.0/16" })
+  test.raises("aws.ec2:run_instances does not answer one list", ec2.all, ec2, "run_instances", { MinCount = 1, MaxCount = 1 })
   local file = test.tmpdir() .. "/addresses.json"
   ec2:describe_addresses():save(file)
   test.equal(json.decode(fs.read(file)), { Addresses = { { PublicIp = "192.0.2.1" } } })
