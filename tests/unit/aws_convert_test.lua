@@ -139,7 +139,7 @@ T["what is no model is refused in one sentence that says why"] = function()
     test.equal(test.raises(pattern, convert.text, { service = service }, "toys.json", "").kind, "invalid")
   end
   refused("read the service model toys.json: it has no metadata", {})
-  refused("it has no shapes", { metadata = {}, operations = {} })
+  refused("it has no operations", { metadata = {}, shapes = {} })
   refused("its metadata names no protocol", { metadata = {}, operations = {}, shapes = {} })
   refused("hkrun speaks none of its protocols: soap", { metadata = { protocol = "soap" }, operations = {}, shapes = {} })
   refused("its operation Do needs the shape In, which it does not have",

@@ -285,10 +285,10 @@ function M.text(parts, where, source)
   local given = parts.service
   local s = { where = where, names = {}, lineless = {} }
   if type(given) ~= "table" then refuse(s, "it is no JSON object") end
-  for _, part in ipairs { "metadata", "operations", "shapes" } do
+  for _, part in ipairs { "metadata", "operations" } do
     if type(given[part]) ~= "table" then refuse(s, "it has no %s; it should be a service-2.json of botocore", part) end
   end
-  s.meta, s.shapes, s.common = given.metadata, given.shapes, common_errors(given.operations)
+  s.meta, s.shapes, s.common = given.metadata, given.shapes or {}, common_errors(given.operations)
   local lines = facts(s)
   table.insert(lines, 1, "# " .. source)
   for _, name in ipairs(sorted(given.operations)) do lines[#lines + 1] = operation(s, name, given.operations[name]) end
