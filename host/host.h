@@ -57,6 +57,11 @@ const char *host_bytes (lua_State *L, int arg, size_t *len);
 int host_is_secret (lua_State *L, int arg);
 void host_push_secret (lua_State *L, const char *s, size_t len);
 
+/* --- child processes (process.c) ----------------------------------------- */
+
+/* Kills them all with their groups; may be called in a signal handler. */
+void host_kill_children (void);
+
 /* --- files embedded in the binary (build/.../embed.S) -------------------- */
 
 typedef struct HostEmbedded {

@@ -1,17 +1,45 @@
 /*
-** interrupt.c: Ctrl-C for code that computes and never waits. The handler of
-** SIGINT, besides the loop's, has the watched coroutine call a function before
-** its next instruction: nothing is paid until then.
+** interrupt.c: Ctrl-C where the loop cannot help. Its handler of SIGINT stands before the loop's.
 **
-** Lua (host.interrupt): watch(fn), for the coroutine that runs; unwatch().
+** Code that computes and never waits: the handler has the watched coroutine call a function before its next
+** instruction; nothing is paid until then. A second Ctrl-C of somebody who was told that the first is being obeyed:
+** the handler ends the process itself, whatever it does and whichever threads it has. No exit handler runs, no stream
+** is flushed: what counts is on disk already. Children go along and the terminal is as it was.
+**
+** Lua (host.interrupt): watch(fn), for the coroutine that runs; unwatch(); leave(on); asked().
 */
 #include "host.h"
 
+#include <errno.h>
+#include <pthread.h>
 #include <signal.h>
+#include <termios.h>
+#include <time.h>
+#include <unistd.h>
+
+enum { EXIT_CODE = 130, ONE_PRESS = 50 };       /* ms: a terminal and a wrapper may both hand on the same Ctrl-C */
 
 static lua_State *volatile watched;
 static struct sigaction loops;          /* libuv's handler */
 static const char key;                  /* of the function, in the registry */
+static volatile sig_atomic_t leaves;    /* a second Ctrl-C ends the process */
+static volatile long long asked_at;     /* ms, when it was first asked to end; 0 */
+static pthread_t loop_thread;
+static struct termios terminal;         /* as it was found */
+static int has_terminal;
+
+static long long now (void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
+}
+
+static void leave (void) {
+  host_kill_children();
+  if (has_terminal && tcgetpgrp(STDIN_FILENO) == getpgrp())     /* else it would stop us */
+    tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+  _exit(EXIT_CODE);
+}
 
 static void on_hook (lua_State *L, lua_Debug *ar) {
   (void)ar;
@@ -22,9 +50,30 @@ static void on_hook (lua_State *L, lua_Debug *ar) {
 }
 
 static void on_signal (int number) {
+  if (!pthread_equal(pthread_self(), loop_thread)) {            /* a thread that copies: not its affair */
+    pthread_kill(loop_thread, number);
+    return;
+  }
+  int err = errno;
+  if (leaves) {
+    if (asked_at != 0 && now() - asked_at > ONE_PRESS) leave();
+    if (asked_at == 0) asked_at = now();
+  }
   lua_State *L = watched;
   if (L != NULL) lua_sethook(L, on_hook, LUA_MASKCALL | LUA_MASKRET | LUA_MASKCOUNT, 1);
   if (loops.sa_handler != SIG_DFL && loops.sa_handler != SIG_IGN) loops.sa_handler(number);
+  errno = err;
+}
+
+/* Puts the handler before the loop's, which must be there. */
+static void stand_before (void) {
+  struct sigaction before;
+  sigaction(SIGINT, NULL, &before);
+  if (before.sa_handler == on_signal) return;
+  loops = before;
+  loop_thread = pthread_self();
+  before.sa_handler = on_signal;
+  sigaction(SIGINT, &before, NULL);
 }
 
 /* watch(fn): fn is called in this coroutine after a Ctrl-C; it may raise */
@@ -32,13 +81,7 @@ static int interrupt_watch (lua_State *L) {
   luaL_checktype(L, 1, LUA_TFUNCTION);
   lua_settop(L, 1);
   lua_rawsetp(L, LUA_REGISTRYINDEX, &key);
-  struct sigaction now;
-  sigaction(SIGINT, NULL, &now);
-  if (now.sa_handler != on_signal) {
-    loops = now;
-    now.sa_handler = on_signal;
-    sigaction(SIGINT, &now, NULL);
-  }
+  stand_before();
   watched = L;
   return 0;
 }
@@ -50,9 +93,26 @@ static int interrupt_unwatch (lua_State *L) {
   return 0;
 }
 
+/* leave(on: boolean): whether the second Ctrl-C ends the process at once. The terminal of now is what it gets back. */
+static int interrupt_leave (lua_State *L) {
+  leaves = lua_toboolean(L, 1);
+  if (!leaves) return 0;
+  has_terminal = has_terminal || tcgetattr(STDIN_FILENO, &terminal) == 0;
+  stand_before();
+  return 0;
+}
+
+/* asked(): it was asked to end in another way; the next Ctrl-C is the second */
+static int interrupt_asked (lua_State *L) {
+  (void)L;
+  if (asked_at == 0) asked_at = now();
+  return 0;
+}
+
 int luaopen_host_interrupt (lua_State *L) {
   static const luaL_Reg functions[] = {
-    { "watch", interrupt_watch }, { "unwatch", interrupt_unwatch }, { NULL, NULL }
+    { "watch", interrupt_watch }, { "unwatch", interrupt_unwatch }, { "leave", interrupt_leave }, { "asked", interrupt_asked },
+    { NULL, NULL }
   };
   luaL_newlib(L, functions);
   return 1;

@@ -292,12 +292,15 @@ static void on_signal (uv_signal_t *h, int number) {
   push_ready(w->loop, w->id);
 }
 
-/* signal(name: "int"|"term"|"hup"|"winch"|"chld") -> id, ready at each one */
+/* signal(name: "int"|"term"|"hup"|"winch"|"chld") -> id, ready at each one | nil: a hang-up that nohup had us ignore */
 static int loop_signal (lua_State *L) {
   static const char *const names[] = { "int", "term", "hup", "winch", "chld",
                                        NULL };
   static const int numbers[] = { SIGINT, SIGTERM, SIGHUP, SIGWINCH, SIGCHLD };
   int number = numbers[luaL_checkoption(L, 1, NULL, names)];
+  struct sigaction before;
+  sigaction(number, NULL, &before);
+  if (number == SIGHUP && before.sa_handler == SIG_IGN) return 0;
   Loop *l = get(L);
   Wait *w = wait_new(L, l, SIGNAL);
   uv_signal_init(&l->uv, &w->h.signal);

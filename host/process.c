@@ -38,6 +38,8 @@ typedef struct Reaper {                 /* one SIGCHLD handler for all */
   Process *first;
 } Reaper;
 
+static Reaper *volatile the_reaper;
+
 static Process *check (lua_State *L) { return luaL_checkudata(L, 1, PROCESS); }
 
 static void reap (Process *p) {
@@ -47,6 +49,11 @@ static void reap (Process *p) {
   p->status = status;
   p->exited = 1;
   host_ready_loop(p->loop, p->id);
+}
+
+void host_kill_children (void) {
+  for (const Process *p = the_reaper != NULL ? the_reaper->first : NULL; p != NULL; p = p->next)
+    if (p->pid > 0) kill(-p->pid, SIGKILL);
 }
 
 static void on_child (uv_signal_t *h, int number) {
@@ -68,6 +75,7 @@ static Reaper *reaper (lua_State *L) {
   uv_signal_start(&r->signal, on_child, SIGCHLD);
   uv_unref((uv_handle_t *)&r->signal);
   lua_setfield(L, LUA_REGISTRYINDEX, REAPER);
+  the_reaper = r;
   return r;
 }
 

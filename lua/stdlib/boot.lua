@@ -58,5 +58,5 @@ return function()
     io.stderr:write("hkrun: ", tostring(code), "\n")
   end
   if (verbose or errors.is(code, "bug")) and code.traceback then io.stderr:write(code.traceback, "\n") end
-  return errors.exit_code(code)
+  return task.is_stopping() and 130 or errors.exit_code(code)   -- also where it failed on the way
 end

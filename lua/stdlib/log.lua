@@ -170,9 +170,19 @@ local function start_ticker()
   end)
 end
 
+--- What runs now and is finished also when the run is to end.
+---@return string[]
+function M.finishing()
+  local list = {}
+  for _, p in ipairs(live) do
+    if p.finishes then list[#list + 1] = p.what end
+  end
+  return list
+end
+
 --- Shows the progress of something that takes a while, until `:done()`; also a to-be-closed value.
 ---@param o table `{ what="copy orders", total=, unit="rows"|"bytes" }`
----@return table p `p:update(n)`, `p:note(text)`, `p:done()`
+---@return table p `p:update(n)`, `p:note(text)`, `p:done()`; `p.finishes`: it is not left half done when the run is to end
 function M.progress(o)
   local p = setmetatable({ what = o.what, total = o.total, unit = o.unit, began = task.now(), every = o.every or 10 },
     Progress)

@@ -336,11 +336,20 @@ function M.forget(id)
 end
 
 local on_interrupt                      -- who takes Ctrl-C instead of the first task
+local on_stop                           -- who is told that the first task is to end
+local stopping = false                  -- it was asked to
 local turn                              -- (block) one look at what became ready
 
 --- Has fn called at each Ctrl-C from here on, instead of cancelling the first task; nil gives it back.
 ---@param fn? fun()
-function M.on_interrupt(fn) on_interrupt = fn end
+function M.on_interrupt(fn)
+  on_interrupt = fn
+  require "host.interrupt".leave(fn == nil)
+end
+
+--- Has fn called when the process is asked to end, before the first task is cancelled; nil gives it back.
+---@param fn? fun(why: string) "Ctrl-C", "SIGTERM", "SIGHUP"
+function M.on_stop(fn) on_stop = fn end
 
 --- Runs fn so that Ctrl-C reaches it also while it computes and never waits: "cancelled" is raised there.
 ---@param fn function
@@ -366,23 +375,35 @@ function Task:cancel_again()
   self:cancel()
 end
 
---- Runs fn as the first task, and everything it starts, to the end. Ctrl-C
---- (and TERM) cancels it; the second one leaves at once with 130.
+--- Whether the process was asked to end.
+---@return boolean
+function M.is_stopping() return stopping end
+
+local SIGNALS = { int = "Ctrl-C", term = "SIGTERM", hup = "SIGHUP" }
+
+--- Runs fn as the first task, and everything it starts, to the end. Ctrl-C (and TERM, and a terminal that goes away)
+--- cancels it; a Ctrl-C after that ends the process at once with 130, also where it computes or waits for a peer.
 ---@return boolean ok, any ... as pcall
 function M.run(fn, ...)
+  local interrupt = require "host.interrupt"
   local root = new(fn, nil, ...)
-  local int, term = loop.signal "int", loop.signal "term"
-  local asked = false
+  local why_of = {}
+  for name, why in pairs(SIGNALS) do
+    local id = loop.signal(name)
+    if id then why_of[id] = why end
+  end
+  interrupt.leave(true)
   function turn(block)
     local ids = loop.poll(block)
     for i = #ids, 1, -1 do
-      local id = ids[i]
-      if id == int or id == term then
+      local why = why_of[ids[i]]
+      if why then
         table.remove(ids, i)
-        if id == int and on_interrupt then on_interrupt()
-        else
-          if asked then os.exit(130) end
-          asked = true
+        if why == "Ctrl-C" and on_interrupt then on_interrupt()
+        elseif not stopping then
+          stopping = true
+          interrupt.asked()
+          if on_stop then on_stop(why) end
           root:cancel()
         end
       end
@@ -399,8 +420,8 @@ function M.run(fn, ...)
     if root.done then break end
     turn(true)
   end
-  loop.cancel(int)
-  loop.cancel(term)
+  interrupt.leave(false)
+  for id in pairs(why_of) do loop.cancel(id) end
   return root.ok, table.unpack(root.result, 1, root.result.n)
 end
 

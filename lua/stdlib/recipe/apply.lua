@@ -5,6 +5,7 @@ local log = require "log"
 local options = require "options"
 local plan = require "recipe.plan"
 local run = require "recipe.run"
+local stop = require "recipe.stop"
 
 local M = {}
 
@@ -93,7 +94,7 @@ local function run_pass(o, recipe, planned)
   r.journal, r.preset, r.preset_target = planned.journal, planned.options, planned.target
   r.shown = {}
   for _, e in ipairs(planned.entries) do r.shown[e.key] = e.action end
-  local ok, e = xpcall(load.pass, errors.handler, r, recipe.chunk)
+  local ok, e = stop.announced(errors.handler, load.pass, r, recipe.chunk)
   local state = ok and (r.stopped and "stopped" or "done") or errors.is(e, "cancelled") and "cancelled" or "failed"
   local written, why = pcall(r.journal.write, r.journal,
     { ev = "end", state = state, error = not ok and tostring(e) or nil })

@@ -3,6 +3,7 @@ local effects = require "recipe.effects"
 local errors = require "errors"
 local kinds = require "recipe.kind"
 local log = require "log"
+local stop = require "recipe.stop"
 local task = require "task"
 local term = require "term"
 
@@ -150,7 +151,7 @@ function M.run(r, o)
     log.out("%d to delete.", #doomed)
     if not agreed(r, o) then errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" } end
     r.journal:write { ev = "run", command = "destroy", n = memory.runs + 1, recipe = r.recipe, target = r.target }
-    local ok, e = xpcall(delete_all, errors.handler, r, doomed)
+    local ok, e = stop.announced(errors.handler, delete_all, r, doomed)
     local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
     pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
     if not ok then error(e, 0) end

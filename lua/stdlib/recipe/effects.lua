@@ -169,9 +169,21 @@ local function update(noun, current, changes)
   end
 end
 
+--- What is begun inside is finished, also when the run is to end.
+local function finished(noun, fn)
+  return task.shield(function()
+    local p = noun.progress
+    p.finishes = true
+    local r = table.pack(pcall(fn))
+    p.finishes = nil
+    if not r[1] then error(r[2], 0) end
+    return table.unpack(r, 2, r.n)
+  end)
+end
+
 local function create(noun)
   with_progress(noun, "create", function()
-    task.shield(function()
+    finished(noun, function()
       write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep })
       noun.mem = noun.run.memory.nouns[noun.key]
       local id, found = create_once(noun)
@@ -213,7 +225,7 @@ local IN_USE = 900                                           -- seconds that a s
 local function begin_delete(noun, current)
   local delay, stop = 0.5, task.now() + math.min(IN_USE, noun.kind.timeout)
   while true do
-    local ok, e = pcall(task.shield, function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
+    local ok, e = pcall(finished, noun, function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
     if ok then return end
     if not (type(e) == "table" and e.retry) or task.now() + delay > stop then error(e, 0) end
     noun.ctx.note("still in use")
@@ -291,7 +303,7 @@ local function change(noun)
   local fields = {}
   for i, c in ipairs(noun.changes) do fields[i] = c.field end
   with_progress(noun, "change", function()
-    task.shield(function()
+    finished(noun, function()
       write(noun, { ev = "update", fields = fields })
       update(noun, noun.current, noun.changes)
       write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep })
