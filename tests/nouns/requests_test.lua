@@ -27,10 +27,12 @@ local function without_tags(calls)
   return calls
 end
 
-local OURS = { { Key = "hkrun:recipe", Value = "lab" }, { Key = "hkrun:key", Value = "aws.vpc:shop" } }
+local function ours(noun, name)
+  return { { Key = "hkrun:recipe", Value = "lab" }, { Key = "hkrun:key", Value = ("aws.%s:%s"):format(noun, name) }, { Key = "Name", Value = name } }
+end
 
 local function vpc(more)
-  local v = { VpcId = "vpc-1", CidrBlock = "10.9.0.0/16", State = "available", Tags = OURS }
+  local v = { VpcId = "vpc-1", CidrBlock = "10.9.0.0/16", State = "available", Tags = ours("vpc", "shop") }
   for k, x in pairs(more or {}) do v[k] = x end
   return { Vpcs = { v } }
 end
@@ -74,7 +76,7 @@ end
 
 T["a security group gets what is missing, then loses what is too much"] = function()
   local l = lab()
-  local tags = { OURS[1], { Key = "hkrun:key", Value = "aws.security_group:db" } }
+  local tags = ours("security_group", "db")
   local calls = fake("ec2", { describe_security_groups = { SecurityGroups = { {
     GroupId = "sg-1", VpcId = "vpc-1", Tags = tags,
     IpPermissions = { { IpProtocol = "tcp", FromPort = 5432, ToPort = 5432, IpRanges = { { CidrIp = "0.0.0.0/0" } } } },
@@ -90,7 +92,7 @@ end
 
 T["a database grows in place and never shrinks"] = function()
   local l = lab()
-  local tags = { OURS[1], { Key = "hkrun:key", Value = "aws.db_instance:shop" } }
+  local tags = ours("db_instance", "shop")
   local have = { describe_db_instances = { DBInstances = { {
     DBInstanceIdentifier = "shop", DBInstanceClass = "db.t4g.micro", EngineVersion = "16.4", AllocatedStorage = 20, MultiAZ = false,
     MasterUsername = "app", DBSubnetGroup = { DBSubnetGroupName = "s" }, VpcSecurityGroups = { { VpcSecurityGroupId = "sg-1" } },
@@ -130,7 +132,7 @@ end
 
 T["a role whose policy is gone already, because nobody heard the first answer, is deleted all the same"] = function()
   local l = lab()
-  local role = { Role = { RoleName = "shop", Arn = "arn:aws:iam::1:role/shop", Tags = { OURS[1], { Key = "hkrun:key", Value = "aws.role:shop" } },
+  local role = { Role = { RoleName = "shop", Arn = "arn:aws:iam::1:role/shop", Tags = ours("role", "shop"),
     AssumeRolePolicyDocument = { Statement = { { Principal = { Service = "ec2.amazonaws.com" } } } } } }
   local function absent() errors.raise { kind = "remote", code = "NoSuchEntity", message = "it is not there" } end
   local calls = fake("iam", { get_role_policy = { PolicyDocument = {} } }, { attach_role_policy = {}, put_role_policy = {} })

@@ -24,10 +24,23 @@ end
 
 local function same_where_given(want, have)
   if type(want) ~= "table" or type(have) ~= "table" then return same(want, have) end
+  return M.given(want, have, same)
+end
+
+--- Compares the members of a map that are given, and leaves the others alone.
+---@param want table
+---@param have table
+---@param equal fun(want: any, have: any, key: any): boolean
+---@return boolean equal
+---@return table? old the members that differ, as they are
+---@return table? new and as they are wanted
+function M.given(want, have, equal)
+  local old, new = {}, {}
   for k, v in next, want do
-    if not same(v, have[k]) then return false end
+    if not equal(v, have[k], k) then old[k], new[k] = have[k], v end
   end
-  return true
+  if next(new) == nil then return true end
+  return false, old, new
 end
 
 local function id_of(v)
@@ -69,8 +82,9 @@ M.same = same
 
 local named = { set = same_list_any_order, given = same_where_given, ignore = function() return true end }
 
---- The comparer that a kind names for a field: a function(want, have) -> boolean, or "set" (a list in any order),
---- "given" (a map of which only the given members are managed), "ignore" (only used at creation).
+--- The comparer that a kind names for a field: a function(want, have, spec, current) -> equal [, old, new], or "set" (a
+--- list in any order), "given" (a map of which only the given members are managed), "ignore" (only used at creation).
+--- `old` and `new` say in what they differ, where the whole values say it less well.
 ---@param how any
 ---@return function|nil
 function M.comparer(how)
@@ -90,12 +104,13 @@ function M.changes(spec, current, fields, compare)
     local want = spec[f]
     if want ~= nil then
       local cmp = M.comparer(compare[f])
-      local equal
-      if cmp and not unknown.is(want) then equal = cmp(want, current[f], spec, current)
+      local equal, old, new
+      if cmp and not unknown.is(want) then equal, old, new = cmp(want, current[f], spec, current)
       elseif cmp == named.ignore then equal = true
       else equal = same(want, current[f]) end
       if not equal then
-        local change = { field = f, old = current[f], new = want }
+        if new == nil then old, new = current[f], want end
+        local change = { field = f, old = old, new = new }
         list[#list + 1] = change
         list[f] = change
       end

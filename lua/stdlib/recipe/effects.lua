@@ -6,6 +6,7 @@ local log = require "log"
 local plain = require "recipe.plain"
 local token = require "recipe.token"
 local task = require "task"
+local unknown = require "recipe.unknown"
 
 local M = {}
 
@@ -122,6 +123,32 @@ function M.check_owner(noun)
   noun.adopted = true
 end
 
+--- The spec as it is compared: what is ours carries the engine's tags beside the recipe's own, and tags are text.
+local function wanted(noun)
+  local spec, kind = noun.spec, noun.kind
+  if not kind.manages_tags or unknown.is(spec.tags) then return spec end
+  local tags, all = {}, {}
+  for k, v in next, spec.tags or {} do tags[k] = type(v) == "number" and tostring(v) or v end
+  for k, v in next, noun.adopted and {} or noun.ctx.tags do tags[k] = v end
+  for k, v in next, spec do all[k] = v end
+  all.tags = next(tags) and tags or nil
+  return all
+end
+
+--- In what the thing that is there differs from what is asked for.
+---@param noun table
+---@param current table
+---@return table changes
+function M.changes(noun, current)
+  return diff.changes(wanted(noun), current, noun.kind.fields, noun.kind.compare)
+end
+
+--- The spec as update gets it: of the tags, those that are to be set.
+local function to_set(noun, changes)
+  if not changes.tags then return noun.spec end
+  return setmetatable({ tags = changes.tags.new }, { __index = noun.spec })
+end
+
 local function write(noun, rec, lazy)
   rec.key, rec.kind = noun.key, noun.kind.name
   noun.run.journal:write(rec, lazy)
@@ -160,11 +187,11 @@ end
 --- Changes; a call without an answer is asked again for what is still different.
 local function update(noun, current, changes)
   for attempt = 1, AGAIN + 1 do
-    local ok, e = pcall(wrapped, noun, "change", noun.kind.update, noun.spec, current, changes, noun.ctx)
+    local ok, e = pcall(wrapped, noun, "change", noun.kind.update, to_set(noun, changes), current, changes, noun.ctx)
     if ok then return end
     if not (type(e) == "table" and e.lost) or attempt > AGAIN then error(e, 0) end
     current = read_once(noun, current.id) or current
-    changes = diff.changes(noun.spec, current, noun.kind.fields, noun.kind.compare)
+    changes = M.changes(noun, current)
     if #changes == 0 then return end
   end
 end
@@ -191,7 +218,7 @@ local function create(noun)
         errors.raise { op = "create " .. noun.title, kind = "bug", message = "its create function returned no id" }
       end
       write(noun, { ev = "created", id = id })
-      local changes = found and noun.kind.update and diff.changes(noun.spec, found, noun.kind.fields, noun.kind.compare) or {}
+      local changes = found and noun.kind.update and M.changes(noun, found) or {}
       if #changes > 0 then update(noun, found, changes) end
     end)
   end)

@@ -1,5 +1,4 @@
 --- Nouns: what `recipe.kind` makes of a declaration, and how one is read, compared, created, changed and deleted.
-local diff = require "recipe.diff"
 local effects = require "recipe.effects"
 local errors = require "errors"
 local options = require "options"
@@ -17,7 +16,7 @@ local declared_kind = {
   { "outputs", "fields that only the service knows; id is always one", type = "table", default = {} },
   { "fixed", "fields that can be set only at birth: a change replaces the thing", type = "table", default = {} },
   { "summary", "fields that a plan prints", type = "table" },
-  { "compare", "field = function(want, have) -> equal, or \"set\", \"given\", \"ignore\"", type = "table", default = {} },
+  { "compare", "field = function(want, have, spec, current) -> equal [, old, new], or \"set\", \"given\", \"ignore\"", type = "table", default = {} },
   { "tagless", "it cannot carry tags; it belongs to whoever owns its parent", type = "boolean", default = false },
   { "idempotent", "create honours ctx.token or fails when the name is taken", type = "boolean", default = false },
   { "timeout", "seconds that create, ready and delete may take each", type = "number", default = 3600 },
@@ -125,7 +124,7 @@ local function decide(noun)
     return
   end
   effects.check_owner(noun)
-  noun.changes = diff.changes(spec, noun.current, kind.fields, kind.compare)
+  noun.changes = effects.changes(noun, noun.current)
   if #noun.changes == 0 then
     noun.action = "none"
     return
@@ -167,7 +166,8 @@ end
 --- (as a map; whose it is is read from them), and `deleting = true` while it goes away. A list that has lost its
 --- thing answers nil, not an error. Plan calls read only, and never when a fixed field is still unknown.
 --- `create(spec, ctx)` makes it in one call that carries `ctx.token` or `ctx.tags` (with Name), and returns its id.
---- `update(spec, current, changes, ctx)`: changes are `{ field=, old=, new= }`, also by field name.
+--- `update(spec, current, changes, ctx)`: changes are `{ field=, old=, new= }`, also by field name. `spec.tags` are then
+--- those to be set: the recipe's, and the engine's own where someone took them away.
 --- `ready(current, ctx)` waits until it is usable and returns it as it is then; nothing if it was ready all along.
 --- `delete(current, ctx)` begins the deletion; the engine reads until the thing is gone.
 --- An error with `lost = true` says that a call may have been done or not: the engine looks before it asks again.
@@ -194,6 +194,7 @@ function M.define(def)
   kind.is_fixed = set_of(kind.fixed)
   kind.all_outputs = { table.unpack(kind.outputs) }
   if not set_of(kind.outputs).id then table.insert(kind.all_outputs, 1, "id") end
+  kind.manages_tags = seen.tags and not kind.tagless and kind.compare.tags ~= "ignore"
   registry[kind.name] = kind
   return function(spec) return converge(kind, spec) end
 end

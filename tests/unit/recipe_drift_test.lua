@@ -1,0 +1,82 @@
+--- What was changed by hand: a plan reports exactly the field, apply brings it back, and what is not ours stays.
+local lab = dofile "tests/support/recipe_lab.lua"
+local test = require "test"
+local T = test.cases()
+
+--- A kind with tags, and a map of which only the given members are managed.
+local function tagged(l)
+  return l.kind("lab.tagged", {
+    options = { { "size", "how big", type = "integer" }, { "settings", "by name", type = "table" }, { "tags", "tags", type = "table" } },
+    fixed = {}, summary = {}, compare = { settings = "given", tags = "given" },
+    create = function(spec, ctx)
+      return l:call("create " .. spec.name, function()
+        local tags = {}
+        for _, from in ipairs { spec.tags or {}, ctx.tags } do
+          for k, v in pairs(from) do tags[k] = tostring(v) end
+        end
+        l.things["thing-1"] = { id = "thing-1", name = spec.name, size = spec.size, settings = spec.settings, tags = tags }
+        return "thing-1"
+      end)
+    end,
+    update = function(spec, current, changes)
+      l:call("update " .. current.name, function()
+        local thing = l.things[current.id]
+        for k, v in pairs(changes.tags and spec.tags or {}) do thing.tags[k] = v end
+        for k, v in pairs(changes.settings and changes.settings.new or {}) do thing.settings[k] = v end
+        l.set = changes.tags and spec.tags
+      end)
+    end,
+  })
+end
+
+--- A thing that was made, its recipe, and what a plan says of its changes.
+local function made(settings)
+  local l = lab()
+  local thing = tagged(l)
+  local function fn() thing { "a", size = 1, settings = settings or { x = 1 }, tags = { team = "shop", cost = 12 } } end
+  l:apply(fn)
+  local function changes()
+    local e = l:plan(fn).entries[1]
+    local seen = {}
+    for _, c in ipairs(e.changes or {}) do seen[c.field] = { old = c.old, new = c.new } end
+    return seen
+  end
+  return l, fn, changes
+end
+
+T["tags that are numbers in the recipe are text in the cloud, and no difference"] = function()
+  local _, _, changes = made()
+  test.equal(changes(), {})
+end
+
+T["a tag of the recipe's that was changed, and one of the engine's that was taken away, come back; foreign ones stay"] = function()
+  local l, fn, changes = made()
+  local tags = l.things["thing-1"].tags
+  tags.team, tags["hkrun:key"], tags.foreign, tags["aws:system"] = "other", nil, "theirs", "aws's own"
+  test.equal(changes(), { tags = { old = { team = "other" }, new = { team = "shop", ["hkrun:key"] = "lab.tagged:a" } } })
+  l:apply(fn)
+  test.equal(l.set, { team = "shop", ["hkrun:key"] = "lab.tagged:a" }, "what is set")
+  tags = l.things["thing-1"].tags
+  test.equal({ tags.foreign, tags["aws:system"], tags.Name, tags.cost }, { "theirs", "aws's own", "a", "12" })
+  test.equal(changes(), {})
+end
+
+T["what is adopted does not get our tags, which would make it ours to delete"] = function()
+  local l = lab()
+  local thing = tagged(l)
+  l.things["thing-1"] = { id = "thing-1", name = "a", size = 1, settings = {}, tags = {} }
+  local function fn() thing { "a", size = 1, adopt = true } end
+  l:apply(fn)
+  test.equal(l.calls, {})
+  test.equal(l.things["thing-1"].tags, {})
+end
+
+T["of a map only the members that differ are shown"] = function()
+  local l, fn, changes = made { x = 1, y = 2 }
+  l.things["thing-1"].settings = { x = 1, y = 3, z = 4 }
+  test.equal(changes(), { settings = { old = { y = 3 }, new = { y = 2 } } })
+  l:apply(fn)
+  test.equal(l.things["thing-1"].settings, { x = 1, y = 2, z = 4 })
+end
+
+return T
