@@ -2,9 +2,9 @@
 ** journal.c: a file that is only appended to, and is on disk when append
 ** returns; optionally locked against other processes.
 **
-** Lua: open(path) -> handle; handle:append(bytes), :truncate(size), :lock(),
-** :size(), :close(); private(dir); whoami(). The caller's mistakes raise; what
-** the system refuses returns `nil, err`. States: open, closed.
+** Lua: open(path) -> handle; handle:append(bytes), :truncate(size),
+** :lock(["shared"]), :close(); private(dir); whoami(). The caller's mistakes
+** raise; what the system refuses returns `nil, err`. States: open, closed.
 */
 #include "host.h"
 
@@ -104,10 +104,13 @@ static int journal_truncate (lua_State *L) {
   return succeeded(L);
 }
 
-/* lock() -> true | false when another process holds it | nil, err */
+/* lock(["shared"]) -> true | false when another process holds it | nil, err */
 static int journal_lock (lua_State *L) {
+  static const char *const names[] = { "exclusive", "shared", NULL };
+  static const int modes[] = { LOCK_EX, LOCK_SH };
   int fd = open_fd(L);
-  if (flock(fd, LOCK_EX | LOCK_NB) == 0) return succeeded(L);
+  int mode = modes[luaL_checkoption(L, 2, "exclusive", names)];
+  if (flock(fd, mode | LOCK_NB) == 0) return succeeded(L);
   if (errno != EWOULDBLOCK) return failed(L, "lock it", errno);
   lua_pushboolean(L, 0);
   return 1;

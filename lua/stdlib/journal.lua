@@ -1,11 +1,10 @@
---- The journal of one recipe and its target: JSON lines in `.hkrun/NAME.journal`, only ever appended to, on disk before
---- `write` returns. The directory is for the owner only (0700), so are the files (0600). A last line that was torn by
---- a crash is cut off by the next writer. `NAME.lock` is held (flock) while a run writes; the kernel lets it go when
---- the holder dies, however it dies.
+--- The journal of one recipe and its target: JSON lines, only ever appended to, kept when `write` returns. It is a file
+--- in `.hkrun` (journal/file.lua) or objects in S3 (journal/s3.lua), locked while a run writes.
 local errors = require "errors"
-local fs = require "fs"
-local host = require "host.journal"
+local file = require "journal.file"
+local holder = require "journal.holder"
 local json = require "json"
+local loop = require "host.loop"
 local memory = require "recipe.memory"
 local secret = require "secret"
 local task = require "task"
@@ -26,10 +25,22 @@ function M.name(recipe, target)
   return plain(recipe)
 end
 
-local function replay(path)
+local DIR = ".hkrun"
+
+--- The names of a recipe's journals, one for each target.
+---@param recipe string
+---@param o { at?: string, dir?: string }
+---@return string[]
+function M.list(recipe, o)
+  if o.at then return require("journal.s3").list(o.at, M.name(recipe)) end
+  return file.list(o.dir or DIR, M.name(recipe))
+end
+
+--- Replays what was read.
+---@return table memory
+---@return integer good bytes that are whole lines of JSON
+local function replay(bytes, path)
   local m, good, bad = memory.new(), 0, nil
-  if not fs.exists(path) then return m, 0, false end
-  local bytes = fs.read(path)
   local at, line = 1, 0
   while at <= #bytes do
     local stop = bytes:find("\n", at, true)
@@ -44,108 +55,82 @@ local function replay(path)
     at = stop + 1
     good = stop
   end
-  if bad then
-    if bytes:find("\n", bytes:find("\n", at, true) + 1, true) then
-      errors.raise {
-        op = "read the journal " .. path, kind = "invalid", message = "line " .. bad .. " is not JSON",
-        hint = "move the file away: the next apply finds things again by name and tag",
-      }
-    end
-    return m, good, true                                     -- only the last line: a torn block of a crashed disk
-  end
-  return m, good, good < #bytes
-end
-
-local function holder(path)
-  local ok, bytes = pcall(fs.read, path)
-  local who = ok and bytes ~= "" and json.decode(bytes) or nil
-  return type(who) == "table" and who or nil
-end
-
-local function take_lock(self)
-  local path = self.base .. ".lock"
-  local lock = errors.check("open " .. path, host.open(path))
-  local held, err = lock:lock()
-  if held == nil then
-    lock:close()
-    errors.check("lock " .. path, nil, err)
-  end
-  if not held then
-    lock:close()
-    local who = holder(path)
+  if bad and bytes:find("\n", bytes:find("\n", at, true) + 1, true) then
     errors.raise {
-      op = "start a run of " .. self.name, kind = "locked",
-      message = who and string.format("another run has it: process %s of %s on %s, since %s",
-        tostring(who.pid), tostring(who.user), tostring(who.host), tostring(who.since))
-        or "another run has it",
-      hint = "wait until it has ended",
+      op = "read the journal " .. path, kind = "invalid", message = "line " .. bad .. " is not JSON",
+      hint = "move the file away: the next apply finds things again by name and tag",
     }
   end
-  self.dead = holder(path)                                   -- its owner left no goodbye: it died
-  self.lock = lock
-  local me = host.whoami()
-  local line = json.encode({ pid = me.pid, user = me.user, host = me.host, since = os.date("!%Y-%m-%dT%H:%M:%SZ") },
-    { sort = true })
-  errors.check("write " .. path, lock:truncate(0))
-  errors.check("write " .. path, lock:append(line .. "\n"))
+  return m, good                                             -- only the last line: a torn block of a crashed disk
+end
+
+local FENCES = 5                                             -- writes of a holder that was thought dead, until we are first
+
+--- Reads; after another holder's death first makes sure that it can write no more, if it lives after all.
+local function take_in(self, dead)
+  for attempt = 1, FENCES do
+    self.bytes = self.store:read()
+    local m, good = replay(self.bytes, self.path)
+    self.memory = m
+    if good < #self.bytes then self.store:repair(good) end
+    if not (dead and self.store.unfenced) then return end
+    local ok, e = pcall(self.write, self, { ev = "lock", state = "taken over", from = dead, by = self.store.lease.me })
+    if ok then return end
+    if attempt == FENCES or not self.store:unfenced(e) then error(e, 0) end
+    self.pending = {}
+  end
 end
 
 --- Opens a journal. Reading takes no lock and makes no file.
----@param o table `{ name=, dir=".hkrun", write=false }`
----@return table journal with `memory`, the state that the records add up to
+---@param o { name: string, dir?: string, at?: string, write?: boolean } at: s3://bucket/key, else a file in dir (".hkrun")
+---@return table journal with `memory`, the state that the records add up to, and `dead`, the holder that was found dead
 function M.open(o)
-  local self = setmetatable({ name = o.name, dir = o.dir or ".hkrun", pending = {} }, Journal)
-  self.base = self.dir .. "/" .. o.name
-  self.path = self.base .. ".journal"
-  if o.write then
-    if not fs.exists(self.dir) then fs.mkdir_p(self.dir) end
-    errors.check("protect " .. self.dir, host.private(self.dir))
-    take_lock(self)
-  end
-  local ok, m, good, torn = pcall(replay, self.path)
+  local store = o.at and require("journal.s3").new(o.at, o.name) or file.new(o.dir or DIR, o.name)
+  local self = setmetatable({ name = o.name, store = store, path = store.path, pending = {}, writes = o.write or false }, Journal)
+  if o.write then self.dead = store:lock() end
+  local ok, e = pcall(take_in, self, self.dead)
   if not ok then
+    self.pending = {}
     self:close()
-    errors.raise(m)
+    errors.raise(e)
   end
-  self.memory, self.good, self.torn = m, good, torn
   return self
 end
 
---- Puts on disk what was written since the last time.
+--- Puts away what was written since the last time.
 local function flush(self)
-  if not self.file then
-    self.file = errors.check("open " .. self.path, host.open(self.path))
-    if self.torn then errors.check("repair " .. self.path, self.file:truncate(self.good)) end
-  end
   local lines = table.concat(self.pending)
   self.pending, self.committing = {}, nil
-  errors.check("write " .. self.path, self.file:append(lines))
+  self.store:append(lines)
 end
 
---- Waits until all that was written is on disk: the first to come lets the other tasks of this turn of the loop write theirs,
---- then syncs for all of them.
+--- Waits until all that was written is kept: the first to come lets the other tasks of this turn of the loop write theirs,
+--- then syncs for all of them. What comes meanwhile is the next group.
 local function commit(self)
   local group = self.committing
   if group then
-    while not group.done do task.sleep(0) end
+    while not group.done do task.sleep(self.store.turn) end
     if group.err then errors.raise(group.err) end
     return
   end
   group = { done = false }
   self.committing = group
   if task.current() then task.sleep(0) end
+  while self.flushing do task.sleep(self.store.turn) end     -- one after the other: S3 takes its time
+  self.flushing = true
   local ok, err = pcall(flush, self)
+  self.flushing = false
   group.done, group.err = true, not ok and err or nil
   if not ok then errors.raise(err) end
 end
 
---- Appends one record and puts it on disk. `at` (UTC) and `t` (seconds) are added. A cancel is held back meanwhile.
+--- Appends one record and keeps it. `at` (UTC) and `t` (seconds) are added. A cancel is held back meanwhile.
 ---@param rec table plain data with `ev`; a secret anywhere inside is refused
----@param lazy? boolean nothing relies on it: it reaches the disk with the next record
+---@param lazy? boolean nothing relies on it: it is kept with the next record
 function Journal:write(rec, lazy)
-  if not self.lock then errors.raise { op = "write the journal", kind = "closed", message = "it is open for reading only" } end
-  rec.t = os.time()
-  rec.at = os.date("!%Y-%m-%dT%H:%M:%SZ", rec.t)
+  if not self.writes then errors.raise { op = "write the journal", kind = "closed", message = "it is open for reading only" } end
+  rec.t = math.floor(loop.time() * 1000) / 1000
+  rec.at = holder.utc(rec.t)
   local line = errors.check("write the journal", json.encode(rec))
   if secret.is(line) then
     errors.raise { op = "write the journal", kind = "invalid", message = "a secret must not be kept in it" }
@@ -155,27 +140,34 @@ function Journal:write(rec, lazy)
   if not lazy then task.shield(commit, self) end
 end
 
---- All records, oldest first, for `hkrun log`.
----@param path string
+--- All records, oldest first.
 ---@return table[]
-function M.records(path)
+function Journal:records()
   local list = {}
-  for line in fs.read(path):gmatch("([^\n]+)\n") do
+  for line in self.store:read():gmatch "([^\n]+)\n" do
     list[#list + 1] = json.decode(line)
   end
   return list
 end
 
+--- Who has the journal's lock: nil if nobody; `alive` is false for one that died.
+---@return { alive: boolean, pid: integer, user: string, host: string, since: string }?
+function Journal:holder() return self.store:holder() end
+
 --- Lets the lock go. Safe twice.
 function Journal:close()
-  if self.lock and self.pending[1] then flush(self) end
-  if self.file then self.file:close() end
-  if self.lock then
-    self.lock:truncate(0)
-    self.lock:close()
-  end
-  self.file, self.lock = nil, nil
+  local writes = self.writes
+  self.writes = false
+  local ok, e = true, nil
+  if writes and self.pending[1] and not self.store.lost then ok, e = pcall(flush, self) end
+  self.store:close()
+  if not ok then error(e, 0) end
 end
-Journal.__close = Journal.close
+
+--- A run that was cancelled because another one took the journal over ends with that.
+function Journal:__close(e)
+  self:close()
+  if errors.is(e, "cancelled") and self.store.lost then errors.raise(self.store.lost) end
+end
 
 return M

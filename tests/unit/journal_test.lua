@@ -27,7 +27,7 @@ T["tasks side by side share a sync: each finds its record on disk when write ret
     j:write { ev = "intent", key = "k:" .. i, kind = "k", gen = 1, spec = { name = "n" } }
     if i % 40 == 0 and not open(dir).memory.nouns["k:" .. i] then missing = missing + 1 end
   end)
-  test.equal({ missing, #journal.records(j.path) }, { 0, 200 })
+  test.equal({ missing, #j:records() }, { 0, 200 })
 end
 
 T["a cancel while a record is written is told once it is on disk"] = function()
@@ -62,7 +62,7 @@ T["a torn last line is cut off, wherever it was torn"] = function()
     local j <close> = open(dir, true)
     j:write { ev = "stage", name = "three" }
     test.equal(fs.read(dir .. "/r.t.journal"):sub(1, first), bytes:sub(1, first))
-    test.equal(#journal.records(dir .. "/r.t.journal"), 2)
+    test.equal(#open(dir):records(), 2)
   end
 end
 

@@ -1,6 +1,4 @@
 --- hkrun log RECIPE: what was done, when.
-local fs = require "fs"
-local journal = require "journal"
 local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
@@ -20,6 +18,7 @@ local tell = {
   deleted = function(r) return "deleted " .. r.key end,
   once = function(r) return (r.state == "done" and "ran " or "run ") .. r.name end,
   guard = function(r) return ("%s: %s"):format(r.what or r.key, r.state) end,
+  lock = function(r) return ("taken over from process %s on %s, which is dead"):format(tostring(r.from.pid), tostring(r.from.host)) end,
   confirm = function(r) return "answered yes: " .. r.question end,
   report = function(r) return "report " .. r.title end,
   destroyed = function() return "nothing left" end,
@@ -30,11 +29,12 @@ return {
   main = function(args)
     local o = load.arguments(args, "log")
     local r = load.upto_options(o, false)
-    if not fs.exists(r.journal.path) then
+    local records = r.journal:records()
+    if not records[1] then
       log.out "never applied"
       return 0
     end
-    for _, rec in ipairs(journal.records(r.journal.path)) do
+    for _, rec in ipairs(records) do
       if o.json then log.out("%s", json.encode(rec))
       elseif tell[rec.ev] then log.out("%s  %s", rec.at, tell[rec.ev](rec)) end
     end

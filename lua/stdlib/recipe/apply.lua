@@ -20,7 +20,7 @@ end
 
 local function new_run(o, recipe, mode)
   return run.new {
-    mode = mode, recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir,
+    mode = mode, recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, at = o.at,
     until_stage = o.until_stage, yes = o.yes, answer = o.answer,
   }
 end
@@ -107,6 +107,15 @@ local function run_pass(o, recipe, planned)
   error(e, 0)
 end
 
+--- Whether something is there that the journal does not know, because it was lost: destroy must find it there again.
+local function knows_less(planned)
+  for _, e in ipairs(planned.entries) do
+    local mem = planned.memory.nouns[e.key]
+    if e.action == "none" and e.id and not (mem and mem.id == e.id) then return true end
+  end
+  return false
+end
+
 --- Plans, asks, runs. Returns the exit code.
 ---@param o table
 ---@return integer
@@ -120,6 +129,7 @@ function M.apply(o)
   local last = journal.memory.last
   local unfinished = last and last.command == "apply" and last.state ~= "done"
   if plan.empty(planned.entries) and not unfinished then
+    if knows_less(planned) then run_pass(o, recipe, planned) end
     M.print_reports(planned.reports)                         -- a recipe that only looks has nothing but these
     log.out "no changes"
     return 0

@@ -7,13 +7,14 @@ local run = require "recipe.run"
 
 local M = {}
 
-local with_value = { config = true, ["until"] = true, dir = true }
+local with_value = { config = true, ["until"] = true, dir = true, journal = true }
 local without = { yes = true, json = true, help = true }
 
 --- Takes a command line apart: the recipe, hkrun's own flags, and the rest for the recipe's options.
 ---@param args string[]
 ---@param command string
----@return table `{ recipe=, rest=, yes=, json=, help=, config=, until_stage=, dir= }`
+---@return table `{ recipe=, rest=, yes=, json=, help=, config=, until_stage=, dir=, at= }`: at is where the journal is if
+--- it is in S3, dir the folder of journals if not
 function M.arguments(args, command)
   local o, rest, i = {}, {}, 1
   while i <= #args do
@@ -39,6 +40,8 @@ function M.arguments(args, command)
   end
   o.until_stage, o["until"] = o["until"], nil
   o.rest = rest
+  local at = options.journal(o)
+  if at and at:find "^s3://" then o.at = at else o.dir = at or o.dir end
   if not o.recipe then errors.usage("hkrun %s needs a recipe: hkrun %s RECIPE.lua", command, command) end
   return o
 end
@@ -69,29 +72,16 @@ function M.pass(r, chunk)
   error(e, 0)
 end
 
-local function candidates(dir, name)
-  local list = {}
-  if not fs.exists(dir) then return list end
-  local plain = journal.name(name)
-  for _, f in ipairs(fs.list(dir)) do
-    local base = f:match "^(.*)%.journal$"
-    if base and (base == plain or base:sub(1, #plain + 1) == plain .. ".") then list[#list + 1] = base end
-  end
-  return list
-end
-
 --- What an earlier run of the recipe was told: that of this target, or of the only one there is.
 local function earlier(o, recipe)
-  local dir = o.dir or ".hkrun"
   return function(target)
-    local base = target and journal.name(recipe.name, target)
-    if not base then
-      local list = candidates(dir, recipe.name)
+    local name = target and journal.name(recipe.name, target)
+    if not name then
+      local list = journal.list(recipe.name, o)
       if #list ~= 1 then return nil end
-      base = list[1]
+      name = list[1]
     end
-    if not fs.exists(dir .. "/" .. base .. ".journal") then return nil end
-    return journal.open({ name = base, dir = dir }).memory.options
+    return journal.open({ name = name, dir = o.dir, at = o.at }).memory.options
   end
 end
 
@@ -102,7 +92,7 @@ end
 function M.upto_options(o, lock)
   local recipe = M.file(o.recipe)
   local r = run.new {
-    mode = "load", recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, lock = lock,
+    mode = "load", recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, at = o.at, lock = lock,
     yes = o.yes, earlier = earlier(o, recipe),
   }
   M.pass(r, recipe.chunk)
@@ -121,7 +111,7 @@ function M.help(o)
     lines[#lines + 1] = text
   end
   lines[#lines + 1] = ""
-  lines[#lines + 1] = "usage: hkrun " .. o.recipe .. " [--yes] [--until STAGE] [--config FILE.yml] [option ...]"
+  lines[#lines + 1] = "usage: hkrun " .. o.recipe .. " [--yes] [--until STAGE] [--config FILE.yml] [--journal s3://BUCKET/KEY] [option ...]"
   local r = run.new { mode = "help", recipe = recipe.name, args = {} }
   M.pass(r, recipe.chunk)
   if r.declared and #r.declared > 0 then

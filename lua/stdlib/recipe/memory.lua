@@ -11,6 +11,8 @@
 ---   guard     key, state = armed | applied | undoing | undone | kept, facts
 ---   confirm   question                           report   title, rows
 ---   destroyed everything that runs made is gone
+---   lock      from, by: the journal was taken over from a holder that was dead
+---   segments  n: so many parts come before (journal/s3.lua)
 local M = {}
 
 ---@return table memory an empty one
@@ -51,6 +53,7 @@ local on = {}
 
 function on.run(m, rec)
   m.runs = rec.n or m.runs + 1
+  if rec.recipe then m.of = { recipe = rec.recipe, target = rec.target or "" } end
   m.last = { n = m.runs, at = rec.at, pid = rec.pid, state = "running", command = rec.command }
   m.options = rec.options or m.options
   m.stage, m.planned, m.done = nil, {}, {}

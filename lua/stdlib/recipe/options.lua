@@ -10,7 +10,7 @@ local term = require "term"
 local M = {}
 
 --- Flags of the command itself; a recipe cannot have options of these names.
-M.reserved = { "yes", "json", "config", "until", "help", "dir" }
+M.reserved = { "yes", "json", "config", "until", "help", "dir", "journal" }
 
 local types = { string = true, integer = true, number = true, boolean = true, list = true, table = true, secret = true }
 
@@ -67,14 +67,34 @@ local function from_flags(args, declared, names)
   return given
 end
 
-local function from_file(path, asked, declared, names)
+local FILE = "hkrun.yml"
+
+--- What a YAML file says; without --config it need not be there.
+local function read_file(path, asked)
   if not asked and not fs.exists(path) then return {} end
   if not fs.exists(path) then errors.usage("the file %s of --config is not there", path) end
   local values, err = require("yaml").decode(fs.read(path))
   if err then errors.usage("%s: %s", path, err.message) end
   if values == nil then return {} end
   if type(values) ~= "table" or #values > 0 then errors.usage("%s must hold names and values", path) end
-  local given = {}
+  return values
+end
+
+--- Where the journal is: --journal, HKRUN_JOURNAL, or `journal` in the YAML file; nil for the usual folder.
+---@param o { journal?: string, config?: string, dir?: string }
+---@return string?
+function M.journal(o)
+  if o.journal or o.dir then return o.journal end
+  local env = os.getenv "HKRUN_JOURNAL"
+  if env and env ~= "" then return env end
+  local said = read_file(o.config or FILE, o.config ~= nil).journal
+  if said ~= nil and type(said) ~= "string" then errors.usage("%s: journal must be s3://bucket/key or a folder", o.config or FILE) end
+  return said
+end
+
+local function from_file(path, asked, declared, names)
+  local values, given = read_file(path, asked), {}
+  values.journal = nil
   for name, v in pairs(values) do
     local d = declared[tostring(name):gsub("-", "_")]
     if not d then errors.usage("%s: unknown option %s%s", path, tostring(name), lib.suggestion(tostring(name), names)) end
@@ -162,7 +182,7 @@ end
 function M.fill(declared, o)
   local by_name, names = index(declared)
   local flags = from_flags(o.args or {}, by_name, names)
-  local file = from_file(o.config or "hkrun.yml", o.config ~= nil, by_name, names)
+  local file = from_file(o.config or FILE, o.config ~= nil, by_name, names)
   local function told(d)
     local v = flags[d[1]]
     if v ~= nil then return v end

@@ -68,9 +68,14 @@ function Run:begin(values, target)
   self.options, self.target = values, target
   self.id = target ~= "" and self.recipe .. "." .. target or self.recipe
   if not self.journal then
-    self.journal = journal.open { name = journal.name(self.recipe, target), dir = self.dir, write = self.lock }
+    self.journal = journal.open { name = journal.name(self.recipe, target), dir = self.dir, at = self.at, write = self.lock }
   end
   self.memory = self.journal.memory
+  local of = self.memory.of
+  if of and (of.recipe ~= self.recipe or of.target ~= target) then
+    self.journal:close()
+    errors.usage("%s is the journal of %s, not of %s", self.journal.path, of.target ~= "" and of.recipe .. "." .. of.target or of.recipe, self.id)
+  end
   if self.mode == "plan" then self.progress = log.progress { what = "look at what is there" } end
   if self.mode == "apply" then
     self.journal:write {

@@ -35,7 +35,13 @@ M._sums_of = sums_of
 function M.PutObject(cloud, p, ctx)
   local b = store.bucket_of(cloud, p.Bucket)
   store.conditions(p, b.objects[p.Key])
-  local o = M._put(cloud, b, p.Key, store.receive(b, p, ctx.request, p.ChecksumAlgorithm), p)
+  local received = store.receive(b, p, ctx.request, p.ChecksumAlgorithm)
+  local kept, why = pcall(store.conditions, p, b.objects[p.Key])          -- others wrote while the sums were made
+  if not kept then
+    fs.remove(received.file)
+    error(why, 0)
+  end
+  local o = M._put(cloud, b, p.Key, received, p)
   return sums_of(o, { ETag = o.etag })
 end
 
