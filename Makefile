@@ -20,12 +20,14 @@ LDFLAGS.asan   := -fsanitize=address,undefined
 
 CFLAGS  = -std=c11 -D_GNU_SOURCE -pthread $(WARN) $(HARD) $(CFLAGS.$(CONFIG)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS.$(CONFIG))
-LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY),$(PKGS)) 2>/dev/null) -lcrypto -lm
+LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY) libcurl,$(PKGS)) 2>/dev/null) -lcrypto -lm
 
 SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 # Loaded when they are first needed (host/lazy.c): linked, they would be most of the start-up.
-LAZY     := libcurl libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
+LAZY     := libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
+# The archive, because libcurl.so needs twenty libraries of protocols that we do not speak (tools/lazy.sh).
+CURL     := $(shell $(CC) -print-file-name=libcurl.a)
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
 # What hkrun knows of the AWS services is embedded compressed.
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
@@ -33,7 +35,7 @@ PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/% 
 .PHONY: all deps demo tools check test judge-all bench models docs install clean
 all: $(HKRUN)
 
-$(HKRUN): $(OBJECTS) $(BUILD)/stubs.o
+$(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
 	@echo "  LD $@"; $(CC) $(LDFLAGS) -o $@ $^ $(LDLIBS)
 	@[ $(CONFIG) != release ] || ln -sfn $(HKRUN) hkrun
 
@@ -50,7 +52,7 @@ $(BUILD)/embed.o: $(BUILD)/embed.S
 	@$(CC) -c -o $@ $<
 
 $(BUILD)/stubs.o: $(OBJECTS) tools/lazy.sh
-	@tools/lazy.sh $(OBJECTS) > $(BUILD)/stubs.S && $(CC) -c -o $@ $(BUILD)/stubs.S
+	@tools/lazy.sh $(OBJECTS) $(CURL) > $(BUILD)/stubs.S && $(CC) -c -o $@ $(BUILD)/stubs.S
 
 $(BUILD):
 	@mkdir -p $@

@@ -99,6 +99,8 @@ static int http_open (lua_State *L) {            /* open(method, url) -> request
   const char *method = luaL_checkstring(L, 1), *url = host_bytes(L, 2, &size);
   for (const char *m = method; *m != '\0' || m == method; m++) luaL_argcheck(L, isupper((unsigned char)*m), 1, "not a method");
   luaL_argcheck(L, strlen(url) == size, 2, "a URL cannot hold a zero byte");
+  if (strncasecmp(url, "https:", 6) == 0) host_need(L, "nghttp2");
+  for (size_t i = 0; i < size; i++) if ((unsigned char)url[i] >= 0x80) host_need(L, "idn2");
   Request *r = lua_newuserdatauv(L, sizeof *r, 1);
   memset(r, 0, sizeof *r);
   r->pool = pool;
@@ -126,6 +128,7 @@ static int http_open (lua_State *L) {            /* open(method, url) -> request
   const char *proxy = strncmp(url, "http:", 5) == 0 && getenv("http_proxy") == NULL ? getenv("HTTP_PROXY") : NULL;
   if (proxy != NULL) curl_easy_setopt(e, CURLOPT_PROXY, proxy);
   if (loopback) curl_easy_setopt(e, CURLOPT_PROXY, "");
+  curl_easy_setopt(e, CURLOPT_SOCKS5_AUTH, CURLAUTH_BASIC);            /* no Kerberos */
   const char *ca = getenv("SSL_CERT_FILE"), *ca_dir = getenv("SSL_CERT_DIR");
   if (ca != NULL && *ca != '\0') curl_easy_setopt(e, CURLOPT_CAINFO, ca);
   if (ca_dir != NULL && *ca_dir != '\0') curl_easy_setopt(e, CURLOPT_CAPATH, ca_dir);
@@ -365,7 +368,8 @@ static const luaL_Reg metamethods[] = {
 };
 
 int luaopen_host_http (lua_State *L) {
-  host_need(L, "curl");
+  host_need(L, "ssl");                           /* what curl calls of its libraries for plain HTTP */
+  host_need(L, "z");
   uv_loop_t *loop = host_loop(L);                /* made before the pool, so closed after it */
   curl_global_init(CURL_GLOBAL_DEFAULT);
   luaL_newmetatable(L, REQUEST);

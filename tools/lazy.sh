@@ -1,17 +1,23 @@
 #!/bin/sh
 # Prints assembler for the libraries that are loaded when they are first needed: lazy.sh OBJECT...
-# Our call of curl_easy_init jumps through a slot, which host_need (host/lazy.c) fills. Linked, these
+# Our call of PQconnectStart jumps through a slot, which host_need (host/lazy.c) fills. Linked, these
 # libraries and what they need would be read and relocated at each start, for a line of Lua too.
+# curl itself is linked from its archive, one of the OBJECTs; what else it would bring along, Kerberos,
+# LDAP and two more TLS libraries for protocols that we do not speak, is among the libraries here.
 set -eu
 LC_ALL=C
 export LC_ALL
-used=$(nm "$@" | awk '$1 == "U" { used[$2] } NF == 3 { ours[$3] } END { for (s in used) if (!(s in ours)) print s }' | sort)
+used=$(nm -g --quiet "$@" | awk '$1 == "U" { used[$2] } NF == 3 { ours[$3] } END { for (s in used) if (!(s in ours)) print s }' | sort)
 machine=$(uname -m)
 
 n=0
 tables=
-for library in curl pq ssh archive microhttpd ssl hiredis yaml expat jansson edit z; do
-  file=$(cc -print-file-name=lib$library.so)
+curl=$(objdump -p "$(cc -print-file-name=libcurl.so)" | awk '$1 == "NEEDED" && $2 !~ /^lib(c|crypto|ssl|z)\./ { print $2 }')
+for library in pq ssh archive microhttpd ssl hiredis yaml expat jansson edit z $curl; do
+  case $library in
+    *.so.*) file=$(cc -print-file-name="$library") library=$(expr "$library" : 'lib\([a-z0-9]*\)') ;;
+    *) file=$(cc -print-file-name=lib$library.so) ;;
+  esac
   soname=$(objdump -p "$file" | awk '$1 == "SONAME" { print $2 }')
   first=$n
   for symbol in $({ echo "$used"; nm -D --defined-only "$file" | awk '{ sub(/@.*/, "", $3); print $3 }' | sort -u; } | sort | uniq -d); do

@@ -86,6 +86,7 @@ T["nothing listens; no such name; no such scheme"] = function()
   test.truthy(e.kind == "network" or e.kind == "timeout", e.kind)
   test.equal(test.raises("not an http or https URL", http.get, "ftp://example.com/").kind, "invalid")
   test.equal(test.raises("is not a URL", http.get, "http://a b c:x").kind, "invalid")
+  test.equal(test.raises("not a valid URL", http.get, "http://b\u{fc}cher.test/").kind, "invalid")
   test.raises("did you mean headers", http.get, "http://127.0.0.1:1", { heders = {} })
 end
 
@@ -296,6 +297,51 @@ T["proxies come from the environment; not for names in NO_PROXY, nor for this ma
   test.equal(get(direct, { HTTP_PROXY = "http://127.0.0.1:1" }), "connect")
   test.equal(get(direct, { HTTP_PROXY = "http://127.0.0.1:1", NO_PROXY = "other.test,0.0.0.0" }), "plain /direct")
   test.equal(get(plain.url .. "/own", { HTTP_PROXY = "http://127.0.0.1:1" }), "plain /own")
+end
+
+--- A SOCKS5 proxy that leads every name to one port; it takes Kerberos where it is offered, else nothing.
+local SOCKS = [[
+import socket, sys, threading
+s = socket.create_server(("127.0.0.1", 0))
+print(s.getsockname()[1], flush=True)
+def pump(a, b):
+    while (d := a.recv(65536)): b.sendall(d)
+def serve(c):
+    offered = c.recv(2 + 255)[2:]
+    c.sendall(bytes([5, 1 if 1 in offered else 0]))
+    c.recv(300)
+    to = socket.create_connection(("127.0.0.1", int(sys.argv[1])))
+    c.sendall(bytes([5, 0, 0, 1, 127, 0, 0, 1, 0, 1]))
+    threading.Thread(target=pump, args=(c, to), daemon=True).start()
+    pump(to, c)
+while True: threading.Thread(target=serve, args=(s.accept()[0],), daemon=True).start()
+]]
+
+T["a SOCKS proxy is offered no Kerberos"] = function()
+  local plain = start(function(req) return { body = "plain " .. req.path } end)
+  local proxy = process.start { "python3", "-c", SOCKS, tostring(plain.port), stdout = "pipe" }
+  test.defer(function() proxy:stop() end)
+  local r = process.run { "/proc/self/exe", "-e", [[local _ = io.stdout:write(http.get("http://service.test/a", { timeout = 20 }).body)]],
+                          env = { PATH = os.getenv "PATH", ALL_PROXY = "socks5h://127.0.0.1:" .. proxy:read_line() }, timeout = 60 }
+  test.equal(r.stdout, "plain /a", r.stderr)
+end
+
+--- Answers with the version of HTTP that the request came in.
+local HTTP2 = [[
+const fs = require("fs"), [cert, key] = process.argv.slice(-2)
+const server = require("http2").createSecureServer({ cert: fs.readFileSync(cert), key: fs.readFileSync(key), allowHTTP1: true },
+  (request, response) => response.end(request.httpVersion + " " + request.url + " " + "x".repeat(200000)))
+server.listen(0, "127.0.0.1", () => console.log(server.address().port))
+]]
+
+T["HTTP/2 is spoken where it is offered, many requests on one connection"] = function()
+  local mine = ca.new(test.tmpdir() .. "/ca")
+  local good = mine:issue { name = "good", ips = { "127.0.0.1" } }
+  local server = process.start { "node", "-e", HTTP2, "--", good.cert, good.key, stdout = "pipe" }
+  test.defer(function() server:stop() end)
+  local url = "https://127.0.0.1:" .. server:read_line()
+  local bodies = task.map({ "/a", "/b", "/c" }, function(path) return http.get(url .. path, { ca = mine.file }).body end)
+  for i, path in ipairs { "/a", "/b", "/c" } do test.equal(bodies[i], "2.0 " .. path .. " " .. ("x"):rep(200000)) end
 end
 
 T["a body cut in the middle leaves no file; an error's body does not become the file"] = function()

@@ -24,6 +24,17 @@ T["a line of Lua loads none of the big libraries"] = function()
   end
 end
 
+T["a request over HTTP or TLS loads no library of another protocol"] = function()
+  local maps = run [[
+    pcall(http.get, "http://127.0.0.1:1/")
+    pcall(http.get, "https://127.0.0.1:1/")
+    for l in io.lines "/proc/self/maps" do print(l) end]]
+  test.match(maps, "libnghttp2")
+  for _, name in ipairs { "libcurl", "libgnutls", "libldap", "libkrb5", "librtmp", "libssh2" } do
+    test.truthy(not maps:find(name, 1, true), name .. " is not loaded")
+  end
+end
+
 T["each binding loads what it calls, alone in a process"] = function()
   for name in BINDINGS:gmatch "%S+" do run(("require 'host.%s'"):format(name)) end
   run [[assert(require "json".encode { 1 } == "[1]")]]

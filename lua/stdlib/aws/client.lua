@@ -8,7 +8,6 @@ local fs = require "fs"
 local model_of = require "aws.model"
 local mutating = require "aws.mutating"
 local options = require "options"
-local paginate = require "aws.paginate"
 local readonly = require "readonly"
 local request_of = require "aws.request"
 local retries = require "aws.retries"
@@ -17,14 +16,13 @@ local send = require "aws.send"
 local shape = require "aws.shape"
 local signing = require "aws.signing"
 local sign = require "sign"
-local wait = require "aws.wait"
 
 local M = {}
 
+--- Their modules, each loaded with the first client that speaks it.
 local PROTOCOLS = {
-  query = require "aws.protocol.query", ec2 = require "aws.protocol.ec2", json = require "aws.protocol.json",
-  ["rest-json"] = require "aws.protocol.rest_json", ["rest-xml"] = require "aws.protocol.rest_xml",
-  ["smithy-rpc-v2-cbor"] = require "aws.protocol.rpc_v2_cbor",
+  query = "aws.protocol.query", ec2 = "aws.protocol.ec2", json = "aws.protocol.json", ["rest-json"] = "aws.protocol.rest_json",
+  ["rest-xml"] = "aws.protocol.rest_xml", ["smithy-rpc-v2-cbor"] = "aws.protocol.rpc_v2_cbor",
 }
 
 ---@class aws.Client
@@ -97,7 +95,7 @@ function M.new(o)
               session_token = given.session_token and secret.new(given.session_token), source = given.source or "argument" }
   end
   return setmetatable({
-    model = model, protocol = protocol, given = given or false,
+    model = model, protocol = require(protocol), given = given or false,
     options = o, retries = retries.new(model.service, o), skew = 0, bucket_regions = {},
   }, Client)
 end
@@ -202,7 +200,7 @@ end
 ---@param args? table
 ---@param opts? table as for a call, and page_size: how many items to ask for at once
 ---@return fun(): table?
-function Client:pages(name, args, opts) return paginate.pages(self, self:operation(name), args or {}, opts) end
+function Client:pages(name, args, opts) return require("aws.paginate").pages(self, self:operation(name), args or {}, opts) end
 
 --- Iterates over the items of all pages of a list. Where an operation answers with several lists, the items of all come,
 --- each with the name of its list ("Versions"); the entries of a map come with their names too.
@@ -210,7 +208,7 @@ function Client:pages(name, args, opts) return paginate.pages(self, self:operati
 ---@param args? table
 ---@param opts? table as for `pages`
 ---@return fun(): any, string, string? item, list, name
-function Client:each(name, args, opts) return paginate.each(self, self:operation(name), args or {}, opts) end
+function Client:each(name, args, opts) return require("aws.paginate").each(self, self:operation(name), args or {}, opts) end
 
 --- The items of all pages as one list, which has the helpers of `list`: `aws.ec2:all("describe_volumes"):count()`. Of an
 --- operation without pages, the only list of its answer.
@@ -218,14 +216,14 @@ function Client:each(name, args, opts) return paginate.each(self, self:operation
 ---@param args? table
 ---@param opts? table as for `pages`
 ---@return List
-function Client:all(name, args, opts) return paginate.all(self, self:operation(name), args or {}, opts) end
+function Client:all(name, args, opts) return require("aws.paginate").all(self, self:operation(name), args or {}, opts) end
 
 --- Waits until AWS says that something has come to be: `aws.rds:wait("db_instance_available", {...})`.
 ---@param name string waiter
 ---@param args? table
 ---@param o? { timeout?: number, delay?: number, what?: string, progress?: fun(state: string, seconds: number) } seconds
 ---@return table? result the last answer
-function Client:wait(name, args, o) return wait.wait(self, name, args or {}, o) end
+function Client:wait(name, args, o) return require("aws.wait").wait(self, name, args or {}, o) end
 
 --- What the methods of clients call, for who asks about them (`help(aws.rds.describe_db_instances)`).
 local methods = setmetatable({}, { __mode = "k" })

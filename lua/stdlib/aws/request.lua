@@ -9,7 +9,6 @@ local s3 = require "aws.protocol.s3"
 local secret = require "secret"
 local sign = require "sign"
 local signing = require "aws.signing"
-local zip = require "zip"
 
 local M = {}
 
@@ -57,7 +56,7 @@ local function compress(op, wire, profile)
   if config.switch("AWS_DISABLE_REQUEST_COMPRESSION", "disable_request_compression", profile) then return end
   local set = config.env "AWS_REQUEST_MIN_COMPRESSION_SIZE_BYTES" or config.profile(profile).request_min_compression_size_bytes
   if #wire.body < (tonumber(set) or LEAST_COMPRESSED) then return end
-  wire.body = zip.deflate(wire.body)
+  wire.body = require("zip").deflate(wire.body)
   local before = wire.headers["Content-Encoding"]
   wire.headers["Content-Encoding"] = before and before .. ",gzip" or "gzip"
 end

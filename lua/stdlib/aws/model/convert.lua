@@ -15,6 +15,7 @@
 --- what it holds and its size, `[s]~10`.
 local errors = require "errors"
 local json = require "json"
+local text = require "aws.model.text"
 
 local M = {}
 
@@ -24,9 +25,6 @@ local KINDS = {
   structure = "struct", list = "list", map = "map", string = "string", character = "string", integer = "int", long = "long",
   float = "float", double = "double", boolean = "bool", blob = "blob", timestamp = "timestamp",
 }
-
---- The letters of scalars; see above.
-M.LETTERS = { string = "s", int = "i", long = "l", float = "f", double = "d", bool = "b", blob = "y", timestamp = "t" }
 
 local META = { "apiVersion", "endpointPrefix", "globalEndpoint", "jsonVersion", "serviceFullName", "serviceId",
                "signatureVersion", "signingName", "targetPrefix", "xmlNamespace", "awsQueryCompatible" }
@@ -103,7 +101,7 @@ local short -- (s, name, shape)
 local function name_of(s, name, used_by)
   local known = s.names[name]
   if not known then
-    known = short(s, name, shape_named(s, name, used_by)) or (name:find "^%l$" or M.LETTERS[name]) and name .. "_" or word(name)
+    known = short(s, name, shape_named(s, name, used_by)) or (name:find "^%l$" or text.LETTERS[name]) and name .. "_" or word(name)
     s.names[name] = known
   end
   return known
@@ -132,7 +130,7 @@ end
 --- "s1~64", "[s]~10": what stands for a scalar, or a list of no lists, that is no more than that; nil for another shape.
 function short(s, name, shape)
   for _, key in ipairs(NOTED) do if shape[key] then return nil end end
-  local found, held = M.LETTERS[KINDS[shape.type]], shape.member
+  local found, held = text.LETTERS[KINDS[shape.type]], shape.member
   if shape.type == "list" then
     local used_by = "its shape " .. name
     if type(held) == "table" and shape_named(s, held.shape, used_by).type == "list" then return nil end

@@ -1,8 +1,9 @@
 --- Reads the text of a service's model, line by line as they are asked for. aws.model.convert, which writes it, says what
 --- a line is; aws.model what it is decoded to.
-local convert = require "aws.model.convert"
-
 local M = {}
+
+--- The letters of scalars.
+M.LETTERS = { string = "s", int = "i", long = "l", float = "f", double = "d", bool = "b", blob = "y", timestamp = "t" }
 
 local function unescape(word)
   return (word:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
@@ -30,7 +31,7 @@ local text_of = function(value) return value and unescape(value) end
 -- Shapes ------------------------------------------------------------------------------------------------------------
 
 local TYPES = {}
-for kind, letter in pairs(convert.LETTERS) do TYPES[letter] = kind end
+for kind, letter in pairs(M.LETTERS) do TYPES[letter] = kind end
 
 --- "s1~64" -> "string1~64", "[s]" -> "[string]": a scalar goes by its type.
 local function shape_name(word)
@@ -45,7 +46,7 @@ end
 local function named_by_itself(name)
   local held, size = name:match "^%[(.*)%](.*)$"
   local kind = name:match "^%l+"
-  if not held then size = convert.LETTERS[kind] and name:sub(#kind + 1) end
+  if not held then size = M.LETTERS[kind] and name:sub(#kind + 1) end
   if not size or size ~= "" and not size:find("~", 1, true) then return nil end
   local least, greatest = size:match "^([^~]*)~?(.*)$"
   return { name = name, type = held and "list" or kind, min = tonumber(least), max = tonumber(greatest),
@@ -53,7 +54,7 @@ local function named_by_itself(name)
 end
 
 local KINDS = { struct = true, list = true, map = true }
-for kind in pairs(convert.LETTERS) do KINDS[kind] = true end
+for kind in pairs(M.LETTERS) do KINDS[kind] = true end
 
 local LOCATIONS = { "uri", "querystring", "header", "headers", "statusCode" }
 
