@@ -7,6 +7,7 @@ local errors = require "errors"
 local host_journal = require "host.journal"
 local load = require "recipe.load"
 local log = require "log"
+local prune = require "recipe.prune"
 local recipe = require "recipe"
 local task = require "task"
 local test = require "test"
@@ -58,14 +59,13 @@ local function options_of(lab, fn, o)
   o = o or {}
   return {
     recipe = { name = "lab", file = "lab.lua", chunk = fn }, rest = o.args or {}, dir = lab.dir, yes = o.yes ~= false,
-    answer = o.answer, until_stage = o.until_stage, typed = o.typed,
+    answer = o.answer, until_stage = o.until_stage, only_stage = o.only_stage, adopt = o.adopt, typed = o.typed,
   }
 end
 
 --- Plans; returns the run with its entries.
 function Lab:plan(fn, o)
-  local r = apply.plan(options_of(self, fn, o), { name = "lab", file = "lab.lua", chunk = fn }, false)
-  return r
+  return (apply.plan(options_of(self, fn, o), { name = "lab", file = "lab.lua", chunk = fn }, false))
 end
 
 --- Plans and applies.
@@ -78,6 +78,9 @@ function Lab:destroy(fn, o)
   local _ <close> = r.journal
   return destroy.run(r, opts)
 end
+
+--- Deletes what fn does not ask for any more.
+function Lab:prune(fn, o) return prune.run(options_of(self, fn, o)) end
 
 --- A process that is killed at effect n, before or after it takes place, running fn's apply. True if it came so far.
 function Lab:killed_at(n, when, fn, ...)

@@ -61,14 +61,16 @@ T["a tag of the recipe's that was changed, and one of the engine's that was take
   test.equal(changes(), {})
 end
 
-T["what is adopted does not get our tags, which would make it ours to delete"] = function()
+T["what is adopted gets tags that say that it is not ours to delete, and no others"] = function()
   local l = lab()
   local thing = tagged(l)
   l.things["thing-1"] = { id = "thing-1", name = "a", size = 1, settings = {}, tags = {} }
   local function fn() thing { "a", size = 1, adopt = true } end
   l:apply(fn)
-  test.equal(l.calls, {})
-  test.equal(l.things["thing-1"].tags, {})
+  test.equal(l.calls, { "update a" })
+  test.equal(l.things["thing-1"].tags, { ["hkrun:recipe"] = "lab", ["hkrun:key"] = "lab.tagged:a", ["hkrun:adopted"] = "true" })
+  l:apply(fn)
+  test.equal(#l.calls, 1)
 end
 
 T["of a map only the members that differ are shown"] = function()

@@ -1,9 +1,24 @@
---- hkrun plan RECIPE: what apply would do. Changes nothing, writes nothing.
+--- hkrun plan RECIPE: what apply would do. Changes nothing; writes nothing but the file of --out.
 local apply = require "recipe.apply"
+local errors = require "errors"
 local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
 local plan = require "recipe.plan"
+local saved = require "recipe.saved"
+
+local function show(o)
+  local r = apply.plan(o, load.file(o.recipe), false)
+  if o.out then saved.write(o.out, r, o) end
+  if o.json then
+    log.out("%s", json.encode(plan.data(r), { pretty = true }))
+  else
+    apply.print_plan(r, log.out)
+    apply.print_reports(r.reports)
+    if o.out then log.out("Saved in %s. `hkrun apply %s` does exactly this.", o.out, o.out) end
+  end
+  return o["detailed-exitcode"] and not plan.empty(r.entries) and 2 or 0
+end
 
 return {
   help = "shows what apply would do; changes nothing",
@@ -13,13 +28,9 @@ return {
       for _, line in ipairs(load.help(o)) do log.out("%s", line) end
       return 0
     end
-    local r = apply.plan(o, load.file(o.recipe), false)
-    if o.json then
-      log.out("%s", json.encode(plan.data(r), { pretty = true }))
-    else
-      for _, line in ipairs(plan.lines(r.entries)) do log.out("%s", line) end
-      apply.print_reports(r.reports)
-    end
-    return 0
+    local ok, code = xpcall(show, errors.handler, o)
+    if ok then return code end
+    if o["detailed-exitcode"] and errors.is(code, "usage") then code.kind = "invalid" end   -- 2 says: there are changes
+    error(code, 0)
   end,
 }

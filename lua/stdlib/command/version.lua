@@ -1,4 +1,7 @@
 return {
   help = "prints the version",
-  main = function() print("hkrun 0.1.0") return 0 end,
+  main = function()
+    print("hkrun " .. require "version")
+    return 0
+  end,
 }

@@ -1,5 +1,7 @@
 --- plan, and apply = plan, ask, run.
+local agree = require "recipe.agree"
 local errors = require "errors"
+local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
 local options = require "options"
@@ -21,7 +23,19 @@ end
 local function new_run(o, recipe, mode)
   return run.new {
     mode = mode, recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, at = o.at,
-    until_stage = o.until_stage, yes = o.yes, answer = o.answer,
+    until_stage = o.until_stage, only_stage = o.only_stage, adopt = o.adopt, yes = o.yes, answer = o.answer, typed = o.typed,
+    saved = o.saved, keep_found = mode == "plan" and (o.out or o.saved) ~= nil,
+  }
+end
+
+local function check_stage(name, stages)
+  for _, s in ipairs(stages) do
+    if name == s then return end
+  end
+  if not name then return end
+  errors.raise {
+    kind = "usage", message = ("the recipe has no stage %s%s"):format(name, options.suggestion(name, stages)),
+    hint = #stages > 0 and "its stages are " .. table.concat(stages, ", ") or nil,
   }
 end
 
@@ -32,16 +46,12 @@ end
 ---@return table run
 function M.plan(o, recipe, lock)
   local r = new_run(o, recipe, "plan")
+  if o.saved then r.earlier = function() return o.saved:options() end end
   r.lock = lock
   local ok, e = xpcall(load.pass, errors.handler, r, recipe.chunk)
   if r.progress then r.progress:done() end
-  if ok and o.until_stage and not r.stopped then
-    ok, e = false, errors.new {
-      kind = "usage", message = ("the recipe has no stage %s%s"):format(o.until_stage,
-        options.suggestion(o.until_stage, r.stages)),
-      hint = #r.stages > 0 and "its stages are " .. table.concat(r.stages, ", ") or nil,
-    }
-  end
+  if not ok and r.lacking then e = r.lacking end             -- the rest came of it
+  if ok then ok, e = pcall(check_stage, o.until_stage or o.only_stage, r.stages) end
   if not ok then
     if r.journal then r.journal:close() end
     as_input(e)
@@ -68,7 +78,7 @@ local function print_reports(reports)
   end
 end
 
-local names = { { "create", "created" }, { "change", "changed" }, { "replace", "replaced" }, { "run", "run" } }
+local names = { { "create", "created" }, { "adopt", "taken over" }, { "change", "changed" }, { "replace", "replaced" }, { "run", "run" } }
 
 local function done_line(r)
   local parts = {}
@@ -93,18 +103,41 @@ local function run_pass(o, recipe, planned)
   r.intended = intended(planned)
   r.journal, r.preset, r.preset_target = planned.journal, planned.options, planned.target
   r.shown = {}
-  for _, e in ipairs(planned.entries) do r.shown[e.key] = e.action end
+  for _, e in ipairs(planned.entries) do r.shown[e.key] = e end
   local ok, e = stop.announced(errors.handler, load.pass, r, recipe.chunk)
-  local state = ok and (r.stopped and "stopped" or "done") or errors.is(e, "cancelled") and "cancelled" or "failed"
+  local state = ok and ((r.stopped or r.only_stage) and "stopped" or "done") or errors.is(e, "cancelled") and "cancelled" or "failed"
   local written, why = pcall(r.journal.write, r.journal,
     { ev = "end", state = state, error = not ok and tostring(e) or nil })
-  if ok and not written then ok, e = false, why end
-  if ok then return r end
+  if ok and not written then ok, state, e = false, "failed", why end
+  if ok then return r, state end
   if errors.is(e, "usage") then                              -- too late for exit code 2: things were changed
     e = errors.new { kind = "invalid", message = tostring(e), cause = e, traceback = e.traceback }
   end
   if errors.is(e, "cancelled") then log.warn "cancelled; apply again goes on from here" end
-  error(e, 0)
+  return r, state, e
+end
+
+--- Prints the plan, on standard output or, where that is for JSON, on standard error.
+---@param r table
+---@param say function
+function M.print_plan(r, say)
+  for _, line in ipairs(plan.lines(r.entries)) do say("%s", line) end
+  local forgotten = plan.forgotten(r)
+  if forgotten then say("%s", forgotten) end
+end
+
+--- One document for programs: what was planned, what was done, when, and how it ended.
+local function print_json(planned, r, state, e)
+  local data = plan.data(planned)
+  data.planned, data.summary = data.summary, r and r.done or { create = 0, adopt = 0, change = 0, replace = 0, run = 0 }
+  data.state, data.error = state, e and tostring(e)
+  data.events, data.reports = json.array(r and r.events or {}), json.array((r or planned).reports)
+  log.out("%s", json.encode(data))
+end
+
+local function unfinished(memory)
+  local last = memory.last
+  return last and last.command == "apply" and last.state ~= "done"
 end
 
 --- Whether something is there that the journal does not know, because it was lost: destroy must find it there again.
@@ -123,22 +156,34 @@ function M.apply(o)
   local recipe = load.file(o.recipe)
   local planned = M.plan(o, recipe, true)
   local journal <close> = planned.journal
+  if o.saved then o.saved:check_plan(planned) end
   if journal.dead then
     log.info("the last run (process %s) ended without a word; going on from where it was", tostring(journal.dead.pid))
   end
-  local last = journal.memory.last
-  local unfinished = last and last.command == "apply" and last.state ~= "done"
-  if plan.empty(planned.entries) and not unfinished then
-    if knows_less(planned) then run_pass(o, recipe, planned) end
-    M.print_reports(planned.reports)                         -- a recipe that only looks has nothing but these
-    log.out "no changes"
+  local nothing = plan.empty(planned.entries)
+  if nothing and not unfinished(journal.memory) then
+    if knows_less(planned) then
+      local _, _, e = run_pass(o, recipe, planned)
+      if e then error(e, 0) end
+    end
+    if o.json then
+      print_json(planned, nil, "done")
+    else
+      print_reports(planned.reports)                         -- a recipe that only looks has nothing but these
+      local forgotten = plan.forgotten(planned)
+      if forgotten then log.out("%s", forgotten) end
+      log.out "no changes"
+    end
     return 0
   end
-  for _, line in ipairs(plan.lines(planned.entries)) do log.out("%s", line) end
-  if not plan.empty(planned.entries) and not planned:ask("Do this?") then
+  M.print_plan(planned, o.json and log.info or log.out)
+  if not nothing and not o.saved and not agree.plan(planned, plan.count(planned.entries)) then
     errors.raise { kind = "stopped", message = "nothing was changed: the answer was no" }
   end
-  local r = run_pass(o, recipe, planned)
+  local r, state, e = run_pass(o, recipe, planned)
+  if o.json then print_json(planned, r, state, e) end
+  if e then error(e, 0) end
+  if o.json then return 0 end
   print_reports(r.reports)
   log.out ""
   log.out("%s", "Done: " .. done_line(r) .. "." .. (r.stopped and " Stopped before the stage " .. r.stopped .. "." or ""))

@@ -1,11 +1,11 @@
 --- Walks the journal backwards and deletes what runs of the recipe created: never what was adopted or is kept.
+local agree = require "recipe.agree"
 local effects = require "recipe.effects"
 local errors = require "errors"
 local kinds = require "recipe.kind"
 local log = require "log"
 local stop = require "recipe.stop"
 local task = require "task"
-local term = require "term"
 
 local M = {}
 
@@ -35,19 +35,6 @@ function M.open_guards(memory)
     if g.state ~= "kept" and g.state ~= "undone" then list[#list + 1] = g end
   end
   return list
-end
-
-local function agreed(r, o)
-  if o.yes then return true end
-  local name = r.target ~= "" and r.target or r.recipe
-  local question = ("Type %s to delete all this: "):format(name)
-  if o.typed then return o.typed(question) == name end
-  if not term.interactive() then
-    errors.raise {
-      kind = "stopped", message = "nobody can be asked: there is no terminal", hint = "use --yes where that is what you want",
-    }
-  end
-  return term.line(question) == name
 end
 
 local function remove(r, n)
@@ -116,8 +103,10 @@ local function delete_stage(r, nouns)
   end
 end
 
---- Stage by stage, the last first.
-local function delete_all(r, doomed)
+--- Deletes stage by stage, the last first.
+---@param r table a run whose journal is locked
+---@param doomed table[] as from `list`
+function M.delete_all(r, doomed)
   local i = 1
   while i <= #doomed do
     local nouns, stage = {}, doomed[i].stage
@@ -149,9 +138,12 @@ function M.run(r, o)
   if #doomed > 0 then
     for _, n in ipairs(doomed) do log.out("  - %s  %s", title(n), n.id or "(perhaps)") end
     log.out("%d to delete.", #doomed)
-    if not agreed(r, o) then errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" } end
+    r.typed = o.typed
+    if not o.yes and not agree.typed(r, r:own_name(), "delete all this") then
+      errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
+    end
     r.journal:write { ev = "run", command = "destroy", n = memory.runs + 1, recipe = r.recipe, target = r.target }
-    local ok, e = stop.announced(errors.handler, delete_all, r, doomed)
+    local ok, e = stop.announced(errors.handler, M.delete_all, r, doomed)
     local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
     pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
     if not ok then error(e, 0) end

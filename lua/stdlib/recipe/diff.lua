@@ -92,6 +92,33 @@ function M.comparer(how)
   return named[how]
 end
 
+--- True for a secret, and for a table with one somewhere inside.
+---@param v any
+---@return boolean
+function M.has_secret(v)
+  if secret.is(v) then return true end
+  if type(v) ~= "table" or unknown.is(v) or id_of(v) ~= nil then return false end
+  for _, x in next, v do
+    if M.has_secret(x) then return true end
+  end
+  return false
+end
+
+--- Compares one field as its kind wants it compared.
+---@param want any
+---@param current table what is there
+---@param field string
+---@param compare table<string, any>
+---@param spec table the spec that `want` is part of
+---@return boolean equal
+---@return any old
+---@return any new
+function M.equal(want, current, field, compare, spec)
+  local cmp = M.comparer(compare[field])
+  if cmp and not unknown.is(want) then return cmp(want, current[field], spec, current) end
+  return cmp == named.ignore or same(want, current[field])
+end
+
 --- Lists the fields in which the spec differs from what is there. Fields that the spec leaves nil are not managed.
 ---@param spec table
 ---@param current table
@@ -103,11 +130,7 @@ function M.changes(spec, current, fields, compare)
   for _, f in ipairs(fields) do
     local want = spec[f]
     if want ~= nil then
-      local cmp = M.comparer(compare[f])
-      local equal, old, new
-      if cmp and not unknown.is(want) then equal, old, new = cmp(want, current[f], spec, current)
-      elseif cmp == named.ignore then equal = true
-      else equal = same(want, current[f]) end
+      local equal, old, new = M.equal(want, current, f, compare, spec)
       if not equal then
         if new == nil then old, new = current[f], want end
         local change = { field = f, old = old, new = new }

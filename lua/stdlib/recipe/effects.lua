@@ -1,5 +1,6 @@
 --- What is done to one noun: reading with its record in mind, creating, changing, replacing, deleting, each with its
 --- lines in the journal: the intent before the call, the id after it.
+local agree = require "recipe.agree"
 local diff = require "recipe.diff"
 local errors = require "errors"
 local log = require "log"
@@ -93,7 +94,7 @@ function M.check_owner(noun)
   local mem, current, spec = noun.mem, noun.current, noun.spec
   local tags = current.tags or {}
   local recipe, key = tags["hkrun:recipe"], tags["hkrun:key"]
-  noun.adopted = mem and mem.adopted or false
+  noun.adopted = mem and mem.adopted or recipe == noun.run.id and tags["hkrun:adopted"] ~= nil
   if mem and mem.id and mem.id == current.id then return end
   if recipe == noun.run.id and (key == nil or key == noun.key) then return end
   if recipe == noun.run.id then
@@ -113,19 +114,22 @@ function M.check_owner(noun)
     noun.adopted = not (mem and mem.state == "intent")
     return
   end
-  if not spec.adopt then
+  if not spec.adopt and not noun.run.adopt then
     errors.raise {
       op = "use " .. noun.title, kind = "invalid", noun = noun.key,
       message = ("it exists (%s) and was not made by this recipe"):format(tostring(current.id)),
-      hint = "choose another name, or say adopt = true to take it over",
+      hint = "choose another name, or take it over with --adopt, or with adopt = true in the recipe",
     }
   end
-  noun.adopted = true
+  noun.adopted, noun.adopting = true, true
 end
 
 --- The spec as it is compared: what is ours carries the engine's tags beside the recipe's own, and tags are text.
-local function wanted(noun)
-  local spec, kind = noun.spec, noun.kind
+---@param noun table
+---@param spec table the noun's, or one that is on record
+---@return table
+function M.wanted(noun, spec)
+  local kind = noun.kind
   if not kind.manages_tags or unknown.is(spec.tags) then return spec end
   local tags, all = {}, {}
   for k, v in next, spec.tags or {} do tags[k] = type(v) == "number" and tostring(v) or v end
@@ -140,7 +144,7 @@ end
 ---@param current table
 ---@return table changes
 function M.changes(noun, current)
-  return diff.changes(wanted(noun), current, noun.kind.fields, noun.kind.compare)
+  return diff.changes(M.wanted(noun, noun.spec), current, noun.kind.fields, noun.kind.compare)
 end
 
 --- The spec as update gets it: of the tags, those that are to be set.
@@ -211,7 +215,8 @@ end
 local function create(noun)
   with_progress(noun, "create", function()
     finished(noun, function()
-      write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep })
+      write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep,
+        inside = noun.run:inside_once() })
       noun.mem = noun.run.memory.nouns[noun.key]
       local id, found = create_once(noun)
       if type(id) ~= "string" or id == "" then
@@ -292,7 +297,7 @@ local function dependents(noun)
   local ids = { [noun.mem.id] = true }
   for _, key in ipairs(run.memory.order) do
     local n = run.memory.nouns[key]
-    if key ~= noun.key and n.id and names_any(n.spec, ids) and run.shown and run.shown[key] == "replace" then
+    if key ~= noun.key and n.id and names_any(n.spec, ids) and run.shown and (run.shown[key] or {}).action == "replace" then
       ids[n.id] = true
       table.insert(list, 1, M.noun(run, require("recipe.kind").find(n.kind), n.spec, key))
     end
@@ -300,6 +305,7 @@ local function dependents(noun)
   return list
 end
 
+--- What was not made here is not deleted either.
 local function refuse_adopted(noun)
   if not (noun.adopted or noun.mem and noun.mem.adopted) then return end
   errors.raise {
@@ -349,6 +355,27 @@ local function remember_found(noun)
   noun.mem = noun.run.memory.nouns[noun.key]
 end
 
+--- Puts our tags on what is taken over, where the kind has tags: so it is found again, and known as not made here, even
+--- without the journal. Its own name stays.
+local function put_tags(noun)
+  local kind, current, tags = noun.kind, noun.current, {}
+  if not kind.update or not kind.manages_tags then return end
+  for k, v in pairs(noun.spec.tags or {}) do tags[k] = v end
+  for k, v in pairs(noun.ctx.tags) do
+    if k ~= "Name" then tags[k] = v end
+  end
+  tags["hkrun:adopted"] = "true"
+  local spec = setmetatable({ tags = tags }, { __index = noun.spec })
+  local change = { field = "tags", old = current.tags, new = tags }
+  task.shield(wrapped, noun, "tag", kind.update, spec, current, { change, tags = change }, noun.ctx)
+end
+
+local function adopt(noun)
+  put_tags(noun)
+  remember_found(noun)
+  return #noun.changes > 0 and change(noun) or noun.current
+end
+
 --- Brings the world to what was decided; returns what is there then.
 ---@param noun table
 ---@return table current
@@ -358,7 +385,7 @@ function M.perform(noun)
     remember_found(noun)
     return ready(noun, noun.current, false)
   end
-  noun.run:agree(noun)
+  agree.noun(noun.run, noun)
   local current
   if noun.action == "create" then
     if noun.current and noun.current.deleting then
@@ -367,6 +394,8 @@ function M.perform(noun)
     current = create(noun)
   elseif noun.action == "replace" then
     current = replace(noun)
+  elseif noun.action == "adopt" then
+    current = adopt(noun)
   else
     remember_found(noun)
     current = change(noun)

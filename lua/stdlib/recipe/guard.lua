@@ -5,6 +5,7 @@
 ---                                                  `-> undoing (its onces are void from here) -> undo -> undone
 --- A guard that was not undone keeps the facts of its first arming: the world must not be asked again, it may
 --- already be changed. On resume `holds` says whether the world is still as the guard left it; if not, its onces are void.
+local agree = require "recipe.agree"
 local errors = require "errors"
 local log = require "log"
 local once = require "recipe.once"
@@ -44,11 +45,13 @@ function M.new(o)
     self.facts = mem.facts
     return self
   end
+  if r:only_reads() then r:lacks(self.what, "has not been done yet") end
   if r.mode ~= "apply" then
     r:add { action = "run", key = "guard:" .. self.key, title = self.what }
     self.planned = true
     return self
   end
+  agree.verb(r, "guard:" .. self.key, self.what)
   local open = mem and mem.state ~= "undone"
   self.facts = open and mem.facts or nil
   if not open then
@@ -69,7 +72,7 @@ function M.new(o)
     error(e, 0)
   end
   record(self, "applied")
-  r.done.run = r.done.run + 1
+  r:ran("guard:" .. self.key)
   return self
 end
 

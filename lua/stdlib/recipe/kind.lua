@@ -1,4 +1,5 @@
 --- Nouns: what `recipe.kind` makes of a declaration, and how one is read, compared, created, changed and deleted.
+local decide = require "recipe.decide"
 local effects = require "recipe.effects"
 local errors = require "errors"
 local options = require "options"
@@ -87,6 +88,13 @@ local function result(spec, current)
   return r
 end
 
+--- The noun as it is, where what the recipe asks for is not to be brought about.
+local function found(spec, current)
+  local r = result(spec, current)
+  for k, v in next, current do r[k] = v end
+  return r
+end
+
 local function planned(kind, spec)
   local r = {}
   for k, v in next, spec do r[k] = v end
@@ -97,60 +105,18 @@ local function planned(kind, spec)
   return r
 end
 
---- What the engine decides about one noun: nothing is changed here.
-local function decide(noun)
-  local kind, spec, mem = noun.kind, noun.spec, noun.mem
-  for _, f in ipairs(kind.fixed) do
-    if unknown.inside(spec[f]) then
-      local id = spec[f]
-      if unknown.is(id) or rawget(id, "id") == nil or unknown.inside(rawget(id, "id")) then
-        noun.action = mem and mem.id and "replace" or "create"
-        noun.reason = noun.action == "replace" and f .. " is replaced" or nil
-        noun.blind = true
-        return
-      end
-    end
-  end
-  noun.current = effects.read(noun)
-  if not kind.create then
-    if not noun.current then
-      errors.raise { op = "find " .. noun.title, kind = "not_found", message = "it does not exist" }
-    end
-    noun.action = "read"
-    return
-  end
-  if not noun.current or noun.current.deleting then
-    noun.action = "create"
-    return
-  end
-  effects.check_owner(noun)
-  noun.changes = effects.changes(noun, noun.current)
-  if #noun.changes == 0 then
-    noun.action = "none"
-    return
-  end
-  noun.action = "change"
-  for _, c in ipairs(noun.changes) do
-    if kind.is_fixed[c.field] or not kind.update then
-      noun.action = "replace"
-      noun.reason = c.field .. " cannot be changed in place"
-    end
-  end
-end
-
 local function converge(kind, given)
   local r = run.current(kind.name)
   local spec = check_spec(kind, given)
   local noun = effects.noun(r, kind, spec)
   r:claim(noun.key)
-  decide(noun)
-  if noun.action == "replace" and (spec.keep or not kind.delete) then
-    errors.raise {
-      op = "change " .. noun.title, kind = "invalid",
-      message = (noun.reason or "") .. (spec.keep and ", and keep = true protects it from being replaced"
-        or ", and it cannot be deleted"),
-    }
+  decide.noun(noun)
+  if r:only_reads() then
+    local there = decide.only_read(noun)
+    r:show(noun)
+    return there and found(spec, noun.current) or planned(kind, spec)
   end
+  decide.check(noun)
   r:show(noun)
   if r.mode == "plan" then
     if noun.action == "create" or noun.action == "replace" then return planned(kind, spec) end

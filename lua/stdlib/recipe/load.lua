@@ -7,14 +7,14 @@ local run = require "recipe.run"
 
 local M = {}
 
-local with_value = { config = true, ["until"] = true, dir = true, journal = true }
-local without = { yes = true, json = true, help = true }
+local with_value = { config = true, ["until"] = true, only = true, dir = true, journal = true, out = true }
+local without = { yes = true, json = true, help = true, adopt = true, ["detailed-exitcode"] = true }
 
 --- Takes a command line apart: the recipe, hkrun's own flags, and the rest for the recipe's options.
 ---@param args string[]
 ---@param command string
----@return table `{ recipe=, rest=, yes=, json=, help=, config=, until_stage=, dir=, at= }`: at is where the journal is if
---- it is in S3, dir the folder of journals if not
+---@return table `{ recipe=, rest=, yes=, json=, help=, config=, until_stage=, only_stage=, adopt=, out=, dir=, at= }`: at is
+--- where the journal is if it is in S3, dir the folder of journals if not
 function M.arguments(args, command)
   local o, rest, i = {}, {}, 1
   while i <= #args do
@@ -38,7 +38,8 @@ function M.arguments(args, command)
     end
     i = i + 1
   end
-  o.until_stage, o["until"] = o["until"], nil
+  o.until_stage, o["until"], o.only_stage, o.only = o["until"], nil, o.only, nil
+  if o.until_stage and o.only_stage then errors.usage "--until and --only do not go together" end
   o.rest = rest
   local at = options.journal(o)
   if at and at:find "^s3://" then o.at = at else o.dir = at or o.dir end
@@ -111,7 +112,8 @@ function M.help(o)
     lines[#lines + 1] = text
   end
   lines[#lines + 1] = ""
-  lines[#lines + 1] = "usage: hkrun " .. o.recipe .. " [--yes] [--until STAGE] [--config FILE.yml] [--journal s3://BUCKET/KEY] [option ...]"
+  lines[#lines + 1] = "usage: hkrun " .. o.recipe .. " [--yes] [--until STAGE | --only STAGE] [--adopt] [--config FILE.yml]"
+  lines[#lines + 1] = "       [--journal s3://BUCKET/KEY] [option ...]"
   local r = run.new { mode = "help", recipe = recipe.name, args = {} }
   M.pass(r, recipe.chunk)
   if r.declared and #r.declared > 0 then

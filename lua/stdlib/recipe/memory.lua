@@ -4,7 +4,7 @@
 ---   run       a run began: n, pid, options       end      it ended: state = done | failed | cancelled | stopped
 ---   plan      entries: what the run set out to do
 ---   stage     name
----   intent    key, kind, gen, spec               created  key, id          ready   key
+---   intent    key, kind, gen, spec, inside       created  key, id          ready   key
 ---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec
 ---   delete    key, id                            deleted  key
 ---   once      name, guard, state = start | done, result
@@ -70,7 +70,7 @@ function on.stage(m, rec) m.stage = rec.name end
 function on.intent(m, rec)
   local n = noun(m, rec)
   n.kind, n.gen, n.spec, n.id, n.state, n.at = rec.kind, rec.gen, rec.spec, nil, "intent", rec.t
-  n.adopted, n.keep, n.stage = nil, rec.keep, m.stage
+  n.adopted, n.keep, n.stage, n.inside = nil, rec.keep, m.stage, rec.inside
 end
 
 function on.created(m, rec)

@@ -1,8 +1,10 @@
 --- Verbs with a record: not run again after they succeeded.
+local agree = require "recipe.agree"
 local errors = require "errors"
 local log = require "log"
 local plain = require "recipe.plain"
 local run = require "recipe.run"
+local task = require "task"
 local unknown = require "recipe.unknown"
 
 local M = {}
@@ -12,6 +14,16 @@ local function copy(v)
   local r = {}
   for k, x in next, v do r[k] = copy(x) end
   return r
+end
+
+--- Calls fn with its task marked as inside the once: what it does belongs to the once.
+local function inside(key, fn, p)
+  local t = task.current()
+  if not t then return fn(p) end
+  local before = t.once
+  t.once = key
+  local _ <close> = setmetatable({}, { __close = function() t.once = before end })
+  return (fn(p))
 end
 
 --- Runs fn unless its success is on record; returns its result, which must be plain data.
@@ -27,17 +39,19 @@ function M.run(r, name, fn, guard)
   r:claim("once:" .. key)
   local mem = r.memory.onces[key]
   if mem and mem.state == "done" then return copy(mem.result) end
+  if r:only_reads() then r:lacks(name, "has not been done yet") end
   if r.mode ~= "apply" then
     r:add { action = "run", key = "once:" .. key, title = name, guard = guard, again = mem and mem.state == "start" or nil }
     return unknown.new(("the result of once %q"):format(name))
   end
+  agree.verb(r, "once:" .. key, name)
   if mem and mem.state == "start" then log.info("  > %s, again: it was interrupted", name)
   else log.info("  > %s", name) end
   r.journal:write { ev = "once", name = key, guard = guard, state = "start" }
   local p <close> = log.progress { what = name }
-  local result = plain.result(fn(p), ("once %q"):format(name))
+  local result = plain.result(inside(key, fn, p), ("once %q"):format(name))
   r.journal:write { ev = "once", name = key, guard = guard, state = "done", result = result }
-  r.done.run = r.done.run + 1
+  r:ran("once:" .. key)
   return copy(r.memory.onces[key].result)
 end
 

@@ -64,6 +64,24 @@ function M.result(v, what)
   end, "", 0)
 end
 
+--- A value as JSON can say it to people and programs: a noun is its id, a secret "(secret)", an unknown value
+--- "(known after apply)".
+---@param v any
+---@return any
+function M.data(v, depth)
+  local t = type(v)
+  if t == "boolean" or t == "number" or v == json.null or t == "string" and utf8.len(v) then return v end
+  if t == "string" then return ("(%d bytes)"):format(#v) end
+  if t ~= "table" or secret.is(v) or unknown.is(v) then return M.show(v) end
+  local id = rawget(v, "id")
+  if id ~= nil then return M.data(id) end
+  depth = depth or 0
+  if depth > DEPTH then return "(too deep)" end
+  local r = {}
+  for k, x in next, v do r[#v > 0 and k or tostring(k)] = M.data(x, depth + 1) end
+  return #v > 0 and json.array(r) or r
+end
+
 --- A value as one word for people.
 ---@param v any
 ---@return string

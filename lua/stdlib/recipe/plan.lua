@@ -1,13 +1,14 @@
 --- A plan: what a pass over the recipe noted, as text and as JSON.
+local json = require "json"
 local log = require "log"
 local plain = require "recipe.plain"
 
 local M = {}
 
-M.marks = { create = "+", change = "~", replace = "-/+", delete = "-", read = "<=", run = ">", ask = "?" }
+M.marks = { create = "+", adopt = "=", change = "~", replace = "-/+", delete = "-", read = "<=", run = ">", ask = "?" }
 local marks = M.marks
-local colors = { create = "green", change = "yellow", replace = "red", delete = "red", run = "blue" }
-local counted = { "create", "change", "replace", "delete", "run" }
+local colors = { create = "green", adopt = "yellow", change = "yellow", replace = "red", delete = "red", run = "blue" }
+local counted = { "create", "adopt", "change", "replace", "delete", "run" }
 
 --- Counts the entries of each action.
 ---@param entries table[]
@@ -43,24 +44,36 @@ function M.summary(entries)
   return "Plan: " .. table.concat(parts, ", ") .. "."
 end
 
-local function details(e)
-  local parts, changed = {}, {}
-  for _, c in ipairs(e.changes or {}) do
-    changed[c.field] = true
-    parts[#parts + 1] = ("%s %s -> %s"):format(c.field, plain.show(c.old), plain.show(c.new))
-  end
-  if e.action == "create" or e.action == "replace" then
-    for _, p in ipairs(e.props or {}) do
-      if not changed[p.field] then parts[#parts + 1] = p.field .. " " .. plain.show(p.value) end
-    end
-  end
-  if e.vanished then parts[#parts + 1] = "(it is gone)" end
-  if e.reason then parts[#parts + 1] = "(" .. e.reason .. ")" end
-  if e.again then parts[#parts + 1] = "(again: it was interrupted)" end
-  return table.concat(parts, ", "):gsub(", %(", " (")
+local function change(c, mixed)
+  local note = c.drift and mixed and " (changed by hand)" or ""
+  return ("%s: %s -> %s%s"):format(c.field, plain.show(c.old), plain.show(c.new), note)
 end
 
---- The plan's lines, by stage, with the marks + ~ -/+ - <= > as Terraform users know them.
+--- What stands behind a thing's title: its changes, or what it will be, and why.
+local function details(e)
+  local parts, notes, changed, by_hand = {}, {}, {}, 0
+  for _, c in ipairs(e.changes or {}) do by_hand = by_hand + (c.drift and 1 or 0) end
+  local mixed = e.changes and by_hand < #e.changes           -- else one remark speaks for all of them
+  for _, c in ipairs(e.changes or {}) do
+    changed[c.field] = true
+    parts[#parts + 1] = change(c, mixed)
+  end
+  if e.action == "create" or e.action == "replace" then
+    for _, f in ipairs(e.of and (e.of.summary or e.of.fixed) or {}) do
+      if e.spec[f] ~= nil and f ~= "name" and not changed[f] then parts[#parts + 1] = f .. " " .. plain.show(e.spec[f]) end
+    end
+  end
+  if e.action == "adopt" then notes[#notes + 1] = ("take over %s, which this recipe did not make"):format(e.id) end
+  if e.vanished then notes[#notes + 1] = "it is gone" end
+  if e.reason then notes[#notes + 1] = e.reason end
+  if e.drift and not mixed then notes[#notes + 1] = "changed by hand" end
+  if e.again then notes[#notes + 1] = "again: it was interrupted" end
+  if #notes > 0 then notes = { "(" .. table.concat(notes, "; ") .. ")" } end
+  if #parts > 0 then table.insert(notes, 1, table.concat(parts, ", ")) end
+  return table.concat(notes, " ")
+end
+
+--- The plan's lines, by stage, with the marks + ~ -/+ - <= > as Terraform users know them, and = for what is taken over.
 ---@param entries table[]
 ---@return string[]
 function M.lines(entries)
@@ -84,29 +97,53 @@ function M.lines(entries)
   return lines
 end
 
-local function word(v)
-  if type(v) == "string" or type(v) == "number" or type(v) == "boolean" then return v end
-  return plain.show(v)
+--- What was there that the recipe does not ask for any more, in one line; nil when there is nothing.
+---@param r table the run that planned
+---@return string?
+function M.forgotten(r)
+  local titles = {}
+  for i, n in ipairs(r:forgotten()) do titles[i] = ("%s %q"):format(n.kind, n.spec and n.spec.name or n.key) end
+  return titles[1] and ("No longer in the recipe, and left alone: %s (see hkrun prune)."):format(table.concat(titles, ", "))
+end
+
+local function changes_of(e)
+  local changes = {}
+  for _, c in ipairs(e.changes or {}) do
+    changes[c.field] = {
+      old = c.old == nil and json.null or plain.data(c.old), new = plain.data(c.new),
+      forces_replacement = c.forces or nil, changed_by_hand = c.drift or nil,
+    }
+  end
+  return next(changes) and changes or nil
+end
+
+local function properties_of(e)
+  local properties = {}
+  for _, f in ipairs(e.of and e.of.fields or {}) do
+    if e.spec[f] ~= nil and f ~= "name" then properties[f] = plain.data(e.spec[f]) end
+  end
+  return next(properties) and properties or nil
+end
+
+--- One entry as plain data.
+---@param e table
+---@return table
+function M.entry(e)
+  return {
+    stage = e.stage, action = e.action, key = e.key, kind = e.kind, name = e.name or e.title, id = e.id,
+    properties = properties_of(e), changes = changes_of(e), reason = e.reason, gone = e.vanished,
+    changed_by_hand = e.drift or nil,
+  }
 end
 
 --- The plan as plain data for JSON; unknown values are "(known after apply)", secrets "(secret)".
 ---@param r table the run that planned
 ---@return table
 function M.data(r)
-  local json = require "json"
-  local list = json.array {}
-  for _, e in ipairs(r.entries) do
-    local props, changes = {}, {}
-    for _, p in ipairs(e.props or {}) do props[p.field] = word(p.value) end
-    for _, c in ipairs(e.changes or {}) do
-      changes[c.field] = { old = c.old == nil and json.null or word(c.old), new = word(c.new) }
-    end
-    list[#list + 1] = {
-      stage = e.stage, action = e.action, key = e.key, kind = e.kind, name = e.name or e.title, id = e.id,
-      properties = next(props) and props or nil, changes = next(changes) and changes or nil, reason = e.reason,
-    }
-  end
-  return { recipe = r.recipe, target = r.target, entries = list, summary = M.count(r.entries) }
+  local list, forgotten = json.array {}, json.array {}
+  for i, e in ipairs(r.entries) do list[i] = M.entry(e) end
+  for i, n in ipairs(r:forgotten()) do forgotten[i] = { key = n.key, kind = n.kind, id = n.id } end
+  return { recipe = r.recipe, target = r.target, entries = list, forgotten = forgotten, summary = M.count(r.entries) }
 end
 
 return M

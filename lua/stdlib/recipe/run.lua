@@ -17,13 +17,15 @@ Run.__index = Run
 local active
 
 --- Makes a run.
----@param o table `{ mode="plan"|"apply"|"load", recipe=, args=, until_stage=, yes=, shown=, dir=, config=, lock= }`
+---@param o table `{ mode="plan"|"apply"|"load", recipe=, args=, until_stage=, only_stage=, adopt=, yes=, shown=, saved=, dir=,
+---config=, lock= }`; shown: the entries of the plan that was shown, by key; saved: the saved plan that is carried out
 ---@return table
 function M.new(o)
   local r = setmetatable(o, Run)
   r.recipe = r.recipe or "recipe"
   r.id, r.target = r.recipe, ""
-  r.entries, r.stages, r.keys, r.reports, r.done = {}, {}, {}, {}, { create = 0, change = 0, replace = 0, run = 0 }
+  r.entries, r.stages, r.keys, r.reports, r.events = {}, {}, {}, {}, {}
+  r.done = { create = 0, adopt = 0, change = 0, replace = 0, run = 0 }
   r.memory = memory.new()
   return r
 end
@@ -67,6 +69,7 @@ function Run:begin(values, target)
   self.ready = true
   self.options, self.target = values, target
   self.id = target ~= "" and self.recipe .. "." .. target or self.recipe
+  if self.saved and self.mode == "plan" then self.saved:check_options(values) end
   if not self.journal then
     self.journal = journal.open { name = journal.name(self.recipe, target), dir = self.dir, at = self.at, write = self.lock }
   end
@@ -76,6 +79,7 @@ function Run:begin(values, target)
     self.journal:close()
     errors.usage("%s is the journal of %s, not of %s", self.journal.path, of.target ~= "" and of.recipe .. "." .. of.target or of.recipe, self.id)
   end
+  if self.saved and self.mode == "plan" then self.saved:check_journal(self.memory) end
   if self.mode == "plan" then self.progress = log.progress { what = "look at what is there" } end
   if self.mode == "apply" then
     self.journal:write {
@@ -102,12 +106,13 @@ function Run:enter(name)
     if s == name then errors.usage("there are two stages named %s", name) end
   end
   self.stages[#self.stages + 1] = name
-  if self.until_stage == name then
+  if self.until_stage == name or self.only_stage and self.stage == self.only_stage then
     self.stopped = name
     M.stop("stopped before the stage " .. name)
   end
   self.stage = name
-  if self.mode == "apply" then
+  if self.only_stage == name and self.lacking then errors.raise(self.lacking) end
+  if self.mode == "apply" and not self:only_reads() then
     log.step("%s", name)
     self.journal:write { ev = "stage", name = name }
   end
@@ -148,56 +153,86 @@ function Run:add(entry)
   return entry
 end
 
+--- True in the stages that --only leaves alone.
+function Run:only_reads() return self.only_stage ~= nil and self.stage ~= self.only_stage end
+
+--- Something that the stage of --only needs is not there yet. A plan says so where that stage begins: until then it is
+--- not known whether there is such a stage.
+---@param what string
+---@param why string
+---@param key string|nil of the noun
+function Run:lacks(what, why, key)
+  local e = errors.new {
+    op = "run only the stage " .. self.only_stage, kind = "invalid", noun = key,
+    message = ("%s%s %s"):format(what, self.stage and " of the stage " .. self.stage or "", why), hint = "apply that stage first",
+  }
+  if self.mode ~= "plan" then errors.raise(e) end
+  self.lacking = self.lacking or e
+end
+
+--- The name of the once in whose body the running task is, or nil. What a once does needs no word in the plan.
+---@return string|nil
+function Run:inside_once()
+  local t = task.current()
+  while t do
+    if t.once then return t.once end
+    t = t.parent
+  end
+  return nil
+end
+
+--- What people type to agree to something destructive: the target, or else the recipe's name.
+function Run:own_name() return self.target ~= "" and self.target or self.recipe end
+
+--- The keys that the journal knows and this pass did not meet; only a whole pass can tell.
+---@return table[] nouns as the journal's memory has them, in its order
+function Run:forgotten()
+  local list = {}
+  if self.stopped or self.only_stage then return list end
+  for _, key in ipairs(self.memory.order) do
+    local n = self.memory.nouns[key]
+    if not self.keys[key] and not n.inside then list[#list + 1] = n end
+  end
+  return list
+end
+
 --- Notes what would be, or is being, done to a noun.
 function Run:show(noun)
   local kind, spec = noun.kind, noun.spec
-  local props = {}
-  for _, f in ipairs(kind.summary or kind.fixed) do
-    if spec[f] ~= nil and f ~= "name" then props[#props + 1] = { field = f, value = spec[f] } end
-  end
-  self:add {
-    action = noun.action, key = noun.key, kind = kind.name, name = spec.name, title = noun.title, props = props,
-    changes = noun.changes, reason = noun.reason, id = noun.current and noun.current.id, vanished = noun.vanished,
+  local entry = self:add {
+    action = noun.action, key = noun.key, kind = kind.name, of = kind, name = spec.name, title = noun.title, spec = spec,
+    reason = noun.reason, id = noun.current and noun.current.id, vanished = noun.vanished, drift = noun.drift,
+    current = self.keep_found and noun.current or nil,
   }
+  if noun.changes and noun.changes[1] then entry.changes = noun.changes end
 end
 
-local said = { create = "create", change = "change", replace = "replace", run = "run" }
-
---- Stops and asks when a change was not in the plan that was shown.
-function Run:agree(noun)
-  local shown = self.shown and self.shown[noun.key]
-  if not self.shown or shown == noun.action then return end
-  if shown == "replace" and noun.action == "create" then return end    -- it went with what it hung on
-  local what = said[noun.action] .. " " .. noun.title
-  if noun.action == "replace" and not term.interactive() then
-    errors.raise {
-      op = what, kind = "stopped", message = "the plan did not show this replacement" ..
-        (noun.reason and " (" .. noun.reason .. ")" or ""),
-      hint = "look at `hkrun plan` again",
-    }
-  end
-  if noun.action ~= "replace" and self.yes then
-    log.info("not in the plan: %s", what)
-    return
-  end
-  if not self:ask("The plan did not show this: " .. what .. ". Go on?", noun.action ~= "replace") then
-    errors.raise { op = what, kind = "stopped", message = "the plan did not show it, and the answer was no" }
-  end
-end
-
-local past = { create = "created", change = "changed", replace = "replaced" }
-local marks = { create = "+", change = "~", replace = "-/+" }
+local past = { create = "created", adopt = "taken over", change = "changed", replace = "replaced" }
+local marks = { create = "+", adopt = "=", change = "~", replace = "-/+" }
 
 function Run:did(noun)
   self.done[noun.action] = self.done[noun.action] + 1
   local mem = noun.mem or self.memory.nouns[noun.key]
   log.info("  %s %s %s (%s)", marks[noun.action], noun.title, past[noun.action], mem and mem.id or "")
+  self:event { action = noun.action, key = noun.key, id = mem and mem.id }
 end
 
---- Asks a yes-or-no question. --yes answers it unless `yes_counts` is false.
+--- Counts a verb that was run.
+function Run:ran(key)
+  self.done.run = self.done.run + 1
+  self:event { action = "run", key = key }
+end
+
+--- Keeps what was done, for `apply --json`.
+function Run:event(e)
+  e.at, e.stage = os.date "!%Y-%m-%dT%H:%M:%SZ", self.stage
+  self.events[#self.events + 1] = e
+end
+
+--- Asks a yes-or-no question. --yes answers it.
 ---@return boolean
-function Run:ask(question, yes_counts)
-  if self.yes and yes_counts ~= false then return true end
+function Run:ask(question)
+  if self.yes then return true end
   if self.answer then return self.answer(question) end       -- tests answer by themselves
   if not term.interactive() then
     errors.raise {
@@ -218,12 +253,13 @@ end
 
 --- recipe.confirm
 function Run:confirm(question)
-  if self.memory.confirms[question] then return true end
+  if self.memory.confirms[question] or self:only_reads() then return true end
+  local key = "confirm:" .. question
   if self.mode ~= "apply" then
-    self:add { action = "ask", key = "confirm:" .. question, title = question }
+    self:add { action = "ask", key = key, title = question }
     return true
   end
-  if not self:ask(question) then
+  if not (self.saved and self.shown[key]) and not self:ask(question) then
     errors.raise { kind = "stopped", message = "stopped: the answer was no" }
   end
   self.journal:write { ev = "confirm", question = question }
@@ -232,7 +268,7 @@ end
 
 --- recipe.report
 function Run:report(title, rows)
-  if self.mode ~= "apply" and self.mode ~= "plan" then return end
+  if self.mode ~= "apply" and self.mode ~= "plan" or self:only_reads() then return end
   local kept = {}
   for i, row in ipairs(rows) do
     local cells = {}

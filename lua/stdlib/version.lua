@@ -1,0 +1,2 @@
+--- The version of hkrun.
+return "0.1.0"
