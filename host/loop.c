@@ -270,7 +270,9 @@ static int loop_watch (lua_State *L) {
     return host_fail(L, "io", NULL, 0, "cannot watch descriptor %d: %s",
                      (int)fd, strerror(errno));
   Wait *w = wait_new(L, l, WATCH);
+  int flags = fcntl(copy, F_GETFL);
   int err = uv_poll_init(&l->uv, &w->h.poll, copy);
+  if (isatty(copy)) fcntl(copy, F_SETFL, flags);  /* not O_NONBLOCK: output and the shell share a terminal's */
   if (err != 0) {                       /* a plain file: always ready */
     wait_unlink(w);
     push_ready(l, w->id);

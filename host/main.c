@@ -3,11 +3,16 @@
 */
 #include "host.h"
 
+#include <errno.h>
+#include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/prctl.h>
 #include <sys/resource.h>
+#include <unistd.h>
 #include <lualib.h>
 
 /* boot(argv) -> exit code; runs protected so that no error prints a trace. */
@@ -28,8 +33,27 @@ static int run (lua_State *L) {
   return 1;
 }
 
+/* Gives each of the three standard descriptors that is closed a place holder:
+   else the next file to be opened would be it, and be written into. What is
+   written to the place holder fails, as it would have. */
+static void hold_standard (void) {
+  for (int fd = 0; fd <= 2; fd++)
+    if (fcntl(fd, F_GETFD) < 0 && errno == EBADF && open("/dev/null", O_RDONLY) < 0) _exit(1);
+}
+
+/* Whether all that was printed was taken. The reader of a pipe may leave early. */
+static int is_printed (void) {
+  struct pollfd out = { STDOUT_FILENO, 0, 0 };
+  int failed = ferror(stdout), reason = fflush(stdout) == 0 ? 0 : errno;
+  if (!failed && reason == 0) return 1;
+  if (poll(&out, 1, 0) == 1 && (out.revents & POLLERR)) return 1;
+  fprintf(stderr, "hkrun: cannot write to standard output%s%s\n", reason != 0 ? ": " : "", reason != 0 ? strerror(reason) : "");
+  return 0;
+}
+
 int main (int argc, char **argv) {
   (void)argc;
+  hold_standard();
   signal(SIGPIPE, SIG_IGN);
   struct rlimit no_core = { 0, 0 };             /* secrets stay out of cores */
   setrlimit(RLIMIT_CORE, &no_core);
@@ -49,5 +73,5 @@ int main (int argc, char **argv) {
   else
     fprintf(stderr, "hkrun: %s\n", luaL_tolstring(L, -1, NULL));
   lua_close(L);
-  return code;
+  return code == 0 && !is_printed() ? 1 : code;
 }

@@ -19,10 +19,12 @@
 
 #define HIDDEN "hkrun.term.hidden"
 
-/* size() -> columns, rows | nil when standard error is not a terminal */
+/* size() -> columns, rows | nil when neither standard output nor standard error
+   is a terminal that says its size */
 static int term_size (lua_State *L) {
-  struct winsize w;
-  if (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0) return 0;
+  struct winsize w = { 0 };
+  if ((ioctl(STDOUT_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)
+      && (ioctl(STDERR_FILENO, TIOCGWINSZ, &w) != 0 || w.ws_col == 0)) return 0;
   lua_pushinteger(L, w.ws_col);
   lua_pushinteger(L, w.ws_row);
   return 2;

@@ -21,7 +21,7 @@ local ticker
 ---@param fd integer
 ---@return boolean
 function M.color_wanted(fd)
-  return term.is_tty(fd) and (no_color == nil or no_color == "") and os.getenv "TERM" ~= "dumb"
+  return term.is_tty(fd) and (no_color == nil or no_color == "") and not term.is_dumb()
 end
 
 --- Colours a string when the stream is a terminal.

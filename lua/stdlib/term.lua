@@ -12,6 +12,13 @@ M.is_tty = host.is_tty
 ---@return boolean
 function M.interactive() return host.is_tty(0) and host.is_tty(2) end
 
+--- Whether the terminal understands no control sequences, or nobody says what it is.
+---@return boolean
+function M.is_dumb()
+  local kind = os.getenv "TERM"
+  return kind == nil or kind == "" or kind == "dumb"
+end
+
 --- A line editor; see host/editor.c.
 ---@return table handle
 function M.editor() return require("host.editor").open() end

@@ -48,6 +48,20 @@ T["--table and --json ask for a form; other words are refused"] = function()
   test.equal(run({ "-e" }).code, 2)
 end
 
+T["a standard descriptor may be closed; what could not be printed is a failure"] = function()
+  local function shell(line) return process.run { "sh", "-c", line, "sh", SELF, env = env(), timeout = 60 } end
+  test.equal(shell("\"$1\" -e 6*7 <&-").stdout, "42\n")
+  test.equal(shell("\"$1\" repl <&-").code, 0)
+  test.equal(shell("\"$1\" -e 6*7 2>&-").stdout, "42\n")
+  for _, to in ipairs { ">&-", "> /dev/full" } do
+    local r = shell("\"$1\" -e 6*7 " .. to)
+    test.equal(r.code, 1, to)
+    test.match(r.stderr, "^hkrun: cannot write to standard output")
+  end
+  local r = shell "{ \"$1\" -e 'for i = 1, 1e5 do print(i) end'; echo $? >&2; } | head -n 1"
+  test.equal({ r.stdout, r.stderr }, { "1\n", "0\n" }, "a reader that left early is no failure")
+end
+
 T["a terminal gets a table that fits it, in colours unless NO_COLOR says not"] = function()
   local long = ROWS:format(("x"):rep(200))
   local at_80 = on_terminal(80, long, { NO_COLOR = "1" })
@@ -55,6 +69,11 @@ T["a terminal gets a table that fits it, in colours unless NO_COLOR says not"] =
   test.match(on_terminal(200, long, { NO_COLOR = "1" }), "\nvol%-1     available     8  " .. ("x"):rep(172) .. "…\n")
   test.match(on_terminal(80, long), "^\27%[1mVolumeId  State      Size  Note\27%[0m\n")
   test.match(on_terminal(80, long, { TERM = "dumb" }), "^VolumeId ")
+  local dir = test.tmpdir()
+  fs.write(dir .. "/code.lua", long)
+  local r = process.run { "script", "-qec", ("stty cols 60; %s - < %s/code.lua 2> /dev/null"):format(SELF, dir), "/dev/null",
+                          env = env { NO_COLOR = "1" }, timeout = 60 }
+  test.match(r.stdout, ("x"):rep(32) .. "…\r\n", "the width is that of the output, wherever the errors go")
 end
 
 T["the words of the console are at hand"] = function()

@@ -2,6 +2,7 @@
 
     repl_judge.py HKRUN CASE        runs the function of that name; the environment is the REPL's
 """
+import io
 import os
 import sys
 import time
@@ -283,6 +284,27 @@ def pages():
     t.see("paged:the end")
     t.wait(lambda: t.line().endswith("> "))
     t.leave()
+
+
+def floods():
+    t = Repl(PAGER="cat")
+    t.type("('x\\n'):rep(4e4) .. 6 * 7\r")
+    time.sleep(0.5)                                  # a terminal that takes its time
+    t.see("\n42\n")
+    t.leave()
+
+
+def dumb():
+    t = Repl(TERM="dumb", PAGER=None, HKRUN_HISTORY="/dev/null/history")
+    t.child.logfile_read = io.StringIO()
+    t.type("6 * 7\r")
+    t.see("\n42\n")
+    t.type("('line\\n'):rep(98) .. 'the ' .. 'end'\r")
+    t.see("the end")
+    t.wait(lambda: t.line().endswith("> "))
+    t.leave()
+    assert "\x1b" not in t.child.logfile_read.getvalue()
+    assert t.text().count("the history is not kept") == 1, t.text()
 
 
 def resizes():

@@ -58,6 +58,8 @@ for _, case in ipairs {
   { "read-only until :write on", "refuses" },
   { ":profile, :region, :time, :json, _ and errors", "settings" },
   { "what is longer than the screen goes through the pager; q and Ctrl-C come back", "pages" },
+  { "a terminal that is slow gets all of a long output", "floods" },
+  { "a dumb terminal gets no control sequences, and no pager; a history that cannot be written is no obstacle", "dumb" },
   { "the terminal may change its size; hkrun alone is the REPL", "resizes" },
 } do
   T[case[1]] = function() judge(case[2]) end

@@ -5,6 +5,7 @@ local fs = require "fs"
 local help = require "repl.help"
 local history = require "repl.history"
 local json = require "json"
+local log = require "log"
 local shell = require "shell"
 local test = require "test"
 local T = test.cases()
@@ -128,6 +129,23 @@ T["entries of several lines are kept as one; the file is its owner's"] = functio
   test.equal(history.open().entries, { "for i = 1, 2 do\n  print(i) -- \\n\nend", "1", "2" })
   test.equal(fs.stat(dir .. "/a/history").mode & 511, 384)
   test.equal({ h:find "print", h:find("1", 2), h:find "nothing" }, { 1, 1 })
+end
+
+T["a history that cannot be read or written is said once, and kept in memory"] = function()
+  local dir, getenv, lines = test.tmpdir(), os.getenv, {}
+  local sink = log.sink
+  test.defer(function() os.getenv, log.sink = getenv, sink end) -- luacheck: ignore 122
+  log.sink = function(_, line) lines[#lines + 1] = line end
+  fs.write(dir .. "/file", "")
+  for _, path in ipairs { dir, dir .. "/file/below/history" } do
+    os.getenv = function(name) return name == "HKRUN_HISTORY" and path or getenv(name) end -- luacheck: ignore 122
+    lines = {}
+    local h = history.open()
+    test.truthy(h:add "1" and h:add "2", path)
+    test.equal(h.entries, { "1", "2" })
+    test.equal(#lines, 1, path)
+    test.match(lines[1], "the history is not kept: ")
+  end
 end
 
 T["help: parameters with types, required marks and values; a service; our own functions"] = function()

@@ -101,7 +101,8 @@ function Session:converse()
     return commands.complete(text) or require("repl.complete").at(self.env, text)
   end))
   self.input = input
-  log.out "hkrun: Lua with aws, heroku, pg, redis, ssh at hand. help() and :help tell more, Tab completes, Ctrl-D leaves."
+  log.out "hkrun: Lua with aws, heroku, pg, redis, ssh at hand."
+  log.out "help() and :help tell more, Tab completes, Ctrl-D leaves."
   task.on_interrupt(function() self:interrupted() end)
   local done <close> = setmetatable({}, { __close = function() task.on_interrupt(nil) end }) -- luacheck: ignore 211
   while not self.over do

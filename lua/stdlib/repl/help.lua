@@ -11,11 +11,13 @@ local M = {}
 local DEPTH, WIDE_ENUM, MOST_LINES = 4, 12, 400
 
 local OVERVIEW = [[
-hkrun is Lua 5.4 with these at hand: aws, heroku, pg, redis, ssh, http, json, yaml, fs, process, task, ...
+Lua 5.4 with these at hand: aws, heroku, pg, redis, ssh, http, json, yaml, fs...
 
-  aws.ec2:describe_vpcs { Filters = { { Name = "is-default", Values = { "true" } } } }
+  aws.ec2:describe_vpcs{ VpcIds = { "vpc-0a1b2c3d" } }
   aws.ec2:each("describe_volumes")          the items of all pages, in a for loop
   aws.rds:wait("db_instance_available", { DBInstanceIdentifier = "shop" })
+  aws.ec2:all("describe_volumes"):where{ State = "available" }:select("VolumeId")
+  json(x), yaml(x), csv(x), x:save("file")  a result in another form
 
   help(aws.rds)                             the operations of a service
   help(aws.rds.describe_db_instances)       parameters, values, what it answers
@@ -23,7 +25,8 @@ hkrun is Lua 5.4 with these at hand: aws, heroku, pg, redis, ssh, http, json, ya
   _                                         the last result
   :help                                     the commands, :write on among them
 
-Tab completes services, operations, parameters and fields; Ctrl-R searches the history; Ctrl-C ends what runs.]]
+Tab completes services, operations, parameters and fields; Ctrl-R searches the
+history; Ctrl-C ends what runs.]]
 
 -- Operations -----------------------------------------------------------------
 

@@ -1,5 +1,7 @@
 --- The REPL's history: a file that only its owner can read, one entry a line, without what names or holds a secret.
+local errors = require "errors"
 local fs = require "fs"
+local log = require "log"
 
 local M = {}
 
@@ -48,15 +50,27 @@ end
 local History = {}
 History.__index = History
 
+--- Does what needs the file. Where that fails, the history of this session is in memory only, and says so once.
+function History:try(fn)
+  if not self.path then return end
+  local ok, e = pcall(fn)
+  if ok then return end
+  if not errors.is(e) or e.kind == "cancelled" then error(e, 0) end
+  log.warn("the history is not kept: %s", tostring(e))
+  self.path = nil
+end
+
 --- Opens the history: `entries`, the oldest first.
 ---@return table history
 function M.open()
   local self = setmetatable({ path = M.path(), entries = {} }, History)
-  if not (self.path and fs.exists(self.path)) then return self end
-  local lines = {}
-  for line in fs.read(self.path):gmatch "[^\n]+" do lines[#lines + 1] = line end
-  for i = math.max(1, #lines - KEEP + 1), #lines do self.entries[#self.entries + 1] = decode(lines[i]) end
-  if #lines > 2 * KEEP then self:rewrite() end
+  self:try(function()
+    if not fs.exists(self.path) then return end
+    local lines = {}
+    for line in fs.read(self.path):gmatch "[^\n]+" do lines[#lines + 1] = line end
+    for i = math.max(1, #lines - KEEP + 1), #lines do self.entries[#self.entries + 1] = decode(lines[i]) end
+    if #lines > 2 * KEEP then self:rewrite() end
+  end)
   return self
 end
 
@@ -72,10 +86,11 @@ end
 function History:add(entry)
   if M.is_private(entry) or entry == self.entries[#self.entries] then return false end
   self.entries[#self.entries + 1] = entry
-  if not self.path then return true end
-  if not fs.exists(self.path) then fs.mkdir_p(self.path:match "^(.*)/" or ".", 448) end
-  fs.append(self.path, encode(entry) .. "\n", 384)
-  fs.chmod(self.path, 384)
+  self:try(function()
+    if not fs.exists(self.path) then fs.mkdir_p(self.path:match "^(.*)/" or ".", 448) end
+    fs.append(self.path, encode(entry) .. "\n", 384)
+    fs.chmod(self.path, 384)
+  end)
   return true
 end
 

@@ -92,7 +92,7 @@ end
 --- One line; nil at the end of input.
 local function line(self, prompt, before)
   local editor = self.editor
-  editor:begin(prompt, os.getenv "TERM" ~= "dumb")
+  editor:begin(prompt, not term.is_dumb())
   while true do
     local text, event = task.step(editor, "line")
     if type(event) == "table" then errors.raise(event) end

@@ -3,6 +3,7 @@ local log = require "log"
 local process = require "process"
 local task = require "task"
 local term = require "term"
+local wide = require "host.width"
 
 local M = {}
 
@@ -11,15 +12,16 @@ local function height(text, width)
   local rows = 0
   for line in (text .. "\n"):gmatch "([^\n]*)\n" do
     local plain = line:gsub("\27%[[%d;]*m", "")
-    rows = rows + math.max(1, ((utf8.len(plain) or #plain) + width - 1) // width)
+    rows = rows + math.max(1, (wide.of(plain) + width - 1) // width)
   end
   return rows
 end
 
---- The pager's command line; nil: our own.
+--- The pager's command line; nil: our own, "": none.
 local function command()
   local pager = os.getenv "PAGER"
   if pager then return pager end
+  if term.is_dumb() then return "" end
   return process.which "less" and "less" or nil
 end
 
