@@ -28,7 +28,8 @@ static int failure (lua_State *L, const Request *r) {
     case CURLE_SSL_CONNECT_ERROR: kind = "tls"; retry = 1; break;
     case CURLE_PEER_FAILED_VERIFICATION: kind = "tls"; code = "unverified"; break;
     case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_CERTPROBLEM: case CURLE_SSL_CIPHER: case CURLE_SSL_ISSUER_ERROR: kind = "tls"; break;
-    case CURLE_URL_MALFORMAT: case CURLE_UNSUPPORTED_PROTOCOL: kind = "invalid"; why = "not a valid URL"; break;
+    case CURLE_URL_MALFORMAT: kind = "invalid"; why = "not a valid URL"; break;
+    case CURLE_UNSUPPORTED_PROTOCOL: why = "the answer is not HTTP"; break;   /* the URL's own is one: see http_open */
     case CURLE_OUT_OF_MEMORY: kind = "limit"; break;
     default: break;
   }

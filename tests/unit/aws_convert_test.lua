@@ -221,6 +221,7 @@ T["no service has the name of a noun"] = function()
   local names, nouns = aws.names(), {}
   for _, noun in ipairs(names.nouns) do nouns[noun] = true end
   test.truthy(nouns.vpc and nouns.environment, "nouns")
+  for noun in pairs(nouns) do test.equal(type(aws[noun]), "function", noun) end
   for _, service in ipairs(names.services) do
     test.equal(nouns[service], nil, service)
     test.match(service, "^%l[%w_]*$")
