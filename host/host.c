@@ -52,8 +52,12 @@ int host_wait (lua_State *L, const char *mode) {
 
 /* --- embedded files ------------------------------------------------------ */
 
+static const char *embedded_at (int32_t offset) {
+  return (const char *)host_embedded + offset;
+}
+
 static int by_name (const void *key, const void *entry) {
-  return strcmp(key, ((const HostEmbedded *)entry)->name);
+  return strcmp(key, embedded_at(((const HostEmbedded *)entry)->name));
 }
 
 /* Pushes what a gzip file of our own build holds; its last four bytes are the size of that. */
@@ -98,8 +102,9 @@ static int push_resource (lua_State *L, const char *name) {
                                   sizeof *host_embedded, by_name);
   if (e == NULL) return 0;
   size_t size = (size_t)(e->end - e->start);
-  if (size > 18 && memcmp(e->start, "\x1f\x8b", 2) == 0) push_inflated(L, e->start, size);
-  else lua_pushlstring(L, e->start, size);
+  const char *bytes = embedded_at(e->start);
+  if (size > 18 && memcmp(bytes, "\x1f\x8b", 2) == 0) push_inflated(L, bytes, size);
+  else lua_pushlstring(L, bytes, size);
   return 1;
 }
 
@@ -117,8 +122,9 @@ static int resource_list (lua_State *L) {
   lua_Integer n = 0;
   lua_newtable(L);
   for (size_t i = 0; i < host_embedded_count; i++) {
-    if (strncmp(host_embedded[i].name, prefix, len) != 0) continue;
-    lua_pushstring(L, host_embedded[i].name);
+    const char *name = embedded_at(host_embedded[i].name);
+    if (strncmp(name, prefix, len) != 0) continue;
+    lua_pushstring(L, name);
     lua_rawseti(L, -2, ++n);
   }
   return 1;

@@ -64,9 +64,9 @@ void host_kill_children (void);
 
 /* --- files embedded in the binary (build/.../embed.S) -------------------- */
 
-typedef struct HostEmbedded {
-  const char *name;                     /* "stdlib/task.lua" */
-  const char *start, *end;
+typedef struct HostEmbedded {           /* offsets from host_embedded: nothing to relocate */
+  int32_t name;                         /* "stdlib/task.lua" */
+  int32_t start, end;
 } HostEmbedded;
 extern const HostEmbedded host_embedded[];      /* sorted by name */
 extern const size_t host_embedded_count;

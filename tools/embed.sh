@@ -21,11 +21,11 @@ for name in $names; do
   printf '	.section %s,"a"\n.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $section $n "$file" $n
   n=$((n + 1))
 done
-printf '	.section .data.rel.ro,"aw"\n	.balign 8\n	.globl host_embedded\nhost_embedded:\n'
+printf '	.section .rodata\n	.balign 8\n	.globl host_embedded\nhost_embedded:\n.Lembedded:\n'
 i=0
 while [ $i -lt $n ]; do
-  printf '	.quad .Ln%d, .Ls%d, .Le%d\n' $i $i $i
+  printf '	.long .Ln%d - .Lembedded, .Ls%d - .Lembedded, .Le%d - .Lembedded\n' $i $i $i
   i=$((i + 1))
 done
-printf '	.quad 0, 0, 0\n	.section .rodata\n	.balign 8\n	.globl host_embedded_count\nhost_embedded_count:	.quad %d\n' $n
+printf '	.balign 8\n	.globl host_embedded_count\nhost_embedded_count:	.quad %d\n' $n
 printf '	.section .note.GNU-stack,"",@progbits\n'
