@@ -6,36 +6,6 @@
 #include <ctype.h>
 #include <errno.h>
 
-static int failure (lua_State *L, const Request *r) {
-  const char *why = r->detail[0] != '\0' ? r->detail : curl_easy_strerror(r->code);
-  const char *kind = "protocol", *code = NULL;
-  int retry = 0;
-  switch (r->fault) {
-    case TOO_LARGE: return host_fail(L, "limit", NULL, 0, "the answer is larger than %zu bytes", r->limit);
-    case TOO_LONG: return host_fail(L, "protocol", NULL, 0, "the answer is longer than the %lld bytes of its place in %s", (long long)r->to_size, r->path);
-    case NO_MEMORY: return host_fail(L, "limit", NULL, 0, "not enough memory for the answer");
-    case CANNOT_WRITE: return host_fail(L, "io", NULL, 0, "cannot write %s: %s", r->path, strerror(r->fault_errno));
-    case CANNOT_READ: return host_fail(L, "io", NULL, 0, "cannot read the file to send: %s", strerror(r->fault_errno));
-    default: break;
-  }
-  switch (r->code) {
-    case CURLE_ABORTED_BY_CALLBACK: kind = "cancelled"; why = "cancelled"; break;
-    case CURLE_OPERATION_TIMEDOUT: kind = "timeout"; retry = 1; break;
-    case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY: kind = "network"; code = "resolve"; retry = 1; break;
-    case CURLE_COULDNT_CONNECT: case CURLE_PROXY: kind = "network"; code = "connect"; retry = 1; break;
-    case CURLE_SEND_ERROR: case CURLE_RECV_ERROR: case CURLE_GOT_NOTHING: case CURLE_PARTIAL_FILE: case CURLE_HTTP2:
-    case CURLE_HTTP2_STREAM: case CURLE_SEND_FAIL_REWIND: kind = "network"; code = "cut"; retry = 1; break;
-    case CURLE_SSL_CONNECT_ERROR: kind = "tls"; retry = 1; break;
-    case CURLE_PEER_FAILED_VERIFICATION: kind = "tls"; code = "unverified"; break;
-    case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_CERTPROBLEM: case CURLE_SSL_CIPHER: case CURLE_SSL_ISSUER_ERROR: kind = "tls"; break;
-    case CURLE_URL_MALFORMAT: kind = "invalid"; why = "not a valid URL"; break;
-    case CURLE_UNSUPPORTED_PROTOCOL: why = "the answer is not HTTP"; break;   /* the URL's own is one: see http_open */
-    case CURLE_OUT_OF_MEMORY: kind = "limit"; break;
-    default: break;
-  }
-  return host_fail(L, kind, code, retry, "%s", why);
-}
-
 /* adds a field to all[name], the list of its values; name is in lower case there. The next index has it as it came. */
 static void add_field (lua_State *L, int all, const char *name, size_t name_len, const char *value, size_t len) {
   luaL_Buffer low;
@@ -111,8 +81,46 @@ static void push_headers (lua_State *L, const Buffer *head) {
   lua_settop(L, all);
 }
 
+/* nil, err */
+static int failure (lua_State *L, const Request *r) {
+  const char *why = r->detail[0] != '\0' ? r->detail : curl_easy_strerror(r->code);
+  const char *kind = "protocol", *code = NULL;
+  int retry = 0;
+  switch (r->fault) {
+    case TOO_LARGE: return host_fail(L, "limit", NULL, 0, "the answer is larger than %zu bytes", r->limit);
+    case TOO_LONG: return host_fail(L, "protocol", NULL, 0, "the answer is longer than the %lld bytes of its place in %s", (long long)r->to_size, r->path);
+    case NO_MEMORY: return host_fail(L, "limit", NULL, 0, "not enough memory for the answer");
+    case CANNOT_WRITE: return host_fail(L, "io", NULL, 0, "cannot write %s: %s", r->path, strerror(r->fault_errno));
+    case CANNOT_READ: return host_fail(L, "io", NULL, 0, "cannot read the file to send: %s", strerror(r->fault_errno));
+    default: break;
+  }
+  switch (r->code) {
+    case CURLE_ABORTED_BY_CALLBACK: kind = "cancelled"; why = "cancelled"; break;
+    case CURLE_OPERATION_TIMEDOUT: kind = "timeout"; retry = 1; break;
+    case CURLE_COULDNT_RESOLVE_HOST: case CURLE_COULDNT_RESOLVE_PROXY: kind = "network"; code = "resolve"; retry = 1; break;
+    case CURLE_COULDNT_CONNECT: case CURLE_PROXY: kind = "network"; code = "connect"; retry = 1; break;
+    case CURLE_SEND_ERROR: case CURLE_RECV_ERROR: case CURLE_GOT_NOTHING: case CURLE_PARTIAL_FILE: case CURLE_HTTP2:
+    case CURLE_HTTP2_STREAM: case CURLE_SEND_FAIL_REWIND: kind = "network"; code = "cut"; retry = 1; break;
+    case CURLE_SSL_CONNECT_ERROR: kind = "tls"; retry = 1; break;
+    case CURLE_PEER_FAILED_VERIFICATION: kind = "tls"; code = "unverified"; break;
+    case CURLE_SSL_CACERT_BADFILE: case CURLE_SSL_CERTPROBLEM: case CURLE_SSL_CIPHER: case CURLE_SSL_ISSUER_ERROR: kind = "tls"; break;
+    case CURLE_URL_MALFORMAT: kind = "invalid"; why = "not a valid URL"; break;
+    case CURLE_UNSUPPORTED_PROTOCOL: why = "the answer is not HTTP"; break;   /* the URL's own is one: see http_open */
+    case CURLE_OUT_OF_MEMORY: kind = "limit"; break;
+    default: break;
+  }
+  return host_fail(L, kind, code, retry, "%s", why);
+}
+
 int host_http_answer (lua_State *L, const Request *r) {
-  if (r->code != CURLE_OK) return failure(L, r);
+  if (r->code != CURLE_OK) {
+    failure(L, r);
+    if (r->head.len > 0) {                                             /* of an answer that broke off */
+      push_headers(L, &r->head);
+      lua_setfield(L, -2, "headers");
+    }
+    return 2;
+  }
   long status = 0;
   curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
   lua_pushinteger(L, status);

@@ -15,6 +15,7 @@ local M = {}
 ---@field hint? string what to do
 ---@field cause? any the error underneath
 ---@field retry? boolean whether trying again can help
+---@field tried? string[] what was tried in turn, and why each failed
 ---@field traceback? string
 
 local mt = {}
@@ -30,6 +31,15 @@ function mt.__tostring(e)
   end
   if e.hint then parts[#parts + 1] = "; " .. e.hint end
   return table.concat(parts)
+end
+
+--- An error as a person reads it on a screen: its sentence; of several things that were tried, a line each.
+---@param e any
+---@return string
+function M.text(e)
+  local tried = type(e) == "table" and rawget(e, "tried")
+  if not tried or #tried < 2 then return tostring(e) end
+  return ("cannot %s:\n  %s%s"):format(e.op, table.concat(tried, "\n  "), e.hint and "\n" .. e.hint or "")
 end
 
 --- Makes an error object of a table of fields; a plain string is a message.

@@ -2,6 +2,8 @@
 -- luacheck: no max line length
 local test = require "test"
 local aws = require "aws"
+local ca = require "rehearsal.planes.ca"
+local config = require "aws.config"
 local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
@@ -60,7 +62,31 @@ T[":request gives what the wire gets, :parse the way back"] = function()
   test.equal({ result, e.code, e.status, e.kind }, { nil, "InvalidVpcID.NotFound", 400, "remote" })
   result, e = ec2:parse("describe_vpcs", { status = 200, headers = { ["X-Amzn-RequestId"] = "r-5" }, body = "<cut" })
   test.equal({ result, e.kind, e.request_id }, { nil, "protocol", "r-5" })
-  test.match(tostring(e), "ec2.DescribeVpcs")
+  test.match(tostring(e), "^cannot read the answer of ec2%.DescribeVpcs %(request r%-5%): ")
+  local _, page = ec2:parse("describe_vpcs", { status = 403, headers = { ["X-Amzn-RequestId"] = "r-6" }, body = "<!DOCTYPE html><p>Blocked" })
+  test.match(tostring(page), "cannot call ec2%.DescribeVpcs: the service answered with status 403 and a page of HTML %(request r%-6%)$")
+  ec2 = client("ec2", function() return { headers = { ["x-amzn-RequestId"] = "r-7" }, body = VPCS, cut = 20 } end, { attempts = 1 })
+  e = test.raises("cannot call ec2%.DescribeVpcs %(request r%-7%): ", ec2.describe_vpcs, ec2)
+  test.equal({ e.kind, e.code, e.request_id }, { "network", "cut", "r-7" })
+end
+
+T["an authority that nobody trusts is refused, with a way out; AWS_CA_BUNDLE is one"] = function()
+  local authority = ca.new(test.tmpdir())
+  local made = authority:issue { name = "aws", ips = { "127.0.0.1" } }
+  local server = serve.start { handler = function() return { body = VPCS } end, cert = made.cert, key = made.key }
+  local getenv = config.getenv
+  test.defer(function()
+    server:stop()
+    config.getenv = getenv
+  end)
+  local ec2 = aws.client { service = "ec2", region = "eu-west-1", endpoint = server.url, credentials = KEYS, attempts = 1 }
+  local e = test.raises("AWS_CA_BUNDLE names", ec2.describe_vpcs, ec2)
+  test.equal({ e.kind, e.code }, { "tls", "unverified" })
+  config.getenv = function(name) return name == "AWS_CA_BUNDLE" and authority.file or getenv(name) end
+  test.equal(ec2:describe_vpcs().Vpcs[1].VpcId, "vpc-1")
+  config.getenv = function(name) return name == "AWS_CA_BUNDLE" and "/nowhere.pem" or getenv(name) end
+  test.raises("/nowhere.pem", ec2.describe_vpcs, aws.client { service = "ec2", region = "eu-west-1", endpoint = server.url,
+                                                              credentials = KEYS, attempts = 1 })
 end
 
 T["an error says what was called, the code, what to do; nothing is tried twice in vain"] = function()

@@ -123,12 +123,12 @@ T["a role that wants an MFA code asks at the terminal, once; without one it says
   test.equal({ e.kind, #seen }, { "usage", 0 })
   local term = require "term"
   local interactive, password, prompts = term.interactive, term.password, {}
+  test.defer(function() term.interactive, term.password = interactive, password end)
   term.interactive = function() return true end
   term.password = function(prompt)
     prompts[#prompts + 1] = prompt
     return secret.new "123456"
   end
-  test.defer(function() term.interactive, term.password = interactive, password end)
   task.map({ 1, 2, 3 }, function() return get { profile = "m" } end)
   test.equal({ #prompts, #seen }, { 1, 1 })
   test.match(prompts[1], "arn:aws:iam::1:mfa/me")
@@ -273,6 +273,7 @@ T["when nothing is found, each place says why"] = function()
                            "container: AWS_CONTAINER", "instance metadata: AWS_EC2_METADATA_DISABLED is true" } do
     test.truthy(tostring(e):find(words, 1, true), words)
   end
+  test.match(errors.text(e), "^cannot find AWS credentials:\n  environment: [^\n]+\n  assumed role: .*\nset AWS_ACCESS_KEY_ID and [^\n]+$")
   settings {}
   test.raises("no profile default in .*/.aws/config or .*/.aws/credentials", get)
 end

@@ -90,6 +90,14 @@ local function data_of(model, op, response, code, protocol)
   return nil
 end
 
+--- What there is to say of an answer in which the service said nothing: it may not be the service's.
+local function bare_message(response, request_id)
+  local body = type(response.body) == "string" and response.body:sub(1, 200):lower() or ""
+  local is_page = body:find "^%s*<!doctype html" or body:find "^%s*<html"
+  return ("the service answered with status %d%s%s"):format(response.status, is_page and " and a page of HTML" or "",
+                                                            request_id and (" (request %s)"):format(request_id) or "")
+end
+
 --- Makes the error of an answer that reports a failure.
 ---@param model aws.Model
 ---@param op aws.Operation
@@ -100,22 +108,23 @@ end
 function M.make(model, op, response, said, protocol)
   said = said or {}
   local code = said.code ~= "" and said.code or tostring(response.status)
+  local request_id = said.request_id or M.request_id(response)
   local message = (said.message or ""):gsub("%.%s*$", "")
-  if message == "" then message = ("the service answered with status %d"):format(response.status) end
+  if message == "" then message = bare_message(response, request_id) end
   local throttled = M.is_throttling(code)
   return errors.new {
     kind = "remote", op = ("call %s.%s"):format(model.service, op.name), service = model.service, operation = op.name,
     code = code, message = message, status = response.status, region = said.region,
-    request_id = said.request_id or M.request_id(response), data = data_of(model, op, response, code, protocol), hint = hint_for(code, model, op),
+    request_id = request_id, data = data_of(model, op, response, code, protocol), hint = hint_for(code, model, op),
     retry = throttled or TRANSIENT[code] == true or TRANSIENT_STATUS[response.status] == true, throttled = throttled,
   }
 end
 
 --- The request id that the headers name.
----@param response aws.WireResponse
+---@param response aws.WireResponse|{ headers?: table }
 ---@return string?
 function M.request_id(response)
-  local headers = response.headers
+  local headers = response.headers or {}
   return headers["x-amzn-requestid"] or headers["x-amz-request-id"] or headers["x-amzn-request-id"]
 end
 

@@ -18,6 +18,9 @@ local timestamp = require "aws.timestamp"
 
 local M = {}
 
+--- " (request 1a2b)": what AWS's support asks for.
+local function named(request_id) return request_id and (" (request %s)"):format(request_id) or "" end
+
 --- Reads an answer; raises the error that it reports.
 ---@param self aws.Client
 ---@param op aws.Operation
@@ -42,8 +45,9 @@ function M.read(self, op, args, response)
       e.data = result.data
       errors.raise(e)
     end
-    errors.raise { kind = "protocol", op = ("read the answer of %s.%s"):format(self.model.service, op.name), retry = result.retry,
-                   message = result.message, cause = result, request_id = failure.request_id(response), status = response.status }
+    local request_id = failure.request_id(response)
+    errors.raise { kind = "protocol", op = ("read the answer of %s.%s%s"):format(self.model.service, op.name, named(request_id)),
+                   retry = result.retry, message = result.message, cause = result, request_id = request_id, status = response.status }
   end
   return result, { request_id = id or failure.request_id(response), status = response.status, headers = response.headers }
 end
@@ -70,6 +74,8 @@ local function learn(self, args, e, response, access_key_id)
   end
   return false
 end
+
+local UNVERIFIED = { unverified = "AWS_CA_BUNDLE names a PEM file of other authorities to trust, as of a proxy that looks inside" }
 
 --- The options of a call, beside its arguments.
 M.OPTIONS = {
@@ -104,8 +110,10 @@ local function once(self, op, args, opts)
   })
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
-    errors.raise { kind = answer.kind, op = ("call %s.%s"):format(self.model.service, op.name), message = answer.message,
-                   code = answer.code, retry = answer.retry, cause = answer, service = self.model.service, operation = op.name }
+    local request_id = failure.request_id(answer.cause or {})   -- of an answer that was cut off
+    errors.raise { kind = answer.kind, op = ("call %s.%s%s"):format(self.model.service, op.name, named(request_id)),
+                   message = answer.message, code = answer.code, retry = answer.retry, hint = UNVERIFIED[answer.code], cause = answer,
+                   service = self.model.service, operation = op.name, request_id = request_id }
   end
   local response = { status = answer.status, headers = answer.headers, spelling = answer.headers.spelling, body = answer.body }
   local read_ok, result, meta = pcall(M.read, self, op, args, response)
