@@ -17,6 +17,7 @@ Task.__index = Task
 local waiting = {}          -- id -> list of tasks
 local early = {}            -- ids that became ready before anyone awaited them
 local runnable = {}         -- { task, id } in order
+local alarms = {}           -- id -> what the scheduler calls when it is ready, without waiting
 local running               -- the task that runs now
 local serial = 0            -- of tasks, and of whoever asks for one
 local live = 0              -- tasks that have not ended
@@ -283,14 +284,14 @@ function M.within(seconds, what, fn, ...)
   local told = me.cancel_told
   local child = new(fn, me, ...)
   local over = false
-  local timer = new(function()
-    M.sleep(seconds)
+  local timer = loop.timer(seconds)
+  alarms[timer] = function()
     over = true
     child:cancel()
-  end, me)
+  end
   local ok, e = pcall(join_all, { child })
-  timer:cancel()
-  pcall(timer.join, timer)
+  alarms[timer] = nil
+  M.forget(timer)
   if not ok then
     if over and me.cancel_told == told and errors.is(e, "cancelled") then
       errors.raise { kind = "timeout", op = what, message = ("not done within %g s"):format(seconds), retry = true }
@@ -316,8 +317,10 @@ end
 
 local function dispatch(ids)
   for _, id in ipairs(ids) do
-    local list = waiting[id]
-    if list then
+    local list, alarm = waiting[id], alarms[id]
+    if alarm then
+      alarm()
+    elseif list then
       waiting[id] = nil
       for _, task in ipairs(list) do
         task.fired[id] = true
