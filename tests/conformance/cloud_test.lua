@@ -100,4 +100,52 @@ print(a["Threshold"], a["StateValue"], a["Dimensions"][0]["Value"])
   test.equal(#fs.list(fs.join(dir, "cloud", "mail")), 1)
 end
 
+T["boto3 keeps queues: their attributes, tags and messages, and SQS's own errors"] = function()
+  local c <close> = cloud.start { dir = fs.join(test.tmpdir(), "cloud"), scale = 1 }
+  local out = python(c, [==[
+sqs = boto3.client("sqs")
+url = sqs.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "60"}, tags={"a": "b"})["QueueUrl"]
+print(url == sqs.create_queue(QueueName="orders", Attributes={"VisibilityTimeout": "60"})["QueueUrl"], sqs.list_queue_tags(QueueUrl=url)["Tags"])
+sqs.set_queue_attributes(QueueUrl=url, Attributes={"DelaySeconds": "0", "MessageRetentionPeriod": "60"})
+sqs.tag_queue(QueueUrl=url, Tags={"c": "d"})
+sqs.untag_queue(QueueUrl=url, TagKeys=["a"])
+have = sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["All"])["Attributes"]
+print(have["QueueArn"], have["VisibilityTimeout"], have["MessageRetentionPeriod"], sqs.list_queue_tags(QueueUrl=url)["Tags"])
+print(sqs.send_message(QueueUrl=url, MessageBody="17")["MD5OfMessageBody"])
+got = sqs.receive_message(QueueUrl=url, MaxNumberOfMessages=10, VisibilityTimeout=0)["Messages"]
+again = sqs.receive_message(QueueUrl=url)["Messages"][0]
+print(got[0]["Body"], "Messages" in sqs.receive_message(QueueUrl=url))
+sqs.delete_message(QueueUrl=url, ReceiptHandle=again["ReceiptHandle"])
+print(again["MessageId"] == got[0]["MessageId"],
+  sqs.get_queue_attributes(QueueUrl=url, AttributeNames=["ApproximateNumberOfMessages"])["Attributes"])
+print(sqs.create_queue(QueueName="o.fifo", Attributes={"FifoQueue": "true"})["QueueUrl"] in sqs.list_queues(QueueNamePrefix="o")["QueueUrls"])
+for call, args in ((sqs.create_queue, {"QueueName": "orders", "Attributes": {"VisibilityTimeout": "7"}}), (sqs.create_queue, {"QueueName": "a b"}),
+                   (sqs.get_queue_url, {"QueueName": "none"}), (sqs.set_queue_attributes, {"QueueUrl": url, "Attributes": {"Nope": "1"}}),
+                   (sqs.set_queue_attributes, {"QueueUrl": url, "Attributes": {"DelaySeconds": "901"}}),
+                   (sqs.send_message, {"QueueUrl": url.replace("orders", "o.fifo"), "MessageBody": "x"}), (sqs.delete_queue, {"QueueUrl": url}),
+                   (sqs.create_queue, {"QueueName": "orders"})):
+    try: call(**args); print("no error")
+    except botocore.exceptions.ClientError as e: print(e.response["Error"]["Code"], type(e).__name__)
+]==])
+  test.equal(out, [==[
+True {'a': 'b'}
+arn:aws:sqs:us-east-1:123456789012:orders 60 60 {'c': 'd'}
+70efdf2ec9b086079795c442636b55fb
+17 False
+True {'ApproximateNumberOfMessages': '0'}
+True
+QueueAlreadyExists QueueNameExists
+InvalidParameterValue ClientError
+AWS.SimpleQueueService.NonExistentQueue QueueDoesNotExist
+InvalidAttributeName InvalidAttributeName
+InvalidAttributeValue InvalidAttributeValue
+MissingParameter ClientError
+no error
+AWS.SimpleQueueService.QueueDeletedRecently QueueDeletedRecently
+]==])
+  local deleted = c:store("sqs", "us-east-1").deleted
+  deleted.orders = deleted.orders - 61
+  test.equal(python(c, 'print("orders" in boto3.client("sqs").create_queue(QueueName="orders")["QueueUrl"])'), "True\n")
+end
+
 return T

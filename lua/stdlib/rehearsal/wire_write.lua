@@ -173,18 +173,18 @@ end
 -- Errors -------------------------------------------------------------------
 
 --- The answer of a refused call, in the words of its protocol.
----@param e { code: string, status: integer, message: string }
+---@param e { code: string, status: integer, message: string, shape?: string } `shape`: the model's name of it, where that is not the code
 function M.error(m, protocol, e, id)
   local status = e.status or 400
   local headers = { ["x-amzn-requestid"] = id, ["x-amz-request-id"] = id }
   local message = secret.encode(e.message, "xml")
   if protocol == "json" or protocol == "rest-json" then
     headers["content-type"] = "application/x-amz-json-" .. (m and m.meta.json_version or "1.1")
-    headers["x-amzn-errortype"] = e.code
+    headers["x-amzn-errortype"] = e.shape or e.code
     if m and m.meta.aws_query_compatible then
       headers["x-amzn-query-error"] = ("%s;%s"):format(e.code, status < 500 and "Sender" or "Receiver")
     end
-    return { status = status, headers = headers, body = json.encode { __type = e.code, message = e.message, Message = e.message } }
+    return { status = status, headers = headers, body = json.encode { __type = e.shape or e.code, message = e.message, Message = e.message } }
   end
   headers["content-type"] = "text/xml"
   local body
