@@ -12,6 +12,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
+#include <openssl/crypto.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -332,9 +333,40 @@ static int process_self (lua_State *L) {
   return 1;
 }
 
+/* environment() -> the names of hkrun's own environment variables */
+static int process_environment (lua_State *L) {
+  lua_newtable(L);
+  for (int i = 0; environ != NULL && environ[i] != NULL; i++) {
+    lua_pushlstring(L, environ[i], strcspn(environ[i], "="));
+    lua_rawseti(L, -2, i + 1);
+  }
+  return 1;
+}
+
+/* setenv(name: string, value: string|secret|nil): nil takes it away */
+static int process_setenv (lua_State *L) {
+  const char *name = luaL_checkstring(L, 1);
+  if (lua_isnoneornil(L, 2)) {
+    unsetenv(name);
+    return 0;
+  }
+  size_t len;
+  const char *bytes = host_bytes(L, 2, &len);
+  char *value = malloc(len + 1);                /* no call raises until free */
+  if (value == NULL) return luaL_error(L, "not enough memory");
+  memcpy(value, bytes, len);
+  value[len] = '\0';
+  setenv(name, value, 1);
+  OPENSSL_cleanse(value, len);
+  free(value);
+  return 0;
+}
+
 int luaopen_host_process (lua_State *L) {
   static const luaL_Reg functions[] = { { "spawn", process_spawn },
                                         { "self", process_self },
+                                        { "environment", process_environment },
+                                        { "setenv", process_setenv },
                                         { NULL, NULL } };
   static const luaL_Reg methods[] = {
     { "read", process_read }, { "write", process_write },

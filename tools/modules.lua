@@ -9,7 +9,7 @@ local ROOT = "lua/stdlib/"
 
 -- The order is that of a recipe: what it is made of, what it talks to, what it handles, the rest.
 local MODULES = {
-  { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" },
+  { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" }, { "test", "test", "test/cloud" },
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
   { "pg", "pg", "pg/connection", "pg/copy", "pg/check", "pg/same" }, { "redis", "redis", "redis/copy", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },

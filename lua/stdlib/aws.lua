@@ -30,6 +30,12 @@ function M.use(o)
   clients = {}
 end
 
+--- Forgets what `aws.use` set, the clients and their credentials: another account may stand in the environment now.
+function M.forget()
+  defaults, clients = {}, {}
+  require("aws.credentials").forget()
+end
+
 --- The region and the profile that `aws.use` set.
 ---@return { region?: string, profile?: string }
 function M.used() return { region = defaults.region, profile = defaults.profile } end

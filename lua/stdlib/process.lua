@@ -10,6 +10,20 @@ local M = {}
 --- The pid of hkrun itself.
 M.pid = host.self
 
+--- Sets environment variables of hkrun itself, for the libraries in it and for what it starts; false takes one away.
+---@param values table<string, string|Secret|false>
+function M.setenv(values)
+  for name, value in pairs(values) do host.setenv(name, value or nil) end
+end
+
+--- The environment variables of hkrun itself; all are secrets.
+---@return table<string, Secret>
+function M.environment()
+  local env, get = {}, require "host.term".env
+  for _, name in ipairs(host.environment()) do env[name] = get(name) end
+  return env
+end
+
 ---@class Process
 ---@field pid integer
 local Process = {}

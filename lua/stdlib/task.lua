@@ -21,6 +21,7 @@ local alarms = {}           -- id -> what the scheduler calls when it is ready, 
 local running               -- the task that runs now
 local serial = 0            -- of tasks, and of whoever asks for one
 local live = 0              -- tasks that have not ended
+local clock = loop          -- whose timers sleep uses; in simulated time another's
 
 local function cancelled_error()
   return errors.new { kind = "cancelled", message = "cancelled" }
@@ -163,13 +164,22 @@ function M.resolve(host)
 end
 
 function M.sleep(seconds)
-  local id = loop.timer(seconds)
+  local id = clock.timer(seconds)
   local ok, e = pcall(M.await, id)
-  if not ok then loop.cancel(id) error(e, 0) end
+  if not ok then clock.cancel(id) error(e, 0) end
 end
 
 --- Seconds on a clock that only goes forward.
 M.now = loop.now
+
+--- From here on time is simulated, or (false) goes on as outside: where every task only waits for time to pass, it has
+--- passed. A task whose `idle` is true, such as one that accepts connections, may wait for something else meanwhile.
+---@param on boolean
+function M.simulate(on)
+  if clock == loop then clock = require "simulated"(loop, waiting) end
+  clock.skips = on
+  M.now = clock.now
+end
 
 --- The running task; its fields are free for its callers to hang things on
 --- (`task.current().stage`), and are inherited through `parent`.
@@ -397,7 +407,7 @@ function M.run(fn, ...)
   end
   interrupt.leave(true)
   function turn(block)
-    local ids = loop.poll(block)
+    local ids = clock.poll(block)
     for i = #ids, 1, -1 do
       local why = why_of[ids[i]]
       if why then

@@ -43,11 +43,13 @@ function M.equal(actual, expected, what)
   error(("%sexpected %s, got %s"):format(what and what .. ": " or "", show(expected), show(actual)), 2)
 end
 
+--- Fails unless v is true, or anything but false and nil; returns it.
 function M.truthy(v, what)
   if not v then error((what or "a true value") .. " was expected, got " .. show(v), 2) end
   return v
 end
 
+--- Fails unless s is a string in which the Lua pattern is found.
 function M.match(s, pattern, what)
   if type(s) ~= "string" or not s:find(pattern) then
     error(("%sexpected something like %q, got %s"):format(what and what .. ": " or "", pattern, show(s)), 2)
@@ -76,6 +78,43 @@ function M.tmpdir()
   M.defer(function() fs.rmtree(dir) end)
   return dir
 end
+
+--- Starts a cloud of the case's own, in this process: the emulated AWS of `hkrun rehearse`, empty. Until the case ends
+--- the environment leads to it, for recipes, `require "aws"` and programs alike, and nothing of yours does; time is
+--- simulated, so that ten minutes in which a database is made are over at once. Behind its databases, caches and machines
+--- is nothing, unless `servers` is true: then they are real ones, and time passes 600 times faster, but passes.
+---
+---     local cloud <close> = test.cloud()
+---     local made = test.apply("queue.lua", { name = "orders" })
+---     test.equal(made.summary.create, 1)
+---     test.equal(cloud:left(), { "sqs QueueUrls orders" })
+---
+---@param o? { region?: string, servers?: boolean, faults?: table }
+---@return TestCloud cloud `:left()` what is in the account; `:calls()` the calls that could change something; `.output`
+function M.cloud(o) return require "test.cloud".start(o) end
+
+--- Plans a recipe in the case's cloud. What it answers has `entries` ({ action=, kind=, name=, changes=, ... }), `summary`
+--- ({ create=, change=, replace=, delete=, run= }), `changes` (their sum), `reports` (rows by title), `output` (what was
+--- printed) and `value` (what the recipe returned).
+---@param recipe string|function a file, beside the test or in the current folder; or the recipe itself
+---@param options? table<string, any> its options. Flags, HKRUN_* and hkrun.yml do not count in tests
+---@param how? { until_stage?: string, answer?: fun(question: string): boolean } who answers; else everything is agreed to
+---@return TestRun planned
+function M.plan(recipe, options, how) return require "test.cloud".plan(recipe, options, how) end
+
+--- Applies a recipe in the case's cloud, as `hkrun apply --yes`. Answers as `test.plan`, with what there was to do; raises
+--- what the recipe raises.
+---@param recipe string|function
+---@param options? table<string, any>
+---@param how? { until_stage?: string, answer?: fun(question: string): boolean }
+---@return TestRun done
+function M.apply(recipe, options, how) return require "test.cloud".apply(recipe, options, how) end
+
+--- Destroys what the recipe made in the case's cloud, as `hkrun destroy --yes`.
+---@param recipe string|function
+---@param options? table<string, any>
+---@return { output: string } done
+function M.destroy(recipe, options) return require "test.cloud".destroy(recipe, options) end
 
 --- The path of a foreign tool that `make check` installed (build/tools/bin),
 --- or of the machine's own.

@@ -1,5 +1,6 @@
---- hkrun test FILE|FOLDER...: runs test files, each case in the loop, each
---- followed by a check that nothing was left open.
+--- hkrun test [FILE|FOLDER...]: runs test files, each case in the loop, each
+--- followed by a check that nothing was left open. Without arguments, the
+--- *_test.lua of the current folder.
 local errors = require "errors"
 local fs = require "fs"
 local task = require "task"
@@ -17,12 +18,21 @@ local function files_of(path, list)
   return list
 end
 
+local function files_here()
+  local list = {}
+  for _, name in ipairs(fs.list ".") do
+    if name:find "_test%.lua$" then list[#list + 1] = name end
+  end
+  return list[1] and list or errors.usage("there is no *_test.lua here; `hkrun new recipe NAME` makes a recipe with its test")
+end
+
 local function descriptors() return #fs.list "/proc/self/fd" end
 
 local open_before                     -- descriptors that were open when the last case had ended
 
 --- Runs a case, and looks whether it has left anything open. Garbage is only collected where something is: it may be that.
 local function run_case(case)
+  test.output = nil
   local tasks = task.count()
   local ok, e = xpcall(case.fn, errors.handler)
   local bad = test.cleanup()
@@ -40,26 +50,55 @@ local function run_case(case)
   return ok, e
 end
 
+--- What a test file loads from beside it is forgotten after it: the next one's may have the same names.
+local function forget_modules(before)
+  for name in pairs(package.loaded) do
+    if not before[name] and package.searchpath(name, package.path) then package.loaded[name] = nil end
+  end
+end
+
 local function load_cases(path)
+  test.folder = path:match "^(.*)/[^/]*$" or "."
+  package.path = ("%s/?.lua;%s/?/init.lua"):format(test.folder, test.folder)
   local chunk, err = loadfile(path)
   if not chunk then errors.usage("%s", err) end
   local cases = chunk()
   return cases and cases.order or errors.usage("%s returns no cases", path)
 end
 
+local HELP = {
+  "usage: hkrun test [--only=PATTERN] [FILE|FOLDER ...]",
+  "Runs the cases of test files: those that are given, those of a folder and the folders in it, or the *_test.lua here.",
+  "  --only=PATTERN  only cases whose name has this Lua pattern",
+}
+
+--- What recipes printed in a case that failed: its end.
+local function print_output(lines)
+  for i = math.max(1, #lines - 29), #lines do print("  | " .. lines[i]) end
+end
+
 return {
-  help = "runs test files",
+  help = "runs test files, a recipe's against the rehearsal cloud",
   main = function(args)
+    if args[1] == "--help" or args[1] == "-h" then
+      for _, line in ipairs(HELP) do print(line) end
+      return 0
+    end
     local files, only, passed, failed = {}, nil, 0, 0
     for _, word in ipairs(args) do
       local pattern = word:match "^%-%-only=(.*)$"
-      if pattern then only = pattern else files_of(word, files) end
+      if pattern then only = pattern
+      elseif word:find "^%-" then errors.usage("hkrun test has no option %s", word)
+      else files_of(word, files) end
     end
-    if #files == 0 then errors.usage("hkrun test needs a file or a folder") end
+    if #args == (only and 1 or 0) then files = files_here() end
+    if #files == 0 then errors.usage("there is no *_test.lua in %s", table.concat(args, " ")) end
     term.interactive = function() return false end   -- a case that asks brings its own answer, also where there is a terminal
     task.sleep(0)                       -- the loop's own descriptors are open now
     open_before = descriptors()
     for _, path in ipairs(files) do
+      local loaded = {}
+      for name in pairs(package.loaded) do loaded[name] = true end
       for _, case in ipairs(load_cases(path)) do
         if not only or case.name:find(only) then
           local ok, e = run_case(case)
@@ -68,6 +107,7 @@ return {
           if not ok then
             print("  " .. tostring(e))
             if type(e) == "table" and e.traceback then print((e.traceback:gsub("\n", "\n  "))) end
+            print_output(test.output or {})
           end
           io.stdout:flush()
         end
@@ -77,6 +117,7 @@ return {
         failed = failed + 1
         print(("not ok %s: cleaning up after its cases\n  %s"):format(path, tostring(bad)))
       end
+      forget_modules(loaded)
     end
     print(("%d passed, %d failed"):format(passed, failed))
     return failed == 0 and passed > 0 and 0 or 1

@@ -104,6 +104,14 @@ local function from_file(path, asked, declared, names)
   return given
 end
 
+--- Values that a program gives, in place of flags, environment and file.
+local function from_program(values, declared, names)
+  for name in pairs(values) do
+    if not declared[name] then errors.usage("the recipe has no option %s%s", tostring(name), lib.suggestion(tostring(name), names)) end
+  end
+  return function(d) return values[d[1]] end
+end
+
 local function bad(d, v, why)
   errors.usage("%s: %s%s", flag_name(d[1]), secret.is(v) and "" or plain.show(v) .. (why:find "^:" and "" or " "), why)
 end
@@ -176,14 +184,15 @@ end
 
 --- Fills the declared options.
 ---@param declared table[]
----@param o table `{ args=, config=, earlier=, only_target= }`
+---@param o table `{ args=, config=, earlier=, only_target= }`; `args.given`: the values themselves, and nothing else counts
 ---@return table values
 ---@return string target the values of the options that name the journal, joined by "."
 function M.fill(declared, o)
   local by_name, names = index(declared)
+  local given = o.args and o.args.given
   local flags = from_flags(o.args or {}, by_name, names)
-  local file = from_file(o.config or FILE, o.config ~= nil, by_name, names)
-  local function told(d)
+  local file = given and {} or from_file(o.config or FILE, o.config ~= nil, by_name, names)
+  local told = given and from_program(given, by_name, names) or function(d)
     local v = flags[d[1]]
     if v ~= nil then return v end
     local env = "HKRUN_" .. d[1]:upper()

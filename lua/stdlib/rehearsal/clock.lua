@@ -8,7 +8,7 @@ Clock.__index = Clock
 
 --- Simulated time, seconds since 1970.
 function Clock:now()
-  return self.began + (loop.now() - self.started) * self.scale
+  return self.began + (task.now() - self.started) * self.scale
 end
 
 --- Waits so many simulated seconds.
@@ -18,5 +18,5 @@ end
 
 ---@param scale number how many simulated seconds pass in a real one
 return function(scale)
-  return setmetatable({ scale = scale, began = loop.time(), started = loop.now() }, Clock)
+  return setmetatable({ scale = scale, began = loop.time(), started = task.now() }, Clock)
 end

@@ -144,7 +144,7 @@ end
 
 function Cloud:handle(req)
   local own = req.path:match "^/_hkrun/(.*)$"
-  if own then return inspect(self, own, req) end
+  if own then return inspect.answer(self, own, req) end
   local call = { at = self.clock:now(), id = sign.uuid(), method = req.method, path = req.path }
   local fault = self.faults and self.faults(req)
   if fault and fault.before then
@@ -182,16 +182,22 @@ function Cloud:env()
   return env
 end
 
---- Starts the cloud.
----@param o { dir: string, port?: integer, scale?: number, region?: string, faults?: table }
+--- The plane that starts a kind of server: of a cloud without servers, one that starts none.
+---@param name "postgres"|"redis"|"sshd"
+function Cloud:plane(name)
+  return require("rehearsal.planes." .. (self.servers and name or "none"))
+end
+
+--- Starts the cloud. Without `servers` there is nothing behind its databases, caches and machines.
+---@param o { dir: string, port?: integer, scale?: number, region?: string, faults?: table, servers?: boolean }
 ---@return Cloud
 function M.start(o)
   fs.mkdir_p(o.dir)
   local cloud = setmetatable({
     dir = fs.realpath(o.dir), account = "123456789012", region = o.region or "us-east-1", state = {}, calls = {}, tasks = {},
-    clock = clock(o.scale or 120), net = network.new(),
+    clock = clock(o.scale or 120), net = network.new(o.servers == false),
     access_key = "AKIA" .. sign.hex(sign.random(8)):upper(), secret_key = sign.base64(sign.random(30)),
-    faults = o.faults and faults(o.faults),
+    faults = o.faults and faults(o.faults), servers = o.servers ~= false,
   }, Cloud)
   cloud.secret_keys = { [cloud.access_key] = cloud.secret_key }
   fs.chmod(cloud.dir, 493)              -- servers that refuse root must get in

@@ -4,7 +4,6 @@
 local json = require "json"
 local secret = require "secret"
 
-
 --- Every request so far, in order.
 local function calls(cloud)
   local list = json.array {}
@@ -16,7 +15,7 @@ local function calls(cloud)
 end
 
 --- How to list what a service still holds: a read operation, the list in its
---- result, the name in an item, and what does not count.
+--- result, the name in an item (or the item ends with it), and what does not count.
 local LEFTOVERS = {
   { "ec2", "DescribeVpcs", "Vpcs", "VpcId" },
   { "ec2", "DescribeSubnets", "Subnets", "SubnetId" },
@@ -37,6 +36,7 @@ local LEFTOVERS = {
   { "elasticbeanstalk", "DescribeEnvironments", "Environments", "EnvironmentName" },
   { "logs", "DescribeLogGroups", "logGroups", "logGroupName" },
   { "sns", "ListTopics", "Topics", "TopicArn" },
+  { "sqs", "ListQueues", "QueueUrls" },
   { "cloudwatch", "DescribeAlarms", "MetricAlarms", "AlarmName" },
 }
 
@@ -48,7 +48,7 @@ local function left(cloud)
     local service = cloud:service(row[1])
     local result = service and service[row[2]] and service[row[2]](cloud, {}, ctx) or {}
     for _, item in ipairs(result[row[3]] or {}) do
-      local name = item[row[4]]
+      local name = row[4] and item[row[4]] or item:match "[^/]*$"
       if not (row[5] and name:find(row[5])) then list[#list + 1] = ("%s %s %s"):format(row[1], row[3], name) end
     end
   end
@@ -95,10 +95,12 @@ local function apps(cloud)
   return list
 end
 
+local M = { calls = calls, left = left }
+
 local PAGES = { calls = calls, left = left, apps = apps }
 
 --- Answers a page. Whoever asks shows the cloud's own secret key.
-return function(cloud, what, req)
+function M.answer(cloud, what, req)
   if not secret.equal(req.headers["x-hkrun-key"] or "", cloud.secret_key) then
     return { status = 403, json = { message = "these pages need the cloud's secret key in X-Hkrun-Key" } }
   end
@@ -106,3 +108,5 @@ return function(cloud, what, req)
   if not page then return { status = 404, json = { message = "no such page" } } end
   return { status = 200, headers = { ["content-type"] = "application/json" }, body = json.encode(page(cloud)) }
 end
+
+return M

@@ -142,6 +142,7 @@ local Server = {}
 Server.__index = Server
 
 local function accept_all(server)
+  task.current().idle = true            -- it may wait for ever: simulated time goes on
   while true do
     local exchange, id = server.listener:accept()
     if exchange == nil then return end

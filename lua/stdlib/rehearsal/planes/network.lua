@@ -72,9 +72,11 @@ function M.available()
 end
 
 --- A network without VPCs.
+---@param without_servers? boolean nothing will run in it
 ---@return Network
-function M.new()
-  local isolated, reason = M.available()
+function M.new(without_servers)
+  local isolated, reason = false, "nothing runs in it"
+  if not without_servers then isolated, reason = M.available() end
   return setmetatable({ isolated = isolated, reason = reason, vpcs = {},
     next_public = process.pid() % 200 * 250, next_local = process.pid() % 16384 * 256 + 1 }, Network)
 end

@@ -6,7 +6,6 @@ local log = require "log"
 local network = require "rehearsal.services.ec2.network"
 local security = require "rehearsal.services.ec2.security"
 local sign = require "sign"
-local sshd = require "rehearsal.planes.sshd"
 local volumes = require "rehearsal.services.ec2.volumes"
 local wire = require "rehearsal.wire"
 
@@ -29,7 +28,7 @@ local function boot(cloud, ctx, instance)
   for i, group in ipairs(instance.SecurityGroups) do groups[i] = group.GroupId end
   local host = cloud.net:add_host(instance.VpcId, instance.PrivateIpAddress, groups)
   instance.host = host
-  instance.sshd = sshd.start {
+  instance.sshd = cloud:plane "sshd".start {
     dir = fs.join(cloud.dir, instance.InstanceId), host = host.address, port = fs.uid() == 0 and 22 or nil, user = "ec2-user",
     authorized_keys = instance.KeyName and security._public_key(cloud, ctx, instance.KeyName) or "", prefix = host.prefix,
   }

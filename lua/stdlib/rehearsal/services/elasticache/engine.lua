@@ -5,7 +5,6 @@ local fs = require "fs"
 local managed = require "rehearsal.managed"
 local parameters = require "rehearsal.services.elasticache.parameters"
 local process = require "process"
-local redis = require "rehearsal.planes.redis"
 local sign = require "sign"
 local text = require "text"
 
@@ -31,9 +30,9 @@ function M.start(cloud, rg)
   local settings = parameters.settings(rg.parameter_group, rg.CacheNodeType)
   settings.unixsocket, settings.unixsocketperm = fs.join(rg.dir, "socket"), "700"
   rg.config_name = rg.config_name or "CONFIG" .. sign.hex(sign.random(8)):upper()
-  local files = rg.TransitEncryptionEnabled and cloud.ca:issue {
+  local files = cloud.servers and rg.TransitEncryptionEnabled and cloud.ca:issue {
     name = rg.ReplicationGroupId, ips = { rg.place.address }, dir = fs.join(rg.dir, "tls") } or {}
-  rg.server = redis.start {
+  rg.server = cloud:plane "redis".start {
     dir = rg.dir, host = rg.place.address, port = rg.port, password = rg.password, tls = rg.TransitEncryptionEnabled, cert = files.cert,
       key = files.key,
     managed = true, owner_config = rg.config_name, settings = settings, prefix = rg.place.host.prefix,
@@ -42,6 +41,7 @@ end
 
 --- Runs commands on the server as its owner.
 local function run(rg, commands)
+  if not rg.server.pid then return end                       -- a cloud without servers
   local env = { PATH = "/usr/bin:/bin", REDISCLI_AUTH = rg.password }
   local r = process.run { "redis-cli", "-s", fs.join(rg.dir, "socket"), "--no-auth-warning", stdin = commands, env = env, timeout = 20 }
   if r.code ~= 0 or r.stdout:find "ERR" or r.stdout:find "^%(error%)" then

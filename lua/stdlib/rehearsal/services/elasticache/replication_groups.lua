@@ -93,6 +93,7 @@ local function launch(cloud, ctx, rg)
   endpoints(rg, address)
   rg.NodeGroups[1].Status, rg.Status = "available", "available"
   S._event(cloud, ctx, rg, "Replication group %s created", rg.ReplicationGroupId)
+  if not cloud.servers then return end
   S._event(cloud, ctx, rg, "The rehearsal runs %s for the %s %s that was asked for%s", engine.installed(), rg.Engine, rg.version.version,
            #rg.MemberClusters > 1 and "; its replicas are records, read from the primary" or "")
 end

@@ -2,7 +2,6 @@
 local fs = require "fs"
 local managed = require "rehearsal.managed"
 local parameters = require "rehearsal.services.rds.parameters"
-local postgres = require "rehearsal.planes.postgres"
 local process = require "process"
 
 local M = {}
@@ -41,8 +40,8 @@ end
 function M.start(cloud, db)
   local settings, force_ssl = parameters.settings(db.parameter_group)
   fs.mkdir_p(db.dir)
-  local files = certify(cloud, db)
-  db.server = postgres.start {
+  local files = cloud.servers and certify(cloud, db) or {}
+  db.server = cloud:plane "postgres".start {
     dir = db.dir, host = db.place.address, port = db.DbInstancePort, user = db.MasterUsername, password = db.password, database = db.DBName,
     rights = "rds", admin = "rdsadmin", cert = files.cert, key = files.key, force_ssl = force_ssl, settings = settings,
       prefix = db.place.host.prefix,

@@ -81,7 +81,9 @@ local function launch(cloud, ctx, db)
   if not alive(cloud, ctx, db) then return end
   db.Endpoint = endpoint
   event(cloud, ctx, db, "creation", "DB instance created")
-  event(cloud, ctx, db, "notification", "The rehearsal runs %s for the PostgreSQL %s that was asked for", engine.installed(), db.EngineVersion)
+  if cloud.servers then
+    event(cloud, ctx, db, "notification", "The rehearsal runs %s for the PostgreSQL %s that was asked for", engine.installed(), db.EngineVersion)
+  end
   if db.BackupRetentionPeriod > 0 then
     db.DBInstanceStatus = "backing-up"
     event(cloud, ctx, db, "backup", "Backing up DB instance")

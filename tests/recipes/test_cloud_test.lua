@@ -1,0 +1,123 @@
+--- test.cloud: a cloud of a case's own, in simulated time, and recipes in it.
+local aws = require "aws"
+local fs = require "fs"
+local log = require "log"
+local process = require "process"
+local recipe = require "recipe"
+local secret = require "secret"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local function stores()
+  local net = aws.network { "shop", cidr = "10.40.0.0/16", zones = 2 }
+  return task.all {
+    db = function() return aws.postgres { "shop", network = net, version = "16" } end,
+    cache = function() return aws.cache { "shop", network = net, engine = "valkey" } end,
+    door = function() return aws.bastion { "shop", network = net, ssh_from = "203.0.113.7/32" } end,
+  }
+end
+
+T["what takes AWS ten minutes, and a recipe's own hour, is over at once, and leaves nothing"] = function()
+  local cloud <close> = test.cloud()
+  local began, real = task.now(), os.time()
+  local made = test.apply(function()
+    local all = stores()
+    recipe.once("wait", function() task.sleep(3600) end)
+    return all
+  end)
+  test.truthy(task.now() - began > 3600, "an hour passed")
+  test.truthy(os.time() - real < 600, "but not outside")
+  test.equal(made.summary.create, 22)
+  test.equal(made.summary.run, 1)
+  test.truthy(made.value.door.address and made.value.cache, "what the nouns returned")
+  test.equal(test.plan(stores).changes, 0)
+  for _, server in ipairs { "postgres", "redis%-server", "sshd" } do
+    test.truthy(not process.run({ "ps", "--ppid", tostring(process.pid()), "-o", "args=" }).stdout:find(server), "no " .. server)
+  end
+  test.destroy(stores)
+  test.equal(cloud:left(), {})
+end
+
+T["a wait that never ends finds its deadline in simulated time"] = function()
+  local cloud <close> = test.cloud()
+  local slow = recipe.kind {
+    name = "slow", options = {}, tagless = true, timeout = 1800,
+    read = function() return cloud.made and { id = "slow-1" } or nil end,
+    create = function() cloud.made = true return "slow-1" end,
+    ready = function() repeat task.sleep(20) until false end,
+    delete = function() cloud.made = nil end,
+  }
+  local e = test.raises('wait for slow "a"', test.apply, function() slow "a" end)
+  test.equal(e.kind, "timeout")
+end
+
+T["with servers a database is a database"] = function()
+  local cloud <close> = test.cloud { servers = true }
+  test.apply(function()
+    aws.postgres { "shop", network = aws.network { "shop", cidr = "10.41.0.0/16", zones = 2 }, version = "16" }
+  end)
+  local server = cloud.cloud:store("rds", "us-east-1").instances.shop.server
+  test.match(process.run({ "ps", "-o", "args=", "-p", tostring(server.pid) }).stdout, "postgres")
+end
+
+T["nothing of the user's reaches a recipe that is tested, and all is back afterwards"] = function()
+  process.setenv { AWS_PROFILE = "production", HKRUN_SIZE = "7", AWS_ENDPOINT_URL = "http://127.0.0.1:9" }
+  test.defer(function() process.setenv { AWS_PROFILE = false, HKRUN_SIZE = false, AWS_ENDPOINT_URL = false } end)
+  local home = os.getenv "HOME"
+  local function sized()
+    local opt = recipe.options { { "size", "how big", default = 1 }, { "key", "a key", type = "secret" } }
+    return opt
+  end
+  do
+    local cloud <close> = test.cloud { region = "eu-west-1" }
+    test.equal({ os.getenv "AWS_PROFILE", os.getenv "HKRUN_SIZE", os.getenv "AWS_REGION" }, { nil, nil, "eu-west-1" })
+    test.equal(test.plan(sized).value.size, 1)
+    local opt = test.plan(sized, { size = 3, key = "k" }).value
+    test.equal(opt.size, 3)
+    test.truthy(secret.is(opt.key), "what a test gives for a secret is one")
+    test.raises("no option siz %(did you mean size%?%)", test.plan, sized, { siz = 3 })
+    test.raises("%-%-size: x is not a whole number", test.plan, sized, { size = "x" })
+    test.raises("one cloud at a time", test.cloud)
+    test.equal(cloud:left(), {})
+  end
+  test.equal({ os.getenv "AWS_PROFILE", os.getenv "HKRUN_SIZE", os.getenv "HOME" }, { "production", "7", home })
+  test.raises("needs a cloud", test.plan, sized)
+end
+
+T["a run tells what there was to do, what was reported, printed and returned"] = function()
+  local cloud <close> = test.cloud()
+  local function alerts(name)
+    return function()
+      recipe.stage "make"
+      local topic = aws.topic { "alerts", tags = { team = name } }
+      recipe.confirm "Go on?"
+      recipe.stage "more"
+      recipe.once("greet", function() return 1 end)
+      recipe.report("Made", { { "topic", topic.arn } })
+      return topic
+    end
+  end
+  test.raises("the answer was no", test.apply, alerts "a", {}, { answer = function() return false end })
+  test.equal(cloud:calls(), {})
+  local asked = {}
+  local first = test.apply(alerts "a", {}, { answer = function(q) asked[#asked + 1] = q return true end, until_stage = "more" })
+  test.equal({ first.summary.create, first.summary.run, #asked }, { 1, 0, 2 })
+  local second = test.apply(alerts "b")
+  test.equal({ second.summary.change, second.summary.run, second.changes }, { 1, 1, 2 })
+  test.equal(second.reports.Made, { { "topic", "arn:aws:sns:us-east-1:123456789012:alerts" } })
+  test.match(second.output, '~ aws%.topic "alerts" changed')
+  test.equal(test.apply(alerts "b").reports.Made[1][1], "topic")
+  test.match(test.destroy(alerts "b").output, "nothing left")
+  test.equal(cloud:calls(), { "sns CreateTopic", "sns TagResource", "sns DeleteTopic" })
+end
+
+T["a cloud that nobody closes ends with its case"] = function()
+  local before = log.sink
+  local cloud = test.cloud()
+  cloud:pass(86400)
+  test.truthy(cloud.cloud.clock:now() > os.time() + 86000, "a day has passed")
+  test.truthy(fs.exists(cloud.dir) and log.sink ~= before)
+end
+
+return T
