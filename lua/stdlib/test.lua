@@ -94,7 +94,7 @@ end
 function M.cloud(o) return require "test.cloud".start(o) end
 
 --- Plans a recipe in the case's cloud. What it answers has `entries` ({ action=, kind=, name=, changes=, ... }), `summary`
---- ({ create=, change=, replace=, delete=, run= }), `changes` (their sum), `reports` (rows by title), `output` (what was
+--- ({ create=, adopt=, change=, replace=, delete=, run= }), `changes` (their sum), `reports` (rows by title), `output` (what was
 --- printed) and `value` (what the recipe returned).
 ---@param recipe string|function a file, beside the test or in the current folder; or the recipe itself
 ---@param options? table<string, any> its options. Flags, HKRUN_* and hkrun.yml do not count in tests

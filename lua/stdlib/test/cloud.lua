@@ -132,7 +132,7 @@ local function by_title(reports)
   return map
 end
 
-local CHANGES = { "create", "change", "replace", "delete", "run" }
+local CHANGES = { "create", "adopt", "change", "replace", "delete", "run" }
 
 local function planned(self, recipe, values, how)
   local r = apply.plan(told(self, recipe, values, how), recipe, false)
