@@ -253,6 +253,7 @@ function M.all(fns)
   for key in pairs(fns) do keys[#keys + 1] = key end
   table.sort(keys, function(a, b) return tostring(a) < tostring(b) end)
   local me = current("task.all")
+  local group = M.next_serial()
   for i, key in ipairs(keys) do
     children[i] = new(function()
       local ok, e = xpcall(fns[key], errors.handler)
@@ -262,6 +263,7 @@ function M.all(fns)
       end
       watch[key] = e
     end, me)
+    children[i].group = group           -- who asks for the order of things: these have none among them
   end
   join_all(children)
   return watch

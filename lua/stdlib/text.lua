@@ -15,7 +15,7 @@ end
 ---@return string|Secret
 local function text(format, ...)
   if type(format) ~= "string" then errors.usage("text: the format must be a string, not a %s", type(format)) end
-  local parts, used, at, unknown = {}, 0, 1, nil
+  local parts, used, at, unknowns = {}, 0, 1, {}
   while true do
     local from = format:find("%", at, true)
     parts[#parts + 1] = format:sub(at, (from or 0) - 1)
@@ -29,7 +29,7 @@ local function text(format, ...)
       if used > select("#", ...) then errors.usage("text: the format has more places than there are values") end
       local value = select(used, ...)
       if is_unknown(value) then
-        unknown = unknown or value
+        unknowns[#unknowns + 1] = value
       elseif kind == "s" then
         parts[#parts + 1] = secret.is(value) and value or tostring(value)
       elseif math.tointeger(value) then
@@ -42,7 +42,8 @@ local function text(format, ...)
     end
   end
   if used < select("#", ...) then errors.usage("text: there are more values than places in the format") end
-  if unknown ~= nil then return unknown end
+  if #unknowns > 1 then return getmetatable(unknowns[1]).__hkrun_joined(unknowns) end
+  if unknowns[1] ~= nil then return unknowns[1] end
   return secret.concat(parts)
 end
 

@@ -1,5 +1,6 @@
 --- A client of one AWS service: checks arguments against the model, writes, signs and sends the request, tries again
 --- what may work the next time, reads the answer. Nothing here knows what an operation means.
+local calls = require "calls"
 local config = require "aws.config"
 local credentials = require "aws.credentials"
 local errors = require "errors"
@@ -191,6 +192,7 @@ function Client:call(name, args, opts)
   local told = ok and meta or result -- the error of a call has the same two fields
   call.request_id, call.status, call.error = told.request_id, told.status, not ok and result or nil
   for _, fn in ipairs(after) do fn(call) end
+  if ok and call.mutating then calls.note(call.service .. "." .. call.operation, call.request_id) end
   if not ok then error(result, 0) end
   return lists.answer(result), meta
 end

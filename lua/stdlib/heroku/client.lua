@@ -1,5 +1,6 @@
 --- Calls of the Heroku Platform API and Data API: token, pages, rate limit,
 --- retries, errors. Protocol: devcenter.heroku.com/articles/platform-api-reference
+local calls = require "calls"
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
@@ -173,6 +174,7 @@ function Client:call(method, path, opts)
       if answer.headers[name] then log.warn("Heroku: %s", answer.headers[name]) end
     end
     if not answer:ok() then errors.raise(failure(op, answer)) end
+    if method ~= "GET" and method ~= "HEAD" then calls.note(("heroku.%s %s"):format(method, path), answer.headers["request-id"]) end
     if answer.status == 204 or answer.size == 0 then return nil, answer end
     return without_nulls(answer:json { secrets = o.secrets }), answer
   end

@@ -1,6 +1,7 @@
 --- plan, and apply = plan, ask, run.
 local agree = require "recipe.agree"
 local errors = require "errors"
+local flow = require "recipe.flow"
 local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
@@ -57,6 +58,7 @@ function M.plan(o, recipe, lock)
     as_input(e)
   end
   r:sort()
+  flow.order(r.entries)
   return r
 end
 
@@ -92,7 +94,7 @@ local function intended(planned)
   local list = {}
   for _, e in ipairs(planned.entries) do
     if plan.marks[e.action] and e.action ~= "ask" and e.action ~= "read" then
-      list[#list + 1] = { key = e.key, action = e.action, title = e.title, stage = e.stage }
+      list[#list + 1] = { key = e.key, action = e.action, title = e.title, stage = e.stage, after = e.after }
     end
   end
   return list[1] and list or nil

@@ -1,6 +1,7 @@
 --- What is done to one noun: reading with its record in mind, creating, changing, replacing, deleting, each with its
 --- lines in the journal: the intent before the call, the id after it.
 local agree = require "recipe.agree"
+local calls = require "calls"
 local diff = require "recipe.diff"
 local errors = require "errors"
 local log = require "log"
@@ -218,11 +219,11 @@ local function create(noun)
       write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep,
         inside = noun.run:inside_once() })
       noun.mem = noun.run.memory.nouns[noun.key]
-      local id, found = create_once(noun)
+      local by, id, found = calls.during(create_once, noun)
       if type(id) ~= "string" or id == "" then
         errors.raise { op = "create " .. noun.title, kind = "bug", message = "its create function returned no id" }
       end
-      write(noun, { ev = "created", id = id })
+      write(noun, { ev = "created", id = id, by = by })
       local changes = found and noun.kind.update and M.changes(noun, found) or {}
       if #changes > 0 then update(noun, found, changes) end
     end)
@@ -247,7 +248,7 @@ local function ready(noun, current, changed)
     end)
     current = fresh or changed and read_once(noun, current.id) or current
   end
-  if noun.mem and noun.mem.state ~= "ready" then write(noun, { ev = "ready" }, true) end
+  if noun.mem and (noun.mem.state ~= "ready" or changed and kind.ready) then write(noun, { ev = "ready" }, true) end
   return current
 end
 
@@ -269,8 +270,9 @@ end
 --- Deletes and waits until it is gone.
 function M.delete(noun, current)
   write(noun, { ev = "delete", id = current.id })
+  local by
   with_progress(noun, "delete", function()
-    if not current.deleting then begin_delete(noun, current) end
+    if not current.deleting then by = calls.during(begin_delete, noun, current) end
     local gone = false
     poll(noun, current.id, noun.kind.timeout, function(c)
       gone = c == nil
@@ -280,7 +282,7 @@ function M.delete(noun, current)
       errors.raise { op = "delete " .. noun.title, kind = "timeout", message = "it is still there", noun = noun.key }
     end
   end)
-  write(noun, { ev = "deleted", id = current.id })
+  write(noun, { ev = "deleted", id = current.id, by = by })
 end
 
 local function names_any(v, ids)
@@ -338,8 +340,8 @@ local function change(noun)
   with_progress(noun, "change", function()
     finished(noun, function()
       write(noun, { ev = "update", fields = fields })
-      update(noun, noun.current, noun.changes)
-      write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep })
+      local by = calls.during(update, noun, noun.current, noun.changes)
+      write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep, by = by })
     end)
   end)
   return read_once(noun, noun.current.id) or noun.current

@@ -6,6 +6,7 @@
 --- A guard that was not undone keeps the facts of its first arming: the world must not be asked again, it may
 --- already be changed. On resume `holds` says whether the world is still as the guard left it; if not, its onces are void.
 local agree = require "recipe.agree"
+local calls = require "calls"
 local errors = require "errors"
 local log = require "log"
 local once = require "recipe.once"
@@ -27,8 +28,8 @@ local declared = {
   { "holds", "function(facts) -> boolean: is the world still as apply left it?", type = "function" },
 }
 
-local function record(self, state, facts)
-  self.run.journal:write { ev = "guard", key = self.key, state = state, facts = facts, what = self.what }
+local function record(self, state, facts, by)
+  self.run.journal:write { ev = "guard", key = self.key, state = state, facts = facts, what = self.what, by = by }
 end
 
 --- Arms a guard and acts; see recipe.guard.
@@ -66,12 +67,12 @@ function M.new(o)
     log.info("  > %s, again", self.what)
   end
   if not open then log.info("  > %s", self.what) end
-  local ok, e = xpcall(def.apply, errors.handler, self.facts)
+  local ok, e = pcall(calls.during, def.apply, self.facts)
   if not ok then
     self:close(e)
     error(e, 0)
   end
-  record(self, "applied")
+  record(self, "applied", nil, e)
   r:ran("guard:" .. self.key)
   return self
 end
@@ -98,7 +99,7 @@ function Guard:close(reason)
   task.shield(function()
     record(self, "undoing")
     log.info("  < undo: %s", self.what)
-    local ok, e = xpcall(self.def.undo, errors.handler, self.facts)
+    local ok, e = pcall(calls.during, self.def.undo, self.facts)
     if not ok then
       log.warn("%s could not be undone: %s", self.what, tostring(e))
       if reason then log.warn("it was to be undone because: %s", tostring(reason)) end
@@ -107,7 +108,7 @@ function Guard:close(reason)
         hint = "undo it by hand, or apply again, which takes it up where it is",
       }
     end
-    record(self, "undone")
+    record(self, "undone", nil, e)
   end)
 end
 

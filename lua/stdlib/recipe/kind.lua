@@ -95,11 +95,11 @@ local function found(spec, current)
   return r
 end
 
-local function planned(kind, spec)
+local function planned(kind, spec, key)
   local r = {}
   for k, v in next, spec do r[k] = v end
   for _, f in ipairs(kind.all_outputs) do
-    if r[f] == nil then r[f] = unknown.new(("%s %q.%s"):format(kind.name, spec.name, f)) end
+    if r[f] == nil then r[f] = unknown.new(("%s %q.%s"):format(kind.name, spec.name, f), key) end
   end
   r.adopt, r.keep = nil, nil
   return r
@@ -114,12 +114,12 @@ local function converge(kind, given)
   if r:only_reads() then
     local there = decide.only_read(noun)
     r:show(noun)
-    return there and found(spec, noun.current) or planned(kind, spec)
+    return there and found(spec, noun.current) or planned(kind, spec, noun.key)
   end
   decide.check(noun)
   r:show(noun)
   if r.mode == "plan" then
-    if noun.action == "create" or noun.action == "replace" then return planned(kind, spec) end
+    if noun.action == "create" or noun.action == "replace" then return planned(kind, spec, noun.key) end
     return result(spec, noun.current)
   end
   return result(spec, effects.perform(noun))

@@ -1,5 +1,6 @@
 --- Verbs with a record: not run again after they succeeded.
 local agree = require "recipe.agree"
+local calls = require "calls"
 local errors = require "errors"
 local log = require "log"
 local plain = require "recipe.plain"
@@ -42,15 +43,16 @@ function M.run(r, name, fn, guard)
   if r:only_reads() then r:lacks(name, "has not been done yet") end
   if r.mode ~= "apply" then
     r:add { action = "run", key = "once:" .. key, title = name, guard = guard, again = mem and mem.state == "start" or nil }
-    return unknown.new(("the result of once %q"):format(name))
+    return unknown.new(("the result of once %q"):format(name), "once:" .. key)
   end
   agree.verb(r, "once:" .. key, name)
   if mem and mem.state == "start" then log.info("  > %s, again: it was interrupted", name)
   else log.info("  > %s", name) end
   r.journal:write { ev = "once", name = key, guard = guard, state = "start" }
   local p <close> = log.progress { what = name }
-  local result = plain.result(inside(key, fn, p), ("once %q"):format(name))
-  r.journal:write { ev = "once", name = key, guard = guard, state = "done", result = result }
+  local by, made = calls.during(inside, key, fn, p)
+  local result = plain.result(made, ("once %q"):format(name))
+  r.journal:write { ev = "once", name = key, guard = guard, state = "done", result = result, by = by }
   r:ran("once:" .. key)
   return copy(r.memory.onces[key].result)
 end

@@ -126,14 +126,16 @@ function Run:claim(key)
   self.keys[key] = true
 end
 
---- Where in the program we are: the serials of the running task and its parents, and one of its own.
+--- Where in the program we are: the serials of the running task and its parents, and one of its own; and for each which
+--- task.all it is a part of.
 local function place()
-  local path, t = { task.next_serial() }, task.current()
+  local path, groups, t = { task.next_serial() }, { false }, task.current()
   while t do
     table.insert(path, 1, t.serial)
+    table.insert(groups, 1, t.group or false)
     t = t.parent
   end
-  return path
+  return path, groups
 end
 
 local function before(a, b)
@@ -147,7 +149,8 @@ end
 function Run:sort() table.sort(self.entries, before) end
 
 function Run:add(entry)
-  entry.stage, entry.place = self.stage, place()
+  entry.stage = self.stage
+  entry.place, entry.groups = place()
   if self.progress then self.progress:update(#self.entries + 1) end
   self.entries[#self.entries + 1] = entry
   return entry

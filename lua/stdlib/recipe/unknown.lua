@@ -6,7 +6,7 @@ local errors = require "errors"
 
 local M = {}
 
-local paths = setmetatable({}, { __mode = "k" })
+local paths, origins = setmetatable({}, { __mode = "k" }), setmetatable({}, { __mode = "k" })
 local mt = { __hkrun_unknown = true, __name = "unknown" }
 
 local function path_of(a, b)
@@ -30,10 +30,18 @@ function mt.__tostring() return "(known after apply)" end
 
 --- Makes an unknown value.
 ---@param path string what it will be, for error messages: `aws.vpc "shop".id`
+---@param origin? string the key of what makes it known
 ---@return table unknown
-function M.new(path)
+function M.new(path, origin)
   local v = setmetatable({}, mt)
-  paths[v] = path
+  paths[v], origins[v] = path, origin and { origin } or {}
+  return v
+end
+
+--- One that stands for all of a list: what is built of them.
+function mt.__hkrun_joined(list)
+  local v = M.new(path_of(list[1]))
+  for _, u in ipairs(list) do table.move(origins[u], 1, #origins[u], #origins[v] + 1, origins[v]) end
   return v
 end
 
@@ -59,6 +67,26 @@ function M.inside(v, seen)
     if M.inside(x, seen) then return true end
   end
   return false
+end
+
+--- The keys of what must be made before v is known, each once.
+---@param v any
+---@return string[]
+function M.origins(v)
+  local list, seen = {}, {}
+  local function look(x)
+    if type(x) ~= "table" or seen[x] then return end
+    seen[x] = true
+    for _, key in ipairs(origins[x] or {}) do
+      if not seen[key] then
+        seen[key] = true
+        list[#list + 1] = key
+      end
+    end
+    for _, y in next, x do look(y) end
+  end
+  look(v)
+  return list
 end
 
 --- What the unknown value stands for.

@@ -1,0 +1,78 @@
+--- What must come before what: found in a plan, kept in the journal for the timeline. A noun comes after those whose
+--- outputs its spec holds, and after the verbs that stand before it. What a verb (a once, a guard) needs cannot be seen: it
+--- comes after all that stands before it. What runs side by side has no order.
+local unknown = require "recipe.unknown"
+
+local M = {}
+
+local DOES = { create = true, change = true, replace = true, run = true }
+
+--- Whether a comes before b by the program's text and not by chance: their tasks are not siblings of one task.all.
+local function is_before(a, b)
+  for i = 1, math.min(#a.place, #b.place) do
+    if a.place[i] ~= b.place[i] then
+      local group = a.groups[i]
+      return a.place[i] < b.place[i] and not (group and group == b.groups[i])
+    end
+  end
+  return false
+end
+
+--- The keys that a spec names: where its outputs are unknown still, and by a name in a field that is called like the
+--- kind, as `subnet_group = "shop-db"` is for `aws.db_subnet_group "shop-db"`.
+local function named(e, by_name)
+  local list = unknown.origins(e.spec)
+  for field, value in next, e.spec or {} do
+    for _, other in ipairs(type(value) == "string" and by_name[value] or {}) do
+      if other ~= e and other.kind:find(field, 1, true) then list[#list + 1] = other.key end
+    end
+  end
+  return list
+end
+
+--- Gives each entry of a plan that does something its `after`: the keys of what it waits for.
+---@param entries table[] in the order of the program
+function M.order(entries)
+  local list, by_name, verbs, known = {}, {}, {}, {}
+  for _, e in ipairs(entries) do
+    if DOES[e.action] then
+      list[#list + 1], known[e.key] = e, true
+      if e.name then
+        by_name[e.name] = by_name[e.name] or {}
+        table.insert(by_name[e.name], e)
+      end
+    end
+  end
+  for i, e in ipairs(list) do
+    local after, seen, chosen = {}, { [e.key] = true }, {}
+    local function add(key)
+      if known[key] and not seen[key] then
+        seen[key] = true
+        after[#after + 1] = key
+      end
+    end
+    for v = #verbs, 1, -1 do
+      local verb, covered = verbs[v], false
+      if is_before(verb, e) then
+        for _, c in ipairs(chosen) do covered = covered or is_before(verb, c) end
+        if not covered then
+          chosen[#chosen + 1] = verb
+          add(verb.key)
+        end
+      end
+    end
+    if e.action == "run" then
+      for j = i - 1, 1, -1 do
+        local other, covered = list[j], false
+        for _, c in ipairs(chosen) do covered = covered or is_before(other, c) end
+        if other.action ~= "run" and not covered and is_before(other, e) then add(other.key) end
+      end
+      verbs[#verbs + 1] = e
+    else
+      for _, key in ipairs(named(e, by_name)) do add(key) end
+    end
+    e.after = after[1] and after or nil
+  end
+end
+
+return M
