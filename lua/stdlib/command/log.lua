@@ -1,4 +1,4 @@
---- hkrun log RECIPE: what was done, when.
+--- hkrun log RECIPE: what was done, when, how long it took, and by which calls, with the services' request ids.
 local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
@@ -24,6 +24,30 @@ local tell = {
   destroyed = function() return "nothing left" end,
 }
 
+local BEGINS = { run = true, intent = true, update = true, delete = true }
+local ENDS = { ["end"] = true, created = true, ready = true, updated = true, deleted = true }
+
+--- Seconds since that was begun of which a record tells the end. Since which ones is kept in `since`.
+local function took(rec, since)
+  local key = rec.ev == "once" and "once " .. rec.name or rec.ev == "guard" and "guard " .. rec.key or rec.key or "run"
+  local begins = BEGINS[rec.ev] or rec.state == "start" or rec.ev == "guard" and (rec.state == "armed" or rec.state == "undoing")
+  if begins then
+    since[key] = rec.t
+    return nil
+  end
+  local ends = ENDS[rec.ev] or rec.ev == "once" or rec.ev == "guard" and (rec.state == "applied" or rec.state == "undone")
+  return ends and since[key] and rec.t - since[key] or nil
+end
+
+--- "ec2.CreateVpc 4f1c..., ec2.CreateTags x2 91ab..."
+local function calls(by)
+  local list = {}
+  for i, c in ipairs(by) do
+    list[i] = ("%s%s %s"):format(c.call, c.times and " x" .. c.times or "", c.id or "(no request id)")
+  end
+  return table.concat(list, ", ")
+end
+
 return {
   help = "what a recipe's runs did, and when",
   main = function(args)
@@ -34,9 +58,14 @@ return {
       log.out "never applied"
       return 0
     end
+    local since = {}
     for _, rec in ipairs(records) do
+      local seconds = took(rec, since)
       if o.json then log.out("%s", json.encode(rec))
-      elseif tell[rec.ev] then log.out("%s  %s", rec.at, tell[rec.ev](rec)) end
+      elseif tell[rec.ev] then
+        log.out("%s  %s%s%s", rec.at, tell[rec.ev](rec), seconds and (" (%.1f s)"):format(seconds) or "", rec.by and rec.ev ~= "lock"
+          and "  by " .. calls(rec.by) or "")
+      end
     end
     return 0
   end,

@@ -1,30 +1,50 @@
---- hkrun status RECIPE: where it stands, what it made, what can be undone.
+--- hkrun status RECIPE: where it stands, what it made, what is left, what can be undone; --timeline: when each thing was
+--- done, and the critical path. Reads the journal only: whether the world has changed since, plan says.
 local destroy = require "recipe.destroy"
+local errors = require "errors"
+local holder = require "journal.holder"
 local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
 local memory = require "recipe.memory"
+local term = require "term"
+local timeline = require "recipe.timeline"
+
+local WIDTH = 100                                            -- columns where there is no terminal
 
 local states = {
-  running = "did not end: it was killed or still runs", done = "done", failed = "failed", cancelled = "cancelled",
-  stopped = "stopped where --until said",
+  done = "done", failed = "failed", cancelled = "cancelled", stopped = "stopped where --until said",
 }
 
-local function last_line(m)
+--- A run without an end is told by the lock: it goes on, or it died.
+local function state_of(last, lock)
+  if last.state ~= "running" then return states[last.state] or last.state end
+  if lock and lock.alive then return "runs now: " .. holder.title(lock) end
+  return "did not end: it was killed" .. (lock and " (" .. holder.title(lock) .. ")" or "")
+end
+
+local function last_line(m, lock)
   if not m.last then return "never applied" end
-  return ("%s of %s: %s%s"):format(m.last.command or "run", m.last.at, states[m.last.state] or m.last.state,
+  return ("%s of %s: %s%s"):format(m.last.command or "run", m.last.at, state_of(m.last, lock),
     m.last.error and " (" .. m.last.error .. ")" or "")
 end
 
-local function show(r)
+local function note_of(n)
+  return n.adopted and "adopted" or n.keep and "kept" or n.state == "intent" and "asked for, never answered"
+    or n.state == "created" and "made, not seen ready" or n.updating and "its change is not confirmed" or ""
+end
+
+local function in_force(g) return g.state ~= "kept" and g.state ~= "undone" end
+
+local function show(r, lock)
   local m = r.memory
   log.out("%s%s", r.recipe, r.target ~= "" and " (" .. r.target .. ")" or "")
-  log.out("last %s", last_line(m))
+  log.out("last %s", last_line(m, lock))
+  if lock and lock.alive and not (m.last and m.last.state == "running") then log.out("held by %s", holder.title(lock)) end
   if m.stage then log.out("stage %s", m.stage) end
   for _, key in ipairs(m.order) do
     local n = m.nouns[key]
-    local note = n.adopted and "adopted" or n.keep and "kept" or n.state == "intent" and "asked for, never answered"
-      or n.state == "created" and "made, not seen ready" or n.updating and "its change is not confirmed" or ""
+    local note = note_of(n)
     log.out("  %s  %s%s", destroy.title(n), n.id or "", note ~= "" and "  (" .. note .. ")" or "")
   end
   for _, name in ipairs(m.once_order) do
@@ -34,34 +54,61 @@ local function show(r)
   end
   for _, key in ipairs(m.guard_order) do
     local g = m.guards[key]
-    log.out("  > %s  %s", g.what or key, g.state == "kept" and "kept" or g.state == "undone" and "undone"
-      or "still in force: apply again finishes or undoes it")
+    log.out("  > %s  %s", g.what or key, not in_force(g) and g.state or "still in force: apply again finishes or undoes it")
   end
   for i, e in ipairs(memory.left(m)) do
     if i == 1 then log.out "left to do: apply again" end
     log.out("  %s %s%s", e.action, e.title, e.stage and "  (" .. e.stage .. ")" or "")
   end
-  local doomed = destroy.list(m)
-  log.out("%s", #doomed == 0 and "nothing to destroy" or ("destroy would delete %d"):format(#doomed))
+  local doomed, spared = destroy.list(m)
+  log.out("%s%s", #doomed == 0 and "nothing to destroy" or ("destroy would delete %d"):format(#doomed),
+    #spared > 0 and (", and leave %d that are adopted or kept"):format(#spared) or "")
+end
+
+local function data(r, lock)
+  local m, nouns, onces, guards = r.memory, json.array {}, json.array {}, json.array {}
+  for i, key in ipairs(m.order) do
+    local n = m.nouns[key]
+    nouns[i] = { key = key, kind = n.kind, id = n.id, state = n.state, adopted = n.adopted, keep = n.keep, by = n.by }
+  end
+  for i, name in ipairs(m.once_order) do onces[i] = { name = name, state = m.onces[name].state } end
+  for i, key in ipairs(m.guard_order) do
+    local g = m.guards[key]
+    guards[i] = { key = key, state = g.state, in_force = in_force(g) }
+  end
+  local doomed = json.array {}
+  for i, n in ipairs(destroy.list(m)) do doomed[i] = n.key end
+  local dead = m.last and m.last.state == "running" and not (lock and lock.alive)
+  return {
+    recipe = r.recipe, target = r.target, journal = r.journal.path, last = m.last, dead = dead or nil, stage = m.stage, resources = nouns,
+    onces = onces, guards = guards, left = json.array(memory.left(m)), destroy = doomed,
+    lock = lock and { alive = lock.alive, pid = lock.pid, user = lock.user, host = lock.host, since = lock.since } or nil,
+  }
+end
+
+local function show_timeline(r, o)
+  local scale = tonumber(o.scale or 1)
+  if not scale or scale <= 0 then errors.usage("--scale %s is not a number of seconds", o.scale) end
+  local t = timeline.of(r.journal:records())
+  if o.json then log.out("%s", json.encode(t or {}, { pretty = true }))
+  elseif not t then log.out "never applied"
+  else
+    for _, line in ipairs(timeline.lines(t, { width = term.size() or WIDTH, scale = scale })) do log.out("%s", line) end
+  end
 end
 
 return {
   help = "where a recipe stands, what it made, what can be undone",
   main = function(args)
-    local o = load.arguments(args, "status")
+    local o = load.arguments(args, "status", { timeline = false, scale = true })
     local r = load.upto_options(o, false)
-    if not o.json then show(r) return 0 end
-    local m, nouns, onces, guards = r.memory, json.array {}, json.array {}, json.array {}
-    for i, key in ipairs(m.order) do
-      local n = m.nouns[key]
-      nouns[i] = { key = key, kind = n.kind, id = n.id, state = n.state, adopted = n.adopted, keep = n.keep }
+    if o.timeline then
+      show_timeline(r, o)
+      return 0
     end
-    for i, name in ipairs(m.once_order) do onces[i] = { name = name, state = m.onces[name].state } end
-    for i, key in ipairs(m.guard_order) do guards[i] = { key = key, state = m.guards[key].state } end
-    log.out("%s", json.encode({
-      recipe = r.recipe, target = r.target, last = m.last, stage = m.stage, resources = nouns, onces = onces, guards = guards,
-      left = json.array(memory.left(m)),
-    }, { pretty = true }))
+    local lock = r.journal:holder()
+    if o.json then log.out("%s", json.encode(data(r, lock), { pretty = true }))
+    else show(r, lock) end
     return 0
   end,
 }

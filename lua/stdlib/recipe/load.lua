@@ -13,22 +13,24 @@ local without = { yes = true, json = true, help = true, adopt = true, ["detailed
 --- Takes a command line apart: the recipe, hkrun's own flags, and the rest for the recipe's options.
 ---@param args string[]
 ---@param command string
+---@param own? table<string, boolean> more flags, of this command; true for one with a value
 ---@return table `{ recipe=, rest=, yes=, json=, help=, config=, until_stage=, only_stage=, adopt=, out=, dir=, at= }`: at is
 --- where the journal is if it is in S3, dir the folder of journals if not
-function M.arguments(args, command)
+function M.arguments(args, command, own)
+  own = own or {}
   local o, rest, i = {}, {}, 1
   while i <= #args do
     local word = args[i]
     local name, value = word:match "^%-%-([%w_%-]+)=(.*)$"
     if not name then name = word:match "^%-%-([%w_%-]+)$" end
     if word == "-y" then name = "yes" elseif word == "-h" then name = "help" end
-    if name and with_value[name] then
+    if name and (with_value[name] or own[name]) then
       if not value then
         i = i + 1
         value = args[i] or errors.usage("%s needs a value", word)
       end
       o[name] = value
-    elseif name and without[name] and not value then
+    elseif name and (without[name] or own[name] == false) and not value then
       o[name] = true
     elseif not o.recipe and not word:find "^%-" then
       o.recipe = word

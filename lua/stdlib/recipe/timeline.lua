@@ -1,0 +1,145 @@
+--- When each thing of the last run was done, and what could not have been done sooner: its critical path. All times are the
+--- journal's; the order of things is that of the plan (recipe/flow.lua).
+local M = {}
+
+local BEGINS = { intent = true, update = true, delete = true }
+local ENDS = { created = true, ready = true, updated = true, deleted = true }
+
+local function key_of(rec)
+  if rec.ev == "once" then return "once:" .. rec.name end
+  if rec.ev == "guard" then return "guard:" .. rec.key end
+  return rec.key
+end
+
+--- Whether a record begins or ends something.
+local function meaning(rec)
+  if rec.ev == "once" then return rec.state == "start", rec.state == "done" end
+  if rec.ev == "guard" then return rec.state == "armed" or rec.state == "void", rec.state == "applied" end
+  return BEGINS[rec.ev], ENDS[rec.ev]
+end
+
+--- The longest way through the things that were done, by what each waits for.
+local function critical_path(bars)
+  local by_key, best, from = {}, {}, {}
+  for _, b in ipairs(bars) do by_key[b.key] = b end
+  local function length(b)
+    if best[b] then return best[b] end
+    best[b] = 0                                              -- a circle would be a mistake of ours, and no reason to hang
+    local longest = 0
+    for _, key in ipairs(b.after or {}) do
+      local other = by_key[key]
+      local l = other and length(other) or 0
+      if l > longest then longest, from[b] = l, other end
+    end
+    best[b] = longest + b.stop - b.start
+    return best[b]
+  end
+  local last
+  for _, b in ipairs(bars) do
+    if not last or length(b) > length(last) then last = b end
+  end
+  local path, seconds = {}, last and best[last] or 0
+  while last do
+    table.insert(path, 1, last)
+    last = from[last]
+  end
+  return path, seconds
+end
+
+--- What a run does before its first effect is reading, on which all that it does depends.
+local function looking(t)
+  local first = t.bars[1]
+  if not first then return end
+  for _, b in ipairs(t.bars) do
+    if b.start < first.start then first = b end
+  end
+  for _, b in ipairs(t.bars) do b.after = b.after or { "look" } end
+  table.insert(t.bars, 1, { key = "look", title = "look at what is there", start = t.start, stop = first.start })
+end
+
+--- The last run of a journal.
+---@param records table[]
+---@return { at: string, command: string, start: number, stop: number, seconds: number, path: table[], path_seconds: number,
+---  bars: { key: string, title: string, stage: string?, start: number, stop: number, running: boolean?, after: string[]?, critical: boolean? }[] }?
+function M.of(records)
+  local first
+  for i, rec in ipairs(records) do
+    if rec.ev == "run" then first = i end
+  end
+  if not first then return nil end
+  local run = records[first]
+  local t = { at = run.at, command = run.command, start = run.t, stop = run.t, bars = {} }
+  local planned, by_key, stage = {}, {}, nil
+  for i = first, #records do
+    local rec = records[i]
+    t.stop = math.max(t.stop, rec.t or 0)
+    if rec.ev == "stage" then stage = rec.name end
+    for _, e in ipairs(rec.ev == "plan" and rec.entries or {}) do planned[e.key] = e end
+    local begins, ends = meaning(rec)
+    local key = (begins or ends) and key_of(rec)
+    local bar = key and by_key[key]
+    if begins and not bar then
+      local e = planned[key] or {}
+      bar = { key = key, title = e.title or key, stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
+      by_key[key], t.bars[#t.bars + 1] = bar, bar
+    elseif ends and bar then
+      bar.stop, bar.running = rec.t, nil
+    end
+  end
+  for _, b in ipairs(t.bars) do
+    if b.running then b.stop = t.stop end
+  end
+  looking(t)
+  t.path, t.path_seconds = critical_path(t.bars)
+  for _, b in ipairs(t.path) do b.critical = true end
+  t.seconds = t.stop - t.start
+  return t
+end
+
+local function shown(seconds)
+  if seconds < 10 then return ("%.1f s"):format(seconds) end
+  if seconds < 120 then return ("%.0f s"):format(seconds) end
+  return ("%d min %02d s"):format(seconds // 60, math.floor(seconds % 60))
+end
+
+local function cut(text, width)
+  if utf8.len(text) and utf8.len(text) > width then return text:sub(1, utf8.offset(text, width) - 1) .. "~" end
+  return text .. (" "):rep(width - (utf8.len(text) or #text))
+end
+
+--- The run as a chart: a line for each thing, from the left to the right as time went by; * stands on the critical path.
+---@param t table as from `of`
+---@param o { width: integer, scale?: number } columns; scale: seconds that one second of the journal stands for
+---@return string[] lines
+function M.lines(t, o)
+  local scale, seconds = o.scale or 1, math.max(t.seconds, 0.001)
+  local wide = math.min(44, math.max(20, o.width // 3))
+  local room = math.max(10, o.width - wide - 26)
+  local lines, stage = {}, nil
+  lines[1] = ("%s of %s: %s"):format(t.command or "run", t.at, shown(t.seconds * scale))
+  for _, b in ipairs(t.bars) do
+    if b.stage ~= stage then
+      stage = b.stage
+      lines[#lines + 1] = stage or ""
+    end
+    local from = math.floor((b.start - t.start) / seconds * room)
+    local long = math.max(1, math.floor((b.stop - b.start) / seconds * room + 0.5))
+    from = math.min(from, room - 1)
+    long = math.min(long, room - from)
+    lines[#lines + 1] = ("%s %s %11s %11s |%s%s%s|"):format(b.critical and "*" or " ", cut(b.title, wide - 2),
+      shown((b.start - t.start) * scale), b.running and "not ended" or shown((b.stop - b.start) * scale),
+      (" "):rep(from), (b.critical and "#" or "="):rep(long), (" "):rep(room - from - long))
+  end
+  if t.path[1] then
+    lines[#lines + 1] = ""
+    lines[#lines + 1] = "critical path"
+    for _, b in ipairs(t.path) do
+      lines[#lines + 1] = ("  %s %11s"):format(cut(b.title, wide), shown((b.stop - b.start) * scale))
+    end
+    lines[#lines + 1] = ("  %s %11s, %.1f %% of the run's %s"):format(cut("in all", wide), shown(t.path_seconds * scale),
+      t.path_seconds / seconds * 100, shown(t.seconds * scale))
+  end
+  return lines
+end
+
+return M
