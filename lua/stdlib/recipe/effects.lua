@@ -5,6 +5,7 @@ local calls = require "calls"
 local diff = require "recipe.diff"
 local errors = require "errors"
 local log = require "log"
+local loop = require "host.loop"
 local plain = require "recipe.plain"
 local token = require "recipe.token"
 local task = require "task"
@@ -25,6 +26,7 @@ function M.noun(r, kind, spec, key)
     run = r, kind = kind, spec = spec, key = key, mem = mem,
     title = ("%s %q"):format(kind.name, spec.name),
     gen = mem and mem.gen or gone and gone + 1 or 1,
+    began = math.floor(loop.time() * 1000) / 1000,           -- reading is a part of the work
   }
   M.context(noun)
   return noun
@@ -217,7 +219,7 @@ local function create(noun)
   with_progress(noun, "create", function()
     finished(noun, function()
       write(noun, { ev = "intent", gen = noun.gen, spec = record_spec(noun), keep = noun.spec.keep,
-        inside = noun.run:inside_once() })
+        inside = noun.run:inside_once(), began = noun.began })
       noun.mem = noun.run.memory.nouns[noun.key]
       local by, id, found = calls.during(create_once, noun)
       if type(id) ~= "string" or id == "" then
@@ -339,7 +341,7 @@ local function change(noun)
   for i, c in ipairs(noun.changes) do fields[i] = c.field end
   with_progress(noun, "change", function()
     finished(noun, function()
-      write(noun, { ev = "update", fields = fields })
+      write(noun, { ev = "update", fields = fields, began = noun.began })
       local by = calls.during(update, noun, noun.current, noun.changes)
       write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep, by = by })
     end)

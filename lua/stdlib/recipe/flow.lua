@@ -5,7 +5,7 @@ local unknown = require "recipe.unknown"
 
 local M = {}
 
-local DOES = { create = true, change = true, replace = true, run = true }
+local DOES = { create = true, adopt = true, change = true, replace = true, run = true }
 
 --- Whether a comes before b by the program's text and not by chance: their tasks are not siblings of one task.all.
 local function is_before(a, b)

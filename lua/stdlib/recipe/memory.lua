@@ -2,7 +2,7 @@
 ---
 --- Records (`ev`), in the order in which they appear in a run:
 ---   run       a run began: n, pid, options       end      it ended: state = done | failed | cancelled | stopped
----   plan      entries: what the run set out to do
+---   plan      entries: what the run set out to do, and `after`, the keys that each waits for (recipe/flow.lua)
 ---   stage     name
 ---   intent    key, kind, gen, spec, inside       created  key, id          ready   key
 ---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec
@@ -10,6 +10,8 @@
 ---   once      name, guard, state = start | done, result
 ---   guard     key, state = armed | applied | undoing | undone | kept, facts
 ---   confirm   question                           report   title, rows
+---             by: the calls that did it, { call, id = the service's request id, times } (calls.lua)
+---             began: when the noun was first read, in seconds as t
 ---   destroyed everything that runs made is gone
 ---   lock      from, by: the journal was taken over from a holder that was dead
 ---   segments  n: so many parts come before (journal/s3.lua)
