@@ -127,7 +127,7 @@ T["the search finds a mark in every form"] = function()
 end
 
 T["plan prints and leaves no secret"] = function()
-  local r = watched { "plan", labs.recipe }
+  local r = watched { "plan", labs.recipe, "--out", "early.json" }
   test.equal(r.code, 0, r.stderr)
   test.match(r.stdout, "Plan: %d+ to create")
 end
@@ -150,8 +150,12 @@ T["an apply whose credentials are wrong"] = function()
   test.truthy(r.code ~= 0)
 end
 
-T["an apply that succeeds, then status and log"] = function()
-  local r = watched({ "apply", labs.recipe, "--yes", "--health-path", "/health", "-v" }, { timeout = 300 })
+T["an apply of a saved plan that succeeds, then status and log"] = function()
+  local r = watched { "plan", labs.recipe, "--health-path", "/health", "--out", "saved.json" }
+  test.equal(r.code, 0, r.stderr)
+  r = watched { "apply", "early.json" }
+  test.match(r.stderr, "it no longer holds: the recipe was run since")
+  r = watched({ "apply", "saved.json", "-v" }, { timeout = 300 })
   test.equal(r.code, 0, r.stdout:sub(-2000) .. r.stderr:sub(-2000))
   for _, words in ipairs { { "status" }, { "log" }, { "status", "--json" }, { "log", "--json" } } do
     test.equal(watched({ words[1], labs.recipe, words[2] }).code, 0, words[1])

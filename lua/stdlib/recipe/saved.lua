@@ -98,7 +98,7 @@ end
 ---@param r table the run that planned, with `keep_found`
 ---@param o table as from load.arguments
 function M.write(path, r, o)
-  local flags = { config = o.config, dir = o.dir, ["until"] = o.until_stage, only = o.only_stage, adopt = o.adopt, journal = o.journal }
+  local flags = { config = o.config, dir = o.dir, ["until"] = o.until_stage, only = o.only_stage, adopt = o.adopt, journal = o.at }
   fs.write(path, data(r, sign.hex(sign.random(16)), flags) .. "\n", PRIVATE)
 end
 
@@ -192,7 +192,7 @@ function Saved:arguments(o)
     if o[name] then errors.usage("--%s is part of the plan; give it to hkrun plan", (name:gsub("_stage", ""))) end
   end
   o.recipe, o.config, o.until_stage, o.only_stage, o.adopt = self.data.file, f.config, f["until"], f.only, f.adopt
-  o.dir, o.journal = o.dir or f.dir, o.journal or f.journal
+  if not o.dir and not o.at then o.dir, o.at = f.dir, f.journal end
   o.saved = self
   return o
 end
