@@ -95,13 +95,13 @@ local function names_of(v)
 end
 
 --- A nested value in the wide column of a struct: short lists and tags are spelt out.
-local function spelt(name, v)
+local function spelt(name, v, columns)
   if path.is_list(v) and #v > 0 and kind_of(v) == "scalars" then
     local texts = {}
     for i, item in ipairs(v) do texts[i] = cell.text(nil, item) end
     return table.concat(texts, ", ")
   end
-  return cell.text(name, v)
+  return cell.text(name, v, columns)
 end
 
 local function struct_lines(v, o)
@@ -110,7 +110,7 @@ local function struct_lines(v, o)
   if o.width then widest = math.min(widest, o.width // 2) end
   for i, name in ipairs(names) do
     local left = cell.pad(cell.cut(cell.clean(tostring(name)), widest), widest)
-    local right = spelt(name, v[name])
+    local right = spelt(name, v[name], o.width)
     if o.width then right = cell.cut(right, math.max(o.width - widest - 2, 1)) end
     lines[i] = (left .. "  " .. right):gsub("%s+$", "")
   end

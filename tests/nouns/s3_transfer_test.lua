@@ -215,7 +215,7 @@ T["an object that changes while it is downloaded is noticed, and the target stay
   local e = test.raises("the object changed meanwhile", l.s3.download, l.s3,
                         { from = "s3://shop/x", file = l.dir .. "/copy", part_size = PART, parallel = 1 })
   test.equal({ e.status, fs.read(l.dir .. "/copy"), names(l.dir) }, { 412, "old", { "copy", "file" } })
-  e = test.raises("cannot call s3.HeadObject", l.s3.download, l.s3, { from = "s3://shop/none", file = l.dir .. "/none" })
+  e = test.raises("cannot download s3://shop/none", l.s3.download, l.s3, { from = "s3://shop/none", file = l.dir .. "/none" })
   test.equal({ e.status, names(l.dir) }, { 404, { "copy", "file" } })
 end
 

@@ -141,6 +141,13 @@ T["other values"] = function()
   test.raises("show has no option widht %(did you mean width", show.value, {}, { widht = 3 })
 end
 
+T["of a huge value only the beginning is looked at, in whole characters"] = function()
+  test.equal(show.value({ Body = ("é"):rep(1e6) }, { width = 16 }), "Body  " .. ("é"):rep(9) .. "…")
+  test.equal(show.value({ { A = ("a€"):rep(1e6) } }, { width = 9 }), "A\na€a€a€a€…\n1 row")
+  test.equal(show.value({ Body = ("\x80"):rep(1e6) }, { width = 16 }), "Body  \\x80\\x80\\…")
+  test.equal(show.value({ Body = "\xff" .. ("x"):rep(1e6) }, { width = 16 }), "Body  \\xffxxxxx…")
+end
+
 T["nothing of a value steers the terminal; colours only if wanted"] = function()
   test.equal(show.value "a\27[2J\tb\r\u{9b}c\xffd", "a\\27[2J\tb\\r\\xc2\\x9bc\\xffd")
   test.equal(show.value { { ["k\n"] = "a\27[2J\nb\u{9b}" } }, "k\\n\na\\27[2J\\nb\\u{9b}\n1 row")

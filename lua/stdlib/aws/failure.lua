@@ -90,11 +90,13 @@ local function data_of(model, op, response, code, protocol)
   return nil
 end
 
+local MEANS = { [403] = ", forbidden", [404] = ", not found", [412] = ", a condition does not hold" }    -- what HEAD answers, which has no body
+
 --- What there is to say of an answer in which the service said nothing: it may not be the service's.
 local function bare_message(response, request_id)
   local body = type(response.body) == "string" and response.body:sub(1, 200):lower() or ""
   local is_page = body:find "^%s*<!doctype html" or body:find "^%s*<html"
-  return ("the service answered with status %d%s%s"):format(response.status, is_page and " and a page of HTML" or "",
+  return ("the service answered with status %d%s%s"):format(response.status, is_page and " and a page of HTML" or MEANS[response.status] or "",
                                                             request_id and (" (request %s)"):format(request_id) or "")
 end
 

@@ -82,18 +82,32 @@ function M.folded(v)
   return "{" .. M.clean(first_name(v)) .. "…}"
 end
 
+local BYTES = 16                                            -- more than a column takes, with its accents
+
+--- Text of which only so many columns are shown: an object of S3 is not cleaned to its last byte for that.
+local function beginning(s, columns)
+  local most = columns and columns * BYTES
+  if not most or #s <= most then return s end
+  for back = 0, 3 do                                        -- to where a character ends
+    if not s:find("^[\128-\191]", most - back + 1) then return s:sub(1, most - back) end
+  end
+  return s:sub(1, most)
+end
+
 --- What stands in the cell of a member.
 ---@param name any the member's name
 ---@param v any
+---@param columns? integer how many of it are shown at most
 ---@return string
-function M.text(name, v)
+function M.text(name, v, columns)
   if v == nil then return "" end
-  if type(v) == "string" then return M.clean(v) end
+  if type(v) == "string" then return M.clean(beginning(v, columns)) end
+  if type(v) == "function" then return "function" end
   if secret.is(v) then return "(secret)" end
   if type(v) == "number" then return M.time(name, v) or tostring(v) end
   if M.is_scalar(v) then return M.clean(tostring(v)) end
   local word = only_word(v)
-  if word ~= nil and not path.is_list(v) then return M.text(next(v), word) end
+  if word ~= nil and not path.is_list(v) then return M.text(next(v), word, columns) end
   return M.folded(v)
 end
 

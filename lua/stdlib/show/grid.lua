@@ -13,12 +13,12 @@ local BOLD, DIM, PLAIN = "\27[1m", "\27[2m", "\27[0m"
 function M.dim(s, o) return o.color and DIM .. s .. PLAIN or s end
 
 --- Each column's cells and their natural width.
-local function measure(columns, rows)
+local function measure(columns, rows, width)
   for _, c in ipairs(columns) do
     c.title, c.cells = cell.clean(c.name), {}
     c.natural = cell.width(c.title)
     for i, row in ipairs(rows) do
-      local s = cell.text(c.name, c.get(row))
+      local s = cell.text(c.name, c.get(row), width)
       c.cells[i] = s
       c.natural = math.max(c.natural, cell.width(s))
     end
@@ -77,7 +77,7 @@ end
 ---@return string[] lines
 ---@return show.Column[] hidden the columns for which there was no room
 function M.lines(columns, rows, o)
-  measure(columns, rows)
+  measure(columns, rows, o.width)
   local shown, hidden = columns, {}
   if o.width then
     shown = o.all and squeeze(columns, o.width) or nil

@@ -75,12 +75,23 @@ local function target_of(job)
   return fs.join(job.file, job.key:match "[^/]+$" or errors.usage("the key %q has no last word to name a file", job.key))
 end
 
+--- What S3 says of the object. A HEAD has no body to say why there is none.
+local function look(job)
+  local ok, head = pcall(job.client.call, job.client, "HeadObject", multipart.arguments(job, "HeadObject", { ChecksumMode = "ENABLED" }))
+  if ok then return head end
+  if errors.is(head, "remote") and head.status == 404 then
+    errors.raise { kind = "remote", code = head.code, status = head.status, request_id = head.request_id, cause = head,
+                   op = ("download s3://%s/%s"):format(job.bucket, job.key), message = "there is no such object, or no such bucket" }
+  end
+  error(head, 0)
+end
+
 --- Gets the object.
 ---@param job aws.Transfer with file, part_size, resume, progress
 ---@return table
 function M.run(job)
   local target = target_of(job)
-  local head = job.client:head_object(multipart.arguments(job, "HeadObject", { ChecksumMode = "ENABLED" }))
+  local head = look(job)
   local size = head.ContentLength
   local range, known = range_size(job, head)
   local parts = parts_of.cut(size, range)
