@@ -106,6 +106,7 @@ int tape_record (Tape *t, const char *s, size_t length, int last) {
 size_t tape_ready (const Tape *t, int last) { return !last && t->text != TAPE_NONE ? t->text : t->length; }
 
 void tape_drop (Tape *t, size_t end) {
+  if (end == 0) return;
   memmove(t->bytes, t->bytes + end, t->length - end);
   t->length -= end;
   if (t->text != TAPE_NONE) t->text = 0;

@@ -2,8 +2,8 @@
    A node is {name=, attrs={}, text=, children={}}. decode answers nil, err with line and column; encode raises.
    Declarations of entities are refused, so nothing can expand; nothing outside the document is ever read. */
 #include "codec.h"
+#include "shapetape.h"
 
-#include <expat.h>
 #include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
@@ -12,8 +12,8 @@
 #define EMPTY "hkrun.xml.empty"
 
 /* ---- decode ----
-   On the Lua stack, for each open element: its node, and its children or nil. The text of all open elements stands in
-   one buffer, that of the innermost last. */
+   The document is recorded part by part (shapetape.h) and played into Lua here. On the Lua stack, for each open element:
+   its node, and its children or nil. The text of all open elements stands in one buffer, that of the innermost last. */
 
 typedef struct Level {
   size_t text;                                      /* where this element's text begins */
@@ -23,92 +23,73 @@ typedef struct Level {
 } Level;
 
 typedef struct Reader {
-  XML_Parser parser;
-  lua_State *L;
+  Tape tape;
   HostBuf *text;
   const HostLeaves *leaves;
-  const char *refused;                              /* why we stopped */
-  int base, depth;                                  /* base: stack index below the first node */
+  int careful;                                      /* something in the document may be a secret */
+  int depth;
   int empty;                                        /* stack index of the shared empty table */
   Level levels[CODEC_DEPTH + 1];
 } Reader;
 
-static int reader_close (lua_State *L) {            /* __gc; safe twice */
-  Reader *r = luaL_checkudata(L, 1, READER);
-  XML_Parser parser = r->parser;
-  r->parser = NULL;
-  if (parser != NULL) XML_ParserFree(parser);
+static int reader_close (lua_State *L) {            /* __gc and __close; safe twice */
+  tape_close(&((Reader *)luaL_checkudata(L, 1, READER))->tape);
   return 0;
 }
 
-static void refuse (Reader *r, const char *why) {
-  r->refused = why;
-  XML_StopParser(r->parser, XML_FALSE);
-}
-
-static void push_attributes (Reader *r, const char **attributes, int careful) {
-  lua_State *L = r->L;
-  if (attributes[0] == NULL) {
-    lua_pushvalue(L, r->empty);
-    return;
-  }
-  lua_newtable(L);
-  for (; attributes[0] != NULL; attributes += 2) {
-    lua_pushstring(L, attributes[0]);
-    if (careful && host_leaf_secret(L, r->leaves, attributes[0])) host_push_secret(L, attributes[1], strlen(attributes[1]));
-    else lua_pushstring(L, attributes[1]);
-    lua_rawset(L, -3);
-  }
-}
-
-static void on_start (void *data, const char *name, const char **attributes) {
-  Reader *r = data;
-  lua_State *L = r->L;
-  if (r->refused != NULL) return;
-  if (r->depth == CODEC_DEPTH) {
-    refuse(r, "nested deeper than 256 levels");
-    return;
-  }
+static void begin_node (lua_State *L, Reader *r, const char *name, size_t length) {
   luaL_checkstack(L, 8, "XML");
   Level *parent = r->depth > 0 ? &r->levels[r->depth - 1] : NULL;
   Level *level = &r->levels[r->depth++];
   if (parent != NULL) parent->has_child = 1;
+  lua_createtable(L, 0, 4);
+  lua_pushlstring(L, name, length);
   level->below = parent != NULL && parent->below;
-  level->secret = level->below || host_leaf_secret(L, r->leaves, name);
-  if (level->secret && host_leaves_careful(r->leaves) && !host_is_secret(L, 1)) level->below = 1;
+  level->secret = level->below || host_leaf_secret(L, r->leaves, lua_tostring(L, -1));
+  if (level->secret && r->careful && !host_is_secret(L, 1)) level->below = 1;
   level->text = r->text->length;
   level->has_child = 0;
-  lua_createtable(L, 0, 4);
-  lua_pushstring(L, name);
   lua_setfield(L, -2, "name");
-  push_attributes(r, attributes, host_leaves_careful(r->leaves));
+  lua_pushvalue(L, r->empty);
   lua_setfield(L, -2, "attrs");
   lua_pushnil(L);                                   /* becomes the list of children with the first one */
 }
 
-static void set_text (Reader *r, const Level *level) {   /* the node is at -1 */
+/* sets an attribute of the node that begins; `name` is not terminated */
+static void set_attribute (lua_State *L, const Reader *r, const char *name, size_t name_length, const char *s, size_t length) {
+  lua_getfield(L, -2, "attrs");
+  if (lua_rawequal(L, -1, r->empty)) {
+    lua_pop(L, 1);
+    lua_newtable(L);
+    lua_pushvalue(L, -1);
+    lua_setfield(L, -4, "attrs");
+  }
+  lua_pushlstring(L, name, name_length);
+  if (r->careful && host_leaf_secret(L, r->leaves, lua_tostring(L, -1))) host_push_secret(L, s, length);
+  else lua_pushlstring(L, s, length);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
+static void set_text (lua_State *L, const Reader *r, const Level *level) {   /* the node is at -1 */
   const char *s = r->text->bytes + level->text;
   size_t length = r->text->length - level->text, at = 0;
   if (level->has_child)                             /* white space between elements is layout */
     while (at < length && (s[at] == ' ' || s[at] == '\n' || s[at] == '\t' || s[at] == '\r')) at++;
-  if (at == length) lua_pushliteral(r->L, "");
-  else if (level->secret) host_push_secret(r->L, s, length);
-  else lua_pushlstring(r->L, s, length);
-  lua_setfield(r->L, -2, "text");
+  if (at == length) lua_pushliteral(L, "");
+  else if (level->secret) host_push_secret(L, s, length);
+  else lua_pushlstring(L, s, length);
+  lua_setfield(L, -2, "text");
 }
 
-static void on_end (void *data, const char *name) {
-  Reader *r = data;
-  lua_State *L = r->L;
-  (void)name;
-  if (r->refused != NULL) return;
+static void end_node (lua_State *L, Reader *r) {
   Level *level = &r->levels[--r->depth];
   if (lua_isnil(L, -1)) {
     lua_pop(L, 1);
     lua_pushvalue(L, r->empty);
   }
   lua_setfield(L, -2, "children");
-  set_text(r, level);
+  set_text(L, r, level);
   if (level->secret && r->text->length > level->text)
     OPENSSL_cleanse(r->text->bytes + level->text, r->text->length - level->text);
   r->text->length = level->text;
@@ -120,15 +101,23 @@ static void on_end (void *data, const char *name) {
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-static void on_text (void *data, const char *s, int length) {
-  Reader *r = data;
-  if (r->refused == NULL && r->depth > 0) host_buf_add(r->L, r->text, s, (size_t)length);
-}
-
-static void on_entity (void *data, const char *name, int parameter, const char *value, int length, const char *base,
-                       const char *system, const char *public, const char *notation) {
-  (void)name; (void)parameter; (void)value; (void)length; (void)base; (void)system; (void)public; (void)notation;
-  refuse(data, "declarations of entities are not accepted");
+static void play (lua_State *L, Reader *r, int last) {
+  size_t end = tape_ready(&r->tape, last), name_length = 0;
+  const char *name = NULL;
+  for (size_t at = 0; at < end;) {
+    Note head;
+    memcpy(&head, r->tape.bytes + at, sizeof head);
+    const char *s = r->tape.bytes + at + sizeof head;
+    at += sizeof head + head.length;
+    switch (head.what) {
+      case START: begin_node(L, r, s, head.length); break;
+      case ATTRIBUTE: name = s; name_length = head.length; break;
+      case VALUE: set_attribute(L, r, name, name_length, s, head.length); break;
+      case TEXT: host_buf_add(L, r->text, s, head.length); break;
+      default: end_node(L, r);
+    }
+  }
+  tape_drop(&r->tape, end);
 }
 
 static int frozen (lua_State *L) {
@@ -149,24 +138,18 @@ static void push_empty (lua_State *L) {
 }
 
 static Reader *reader_new (lua_State *L, const HostLeaves *leaves) {
-  static const XML_Memory_Handling_Suite wiping = {malloc, host_wipe_realloc, host_wipe_free};
   Reader *r = lua_newuserdatauv(L, sizeof *r, 0);
-  r->parser = NULL;
+  memset(&r->tape, 0, sizeof r->tape);
   luaL_setmetatable(L, READER);
-  r->L = L;
+  lua_toclose(L, -1);
   r->leaves = leaves;
-  r->refused = NULL;
+  r->careful = host_leaves_careful(leaves);
   r->depth = 0;
   r->text = host_buf_new(L);
-  r->text->secret = host_leaves_careful(leaves);
+  r->text->secret = r->careful;
   push_empty(L);
-  r->empty = r->base = lua_gettop(L);
-  r->parser = XML_ParserCreate_MM(NULL, host_leaves_careful(leaves) ? &wiping : NULL, NULL);
-  if (r->parser == NULL) luaL_error(L, "out of memory");
-  XML_SetUserData(r->parser, r);
-  XML_SetElementHandler(r->parser, on_start, on_end);
-  XML_SetCharacterDataHandler(r->parser, on_text);
-  XML_SetEntityDeclHandler(r->parser, on_entity);
+  r->empty = lua_gettop(L);
+  if (!tape_open(&r->tape)) luaL_error(L, "not enough memory");
   return r;
 }
 
@@ -178,24 +161,19 @@ static int xml_decode (lua_State *L) {
   lua_settop(L, 2);
   host_leaves(L, &leaves, 1, 2);
   Reader *r = reader_new(L, &leaves);
-  enum XML_Status status = XML_STATUS_OK;
-  for (size_t at = 0; status == XML_STATUS_OK;) {   /* expat counts in int, and copies the tail of each part */
-    size_t part = length - at < 1 << 20 ? length - at : 1 << 20;
-    status = XML_Parse(r->parser, text + at, (int)part, at + part == length);
+  int fine = 1, last = 0;
+  for (size_t at = 0; fine && !last;) {
+    size_t part = length - at < TAPE_PART ? length - at : TAPE_PART;
+    last = at + part == length;
+    fine = tape_record(&r->tape, text + at, part, last);
     at += part;
-    if (at == length) break;
+    if (fine) play(L, r, last);
   }
-  unsigned long line = XML_GetCurrentLineNumber(r->parser), column = XML_GetCurrentColumnNumber(r->parser) + 1;
-  enum XML_Error code = XML_GetErrorCode(r->parser);
-  lua_pushcfunction(L, reader_close);               /* now, not when the collector comes by */
-  lua_pushvalue(L, 3);
-  lua_call(L, 1, 0);
-  if (status == XML_STATUS_OK) {
-    lua_settop(L, r->base + 1);
-    return 1;
-  }
-  return host_fail(L, r->refused != NULL ? "limit" : "invalid", NULL, 0, "not usable XML at line %lu, column %lu: %s", line,
-                   column, r->refused != NULL ? r->refused : XML_ErrorString(code));
+  if (fine) return 1;                               /* the root, the last on the stack */
+  XML_Parser p = r->tape.parser;
+  const char *why = r->tape.refused;
+  return host_fail(L, why != NULL ? "limit" : "invalid", NULL, 0, "not usable XML at line %lu, column %lu: %s",
+                   XML_GetCurrentLineNumber(p), XML_GetCurrentColumnNumber(p) + 1, why != NULL ? why : XML_ErrorString(XML_GetErrorCode(p)));
 }
 
 /* ---- encode ---- */
@@ -297,9 +275,9 @@ static int xml_encode (lua_State *L) {              /* encode(node, declaration)
 int luaopen_host_xml (lua_State *L) {
   host_need(L, "expat");
   static const luaL_Reg functions[] = {{"decode", xml_decode}, {"encode", xml_encode}, {NULL, NULL}};
+  static const luaL_Reg meta[] = {{"__gc", reader_close}, {"__close", reader_close}, {NULL, NULL}};
   luaL_newmetatable(L, READER);
-  lua_pushcfunction(L, reader_close);
-  lua_setfield(L, -2, "__gc");
+  luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, functions);
   return 1;
 }
