@@ -72,8 +72,8 @@ M.on_call, M.before_call = client.on_call, client.before_call
 
 --- Modules beside the nouns that only the client needs.
 local INNER = {}
-for name in ([[arguments checksum client config credentials endpoint failure model mutating pace paginate path quirks reader
-               request retries send sensitive shape signing timestamp transfer wait]]):gmatch "%S+" do INNER[name] = true end
+for name in ([[arguments checksum client config credentials cross_region endpoint failure model mutating pace paginate path quirks
+               reader request retries send sensitive shape signing timestamp transfer wait]]):gmatch "%S+" do INNER[name] = true end
 
 local function nouns()
   local names = {}

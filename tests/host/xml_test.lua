@@ -123,4 +123,13 @@ T["a large document is read"] = function()
   test.equal(root.children[30000].children[1].text, "i-00030000")
 end
 
+T["texts, attributes and names that span the parts in which a document is read"] = function()
+  local long = ("0123456789abcdef"):rep(20000)
+  local root = xml.decode(("<r><a x='%s'>%s</a>tail&amp;<b/>%s</r>"):format(long, long, long))
+  local first = root.children[1]
+  test.equal({ #root.children, first.attrs.x == long, first.text == long, root.text == "tail&" .. long }, { 2, true, true, true })
+  root = xml.decode(("<r><Password>%s</Password></r>"):format(long), { secrets = { Password = true } })
+  test.equal({ secret.is(root.children[1].text), secret.size(root.children[1].text) }, { true, #long })
+end
+
 return T

@@ -45,6 +45,11 @@ T["rest-json: members of the error in headers"] = function()
   test.equal({ e.code, e.data }, { "Gone", { Thing = "t", Hint = "h" } })
 end
 
+T["rest-xml: members of the error in headers"] = function()
+  local e = parse("rest-xml", { status = 404, headers = { ["X-Hint"] = "h" }, body = "<Error><Code>Gone.Code</Code><thing>t</thing></Error>" })
+  test.equal({ e.code, e.data }, { "Gone.Code", { Thing = "t", Hint = "h" } })
+end
+
 T["cbor: code, message and data"] = function()
   local e = parse("smithy-rpc-v2-cbor", { status = 404, headers = { ["x-amzn-requestid"] = "r-2" },
                   body = cbor.encode { __type = "toys#Gone", message = "m", thing = "t", Left = 3 } })

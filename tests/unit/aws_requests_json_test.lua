@@ -104,7 +104,7 @@ local ANSWERS = {
   ["a16154c11a54c4a280"] = { T = 1422172800 }, ["a16154c1fb3ff8000000000000"] = { T = 1.5 }, ["a161541a54c4a280"] = { T = 1422172800 },
   ["a16542797465735f4100 41ffff"] = { Bytes = "\0\255" }, ["a1617 37f61616162ff"] = { S = "ab" },
   ["a1654e616d6573 9f6161f6ff"] = { Names = { "a", json.null } }, ["a2 6173f6 6142f4"] = { B = false },
-  ["a1634d6170a2616b816176616ef6"] = { Map = { k = { "v" } } },
+  ["a1634d6170a2616b816176616ef6"] = { Map = { k = { "v" }, n = json.null } },
 }
 
 T["cbor: answers are read by the model"] = function()

@@ -97,7 +97,7 @@ function M.new(o)
   end
   return setmetatable({
     model = model, protocol = require(protocol), given = given or false,
-    options = o, retries = retries.new(model.service, o), skew = 0, bucket_regions = {},
+    options = o, retries = retries.new(model.service, o), skew = 0, bucket_regions = {}, discovered = false,
   }, Client)
 end
 

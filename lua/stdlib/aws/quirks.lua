@@ -1,5 +1,6 @@
 --- Services that need more than their model says. Source: botocore's handlers.py.
 local checksum = require "aws.checksum"
+local errors = require "errors"
 local json = require "json"
 local s3 = require "aws.protocol.s3"
 local secret = require "secret"
@@ -24,6 +25,32 @@ local function bare_ids(model, op, args)
   end
   if copy then for k, v in pairs(args) do if rawget(copy, k) == nil then copy[k] = v end end end
   return copy or args
+end
+
+--- What stands for arguments that are not given.
+---@param model aws.Model
+---@param args table
+---@return table
+function M.defaults(model, args)
+  return model.service == "glacier" and require("aws.protocol.glacier").arguments(args) or args
+end
+
+--- Where a call goes that says so itself: a model of Machine Learning is asked at an endpoint of its own.
+---@param model aws.Model
+---@param args table
+---@return string? url without a path
+function M.place(model, args)
+  if model.service ~= "machinelearning" or args.PredictEndpoint == nil then return nil end
+  return args.PredictEndpoint:match "^https?://[^/?#%s]+" or errors.usage("PredictEndpoint %q is not an http or https URL", args.PredictEndpoint)
+end
+
+--- The hash of a body that a service has proved in its own way.
+---@param model aws.Model
+---@param op aws.Operation
+---@param wire aws.WireRequest
+---@return string?
+function M.hash(model, op, wire)
+  return model.service == "glacier" and require("aws.protocol.glacier").add_hashes(op, wire) or nil
 end
 
 --- Changes to checked arguments before they are written.

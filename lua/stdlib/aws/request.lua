@@ -2,6 +2,8 @@
 local arguments = require "aws.arguments"
 local checksum = require "aws.checksum"
 local config = require "aws.config"
+local cross_region = require "aws.cross_region"
+local discovery = require "aws.endpoint.discovery"
 local endpoint = require "aws.endpoint"
 local errors = require "errors"
 local quirks = require "aws.quirks"
@@ -82,22 +84,23 @@ end
 ---@return aws.Request
 function M.build(self, op, args, plain)
   local model, profile = self.model, self.options.profile
-  args = arguments.check(model, op, args)
+  args = arguments.check(model, op, quirks.defaults(model, args))
   local signed_by = signing.kind(model, op)
   local written = quirks.arguments(model, op, args)
   local wire = self.protocol.request(model, op, written)
   quirks.headers(model, wire.headers)
+  if not plain then cross_region.add(self, op, args, wire) end
   local place = endpoint.resolve(model, self.bucket_regions[args.Bucket] or self.region, {
     endpoint = self.options.endpoint, profile = profile, fips = self.options.fips, dual_stack = self.options.dual_stack,
     op = op, args = args })
-  local base, path = place.url, wire.path
+  local base, path = discovery.known(self, op) or quirks.place(model, args) or place.url, wire.path
   if not place.places_account then base = with_host_prefix(self, op, base, args) end
   if model.service == "s3" then path = s3.path(op, base, path) end
   local is_secure = base:find "^https:" ~= nil
   local hash = op.unsigned_payload and is_secure and not plain and "UNSIGNED-PAYLOAD" or nil
   if not plain then
     compress(op, wire, profile)
-    hash = checksum.add(model, op, wire, written, { profile = profile, is_secure = is_secure }) or hash
+    hash = quirks.hash(model, op, wire) or checksum.add(model, op, wire, written, { profile = profile, is_secure = is_secure }) or hash
   end
   if type(wire.body) == "table" and not hash then hash = sign.sha256_body(wire.body) end
   return { method = wire.method, url = M.url(base .. path, wire.query), place = base .. path, query = wire.query, form = wire.form,

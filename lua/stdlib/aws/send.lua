@@ -1,6 +1,7 @@
 --- Sending: one attempt, what it teaches, whether and when to try again.
 local config = require "aws.config"
 local credentials = require "aws.credentials"
+local discovery = require "aws.endpoint.discovery"
 local errors = require "errors"
 local failure = require "aws.failure"
 local http = require "http"
@@ -53,7 +54,7 @@ function M.read(self, op, args, response)
 end
 
 --- What a failed attempt teaches: the time, the bucket's region, that the token is over. True if it is worth another.
-local function learn(self, args, e, response, access_key_id)
+local function learn(self, op, args, e, response, access_key_id)
   local headers = response.headers
   if failure.may_be_skewed(e.code) and headers.date then
     local theirs = timestamp.parse(headers.date)
@@ -67,6 +68,10 @@ local function learn(self, args, e, response, access_key_id)
   local region = self.model.service == "s3" and args.Bucket and (headers["x-amz-bucket-region"] or e.region)
   if region and region ~= (self.bucket_regions[args.Bucket] or self.region) then
     self.bucket_regions[args.Bucket] = region
+    return true
+  end
+  if discovery.forget(self, e) then
+    discovery.ask(self, op)
     return true
   end
   if failure.is_expired(e.code) and access_key_id and not self.given then
@@ -123,7 +128,7 @@ local function once(self, op, args, opts)
     end
     return result, meta
   end
-  if errors.is(result, "remote") and learn(self, args, result, response, access_key_id) then result.retry, result.retry_after = true, 0 end
+  if errors.is(result, "remote") and learn(self, op, args, result, response, access_key_id) then result.retry, result.retry_after = true, 0 end
   local asked = tonumber(answer.headers["x-amz-retry-after"])
   if errors.is(result) and asked and asked >= 0 then result.asked = asked / 1000 end
   error(result, 0)
@@ -162,6 +167,7 @@ end
 function M.call(self, op, args, opts)
   opts = options.check(opts, M.OPTIONS, ("aws.%s:%s"):format(self.model.service:gsub("-", "_"), op.snake))
   opts.once = opts.once or not (mutating.is_repeatable(self.model.service, op) or shape.has_token(self.model, op, args))
+  discovery.ask(self, op)
   local retries = self.retries
   local spending, attempts = retries:begin(opts.deadline), 0
   local result, meta = retry.call(function(attempt)

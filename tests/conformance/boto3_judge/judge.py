@@ -37,17 +37,13 @@ MODES = [("full", "full"), ("required", "sparse"), ("edge", "edge"), ("full", "e
 
 # What boto3 does beyond the model, which hkrun does not, and what only one of them does:
 LEFT_OUT = {
-    # presigned copies between regions, made by a second client inside boto3
-    "ec2": {"CopySnapshot", "GetConsoleOutput"},      # of which boto3 decodes what is no base64, too
-    "rds": {"CopyDBSnapshot", "CopyDBClusterSnapshot", "CreateDBInstanceReadReplica", "CreateDBCluster", "StartDBInstanceAutomatedBackupsReplication"},
-    "docdb": {"CopyDBClusterSnapshot", "CreateDBCluster"}, "neptune": {"CopyDBClusterSnapshot", "CreateDBCluster"},
+    # of which boto3 decodes what is no base64, too
+    "ec2": {"GetConsoleOutput"},
     # session buckets and their signatures; two members that share an element; event streams; a host of its own
     "s3": {"CreateSession", "ListDirectoryBuckets", "GetBucketNotification", "SelectObjectContent", "WriteGetObjectResponse"},
-    # boto3 fills in the hash of a tree of megabytes; the caller of hkrun gives it as `checksum`
-    "glacier": {"UploadArchive", "UploadMultipartPart"},
     # a member that is the hash of the body, for which no value made up will do
     "codeartifact": {"PublishPackageVersion"},
-    # the call goes to an endpoint that is an argument of it
+    # the call goes to an endpoint that is an argument of it, and not to the judge
     "machinelearning": {"Predict"},
     # boto3 makes a POST of a GET, for the length of its URL
     "cloudsearchdomain": {"Search"},
@@ -58,9 +54,10 @@ LEFT_OUT = {
 }
 # Services with one endpoint, in us-west-2: hkrun signs for that also at a custom endpoint, boto3 for the client's region.
 SIGNED_AT_HOME = {"networkmanager", "route53-recovery-control-config"}
-# Keys of SSE-C get their MD5 in boto3; what a client sets itself; what asks for another checksum than the default.
+# Keys of SSE-C get their MD5 in boto3; what a client sets itself; what asks for another checksum than the default; what both make,
+# where it is not given.
 LEFT_OUT_MEMBERS = {"SSECustomerKey", "SSECustomerAlgorithm", "CopySourceSSECustomerKey", "CopySourceSSECustomerAlgorithm",
-                    "ContentLength", "ContentMD5", "ExpectContinue", "ChecksumAlgorithm", "ContentEncoding"}
+                    "ContentLength", "ContentMD5", "ExpectContinue", "ChecksumAlgorithm", "ContentEncoding", "PreSignedUrl", "PresignedUrl"}
 # What boto3 adds to results. The text of a time that it could read is one that hkrun could read too.
 ADDED = {"ResponseMetadata", "ExpiresString"}
 # Types of a body that the protocols document, and that boto3 leaves out of a request with a payload.

@@ -203,6 +203,26 @@ local function prefixed(response, prefix)
   return found
 end
 
+--- Reads the members in the status and the headers of a response into a result.
+---@param model aws.Model
+---@param output aws.Shape
+---@param response aws.WireResponse
+---@param result table
+function M.head(model, output, response, result)
+  for _, member in ipairs(output.members) do
+    if member.location == "statusCode" then
+      result[member.name] = response.status
+    elseif member.location == "header" then
+      local text = response.headers[(member.wire or member.name):lower()]
+      local value = text and from_header(model, member, text)
+      if type(value) == "string" and sensitive.hides(model.service, output, member, result) then value = secret.new(value) end
+      result[member.name] = value
+    elseif member.location == "headers" then
+      result[member.name] = prefixed(response, member.wire or "")
+    end
+  end
+end
+
 --- Reads a response: members in headers and status, then the body.
 ---@param model aws.Model
 ---@param op aws.Operation
@@ -227,18 +247,7 @@ function M.result(model, op, response, protocol)
     for _, member in ipairs(output.members) do in_body = in_body or not member.location end
     if in_body then result = protocol.decode(model, op.output, response.body) end
   end
-  for _, member in ipairs(output.members) do
-    if member.location == "statusCode" then
-      result[member.name] = response.status
-    elseif member.location == "header" then
-      local text = response.headers[(member.wire or member.name):lower()]
-      local value = text and from_header(model, member, text)
-      if type(value) == "string" and sensitive.hides(model.service, output, member, result) then value = secret.new(value) end
-      result[member.name] = value
-    elseif member.location == "headers" then
-      result[member.name] = prefixed(response, member.wire or "")
-    end
-  end
+  M.head(model, output, response, result)
   return result
 end
 

@@ -4,7 +4,7 @@ local reader = require "aws.reader"
 local rest = require "aws.protocol.rest"
 local xml = require "aws.protocol.xml"
 
-local M = { error = query.error, data = query.data }
+local M = { error = query.error }
 
 ---@type aws.RestBody
 local XML = {
@@ -26,5 +26,12 @@ local XML = {
 function M.request(model, op, args) return rest.request(model, op, args, XML) end
 
 function M.result(model, op, response) return rest.result(model, op, response, XML) end
+
+--- The members of an error's shape.
+function M.data(model, shape, response)
+  local data = query.data(model, shape, response)
+  rest.head(model, shape, response, data)
+  return data
+end
 
 return M

@@ -97,7 +97,7 @@ function read(model, member, value, hidden)
     return list
   elseif kind == "map" then
     local map = {}
-    for k, v in pairs(value) do if v ~= json.null then map[k] = read(model, target.value, v, hidden) end end
+    for k, v in pairs(value) do map[k] = v == json.null and v or read(model, target.value, v, hidden) end
     return map
   elseif type(value) == "number" then
     return read_number(kind, value)
