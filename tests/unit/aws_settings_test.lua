@@ -140,6 +140,14 @@ T["S3: a bucket is in the host, in the path, or at the access point of its ARN"]
   test.equal(bucket_at "my-bucket", "https://s3.eu-west-1.amazonaws.com/my-bucket eu-west-1 s3")
 end
 
+T["a model from elsewhere has the usual rules under its own name, and leaves theirs to the others"] = function()
+  settings {}
+  local toys = model.open { metadata = { protocol = "json", jsonVersion = "1.1", endpointPrefix = "toys" }, operations = {} }
+  test.equal(endpoint.resolve(toys, "eu-west-1").url, "https://toys.eu-west-1.amazonaws.com")
+  test.equal(endpoint.global_region(toys), nil)
+  test.equal(url_of("amp", "eu-west-1"), "https://aps.eu-west-1.amazonaws.com eu-west-1")
+end
+
 T["a service that is not in regions needs none"] = function()
   test.equal(endpoint.global_region(model.load "iam"), "aws-global")
   test.equal(endpoint.global_region(model.load "ec2"), nil)

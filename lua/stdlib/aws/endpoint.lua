@@ -66,6 +66,8 @@ local function signing(properties, region, what)
   return region, nil
 end
 
+local function prefix_of(model) return model.meta.endpoint_prefix or model.meta.signing_name or model.service end
+
 --- Finds the endpoint of a service, or of one of its operations.
 ---@param model aws.Model
 ---@param region string
@@ -86,7 +88,7 @@ function M.resolve(model, region, o)
   else
     check_region(region)
   end
-  local prefix = meta.endpoint_prefix or meta.signing_name or model.service
+  local prefix = prefix_of(model)
   local rules = rules_of.load(model.service, prefix) or rules_of.load(USUAL, prefix)
   region = served_region(model.service, region)
   local parameters = { Region = region, UseFIPS = fips, UseDualStack = dual, Endpoint = custom, UseGlobalEndpoint = false, UseArnRegion = false }
@@ -109,7 +111,7 @@ end
 ---@param model aws.Model
 ---@return string?
 function M.global_region(model)
-  local rules = rules_of.load(model.service, model.meta.endpoint_prefix)
+  local rules = rules_of.load(model.service, prefix_of(model))
   local url = rules and rules_of.resolve(rules, { Region = "aws-global", UseFIPS = false, UseDualStack = false, UseGlobalEndpoint = false })
   return url and not url:find("aws-global", 1, true) and "aws-global" or nil
 end

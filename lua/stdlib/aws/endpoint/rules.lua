@@ -162,10 +162,11 @@ function M.load(service, prefix)
     files, loaded = {}, {}
     for name, file in resource.read("stdlib/aws/endpoints/index.txt"):gmatch "\n([%w-]+) ([%w-]+)" do files[name] = file end
   end
-  if not loaded[service] and files[service] then
-    loaded[service] = M.parse(resource.read("stdlib/aws/endpoints/" .. files[service] .. ".txt"), prefix)
+  local key = service .. " " .. prefix
+  if not loaded[key] and files[service] then
+    loaded[key] = M.parse(resource.read("stdlib/aws/endpoints/" .. files[service] .. ".txt"), prefix)
   end
-  return loaded[service]
+  return loaded[key]
 end
 
 --- Evaluates rules.
