@@ -296,7 +296,7 @@ function M.within(seconds, what, fn, ...)
   local told = me.cancel_told
   local child = new(fn, me, ...)
   local over = false
-  local timer = loop.timer(seconds)
+  local timer = clock.timer(seconds)
   alarms[timer] = function()
     over = true
     child:cancel()
@@ -347,7 +347,7 @@ end
 --- An id that nobody will await: a closed handle's.
 function M.forget(id)
   early[id] = nil
-  loop.cancel(id)
+  clock.cancel(id)
 end
 
 local on_interrupt                      -- who takes Ctrl-C instead of the first task
