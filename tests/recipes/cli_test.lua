@@ -45,6 +45,7 @@ T["the plan as JSON"] = function()
   local p = json.decode(hkrun(dir, { "plan", "shop.lua", "--app", "eu", "--json" }).stdout)
   test.equal(p.summary, { create = 2, adopt = 0, change = 0, replace = 0, delete = 0, run = 2 })
   test.equal(p.entries[2].properties, { size = 1, inside = "(known after apply)" })
+  test.equal(p.kinds["cloud.box"], { in_place = { "size" }, replaces = { "inside" } })
 end
 
 T["bad input is one line and exit code 2, and nothing is written"] = function()

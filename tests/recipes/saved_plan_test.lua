@@ -2,6 +2,7 @@
 local boxes = dofile "tests/support/boxes.lua"
 local fs = require "fs"
 local json = require "json"
+local process = require "process"
 local test = require "test"
 local T = test.cases()
 
@@ -118,6 +119,29 @@ T["what is no plan, or asks for more than the plan has, is bad input"] = functio
     test.match(r.stderr, case[2])
   end
   test.equal(state(dir), {})
+end
+
+T["on a terminal: a replacement wants the name typed; a saved plan that shows it asks nothing"] = function()
+  local dir = folder()
+  local words = { "shop.lua", "--app", "eu" }
+  local function typed(answers)
+    return process.run { test.tool "python3", fs.realpath "tests/support/typed.py", json.encode(json.array(answers)), boxes.exe,
+      cwd = dir, env = boxes.env { NO_COLOR = "1" }, timeout = 60, table.unpack(words) }
+  end
+  test.equal(typed({ "Do this? [y/N] ", "n" }).code, 1)
+  test.equal(state(dir), {})
+  test.equal(typed({ "Do this? [y/N] ", "y" }).code, 0)
+  edit_cloud(dir, function(things) things["box-2"].inside = "box-0" end)
+  local r = typed { "Type eu to do this (1 to replace): ", "y" }
+  test.equal(r.code, 1)
+  test.match(r.stdout, "nothing was changed: that was not the name")
+  test.match(fs.read(dir .. "/cloud.json"), "box%-0")
+  ok(hkrun(dir, { "plan", "shop.lua", "--app", "eu", "--out", "plan.json" }))
+  words = { "apply", "plan.json" }
+  r = typed {}
+  test.equal(r.code, 0, r.stdout)
+  test.match(r.stdout, "Done: 1 replaced%.")
+  test.truthy(not r.stdout:find "Type eu")
 end
 
 T["--detailed-exitcode: 0 no changes, 2 changes, 1 an error"] = function()

@@ -165,7 +165,7 @@ T["a replacement asks, and no means no"] = function()
   local l = lab()
   l:apply(function() l.thing { "a", zone = "a" } end)
   local asked
-  test.raises("the answer was no", l.apply, l, function() l.thing { "a", zone = "b" } end,
+  test.raises("that was not the name", l.apply, l, function() l.thing { "a", zone = "b" } end,
     { yes = false, answer = function(q) asked = q return false end })
   test.truthy(asked)
   test.equal(l:state().a.zone, "a")

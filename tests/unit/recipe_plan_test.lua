@@ -50,6 +50,16 @@ T["by hand: what differs from the record is marked, what the recipe changed is n
   test.match(text(l:plan(function() l.thing { "a" } end)), '%+ lab.thing "a"  %(it is gone%)')
 end
 
+T["by hand: a field that the recipe came to ask for later is known too"] = function()
+  local l = lab()
+  l:apply(function() l.thing { "a", size = 1 } end)
+  l.things["thing-1"].labels = { "x" }
+  local function both() l.thing { "a", size = 1, labels = { "x" } } end
+  l:apply(function() both() l.thing { "more" } end)
+  l.things["thing-1"].labels = { "y" }
+  test.match(text(l:plan(both)), "labels: %[y%] %-> %[x%] %(changed by hand%)")
+end
+
 T["a field with a secret in it is never said to be changed by hand"] = function()
   local l = lab()
   local made = l.kind("lab.env", { options = { { "env", "variables", type = "table" } }, fixed = {}, compare = {}, summary = {} })
@@ -145,7 +155,7 @@ T["a plan with a replacement wants the name typed; --yes does it"] = function()
   l:apply(function() l.thing { "a", zone = "a" } end)
   local function moved() l.thing { "a", zone = "b" } end
   local asked
-  test.raises("the answer was no", l.apply, l, moved, { yes = false, typed = function(q) asked = q return "y" end })
+  test.raises("that was not the name", l.apply, l, moved, { yes = false, typed = function(q) asked = q return "y" end })
   test.match(asked, "^Type lab to do this %(1 to replace%): $")
   test.equal(l:state().a.zone, "a")
   l:apply(moved, { yes = false, typed = function() return "lab" end })

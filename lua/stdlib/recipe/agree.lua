@@ -104,14 +104,19 @@ function M.typed(r, name, purpose)
   return log.hold(function() return term.line(question) end) == name
 end
 
---- Asks for the plan as a whole. What replaces or deletes wants the name of the target, or of the recipe, typed.
+--- Asks for the plan as a whole, and raises when that is refused. What replaces wants the name of the target, or of the
+--- recipe, typed.
 ---@param r table the run that planned
 ---@param n table<string, integer> how many entries there are of each action
----@return boolean
 function M.plan(r, n)
-  if r.yes then return true end
-  if n.replace + n.delete == 0 then return r:ask "Do this?" end
-  return M.typed(r, r:own_name(), ("do this (%d to replace)"):format(n.replace))
+  if r.yes then return end
+  if n.replace > 0 then
+    if not M.typed(r, r:own_name(), ("do this (%d to replace)"):format(n.replace)) then
+      errors.raise { kind = "stopped", message = "nothing was changed: that was not the name" }
+    end
+  elseif not r:ask "Do this?" then
+    errors.raise { kind = "stopped", message = "nothing was changed: the answer was no" }
+  end
 end
 
 return M

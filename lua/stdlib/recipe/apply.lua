@@ -179,9 +179,7 @@ function M.apply(o)
     return 0
   end
   M.print_plan(planned, o.json and log.info or log.out)
-  if not nothing and not o.saved and not agree.plan(planned, plan.count(planned.entries)) then
-    errors.raise { kind = "stopped", message = "nothing was changed: the answer was no" }
-  end
+  if not nothing and not o.saved then agree.plan(planned, plan.count(planned.entries)) end
   local r, state, e = run_pass(o, recipe, planned)
   if o.json then print_json(planned, r, state, e) end
   if e then error(e, 0) end

@@ -351,9 +351,10 @@ end
 
 local function remember_found(noun)
   local mem, current = noun.mem, noun.current
-  if mem and mem.id == current.id and mem.keep == noun.spec.keep and not mem.updating then return end
+  local spec = record_spec(noun)
+  if mem and mem.id == current.id and mem.keep == noun.spec.keep and not mem.updating and diff.same(spec, mem.spec) then return end
   write(noun, {
-    ev = "found", id = current.id, spec = record_spec(noun), adopted = noun.adopted or nil, gen = noun.gen,
+    ev = "found", id = current.id, spec = spec, adopted = noun.adopted or nil, gen = noun.gen,
     keep = noun.spec.keep,
   })
   noun.mem = noun.run.memory.nouns[noun.key]

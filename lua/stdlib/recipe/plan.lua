@@ -136,6 +136,23 @@ function M.entry(e)
   }
 end
 
+--- The kinds of the entries: the fields that can be changed in place, and those where a change replaces the thing.
+local function kinds_of(entries)
+  local kinds = {}
+  for _, e in ipairs(entries) do
+    local kind = e.of
+    if kind and kind.create and not kinds[kind.name] then
+      local in_place, fixed = json.array {}, json.array {}
+      for _, f in ipairs(kind.fields) do
+        local list = (kind.is_fixed[f] or not kind.update) and fixed or in_place
+        if kind.compare[f] ~= "ignore" then list[#list + 1] = f end
+      end
+      kinds[kind.name] = { in_place = in_place, replaces = fixed }
+    end
+  end
+  return kinds
+end
+
 --- The plan as plain data for JSON; unknown values are "(known after apply)", secrets "(secret)".
 ---@param r table the run that planned
 ---@return table
@@ -143,7 +160,10 @@ function M.data(r)
   local list, forgotten = json.array {}, json.array {}
   for i, e in ipairs(r.entries) do list[i] = M.entry(e) end
   for i, n in ipairs(r:forgotten()) do forgotten[i] = { key = n.key, kind = n.kind, id = n.id } end
-  return { recipe = r.recipe, target = r.target, entries = list, forgotten = forgotten, summary = M.count(r.entries) }
+  return {
+    recipe = r.recipe, target = r.target, entries = list, kinds = kinds_of(r.entries), forgotten = forgotten,
+    summary = M.count(r.entries),
+  }
 end
 
 return M
