@@ -38,10 +38,13 @@ function M.ordered(x, names)
   return mark(x)
 end
 
---- A list of what an iterator gives, or a table with the helpers: list(pg.open(url):rows("select ..."))
+--- A list of what an iterator gives, the list of an answer, or a table with the helpers: list(pg.open(url):rows("select ..."))
 ---@param x table|function
 ---@return List
 function M.new(x, state, control, closing)
+  if host.is_answer(x) then
+    return (require("show").main(x)) or errors.usage "list: the answer has no list, or several: name one of its members"
+  end
   if type(x) == "table" then return host.is(x) and x or mark(x) end
   if type(x) ~= "function" then errors.usage("list needs a table or an iterator, not a %s", type(x)) end
   local r = {}

@@ -169,12 +169,15 @@ local function table_lines(v, o)
   return struct_lines(v, o)
 end
 
+--- Whether an argument is what a call says of its answer: show(aws.ec2:describe_vpcs{}) gives both.
+local function is_meta(x) return type(x) == "table" and x.status ~= nil and x.headers ~= nil end
+
 --- A value as text for people.
 ---@param v any
 ---@param o? show.Options
 ---@return string
 function M.value(v, o)
-  o = options.check(o or {}, declared, "show")
+  o = options.check(not is_meta(o) and o or {}, declared, "show")
   if o.columns then
     for _, name in ipairs(o.columns) do
       if type(name) ~= "string" then errors.usage "show: columns is a list of names" end
@@ -193,7 +196,7 @@ end
 ---@return string
 function M.unfold(v, depth)
   if cell.is_scalar(v) then return M.value(v) end
-  return table.concat(tree.lines(v, depth or math.huge), "\n")
+  return table.concat(tree.lines(v, not is_meta(depth) and depth or math.huge), "\n")
 end
 
 return setmetatable(M, { __call = function(_, v, o) return M.value(v, o) end })

@@ -4,6 +4,7 @@ local host = require "host.list"
 local json = require "json"
 local list = require "list"
 local secret = require "secret"
+local show = require "show"
 local test = require "test"
 
 local T = test.cases()
@@ -167,6 +168,14 @@ T["save writes the format that the name says, and no secret"] = function()
   host.answer({ Items = v, NextToken = "t" }):save(dir .. "/answer.json")
   test.equal(json.decode(fs.read(dir .. "/answer.json")).NextToken, "t")
   test.raises("save knows .json, .yaml, .csv, .txt and .md; x.xls is none", v.save, v, "x.xls")
+end
+
+T["a call may stand where a value is wanted: what it says of the answer is no argument"] = function()
+  local function call() return host.answer(json.decode '{ "Vpcs": [ { "VpcId": "vpc-1" } ] }'), { status = 200, headers = {}, request_id = "r" } end
+  test.equal(show(call()), "VpcId\nvpc-1\n1 row")
+  test.equal(show.unfold(call()), "Vpcs:\n  - VpcId: vpc-1")
+  test.equal(list(call()):map "VpcId", { "vpc-1" })
+  test.raises("has no list, or several", list, host.answer { Account = "1" })
 end
 
 return T

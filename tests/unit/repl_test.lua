@@ -32,6 +32,7 @@ T["services, nouns and operations"] = function()
   test.truthy(has("print(aws.sts:", "get_caller_identity"))
   test.truthy(has("aws.rds:", "wait"))
   test.equal(items "aws.nothing:", "")
+  test.equal(items "aws.s3:uploa", "upload upload_part upload_part_copy")
 end
 
 T["parameters of the call, also deep inside, and not twice"] = function()
@@ -164,9 +165,18 @@ T["help: parameters with types, required marks and values; a service; our own fu
   test.match(help.text(aws.rds), "Relational Database Service, %d+ operations\n.*describe_db_instances")
   test.match(help.text(aws.dms.describe_endpoints), "Result:")
   test.match(help.text "pg.open", "^pg%.open%(where, opts%)\nConnects to a database")
-  test.match(help.text(require "redis"), "redis%.open%(endpoint, opts%) +Opens a connection")
+  test.match(help.text(require "redis"), "\n  redis%.open%(endpoint, opts%)\n      Opens a connection[^\n]+%.\n")
   test.match(help.text "days_ago", "The time some days before now")
   test.match(help.text(), "help%(aws%.rds%)")
+  for line in help.text():gmatch "[^\n]+" do test.truthy(#line <= 80, line) end
+  test.match(help.text(aws.s3), "Beside them: .*, download, .*, upload")
+  test.match(help.text(aws.s3.upload), "^S3:upload%(o%)\nSends a file")
+  test.match(help.text(aws.vpc), "^aws%.vpc { \"name\", %.%.%. }.*\n  cidr +address range: 10%.40%.0%.0/16, required\n")
+  test.equal(help.text "vpc", help.text(aws.vpc))
+  test.match(help.text(aws.network), "\n  zones +in how many availability zones")
+  test.equal(help.text "rds.describe_db_instances", help.text(aws.rds.describe_db_instances))
+  test.match(help.text "aws", "\n  aws%.used%(%)\n      The region and the profile that `aws%.use` set%.\n")
+  test.equal(help.text "help", help.text())
   test.match(tostring(test.raises("no help about", help.text, "pgg.open")), "did you mean pg")
   test.raises("no operation describe_db_instance .*did you mean", help.text, "aws.rds.describe_db_instance")
 end

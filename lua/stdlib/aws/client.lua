@@ -61,6 +61,11 @@ function M.on_call(fn) return add_hook(after, fn) end
 --- What a service offers beside its operations: methods in a module.
 local EXTRAS = { s3 = "aws.transfer" }
 
+local function extras_of(model)
+  local module = EXTRAS[model.service]
+  return module and require(module) or {}
+end
+
 local declared = {
   { "service", "botocore's name of the service", type = "string" },
   { "model", "a service-2.json of botocore: its path, what it decodes to, or what aws.load_model returned", type = "any" },
@@ -239,8 +244,7 @@ function Client.__index(self, name)
     rawset(self, name, region)
     return region
   end
-  local extra = EXTRAS[rawget(self, "model").service]
-  local offered = extra and require(extra)[name]
+  local offered = extras_of(rawget(self, "model"))[name]
   if offered then return offered end
   local op = Client.operation(self, name)
   local function method(me, args, opts)
@@ -252,6 +256,19 @@ function Client.__index(self, name)
   rawset(self, name, method)
   methods[method] = { client = self, operation = op }
   return method
+end
+
+--- The methods of a client beside its operations, by name.
+---@param client aws.Client
+---@return table<string, function>
+function M.methods(client)
+  local all = {}
+  for _, set in ipairs { Client, extras_of(client.model) } do
+    for name, value in pairs(set) do
+      if type(value) == "function" and not name:find "^_" then all[name] = value end
+    end
+  end
+  return all
 end
 
 --- What a method of a client calls.

@@ -76,9 +76,7 @@ end
 local function methods_of(value)
   if client.is(value) then
     local list = table.move(operation_names(value.model), 1, #operation_names(value.model), 1, {})
-    for _, name in ipairs(keys_of(getmetatable(value), is_callable)) do
-      if not name:find "^_" then list[#list + 1] = name end
-    end
+    for name in pairs(client.methods(value)) do list[#list + 1] = name end
     return list
   end
   if lists.is(value) then return keys_of(require("list").methods, is_callable) end

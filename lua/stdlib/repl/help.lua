@@ -1,9 +1,9 @@
 --- help(x): what an AWS operation takes and answers, what a service can do, what a module's comments say of it.
 local client = require "aws.client"
+local comments = require "repl.comments"
 local errors = require "errors"
 local model = require "aws.model"
 local options = require "options"
-local resource = require "host.resource"
 local shell = require "shell"
 
 local M = {}
@@ -14,9 +14,9 @@ local OVERVIEW = [[
 Lua 5.4 with these at hand: aws, heroku, pg, redis, ssh, http, json, yaml, fs...
 
   aws.ec2:describe_vpcs{ VpcIds = { "vpc-0a1b2c3d" } }
-  aws.ec2:each("describe_volumes")          the items of all pages, in a for loop
+  aws.ec2:each("describe_volumes")          the items of all pages, for a loop
   aws.rds:wait("db_instance_available", { DBInstanceIdentifier = "shop" })
-  aws.ec2:all("describe_volumes"):where{ State = "available" }:select("VolumeId")
+  aws.ec2:all("describe_volumes"):where{ State = "in-use" }:sort("-Size")
   json(x), yaml(x), csv(x), x:save("file")  a result in another form
 
   help(aws.rds)                             the operations of a service
@@ -133,9 +133,10 @@ end
 
 -- Services -------------------------------------------------------------------
 
----@param service aws.Model
+---@param of aws.Client
 ---@return string
-function M.service(service)
+function M.service(of)
+  local service = of.model
   local groups, order = {}, {}
   for _, name in ipairs(service.names "operations") do
     local snake = model.snake(name)
@@ -163,67 +164,25 @@ function M.service(service)
   local waiters = service.names "waiters"
   for i, name in ipairs(waiters) do waiters[i] = model.snake(name) end
   if waiters[1] then out[#out + 1] = "\nWaiters: " .. table.concat(waiters, ", ") end
+  local methods = {}
+  for name in pairs(client.methods(of)) do methods[#methods + 1] = name end
+  table.sort(methods)
+  out[#out + 1] = "\nBeside them: " .. table.concat(methods, ", ")
   out[#out + 1] = ("\nhelp(%s.%s) shows one of them."):format(lua_name(service), groups[order[1]][1])
   return table.concat(out, "\n")
 end
 
--- Modules --------------------------------------------------------------------
-
-local function lines_of(path)
-  local source, lines = resource.read(path), {}
-  for line in ((source or "") .. "\n"):gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
-  return lines
-end
-
---- A comment's words; its tags as they are.
-local function words(lines, from, to)
-  local out = {}
-  for i = from, to do out[#out + 1] = (lines[i]:gsub("^%-%-%-? ?", ""):gsub("^@", "  ")) end
-  return out
-end
-
-local function comment_above(lines, number)
-  local from = number
-  while from > 1 and lines[from - 1]:find "^%s*%-%-" do from = from - 1 end
-  return words(lines, from, number - 1)
-end
-
-local function declared(line, module)
-  return (line:gsub("^function M([.:])", module and module .. "%1" or "%1"):gsub("^function ", ""):gsub("^local function ", ""))
-end
-
---- A function of ours by the comment above it.
-local function of_function(fn)
-  local info = debug.getinfo(fn, "S")
-  local path = info.source:match "^@(stdlib/.*)$"
-  if not path then return "a function that is not hkrun's; it says nothing about itself" end
-  local lines = lines_of(path)
-  local module = path:match "^stdlib/(.*)%.lua$":gsub("/", ".")
-  local out = comment_above(lines, info.linedefined)
-  table.insert(out, 1, declared(lines[info.linedefined] or "", module))
-  return table.concat(out, "\n")
-end
-
---- A module by its first comment and its documented functions.
-local function of_module(name)
-  local lines = lines_of(("stdlib/%s.lua"):format((name:gsub("%.", "/"))))
-  local last = 0
-  while lines[last + 1] and lines[last + 1]:find "^%-%-%-" do last = last + 1 end
-  local out = words(lines, 1, last)
-  out[#out + 1] = ""
-  for i, line in ipairs(lines) do
-    if line:find "^function M[.:]%l" and lines[i - 1]:find "^%-%-%-" then
-      local about = comment_above(lines, i)
-      local first = about[1] and about[1]:find "^  " and "" or about[1] or ""
-      out[#out + 1] = ("  %-40s %s"):format(declared(line, name), first)
-    end
-  end
-  return table.concat(out, "\n")
-end
+-- Modules and nouns ----------------------------------------------------------
 
 local function module_name(value)
   for name in pairs(shell.modules) do
     if rawequal(package.loaded[name], value) then return name end
+  end
+end
+
+local function noun_name(value)
+  for _, name in ipairs(require("aws").names().nouns) do
+    if rawequal(package.loaded["aws." .. name], value) then return name end
   end
 end
 
@@ -235,11 +194,19 @@ local about
 local function by_name(name)
   local parts = {}
   for part in name:gmatch "[%w_]+" do parts[#parts + 1] = part end
-  if shell.words[parts[1] or ""] then return about(shell.words[parts[1]]()) end
-  if not shell.modules[parts[1] or ""] then
-    local known = {}
+  local first = parts[1] or ""
+  if first == "help" then return OVERVIEW end
+  if shell.words[first] then return about(shell.words[first]()) end
+  if not shell.modules[first] then
+    local known, names = {}, require("aws").names()
     for module in pairs(shell.modules) do known[#known + 1] = module end
-    errors.usage("there is no help about %q%s", name, options.suggestion(parts[1] or "", known))
+    for _, list in ipairs { names.services, names.nouns } do
+      for _, word in ipairs(list) do
+        if word == first then return about("aws." .. name) end
+        known[#known + 1] = word
+      end
+    end
+    errors.usage("there is no help about %q%s", name, options.suggestion(first, known))
   end
   local value = require(parts[1])
   for i = 2, #parts do value = value[parts[i]] end
@@ -248,15 +215,16 @@ end
 
 function about(value)
   if value == nil then return OVERVIEW end
-  if client.is(value) then return M.service(value.model) end
+  if client.is(value) then return M.service(value) end
   if type(value) == "string" then return by_name(value) end
   if type(value) == "function" then
     local found = client.operation_of(value)
     if found then return M.operation(found.client.model, found.operation) end
-    return of_function(value)
+    local noun = noun_name(value)
+    return noun and comments.of_noun(noun) or comments.of_function(value)
   end
   local module = type(value) == "table" and module_name(value)
-  if module then return of_module(module) end
+  if module then return comments.of_module(module) end
   return ("a %s; help() says what there is help about"):format(type(value))
 end
 
