@@ -104,6 +104,26 @@ T["a plan is refused when the world is another one, with what is there now"] = f
   test.equal(state(dir)["eu-db"], 3)
 end
 
+T["what the saved plan does not show is not done, whatever the recipe says, also with --yes"] = function()
+  for _, case in ipairs {
+    { 'box { "b" } if not recipe.planning() then box { "hidden" } end', 'cannot create cloud.box "hidden": the plan did not show it' },
+    { 'box { "b", size = recipe.planning() and 1 or 2 }', 'cannot create cloud.box "b" %(with size 2%): the plan did not show it' },
+    { 'box { "b" } if not recipe.planning() then recipe.once("hidden", function() end) end', "cannot run hidden: the plan did not show it" },
+    { 'box { "b" } box { "a", size = recipe.planning() and 2 or 3 }', 'cannot change cloud.box "a" %(size: 1 %-> 3%): the plan did not show it' },
+    { 'box { "b" } box { "a", size = 1, inside = not recipe.planning() and { id = "x" } or nil }', "did not show this replacement" },
+  } do
+    local dir = folder 'local recipe, box = require "recipe", require "cloud"\nbox { "a", size = 1 }\n'
+    ok(hkrun(dir, { "shop.lua", "--yes" }))
+    fs.write(dir .. "/shop.lua", 'local recipe, box = require "recipe", require "cloud"\n' .. case[1])
+    ok(hkrun(dir, { "plan", "shop.lua", "--out", "plan.json" }))
+    local r = hkrun(dir, { "apply", "plan.json", "--yes" })
+    test.equal(r.code, 1, r.stderr)
+    test.match(r.stderr, case[2])
+    local s = state(dir)
+    test.equal({ s.a, s.hidden }, { 1 }, case[1])
+  end
+end
+
 T["what is no plan, or asks for more than the plan has, is bad input"] = function()
   local dir = planned()
   fs.write(dir .. "/other.json", '{ "entries": [] }')

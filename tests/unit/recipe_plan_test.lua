@@ -60,7 +60,7 @@ T["by hand: a field that the recipe came to ask for later is known too"] = funct
   test.match(text(l:plan(both)), "labels: %[y%] %-> %[x%] %(changed by hand%)")
 end
 
-T["a field with a secret in it is never said to be changed by hand"] = function()
+T["a field that comes back with a secret in it is never said to be changed by hand"] = function()
   local l = lab()
   local made = l.kind("lab.env", { options = { { "env", "variables", type = "table" } }, fixed = {}, compare = {}, summary = {} })
   local function r(password) return function() made { "a", env = { PASSWORD = secret.new(password), WEB = "1" } } end end
@@ -184,7 +184,7 @@ T["another change than the plan showed asks"] = function()
   local asked = {}
   test.raises("the answer was no", l.apply, l, function() l.thing { "a", size = recipe.planning() and 2 or 3 } end,
     { yes = false, answer = function(q) asked[#asked + 1] = q return #asked == 1 end })
-  test.match(asked[2], 'change lab.thing "a", size: 1 %-> 3')
+  test.match(asked[2], 'change lab.thing "a" %(size: 1 %-> 3%)')
 end
 
 T["what a once makes belongs to the once: it asks nothing, and is not pruned as forgotten"] = function()

@@ -21,7 +21,7 @@ local function other_field(shown, noun)
   if noun.action == "create" or noun.action == "replace" then
     for _, f in ipairs(noun.kind.fields) do
       if not as_shown(shown.spec[f], noun.spec[f], compare[f]) then
-        return ("with %s = %s"):format(f, plain.show(noun.spec[f]))
+        return ("with %s %s"):format(f, plain.show(noun.spec[f]))
       end
     end
     return nil
@@ -43,7 +43,7 @@ local function beyond(shown, noun)
     or shown.action == "replace" and noun.action == "create"  -- it went with what it hung on
   if not same then return what end
   local other = other_field(shown, noun)
-  return other and what .. ", " .. other
+  return other and ("%s (%s)"):format(what, other)
 end
 
 local function refuse(what, noun)

@@ -35,14 +35,14 @@ local function forced(kind, changes)
 end
 
 --- Marks what somebody changed by hand since the last apply: the record says something else than what is there. A field
---- with a secret in it is on record without the secret, so nobody can tell.
+--- is on record without the secrets in it: where the service gives them back nobody can tell.
 local function mark_drift(noun)
   local was, kind = noun.mem and noun.mem.id == noun.current.id and noun.mem.spec, noun.kind
   if not was or noun.mem.updating or noun.mem.state ~= "ready" then return end
   was = effects.wanted(noun, was)
   for _, c in ipairs(noun.changes) do
     local recorded = was[c.field]
-    if recorded ~= nil and not diff.has_secret(c.new) and not diff.has_secret(c.old) then
+    if recorded ~= nil and not diff.has_secret(c.old) then
       c.drift = not diff.equal(recorded, noun.current, c.field, kind.compare, was)
       noun.drift = noun.drift or c.drift
     end
