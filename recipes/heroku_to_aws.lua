@@ -45,12 +45,11 @@ stage "network"
 local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }
 local group = aws.security_group { plan.name .. "-app", vpc = net.id, description = "the machines of the app" }
 
-stage "bastion"
-local bastion = opt.activate_bastion
-  and aws.bastion { plan.name, network = net, ssh_from = opt.bastion_ssh_from, user = opt.bastion_user } or nil
+stage "bastion"                                  -- its door; the machine is made beside the stores, which let it in
+local door = opt.activate_bastion and aws.bastion_door { plan.name, network = net, ssh_from = opt.bastion_ssh_from } or nil
 
 stage "stores"                                   -- slow to create, so side by side; reached from the app and the bastion only
-local allow = { group.id, bastion and bastion.group }
+local allow = { group.id, door and door.id }
 local new = task.all {
   db = plan.postgres and function()
     return aws.postgres { plan.name, network = net, allow = allow, version = plan.postgres_version, class = plan.postgres.class,
@@ -59,23 +58,17 @@ local new = task.all {
   cache = plan.cache and function()
     return aws.cache { plan.name, network = net, allow = allow, node_type = plan.cache.node_type, replicas = plan.cache.replicas }
   end,
+  bastion = door and function() return aws.bastion { plan.name, network = net, door = door, user = opt.bastion_user } end,
+  code    = function() return deploy.code(app, plan, account, opt) end,
 }
 
 stage "config"                                   -- one secret with all config vars; the environment takes each by its key
 local vars = aws.secret { plan.name .. "/config", value = config.values(app, plan, new), description = "config vars of " .. plan.name }
 
 stage "deploy"                                   -- the environment starts with Beanstalk's sample application
-local bucket      = aws.bucket { deploy.bucket_name(plan.name, account) }
-local application = aws.eb_application { plan.name }
-local made = task.all {
-  versions     = function() return deploy.versions(app, plan, application, bucket, opt) end,
-  parked       = function() return deploy.parked(plan, application, bucket) end,
-  environments = function()
-    return deploy.environments(plan, { application = application, network = net, group = group, opt = opt,
-                                       secrets = config.references(plan, vars.arn) })
-  end,
-}
-local web = made.environments[plan.environments[1].name]
+local environments = deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt,
+                                                 secrets = config.references(plan, vars.arn) })
+local web = environments[plan.environments[1].name]
 
 stage "alarms"
 if opt.create_alarm then
@@ -83,7 +76,7 @@ if opt.create_alarm then
 end
 
 stage "cutover"
-local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = bastion, opt = opt }
+local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt }
 recipe.once("reach the new stores", steps.reach)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
 local freeze <close> = app:freeze()              -- Heroku goes on by itself if anything below fails
@@ -93,7 +86,7 @@ local copied = task.all {
 }
 local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
 recipe.once(cutover.WENT_LIVE, function() end)
-local live  <close> = deploy.live(made)                  -- stops again on AWS if the smoke test fails
+local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
 live:keep()
 freeze:keep()                                            -- from here on, customers write on AWS

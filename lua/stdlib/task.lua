@@ -275,11 +275,14 @@ end
 ---@param opts? { limit: integer }
 function M.map(list, fn, opts)
   local results, next_index, workers = {}, 0, {}
+  local first = serial                  -- each item has a place in the program, whoever works on it
+  serial = serial + #list
   for i = 1, math.min(#list, opts and opts.limit or 8) do
     workers[i] = function()
       while next_index < #list do
         next_index = next_index + 1
         local index = next_index
+        running.serial = first + index
         results[index] = fn(list[index], index)
       end
     end

@@ -11,7 +11,7 @@ local M = {}
 local DIR = ".hkrun/bundles"
 
 --- The name of the bucket: one for the whole world, so it has the account's number.
-function M.bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
+local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
 
 --- Builds the bundles, uploads them, and makes an application version of each.
 ---@param app HerokuApp
@@ -20,7 +20,7 @@ function M.bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, acc
 ---@param bucket any of aws.bucket
 ---@param opt table
 ---@return table<string, any> versions of aws.eb_version, by the environment's name
-function M.versions(app, plan, application, bucket, opt)
+local function versions_of(app, plan, application, bucket, opt)
   local versions = {}
   for _, e in ipairs(plan.environments) do
     local b = bundle.describe(e, { source = opt.source, stack = app.stack, slug = app.slug })
@@ -39,27 +39,47 @@ end
 ---@param application any of aws.eb_application
 ---@param bucket any of aws.bucket
 ---@return any version
-function M.parked(plan, application, bucket)
+local function parked_version(plan, application, bucket)
   local label = plan.name .. "-parked"
   local object = aws.object { label .. ".zip", bucket = bucket.id, bytes = bundle.parked(), type = "application/zip" }
   return aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
     description = text("runs nothing; uploaded as %s", object.id) }
 end
 
+--- Brings the code to AWS: what Beanstalk can run afterwards. Nothing of it needs the stores.
+---@param app HerokuApp
+---@param plan table
+---@param account string
+---@param opt table
+---@return { application: any, versions: table<string, any>, parked: any }
+function M.code(app, plan, account, opt)
+  local place = task.all {
+    bucket = function() return aws.bucket { bucket_name(plan.name, account) } end,
+    application = function() return aws.eb_application { plan.name } end,
+  }
+  local code = task.all {
+    versions = function() return versions_of(app, plan, place.application, place.bucket, opt) end,
+    parked = function() return parked_version(plan, place.application, place.bucket) end,
+  }
+  code.application = place.application
+  return code
+end
+
 --- Starts the app on AWS: web and workers run from here. A guard: if the block is left without keep(), the environments
 --- get the parked version, so that no worker goes on beside those of Heroku.
----@param made { environments: table<string, any>, versions: table<string, any>, parked: any }
-function M.live(made)
+---@param environments table<string, any> of aws.environment, by name
+---@param code table of `code`
+function M.live(environments, code)
   local names = {}
-  for name in pairs(made.environments) do names[#names + 1] = name end
+  for name in pairs(environments) do names[#names + 1] = name end
   table.sort(names)
   local function deploy(version_of)
-    task.map(names, function(name) made.environments[name]:deploy(version_of(name)) end)
+    task.map(names, function(name) environments[name]:deploy(version_of(name)) end)
   end
   return recipe.guard {
     key = "serve from AWS", what = "start the app on AWS",
-    apply = function() deploy(function(name) return made.versions[name] end) end,
-    undo = function() deploy(function() return made.parked end) end,
+    apply = function() deploy(function(name) return code.versions[name] end) end,
+    undo = function() deploy(function() return code.parked end) end,
   }
 end
 

@@ -1,6 +1,7 @@
 --- The alarms that a small production system needs, told to one e-mail address. The table below is what you edit.
 local aws = require "aws"
 local noun = require "aws.common.noun"
+local task = require "task"
 
 local GB = 1024 * 1024 * 1024
 
@@ -53,21 +54,25 @@ end
 ---@return { topic: string, names: string[] }
 return function(o)
   o = noun.options(o, declared, "aws.alarms")
-  local topic = aws.topic { o.name .. "-alarms", tags = o.tags }
-  if o.email then aws.subscription { o.name .. "-alarms-email", topic = topic, protocol = "email", endpoint = o.email } end
-  local names = {}
-  local function make(what, a, of)
-    local alarm = aws.alarm {
-      ("%s-%s%s"):format(o.name, a[1], of.suffix), namespace = NAMESPACE[what], metric = a[2], statistic = a[3], threshold = a[4],
-      period = a[5], periods = a[6], comparison = a.below and "LessThanThreshold" or "GreaterThanThreshold", description = a[7],
-      dimensions = of.dimensions, actions = { topic }, ok_actions = { topic }, tags = o.tags,
-    }
-    names[#names + 1] = alarm.name
-  end
+  local topic, list = aws.topic { o.name .. "-alarms", tags = o.tags }, {}
   for _, what in ipairs { "db", "cache", "environment" } do
     for _, of in ipairs(o[what] and watched(what, o[what]) or {}) do
-      for _, a in ipairs(ALARMS[what]) do make(what, a, of) end
+      for _, a in ipairs(ALARMS[what]) do list[#list + 1] = { what = what, of = of, below = a.below, table.unpack(a) } end
     end
   end
-  return { topic = topic.id, names = names }
+  local made = task.all {
+    subscription = o.email and function()
+      return aws.subscription { o.name .. "-alarms-email", topic = topic, protocol = "email", endpoint = o.email }
+    end,
+    names = function()
+      return task.map(list, function(a)
+        return aws.alarm({
+          ("%s-%s%s"):format(o.name, a[1], a.of.suffix), namespace = NAMESPACE[a.what], metric = a[2], statistic = a[3], threshold = a[4],
+          period = a[5], periods = a[6], comparison = a.below and "LessThanThreshold" or "GreaterThanThreshold", description = a[7],
+          dimensions = a.of.dimensions, actions = { topic }, ok_actions = { topic }, tags = o.tags,
+        }).name
+      end)
+    end,
+  }
+  return { topic = topic.id, names = made.names }
 end

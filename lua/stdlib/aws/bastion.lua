@@ -8,7 +8,6 @@
 --- Its ssh key is made in memory and lives in Secrets Manager. Its host key is read from what the machine printed at its
 --- first boot, which AWS answers over TLS: nothing is accepted blindly.
 local aws = require "aws"
-local cidr = require "aws.common.cidr"
 local errors = require "errors"
 local log = require "log"
 local noun = require "aws.common.noun"
@@ -25,7 +24,8 @@ local PATIENCE = 90                                          -- seconds until ss
 local declared = {
   { "name", "its name", type = "string", required = true },
   { "network", "of aws.network: it stands in its first public subnet", type = "table", required = true },
-  { "ssh_from", "address range that may connect: your own address and /32", type = "string", required = true },
+  { "ssh_from", "address range that may connect: your own address and /32", type = "string" },
+  { "door", "of aws.bastion_door, instead of ssh_from", type = "table" },
   { "type", "instance type", type = "string", default = "t3.micro" },
   { "user", "who to log in as", type = "string", default = "ec2-user" },
   { "tags", "tags of all its parts", type = "table" },
@@ -39,14 +39,6 @@ local declared = {
 ---@field group string its security group, to be let in elsewhere
 local Bastion = {}
 Bastion.__index = Bastion
-
---- The range, checked: ssh for the whole internet is refused.
-local function checked(range)
-  if cidr.parse(range).bits < 8 then
-    errors.usage("%s would let half the internet try the bastion's ssh port: give your own address with /32", range)
-  end
-  return range
-end
 
 local function image(type_name)
   local arm = type_name:find "^%w+%dg[%w]*%." or type_name:find "^a1%."
@@ -108,18 +100,14 @@ end
 return function(o)
   o = noun.options(o, declared, "aws.bastion")
   local name = o.name .. "-bastion"
-  local range = checked(o.ssh_from)
-
+  if (o.door == nil) == (o.ssh_from == nil) then errors.usage("aws.bastion %q needs either ssh_from or door", o.name) end
+  local group = o.door or aws.bastion_door { o.name, network = o.network, ssh_from = o.ssh_from, tags = o.tags, keep = o.keep }
   local key = aws.secret {
     name .. "-key", description = "ssh key of the bastion", generate = function() return ssh.keygen().private end,
     tags = o.tags, keep = o.keep,
   }
   local public = recipe.is_unknown(key.value) and key.value or ssh.public_key(key.value)
   local pair = aws.key_pair { name, public_key = public, tags = o.tags, keep = o.keep }
-  local group = aws.security_group {
-    name, vpc = o.network.id, description = "ssh to the bastion", tags = o.tags, keep = o.keep,
-    rules = { { port = 22, from = range, why = "ssh from the given range only" } },
-  }
   local instance = aws.instance {
     name, image = image(o.type), type = o.type, subnet = o.network.public[1], groups = { group.id }, key = pair.name,
     public = true, tags = o.tags, keep = o.keep,

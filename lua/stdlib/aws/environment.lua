@@ -11,6 +11,7 @@ local errors = require "errors"
 local log = require "log"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
+local task = require "task"
 local text = require "text"
 
 local declared = {
@@ -126,13 +127,19 @@ return function(o)
   o = noun.options(o, declared, "aws.environment")
   local with = { tags = o.tags, keep = o.keep }
   if o.platform and recipe.planning() then beanstalk.check_platform(o.platform) end
-  local service = aws.role { o.name .. "-eb-service", service = "elasticbeanstalk.amazonaws.com", external_id = "elasticbeanstalk",
-                             policies = SERVICE, tags = with.tags, keep = with.keep }
-  local machine = aws.role { o.name .. "-eb-machine", service = "ec2.amazonaws.com", policies = MACHINE, inline = may_read(o.secrets),
-                             tags = with.tags, keep = with.keep }
-  local profile = aws.instance_profile { o.name .. "-eb-machine", role = machine, tags = with.tags, keep = with.keep }
+  local roles = task.all {
+    service = function()
+      return aws.role { o.name .. "-eb-service", service = "elasticbeanstalk.amazonaws.com", external_id = "elasticbeanstalk",
+                        policies = SERVICE, tags = with.tags, keep = with.keep }
+    end,
+    profile = function()
+      local machine = aws.role { o.name .. "-eb-machine", service = "ec2.amazonaws.com", policies = MACHINE, inline = may_read(o.secrets),
+                                 tags = with.tags, keep = with.keep }
+      return aws.instance_profile { o.name .. "-eb-machine", role = machine, tags = with.tags, keep = with.keep }
+    end,
+  }
   local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
-                                 settings = settings(o, service.name, profile.name) }
+                                 settings = settings(o, roles.service.name, roles.profile.name) }
   return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version },
                       Environment)
 end
