@@ -24,12 +24,13 @@ local tell = {
   destroyed = function() return "nothing left" end,
 }
 
-local BEGINS = { run = true, intent = true, update = true, delete = true }
-local ENDS = { ["end"] = true, created = true, ready = true, updated = true, deleted = true }
+local BEGINS = { intent = true, update = true, delete = true }
+local ENDS = { created = true, ready = true, updated = true, deleted = true }
 
 --- Seconds since that was begun of which a record tells the end. Since which ones is kept in `since`.
 local function took(rec, since)
-  local key = rec.ev == "once" and "once " .. rec.name or rec.ev == "guard" and "guard " .. rec.key or rec.key or "run"
+  local key = rec.ev == "once" and "once " .. rec.name or rec.ev == "guard" and "guard " .. rec.key or rec.key
+  if not key then return nil end
   local begins = BEGINS[rec.ev] or rec.state == "start" or rec.ev == "guard" and (rec.state == "armed" or rec.state == "undoing")
   if begins then
     since[key] = rec.t

@@ -80,7 +80,7 @@ function M.of(records)
     local bar = key and by_key[key]
     if begins and not bar then
       local e = planned[key] or {}
-      bar = { key = key, title = e.title or key, stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
+      bar = { key = key, title = e.title or key:gsub("^%a+:", "", rec.key and 0 or 1), stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
       by_key[key], t.bars[#t.bars + 1] = bar, bar
     elseif ends and bar then
       bar.stop, bar.running = rec.t, nil
@@ -114,7 +114,7 @@ end
 function M.lines(t, o)
   local scale, seconds = o.scale or 1, math.max(t.seconds, 0.001)
   local wide = math.min(44, math.max(20, o.width // 3))
-  local room = math.max(10, o.width - wide - 26)
+  local room = math.max(10, o.width - wide - 27)
   local lines, stage = {}, nil
   lines[1] = ("%s of %s: %s"):format(t.command or "run", t.at, shown(t.seconds * scale))
   for _, b in ipairs(t.bars) do

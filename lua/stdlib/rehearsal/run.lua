@@ -11,6 +11,7 @@ local task = require "task"
 local yaml = require "yaml"
 
 local SELF = "/proc/self/exe"
+local SCALE = 120                                            -- the sandbox's own
 
 ---@class Rehearsal
 ---@field dir string
@@ -125,6 +126,15 @@ local function verdict(list, ok, fmt, ...)
   return ok
 end
 
+--- How long apply took in simulated time, and how long it had to.
+function Rehearsal:tell_time(list, scale)
+  local code, out = self:step("status", true, "--timeline", "--json")
+  local t = code == 0 and json.decode(out)
+  if type(t) ~= "table" or not t.path_seconds then return end
+  verdict(list, true, "apply took %s of simulated time, its critical path %s: %.0f %% (hkrun status --timeline)",
+    log.duration(t.seconds * scale), log.duration(t.path_seconds * scale), t.path_seconds / t.seconds * 100)
+end
+
 --- The app's customers: a program of the app's own, if it has one.
 function Rehearsal:start_traffic()
   local command = self.manifest.commands and self.manifest.commands.traffic
@@ -235,6 +245,7 @@ function Rehearsal:play(o)
   self:start_traffic()
   code = self:step("apply", false, "--yes")
   if code ~= 0 then errors.raise { kind = "stopped", op = "rehearse " .. self.name, message = "apply ended with exit code " .. code } end
+  self:tell_time(list, tonumber(o.scale) or SCALE)
   local app = self:ask "apps"[1]
   if app and self.url_file then fs.write(self.url_file, app.url) end
   if self.traffic then task.sleep(2) end
