@@ -68,7 +68,7 @@ function M.once(name, fn) return once.once(name, fn) end
 
 --- Does something and undoes it when the block is left without `keep()`.
 --- `local freeze <close> = recipe.guard{ key=, what=, facts=fn, apply=fn(facts), undo=fn(facts), holds=fn(facts) }`;
---- `freeze:once(name, fn)`, `freeze:keep()`.
+--- `freeze:once(name, fn)`, `freeze:keep()`. `by_hand(facts)` tells a person what to type where undo fails.
 ---@param o table
 ---@return table guard
 function M.guard(o) return guard.new(o) end

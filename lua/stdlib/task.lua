@@ -316,6 +316,24 @@ function M.within(seconds, what, fn, ...)
   return table.unpack(child.result, 1, child.result.n)
 end
 
+--- Something that tells one task of others: `e.wait()` returns once `e.set()` was called since the last wait.
+---@return table
+function M.event()
+  local e, waiter = {}, nil
+  function e.set()
+    e.happened = true
+    if waiter then wake(waiter, e) end
+  end
+  function e.wait()
+    waiter = current("an event's wait")
+    local ok, err = true, nil
+    while ok and not e.happened do ok, err = pcall(pause, waiter) end
+    waiter, e.happened = nil, nil
+    if not ok then error(err, 0) end
+  end
+  return e
+end
+
 --- How many tasks have not ended.
 function M.count() return live end
 

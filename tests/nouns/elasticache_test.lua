@@ -62,6 +62,7 @@ lab.case(T, {
 
 local function group(more)
   return { ReplicationGroups = { lab.merged({ ReplicationGroupId = "shop", ARN = "arn:rg", CacheNodeType = "cache.t4g.micro", Engine = "valkey",
+    ReplicationGroupCreateTime = 1767323045.25,
     Status = "available", MemberClusters = { "shop-001" }, NodeGroups = { { PrimaryEndpoint = { Address = "c.example", Port = 6379 } } } },
     more or {}) } }
 end
@@ -106,7 +107,7 @@ lab.case(T, {
     { "a tag is added", want = TEAM, calls = { tagging "arn:rg" } },
   },
   fixed = { engine = "redis", subnet_group = "other" },
-  delete = { { "elasticache DeleteReplicationGroup", { ReplicationGroupId = "shop" } } },
+  delete = { { "elasticache DeleteReplicationGroup", { ReplicationGroupId = "shop", FinalSnapshotIdentifier = "shop-final-20260102-030405" } } },
 })
 
 return T

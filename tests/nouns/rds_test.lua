@@ -103,6 +103,7 @@ local function db(more)
     MultiAZ = false, DBName = "app", MasterUsername = "app", DBSubnetGroup = { DBSubnetGroupName = "shop-db" },
     VpcSecurityGroups = { { VpcSecurityGroupId = "sg-1" } }, BackupRetentionPeriod = 7,
     DBParameterGroups = { { DBParameterGroupName = "shop-pg16" } }, DeletionProtection = false, DBInstanceStatus = "available",
+    DbiResourceId = "db-K4WQ7YZ2LMNOPQRSTUVWX23456",
     TagList = lab.tag_list("db_instance", "shop"), Endpoint = { Address = "db.example", Port = 5432 } }, more or {}) } }
 end
 
@@ -136,7 +137,8 @@ lab.case(T, {
     { "a tag is added", want = TEAM, calls = { tagging "arn:db" } },
   },
   fixed = { database = "other", user = "other", subnet_group = "other" },
-  delete = { { "rds DeleteDBInstance", { DBInstanceIdentifier = "shop", SkipFinalSnapshot = true, DeleteAutomatedBackups = true } } },
+  delete = { { "rds DeleteDBInstance", { DBInstanceIdentifier = "shop", SkipFinalSnapshot = false,
+    FinalDBSnapshotIdentifier = "shop-final-k4wq7yz2lm", DeleteAutomatedBackups = true } } },
 })
 
 return T

@@ -26,6 +26,14 @@ lab.case(T, {
     ["s3 HeadBucket"] = { BucketRegion = "us-east-1" }, ["s3 GetBucketTagging"] = { TagSet = lab.tag_list("bucket", "shop-7f") },
     ["s3 GetBucketVersioning"] = { Status = "Enabled" }, ["s3 GetPublicAccessBlock"] = { PublicAccessBlockConfiguration = BLOCK },
     ["s3 GetBucketEncryption"] = { ServerSideEncryptionConfiguration = ENCRYPTION },
+    ["s3 ListObjectVersions"] = function(args)               -- two pages
+      if not args.KeyMarker then
+        return { IsTruncated = true, NextKeyMarker = "a", NextVersionIdMarker = "2",
+                 Versions = { { Key = "a", VersionId = "1" }, { Key = "a", VersionId = "2" } } }
+      end
+      return { IsTruncated = false, Versions = { { Key = "b", VersionId = "null" } }, DeleteMarkers = { { Key = "a", VersionId = "3" } } }
+    end,
+    ["s3 ListMultipartUploads"] = { Uploads = { { Key = "half", UploadId = "u1" } } },
   },
   looks = { only_bucket "HeadBucket", only_bucket "GetBucketTagging", only_bucket "GetBucketVersioning",
             only_bucket "GetPublicAccessBlock", only_bucket "GetBucketEncryption" },
@@ -45,7 +53,14 @@ lab.case(T, {
     { "a tag is added to all that it has", want = { tags = { team = "shop" } }, calls = {
       { "s3 PutBucketTagging", { Bucket = "shop-7f", Tagging = { TagSet = lab.tag_list("bucket", "shop-7f", { team = "shop" }) } } } } },
   },
-  delete = { only_bucket "DeleteBucket" },
+  delete = {
+    { "s3 DeleteObjects", { Bucket = "shop-7f", Delete = { Quiet = true, Objects = {
+      { Key = "a", VersionId = "1" }, { Key = "a", VersionId = "2" } } } } },
+    { "s3 DeleteObjects", { Bucket = "shop-7f", Delete = { Quiet = true, Objects = {
+      { Key = "b", VersionId = "null" }, { Key = "a", VersionId = "3" } } } } },
+    { "s3 AbortMultipartUpload", { Bucket = "shop-7f", Key = "half", UploadId = "u1" } },
+    only_bucket "DeleteBucket",
+  },
 })
 
 T["aws.bucket: somebody else's name is an error that says so"] = function()

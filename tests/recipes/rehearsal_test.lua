@@ -178,9 +178,26 @@ T["destroy --yes leaves nothing on AWS, and Heroku as it was"] = function()
   test.truthy(applied, "an apply that worked")
   local orders = { "psql", "-X", "-A", "-t", "-d", lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
   local before = lab:foreign(table.move(orders, 1, #orders, 1, {})).stdout
+  local mark = #lab:ask "calls"
   local r = lab:hkrun({ "destroy", labs.recipe, "--yes" }, { timeout = 240 })
   test.equal(r.code, 0, r.stdout .. r.stderr)
   test.equal(lab:ask "left", {})
+  local slow, first = { DeleteDBInstance = true, DeleteReplicationGroup = true, TerminateEnvironment = true }, nil
+  local calls, asked = lab:ask "calls", 0
+  for i = mark + 1, #calls do                                -- all three are asked for before what any of them stood on may go
+    local op = calls[i].operation
+    if slow[op] and calls[i].status == 200 then asked, slow[op] = asked + 1, nil end
+    if not first and (op == "DeleteApplication" or op == "DeleteDBSubnetGroup" or op == "DeleteCacheSubnetGroup") then first = asked end
+  end
+  test.equal(first, 3, "slow deletions under way when the first of them is over")
+  test.match(r.stdout, "the final snapshot shop%-final%-%w+ of the database shop stays")
+  local name = r.stdout:match "the final snapshot (%S+) of the database"
+  local cache = r.stdout:match "the final snapshot (%S+) of the cache"
+  local rds = lab:hkrun { "-e", "return aws.rds:describe_db_snapshots({ DBSnapshotIdentifier = '" .. name .. "' }).DBSnapshots[1].Status" }
+  local elasticache = lab:hkrun { "-e",
+    "return aws.elasticache:describe_snapshots({ SnapshotName = '" .. cache .. "' }).Snapshots[1].SnapshotStatus" }
+  test.match(rds.stdout, "available")
+  test.match(elasticache.stdout, "available")
   test.equal(lab:foreign(orders).stdout, before, "orders on Heroku")
   r = lab:hkrun { "status", labs.recipe }
   test.match(r.stdout, "nothing to destroy")

@@ -204,6 +204,14 @@ T["Ctrl-C in destroy: the call is finished; destroy again goes on"] = function()
   end
 end
 
+T["kill -9 inside a guard, then destroy: the guard is undone first"] = function()
+  local w = world()
+  test.equal(w.signalled("apply", "guarded", "KILL"), 137)
+  w.run "destroy"
+  test.equal(w.calls(), { "create one", "freeze", "thaw", "delete one" })
+  test.match(w.said(), "< freeze it: still in force, undone first")
+end
+
 T["kill -9 inside a guard: status shows it, and the next apply takes it over"] = function()
   local w = world()
   test.equal(w.signalled("apply", "guarded", "KILL"), 137)

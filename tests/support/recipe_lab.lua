@@ -60,6 +60,7 @@ local function options_of(lab, fn, o)
   return {
     recipe = { name = "lab", file = "lab.lua", chunk = fn }, rest = o.args or {}, dir = lab.dir, yes = o.yes ~= false,
     answer = o.answer, until_stage = o.until_stage, only_stage = o.only_stage, adopt = o.adopt, typed = o.typed,
+    no_final_snapshot = o.no_final_snapshot,
   }
 end
 

@@ -35,6 +35,32 @@ local function set(bucket, fields)
   end
 end
 
+local function delete_page(bucket, page)
+  local list = {}
+  for _, from in ipairs { page.Versions or {}, page.DeleteMarkers or {} } do
+    for _, v in ipairs(from) do list[#list + 1] = { Key = v.Key, VersionId = v.VersionId } end
+  end
+  if #list == 0 then return 0 end
+  local answer = aws.s3:delete_objects { Bucket = bucket, Delete = { Objects = list, Quiet = true } }
+  local e = answer.Errors and answer.Errors[1]
+  if e then
+    errors.raise { kind = "remote", code = e.Code, op = ("delete %s in %s"):format(e.Key, bucket), message = e.Message or e.Code }
+  end
+  return #list
+end
+
+--- Takes out everything: objects with all their versions, delete markers, uploads that were never finished.
+local function empty(bucket, ctx)
+  local count = 0
+  for page in aws.s3:pages("list_object_versions", { Bucket = bucket }) do      -- a thousand at most: as many as one call deletes
+    count = count + delete_page(bucket, page)
+    if count > 0 then ctx.note(count .. " objects deleted") end
+  end
+  for upload in aws.s3:each("list_multipart_uploads", { Bucket = bucket }) do
+    noun.found("NoSuchUpload", aws.s3.abort_multipart_upload, aws.s3, { Bucket = bucket, Key = upload.Key, UploadId = upload.UploadId })
+  end
+end
+
 return recipe.kind {
   name = "aws.bucket",
   options = {
@@ -86,8 +112,9 @@ return recipe.kind {
     end
   end,
 
-  delete = function(current)
-    noun.hinted({ BucketNotEmpty = "take out what others put there, then destroy again" }, noun.delete, "NoSuchBucket", function()
+  delete = function(current, ctx)
+    noun.hinted({ BucketNotEmpty = "somebody still writes into it; destroy again" }, noun.delete, "NoSuchBucket", function()
+      empty(current.id, ctx)
       aws.s3:delete_bucket { Bucket = current.id }
     end)
   end,

@@ -19,6 +19,7 @@ local declared = {
   { "node_type", "size of its nodes", type = "string", default = "cache.t4g.micro" },
   { "replicas", "copies beside the primary", type = "integer", default = 0 },
   { "parameters", "settings by name", type = "table", default = {} },
+  { "final_snapshot", "when it is deleted, ElastiCache keeps a snapshot of it", type = "boolean", default = true },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
 }
@@ -62,7 +63,7 @@ return function(o)
   local cache = aws.replication_group {
     o.name, engine = o.engine, version = o.version, node_type = o.node_type, replicas = o.replicas, subnet_group = parts.subnets.name,
     parameter_group = parts.parameters.name, groups = { parts.group.id }, auth_token = parts.token.value,
-    description = "cache of " .. o.name, tags = tags, keep = keep,
+    description = "cache of " .. o.name, final_snapshot = o.final_snapshot, tags = tags, keep = keep,
   }
   local endpoint = cache.endpoint or recipe.unknown(("aws.cache %q.endpoint"):format(o.name))  -- planned while it is being made
   return {

@@ -20,7 +20,8 @@ local function look(name)
     subnet_group = db.DBSubnetGroup and db.DBSubnetGroup.DBSubnetGroupName, backup_days = db.BackupRetentionPeriod,
     parameter_group = db.DBParameterGroups[1] and db.DBParameterGroups[1].DBParameterGroupName,
     deletion_protection = db.DeletionProtection, endpoint = db.Endpoint and db.Endpoint.Address, port = db.Endpoint and db.Endpoint.Port,
-    state = db.DBInstanceStatus, pending = next(db.PendingModifiedValues or {}) ~= nil, tags = noun.tag_map(db.TagList),
+    resource_id = db.DbiResourceId, state = db.DBInstanceStatus, pending = next(db.PendingModifiedValues or {}) ~= nil,
+    tags = noun.tag_map(db.TagList),
     deleting = db.DBInstanceStatus == "deleting" or nil,
   }
 end
@@ -37,7 +38,16 @@ local HINTS = {
   StorageQuotaExceeded = "ask AWS for a higher quota of storage",
 }
 
-return recipe.kind {
+--- There is nothing in it yet, or RDS cannot take a snapshot of it any more.
+local UNSAVED = { creating = true, failed = true, ["incompatible-restore"] = true, ["incompatible-network"] = true }
+
+--- The same name however often it is asked for, and another one for each instance that ever had this identifier.
+local function final_snapshot(current, ctx)
+  if not ctx.final_snapshot or UNSAVED[current.state] then return nil end
+  return ("%s-final-%s"):format(current.id, current.resource_id:sub(4, 13):lower())
+end
+
+local kind = recipe.kind {
   name = "aws.db_instance",
   options = {
     { "class", "instance class: db.t4g.micro", type = "string", required = true },
@@ -52,11 +62,12 @@ return recipe.kind {
     { "groups", "security groups or their ids", type = "list", required = true },
     { "backup_days", "days that backups are kept", type = "integer", default = 7 },
     { "deletion_protection", "cannot be deleted until this is off", type = "boolean", default = false },
+    { "final_snapshot", "when it is deleted, RDS keeps a snapshot of it", type = "boolean", default = true },
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn", "endpoint", "port" }, fixed = { "database", "user", "subnet_group" },
   summary = { "class", "version", "gigabytes", "multi_az" }, idempotent = true, timeout = 5400,
-  compare = { tags = "given", groups = "set", version = same_version, password = "ignore" },
+  compare = { tags = "given", groups = "set", version = same_version, password = "ignore", final_snapshot = "ignore" },
 
   read = function(spec) return look(spec.name) end,
 
@@ -101,13 +112,42 @@ return recipe.kind {
     if changes.tags then aws.rds:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,
 
-  delete = function(current)
+  leaves = function(current, ctx)
+    local name = final_snapshot(current, ctx)
+    return name and { {
+      what = ("the final snapshot %s of the database %s"):format(name, current.id),
+      cost = ("RDS bills what it holds, %d GB at most, at about 0.10 $ per GB and month"):format(current.gigabytes),
+      restore = ("aws rds restore-db-instance-from-db-snapshot --db-instance-identifier %s --db-snapshot-identifier %s"):format(current.id, name),
+      delete = "aws rds delete-db-snapshot --db-snapshot-identifier " .. name,
+    } }
+  end,
+
+  delete = function(current, ctx)
     if current.deletion_protection then
       errors.raise { kind = "invalid", message = "its deletion protection is on",
                      hint = "apply with deletion_protection = false first, if its data may go" }
     end
+    local name = final_snapshot(current, ctx)
     noun.delete(MISSING, function()
-      aws.rds:delete_db_instance { DBInstanceIdentifier = current.id, SkipFinalSnapshot = true, DeleteAutomatedBackups = true }
+      local ok, e = pcall(aws.rds.delete_db_instance, aws.rds, { DBInstanceIdentifier = current.id, SkipFinalSnapshot = name == nil,
+                                                                 FinalDBSnapshotIdentifier = name, DeleteAutomatedBackups = true })
+      if ok then return end
+      if errors.is(e, "remote") and e.code == "DBSnapshotAlreadyExists" then
+        local db = look(current.id)
+        if not db or db.deleting then return end             -- an earlier call that nobody heard the answer of
+        e.hint = ("an earlier deletion took it and went no further: delete it (aws rds delete-db-snapshot --db-snapshot-identifier %s), "
+          .. "then destroy again"):format(name)
+      end
+      error(e, 0)
     end)
   end,
 }
+
+--- What is kept is protected in RDS too.
+return function(spec)
+  if type(spec) ~= "table" or not spec.keep or spec.deletion_protection ~= nil then return kind(spec) end
+  local copy = {}
+  for k, v in pairs(spec) do copy[k] = v end
+  copy.deletion_protection = true
+  return kind(copy)
+end

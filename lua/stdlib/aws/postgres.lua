@@ -22,7 +22,8 @@ local declared = {
   { "user", "name of the master user", type = "string", default = "app" },
   { "parameters", "settings of PostgreSQL by name", type = "table", default = {} },
   { "backup_days", "days that backups are kept", type = "integer", default = 7 },
-  { "deletion_protection", "cannot be deleted until this is off", type = "boolean", default = false },
+  { "deletion_protection", "cannot be deleted until this is off; on where it is kept", type = "boolean" },
+  { "final_snapshot", "when it is deleted, RDS keeps a snapshot of it", type = "boolean", default = true },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
 }
@@ -56,7 +57,8 @@ return function(o)
   local db = aws.db_instance {
     o.name, class = o.class, version = o.version, gigabytes = o.gigabytes, multi_az = o.multi_az, database = o.database, user = o.user,
     password = parts.password.value, subnet_group = parts.subnets.name, parameter_group = parts.parameters.name,
-    groups = { parts.group.id }, backup_days = o.backup_days, deletion_protection = o.deletion_protection, tags = tags, keep = keep,
+    groups = { parts.group.id }, backup_days = o.backup_days, deletion_protection = o.deletion_protection,
+    final_snapshot = o.final_snapshot, tags = tags, keep = keep,
   }
   local endpoint = db.endpoint or recipe.unknown(("aws.postgres %q.endpoint"):format(o.name))  -- planned while it is being made
   return {

@@ -12,6 +12,7 @@ local function look(name)
   if not group then return nil end
   local current = {
     id = group.ReplicationGroupId, arn = group.ARN, node_type = group.CacheNodeType, engine = group.Engine, state = group.Status,
+    created = group.ReplicationGroupCreateTime,
     replicas = math.max(0, #(group.MemberClusters or {}) - 1), nodes = group.MemberClusters or {},
     deleting = group.Status == "deleting" or nil,
     pending = next(group.PendingModifiedValues or {}) ~= nil,
@@ -36,6 +37,12 @@ local function same_version(want, have)
   return have == want or have ~= nil and have:sub(1, #want + 1) == want .. "."
 end
 
+--- The same name however often it is asked for, and another one for each group that ever had this id.
+local function final_snapshot(current, ctx)
+  if not ctx.final_snapshot or current.state == "creating" or current.state == "create-failed" then return nil end
+  return ("%s-final-%s"):format(current.id, os.date("!%Y%m%d-%H%M%S", math.floor(current.created)))
+end
+
 return recipe.kind {
   name = "aws.replication_group",
   options = {
@@ -48,11 +55,12 @@ return recipe.kind {
     { "groups", "security groups or their ids", type = "list", required = true },
     { "auth_token", "16 to 128 letters, digits and !&#$^<>-", type = "secret", required = true },
     { "description", "what it is for", type = "string" },
+    { "final_snapshot", "when it is deleted, ElastiCache keeps a snapshot of it", type = "boolean", default = true },
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn", "endpoint", "port", "nodes" }, fixed = { "engine", "subnet_group" }, summary = { "engine", "version", "node_type", "replicas" },
   idempotent = true, timeout = 5400,
-  compare = { tags = "given", groups = "set", version = same_version, auth_token = "ignore", description = "ignore" },
+  compare = { tags = "given", groups = "set", version = same_version, auth_token = "ignore", description = "ignore", final_snapshot = "ignore" },
 
   read = function(spec) return look(spec.name) end,
 
@@ -94,7 +102,29 @@ return recipe.kind {
     if changes.tags then aws.elasticache:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,
 
-  delete = function(current)
-    noun.delete(MISSING, function() aws.elasticache:delete_replication_group { ReplicationGroupId = current.id } end)
+  leaves = function(current, ctx)
+    local name = final_snapshot(current, ctx)
+    return name and { {
+      what = ("the final snapshot %s of the cache %s"):format(name, current.id),
+      cost = "ElastiCache bills what it holds, at about 0.09 $ per GB and month",
+      restore = ("aws elasticache create-replication-group --replication-group-id %s --snapshot-name %s ..."):format(current.id, name),
+      delete = "aws elasticache delete-snapshot --snapshot-name " .. name,
+    } }
+  end,
+
+  delete = function(current, ctx)
+    local name = final_snapshot(current, ctx)
+    noun.delete(MISSING, function()
+      local ok, e = pcall(aws.elasticache.delete_replication_group, aws.elasticache,
+        { ReplicationGroupId = current.id, FinalSnapshotIdentifier = name })
+      if ok then return end
+      if errors.is(e, "remote") and (e.code == "SnapshotAlreadyExistsFault" or e.code == "SnapshotAlreadyExists") then
+        local group = look(current.id)
+        if not group or group.deleting then return end       -- an earlier call that nobody heard the answer of
+        e.hint = ("an earlier deletion took it and went no further: delete it (aws elasticache delete-snapshot --snapshot-name %s), "
+          .. "then destroy again"):format(name)
+      end
+      error(e, 0)
+    end)
   end,
 }

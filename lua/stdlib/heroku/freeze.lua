@@ -54,6 +54,13 @@ function M.new(app, opts)
       app:scale(facts.quantities)
       app:set_maintenance(facts.maintenance)
     end,
+    by_hand = function(facts)
+      local words = {}
+      for name, quantity in pairs(facts.quantities) do words[#words + 1] = name .. "=" .. quantity end
+      table.sort(words)
+      return ("heroku ps:scale %s --app %s%s"):format(table.concat(words, " "), app.name,
+        facts.maintenance and "" or "; heroku maintenance:off --app " .. app.name)
+    end,
     holds = function()
       app:refresh()
       if not app.maintenance then return false end

@@ -75,6 +75,10 @@ function M.noun(noun)
   noun.changes = effects.changes(noun, noun.current)
   noun.reason = forced(kind, noun.changes)
   mark_drift(noun)
+  for _, c in ipairs(noun.mem and noun.mem.id == noun.current.id and effects.unrecorded(noun) or {}) do
+    noun.changes[#noun.changes + 1] = c
+    noun.changes[c.field] = c
+  end
   noun.action = noun.adopting and "adopt" or noun.reason and "replace" or #noun.changes > 0 and "change" or "none"
 end
 

@@ -3,23 +3,36 @@ local agree = require "recipe.agree"
 local effects = require "recipe.effects"
 local errors = require "errors"
 local kinds = require "recipe.kind"
+local load = require "recipe.load"
 local log = require "log"
+local order = require "recipe.order"
 local stop = require "recipe.stop"
-local task = require "task"
 
 local M = {}
 
---- What destroy would delete, in its order, and what it leaves alone.
+--- What destroy would delete, in its order, what it leaves alone, and why: it was adopted, it is kept, or something
+--- that stays stands on it.
 ---@param memory table
 ---@return table[] doomed
 ---@return table[] spared
+---@return table<string, string> why by key
 function M.list(memory)
-  local doomed, spared = {}, {}
+  local all, doomed, spared, why = {}, {}, {}, {}
   for i = #memory.order, 1, -1 do
     local n = memory.nouns[memory.order[i]]
-    if n.adopted or n.keep then spared[#spared + 1] = n else doomed[#doomed + 1] = n end
+    all[#all + 1] = n
+    why[n.key] = n.adopted and "it was not made by this recipe" or n.keep and "keep = true" or nil
   end
-  return doomed, spared
+  local before = order.before(all)
+  for _, n in ipairs(all) do                                 -- what stands on a thing comes before it
+    local on = {}
+    for key in pairs(before[n.key]) do on[#on + 1] = why[key] and M.title(memory.nouns[key]) end
+    table.sort(on)
+    why[n.key] = why[n.key] or on[1] and on[1] .. ", which stays, stands on it"
+    local list = why[n.key] and spared or doomed
+    list[#list + 1] = n
+  end
+  return doomed, spared, why
 end
 
 local function title(n) return ("%s %q"):format(n.kind, n.spec and n.spec.name or n.key) end
@@ -35,6 +48,27 @@ function M.open_guards(memory)
     if g.state ~= "kept" and g.state ~= "undone" then list[#list + 1] = g end
   end
   return list
+end
+
+--- Whether a thing with data leaves a snapshot of it behind.
+---@param r table
+---@param n table a noun of the memory
+---@return string for its line
+function M.data_note(r, n)
+  local kind = kinds.find(n.kind)
+  if not kind.leaves then return "" end
+  return effects.noun(r, kind, n.spec, n.key).ctx.final_snapshot and "  (with a final snapshot)" or "  (NO final snapshot: its data is lost)"
+end
+
+--- Says what is left of what was deleted, how to get it back, and how to be rid of it.
+---@param r table
+function M.tell_left(r)
+  for _, x in ipairs(r.memory.leaves) do
+    log.out("%s stays; %s", x.what, x.cost)
+    log.out("    to get it back: %s", x.restore)
+    log.out("    to delete it:   %s", x.delete)
+  end
+  if r.memory.leaves[1] then r.journal:write { ev = "told" } end
 end
 
 local function remove(r, n)
@@ -59,63 +93,24 @@ local function remove(r, n)
   log.info("  - %s deleted (%s)", title(n), current.id)
 end
 
---- The keys of the things that a noun's record names by their id: it must go before them.
-local function named_by(n, key_of)
-  local keys = {}
-  local function look(v)
-    if type(v) == "table" then
-      for _, x in next, v do look(x) end
-    elseif type(v) == "string" and key_of[v] and key_of[v] ~= n.key then
-      keys[key_of[v]] = true
-    end
-  end
-  look(n.spec)
-  return keys
-end
-
---- Deletes what was made in one stage: side by side what nothing that is left names. What the service refuses is tried
---- again once something else is gone, because not every dependency can be seen in the records.
-local function delete_stage(r, nouns)
-  local key_of = {}
-  for _, n in ipairs(nouns) do
-    if n.id then key_of[n.id] = n.key end
-  end
-  while #nouns > 0 do
-    local needed, wave, left, failure, gone = {}, {}, {}, nil, {}
-    for _, n in ipairs(nouns) do
-      for key in pairs(named_by(n, key_of)) do needed[key] = true end
-    end
-    for _, n in ipairs(nouns) do
-      if not needed[n.key] then wave[#wave + 1] = n end
-    end
-    if #wave == 0 then wave[1] = nouns[1] end
-    task.map(wave, function(n)
-      local ok, e = xpcall(remove, errors.handler, r, n)
-      if not ok and (errors.is(e, "cancelled") or errors.is(e, "bug")) then error(e, 0) end
-      gone[n.key] = ok
-      failure = failure or not ok and e or nil
-    end)
-    for _, n in ipairs(nouns) do
-      if not gone[n.key] then left[#left + 1] = n end
-    end
-    if #left == #nouns then error(failure, 0) end
-    nouns = left
-  end
-end
-
---- Deletes stage by stage, the last first.
+--- Deletes what was listed, side by side.
 ---@param r table a run whose journal is locked
 ---@param doomed table[] as from `list`
 function M.delete_all(r, doomed)
-  local i = 1
-  while i <= #doomed do
-    local nouns, stage = {}, doomed[i].stage
-    while doomed[i] and doomed[i].stage == stage do
-      nouns[#nouns + 1] = doomed[i]
-      i = i + 1
-    end
-    delete_stage(r, nouns)
-  end
+  order.each(doomed, function(n) remove(r, n) end)
+end
+
+--- Undoes what guards of a dead run left in force: a pass over the recipe that changes nothing but this.
+local function undo_guards(r, o)
+  local ok, e = xpcall(load.undo, errors.handler, r, o)
+  if not ok and errors.is(e, "cancelled") then error(e, 0) end
+  local open = M.open_guards(r.memory)
+  if not open[1] then return end
+  errors.raise {
+    op = "destroy " .. r.id, kind = "stopped", cause = not ok and e or nil,
+    message = ("%s is still in force%s"):format(open[1].what or open[1].key, ok and "" or ", and could not be undone: " .. tostring(e)),
+    hint = "apply again first, so that it is finished or undone",
+  }
 end
 
 --- Deletes; `r` comes from load.upto_options with the journal locked.
@@ -124,30 +119,28 @@ end
 ---@return integer exit code
 function M.run(r, o)
   local memory = r.memory
+  r.no_final_snapshot = o.no_final_snapshot
   local open = M.open_guards(memory)
-  if open[1] then
-    errors.raise {
-      op = "destroy " .. r.id, kind = "stopped", message = ("%s is still in force"):format(open[1].what or open[1].key),
-      hint = "apply again first, so that it is finished or undone",
-    }
-  end
-  local doomed, spared = M.list(memory)
-  for _, n in ipairs(spared) do
-    log.out("    %s stays: %s", title(n), n.keep and "keep = true" or "it was not made by this recipe")
-  end
-  if #doomed > 0 then
-    for _, n in ipairs(doomed) do log.out("  - %s  %s", title(n), n.id or "(perhaps)") end
+  local doomed, spared, why = M.list(memory)
+  for _, n in ipairs(spared) do log.out("    %s stays: %s", title(n), why[n.key]) end
+  for _, g in ipairs(open) do log.out("  < %s: still in force, undone first", g.what or g.key) end
+  if #doomed > 0 or open[1] then
+    for _, n in ipairs(doomed) do log.out("  - %s  %s%s", title(n), n.id or "(perhaps)", M.data_note(r, n)) end
     log.out("%d to delete.", #doomed)
     r.typed = o.typed
     if not o.yes and not agree.typed(r, r:own_name(), "delete all this") then
       errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
     end
     r.journal:write { ev = "run", command = "destroy", n = memory.runs + 1, recipe = r.recipe, target = r.target }
-    local ok, e = stop.announced(errors.handler, M.delete_all, r, doomed)
+    local ok, e = stop.announced(errors.handler, function()
+      if open[1] then undo_guards(r, o) end
+      M.delete_all(r, doomed)
+    end)
     local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
     pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
     if not ok then error(e, 0) end
   end
+  M.tell_left(r)
   if #doomed > 0 or next(memory.onces) or next(memory.guards) then r.journal:write { ev = "destroyed" } end
   log.out("destroy: %s", #spared == 0 and "nothing left" or ("nothing left but %d that stay"):format(#spared))
   return 0

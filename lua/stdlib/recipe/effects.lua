@@ -38,6 +38,7 @@ function M.context(noun)
     token = token.token(noun.run.id, noun.key, noun.gen),
     tags = { ["hkrun:recipe"] = noun.run.id, ["hkrun:key"] = noun.key, Name = noun.spec.name },
     key = noun.key, recipe = noun.run.id,
+    final_snapshot = noun.spec.final_snapshot ~= false and not noun.run.no_final_snapshot,
     note = function(s) if noun.progress then noun.progress:note(s) end end,
   }
 end
@@ -256,14 +257,17 @@ end
 
 local IN_USE = 900                                           -- seconds that a service may take to let go of a thing
 
---- Begins to delete; asks again while the service says that the thing is still in use.
+--- Begins to delete; asks again while the service says that the thing is still in use, and it is not going already.
 local function begin_delete(noun, current)
   local delay, stop = 0.5, task.now() + math.min(IN_USE, noun.kind.timeout)
   while true do
     local ok, e = pcall(finished, noun, function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
     if ok then return end
-    if not (type(e) == "table" and e.retry) or task.now() + delay > stop then error(e, 0) end
-    noun.ctx.note("still in use")
+    if not (type(e) == "table" and e.retry) then error(e, 0) end
+    local now = read_once(noun, current.id)
+    if not now or now.deleting then return end
+    if task.now() + delay > stop then error(e, 0) end
+    noun.ctx.note("still in use: " .. tostring(e.cause and e.cause.message or e.message))
     task.sleep(delay)
     delay = math.min(delay * 2, 15)
   end
@@ -271,12 +275,15 @@ end
 
 --- Deletes and waits until it is gone.
 function M.delete(noun, current)
-  write(noun, { ev = "delete", id = current.id })
+  local kind = noun.kind
+  if not current.deleting then
+    write(noun, { ev = "delete", id = current.id, leaves = kind.leaves and kind.leaves(current, noun.ctx) })
+  end
   local by
   with_progress(noun, "delete", function()
     if not current.deleting then by = calls.during(begin_delete, noun, current) end
     local gone = false
-    poll(noun, current.id, noun.kind.timeout, function(c)
+    poll(noun, current.id, kind.timeout, function(c)
       gone = c == nil
       return gone
     end)
@@ -336,13 +343,36 @@ local function replace(noun)
   return create(noun)
 end
 
+--- What the recipe says of a thing that only the journal knows: whether it is kept, whether it leaves a snapshot.
+local REMEMBERED = { keep = false, final_snapshot = true }
+
+--- Where the recipe says otherwise than the journal has it.
+---@return table[] changes as diff.changes gives them
+function M.unrecorded(noun)
+  local list, mem = {}, noun.mem
+  for field, default in pairs(mem and mem.spec and mem.id and REMEMBERED or {}) do
+    local old, new = mem.spec[field], noun.spec[field]
+    if old == nil then old = default end
+    if new == nil then new = default end
+    if old ~= new then list[#list + 1] = { field = field, old = old, new = new, unrecorded = true } end
+  end
+  table.sort(list, function(a, b) return a.field < b.field end)
+  return list
+end
+
 local function change(noun)
-  local fields = {}
-  for i, c in ipairs(noun.changes) do fields[i] = c.field end
+  local fields, changes = {}, {}
+  for _, c in ipairs(noun.changes) do
+    if not c.unrecorded then
+      changes[#changes + 1] = c
+      fields[#fields + 1], changes[c.field] = c.field, c
+    end
+  end
+  if #changes == 0 then return noun.current end              -- only the journal had to know
   with_progress(noun, "change", function()
     finished(noun, function()
       write(noun, { ev = "update", fields = fields, began = noun.began })
-      local by = calls.during(update, noun, noun.current, noun.changes)
+      local by = calls.during(update, noun, noun.current, changes)
       write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep, by = by })
     end)
   end)

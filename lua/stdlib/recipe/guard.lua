@@ -25,6 +25,7 @@ local declared = {
   { "facts", "function() -> plain data that undo needs, read before anything is changed", type = "function" },
   { "apply", "function(facts); must be restartable", type = "function", required = true },
   { "undo", "function(facts); must be restartable", type = "function", required = true },
+  { "by_hand", "function(facts) -> string: how a person undoes it where undo fails", type = "function" },
   { "holds", "function(facts) -> boolean: is the world still as apply left it?", type = "function" },
 }
 
@@ -46,6 +47,11 @@ function M.new(o)
     self.facts = mem.facts
     return self
   end
+  local open = mem and mem.state ~= "undone"
+  if r.mode == "undo" and open then                          -- at the end of the block: what was done in it later goes first
+    self.facts = mem.facts
+    return self
+  end
   if r:only_reads() then r:lacks(self.what, "has not been done yet") end
   if r.mode ~= "apply" then
     r:add { action = "run", key = "guard:" .. self.key, title = self.what }
@@ -53,7 +59,6 @@ function M.new(o)
     return self
   end
   agree.verb(r, "guard:" .. self.key, self.what)
-  local open = mem and mem.state ~= "undone"
   self.facts = open and mem.facts or nil
   if not open then
     self.facts = plain.result(def.facts and def.facts() or {}, "the guard " .. self.key)
@@ -86,7 +91,7 @@ end
 
 --- From here the guard's work stays. Recorded: another apply does none of it again.
 function Guard:keep()
-  if self.planned or self.kept then return end
+  if self.planned or self.kept or self.run.mode == "undo" then return end
   if self.closed then errors.usage("the guard %s is already undone", self.key) end
   record(self, "kept")
   self.kept = true
@@ -103,9 +108,10 @@ function Guard:close(reason)
     if not ok then
       log.warn("%s could not be undone: %s", self.what, tostring(e))
       if reason then log.warn("it was to be undone because: %s", tostring(reason)) end
+      local by_hand = self.def.by_hand and self.def.by_hand(self.facts)
       errors.raise {
         op = "undo " .. self.what, kind = errors.is(e) and e.kind or "bug", message = tostring(e), cause = reason or e,
-        hint = "undo it by hand, or apply again, which takes it up where it is",
+        hint = ("apply again, which takes it up where it is, or undo it by hand%s"):format(by_hand and ": " .. by_hand or ""),
       }
     end
     record(self, "undone", nil, e)

@@ -25,6 +25,7 @@ local declared_kind = {
   { "create", "function(spec, ctx) -> id; without it the noun only looks things up", type = "function" },
   { "update", "function(spec, current, changes, ctx); without it every change replaces", type = "function" },
   { "delete", "function(current, ctx)", type = "function" },
+  { "leaves", "function(current, ctx) -> what its deletion leaves behind: a list of { what=, cost=, restore=, delete= }, or nil", type = "function" },
   { "ready", "function(current, ctx) -> current|nil: waits until it is usable", type = "function" },
 }
 
@@ -135,7 +136,9 @@ end
 --- `update(spec, current, changes, ctx)`: changes are `{ field=, old=, new= }`, also by field name. `spec.tags` are then
 --- those to be set: the recipe's, and the engine's own where someone took them away.
 --- `ready(current, ctx)` waits until it is usable and returns it as it is then; nothing if it was ready all along.
---- `delete(current, ctx)` begins the deletion; the engine reads until the thing is gone.
+--- `delete(current, ctx)` begins the deletion; the engine reads until the thing is gone. A thing with data takes a last
+--- snapshot of it where `ctx.final_snapshot` says so, under a name that is the same however often it is asked for, and
+--- tells of it in `leaves(current, ctx)`.
 --- An error with `lost = true` says that a call may have been done or not: the engine looks before it asks again.
 --- `ctx.note(text)` shows what is waited for. Fields that are only used at creation: compare = { field = "ignore" }.
 ---@param def table

@@ -8,7 +8,8 @@ local run = require "recipe.run"
 local M = {}
 
 local with_value = { config = true, ["until"] = true, only = true, dir = true, journal = true, out = true }
-local without = { yes = true, json = true, help = true, adopt = true, ["detailed-exitcode"] = true }
+local without = { yes = true, json = true, help = true, adopt = true, ["detailed-exitcode"] = true,
+                  ["no-final-snapshot"] = true }
 
 --- Takes a command line apart: the recipe, hkrun's own flags, and the rest for the recipe's options.
 ---@param args string[]
@@ -42,6 +43,8 @@ function M.arguments(args, command, own)
   end
   o.until_stage, o["until"], o.only_stage, o.only = o["until"], nil, o.only, nil
   if o.until_stage and o.only_stage then errors.usage "--until and --only do not go together" end
+  o.no_final_snapshot, o["no-final-snapshot"] = o["no-final-snapshot"], nil
+  if o.no_final_snapshot and command ~= "destroy" then errors.usage("--no-final-snapshot is for hkrun destroy") end
   o.rest = rest
   local at = options.journal(o)
   if at and at:find "^s3://" then o.at = at else o.dir = at or o.dir end
@@ -100,6 +103,17 @@ function M.upto_options(o, lock)
   }
   M.pass(r, recipe.chunk)
   return r
+end
+
+--- Runs the recipe read-only, but for guards of a dead run, which are undone as their blocks are left.
+---@param loaded table the run of upto_options, with the journal locked
+---@param o table as from `arguments`
+function M.undo(loaded, o)
+  local recipe = M.file(o.recipe)
+  M.pass(run.new {
+    mode = "undo", recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, yes = o.yes,
+    earlier = function() return loaded.memory.options end, journal = loaded.journal,
+  }, recipe.chunk)
 end
 
 --- The recipe's first comment and its options, for --help.

@@ -6,7 +6,7 @@
 ---   stage     name
 ---   intent    key, kind, gen, spec, inside       created  key, id          ready   key
 ---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec
----   delete    key, id                            deleted  key
+---   delete    key, id, leaves                    deleted  key
 ---   once      name, guard, state = start | done, result
 ---   guard     key, state = armed | applied | undoing | undone | kept, facts
 ---   confirm   question                           report   title, rows
@@ -21,7 +21,7 @@ local M = {}
 function M.new()
   return {
     nouns = {}, order = {}, onces = {}, guards = {}, guard_order = {}, once_order = {}, confirms = {}, reports = {},
-    runs = 0, last = nil, stage = nil, options = {}, planned = {}, done = {},
+    runs = 0, last = nil, stage = nil, options = {}, planned = {}, done = {}, leaves = {},
   }
 end
 
@@ -99,12 +99,16 @@ function on.updated(m, rec)
   m.done[rec.key] = true
 end
 
-function on.delete(m, rec) noun(m, rec).deleting = true end
+function on.delete(m, rec)
+  local n = noun(m, rec)
+  n.deleting, n.leaves = true, rec.leaves
+end
 
 function on.deleted(m, rec)
   local n = m.nouns[rec.key]
   m.gone = m.gone or {}
   if n then m.gone[rec.key] = n.gen end
+  for _, x in ipairs(n and n.leaves or {}) do m.leaves[#m.leaves + 1] = x end
   forget(m, rec.key)
 end
 
@@ -137,8 +141,10 @@ function on.report(m, rec)
   m.reports[#m.reports + 1] = { title = rec.title, rows = rec.rows }
 end
 
+function on.told(m) m.leaves = {} end
+
 function on.destroyed(m)
-  m.onces, m.once_order, m.guards, m.guard_order, m.confirms, m.reports = {}, {}, {}, {}, {}, {}
+  m.onces, m.once_order, m.guards, m.guard_order, m.confirms, m.reports, m.leaves = {}, {}, {}, {}, {}, {}, {}
 end
 
 --- What the last run set out to do and did not get done, in its order.

@@ -10,7 +10,8 @@ local term = require "term"
 local M = {}
 
 --- Flags of the command itself; a recipe cannot have options of these names.
-M.reserved = { "yes", "json", "config", "until", "only", "adopt", "out", "help", "dir", "journal", "detailed_exitcode" }
+M.reserved = { "yes", "json", "config", "until", "only", "adopt", "out", "help", "dir", "journal", "detailed_exitcode",
+               "no_final_snapshot" }
 
 local types = { string = true, integer = true, number = true, boolean = true, list = true, table = true, secret = true }
 

@@ -45,7 +45,7 @@ function M.run(o)
     log.out "nothing to prune"
     return 0
   end
-  for _, n in ipairs(doomed) do log.out("  - %s  %s", destroy.title(n), n.id or "(perhaps)") end
+  for _, n in ipairs(doomed) do log.out("  - %s  %s%s", destroy.title(n), n.id or "(perhaps)", destroy.data_note(r, n)) end
   log.out("%d to delete: the recipe no longer asks for it.", #doomed)
   if not o.yes and not agree.typed(r, r:own_name(), "delete all this") then
     errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
@@ -56,6 +56,7 @@ function M.run(o)
   local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
   pcall(journal.write, journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
   if not ok then error(e, 0) end
+  destroy.tell_left(r)
   log.out("prune: %d deleted", #doomed)
   return 0
 end

@@ -118,9 +118,10 @@ function S.ListObjects(cloud, p)
 end
 
 function S.ListObjectVersions(cloud, p)
-  local contents = listing(cloud, p, p.KeyMarker or "")
+  local contents, _, last = listing(cloud, p, p.KeyMarker or "")
   for _, o in ipairs(contents) do o.VersionId, o.IsLatest = "null", true end
-  return { Name = p.Bucket, Prefix = p.Prefix or "", IsTruncated = false, MaxKeys = 1000, Versions = contents, DeleteMarkers = {} }
+  return { Name = p.Bucket, Prefix = p.Prefix or "", IsTruncated = last ~= nil, NextKeyMarker = last, NextVersionIdMarker = last and "null",
+           MaxKeys = p.MaxKeys or 1000, Versions = contents, DeleteMarkers = {} }
 end
 
 --- Where an object's bytes lie, for other services; nil if there is none.

@@ -7,6 +7,7 @@ local log = require "log"
 local managed = require "rehearsal.managed"
 local secret = require "secret"
 local sign = require "sign"
+local snapshots = require "rehearsal.services.elasticache.snapshots"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -194,6 +195,12 @@ function S.DeleteReplicationGroup(cloud, p, ctx)
       rg.Status)
   end
   if p.RetainPrimaryCluster then combination "The rehearsal cloud does not keep a primary cluster without its group." end
+  if p.FinalSnapshotIdentifier then
+    if rg.Status ~= "available" then
+      wire.fail("InvalidReplicationGroupState", 400, "A final snapshot cannot be taken of a replication group that is %s.", rg.Status)
+    end
+    snapshots._take(cloud, ctx, rg, p.FinalSnapshotIdentifier)
+  end
   rg.Status = "deleting"
   cloud:after(120, function()
     engine.remove(cloud, ctx, rg)

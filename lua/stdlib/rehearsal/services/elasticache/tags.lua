@@ -6,6 +6,7 @@ local S = {}
 
 local TABLES = {
   replicationgroup = { "replication_groups", "ReplicationGroupNotFoundFault", "ReplicationGroup %s not found." },
+  snapshot = { "snapshots", "SnapshotNotFoundFault", "%s is either not present or not available." },
   subnetgroup = { "subnet_groups", "CacheSubnetGroupNotFoundFault", "Cache Subnet Group %s does not exist." },
   parametergroup = { "parameter_groups", "CacheParameterGroupNotFound", "CacheParameterGroup %s not found." },
 }
