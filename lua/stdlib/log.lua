@@ -11,7 +11,7 @@ for _, word in ipairs(rawget(_G, "arg") or {}) do
   if word == "-v" then M.verbose = true end
 end
 
-local tty = term.is_tty(2)
+local tty = term.is_tty(2) and not term.is_dumb()
 local no_color = os.getenv "NO_COLOR"
 local colors = { red = 31, green = 32, yellow = 33, blue = 34, bold = 1, dim = 2 }
 local live, drawn, last_draw = {}, 0, 0
@@ -41,7 +41,7 @@ function M.sink(stream, line)
 end
 
 local function erase()
-  if drawn > 0 then io.stderr:write(("\27[%dA\27[J"):format(drawn)) end
+  if drawn > 0 then io.stderr:write(("\r\27[%dA\27[J"):format(drawn)) end   -- \r: a Ctrl-C was echoed there
   drawn = 0
 end
 

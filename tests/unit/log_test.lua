@@ -65,7 +65,16 @@ T["while somebody is asked, nothing is redrawn over the question"] = function()
     "io.stderr:write([[ASKED\n]]) end) p:done()'", "/dev/null", timeout = 30,
     env = { PATH = os.getenv "PATH", TERM = "xterm", HKRUN_LIB = lib and fs.realpath(lib) or nil },
   }
-  test.match(r.stdout, "^  work\r\n\27%[1A\27%[JASKED")
+  test.match(r.stdout, "^  work\r\n\r\27%[1A\27%[JASKED")
+end
+
+T["a terminal without control sequences gets plain lines"] = function()
+  local lib = os.getenv "HKRUN_LIB"
+  local r = process.run {
+    "script", "-qec", fs.realpath "/proc/self/exe" .. " -e 'local p = log.progress{ what = [[work]] } log.info[[said]] p:done()'", "/dev/null",
+    timeout = 30, env = { PATH = os.getenv "PATH", TERM = "dumb", HKRUN_LIB = lib and fs.realpath(lib) or nil },
+  }
+  test.equal(r.stdout, "said\r\n")
 end
 
 T["colours only on a terminal, and never with NO_COLOR"] = function()
