@@ -1,7 +1,7 @@
 /* graph:xml(name, body) -> result, local name of the root | nil, err: reads XML with expat into the tables of a shape.
    Elements that the shape does not have are passed over, whatever is in them; of namespaces only the prefix is looked
    at, to leave it out. Declarations of entities are refused.
-   The document is recorded part by part (shapetape.h) and played into Lua here. */
+   The document is recorded (shapetape.h) and played into Lua here. */
 #include "shape.h"
 #include "shapetape.h"
 
@@ -246,14 +246,14 @@ static int on_value (lua_State *L, Reader *r, const char *name, size_t name_leng
   return 0;
 }
 
-/* plays what is on the tape, but for a last text that may go on; 0, or the count of results of a failure */
-static int play (lua_State *L, Reader *r, int last) {
-  size_t end = tape_ready(&r->tape, last), name_length = 0;
+/* plays a reel; 0, or the count of results of a failure */
+static int play (lua_State *L, Reader *r, const Reel *reel) {
+  size_t name_length = 0;
   const char *name = NULL;
-  for (size_t at = 0; at < end;) {
+  for (size_t at = 0; at < reel->ready;) {
     Note head;
-    memcpy(&head, r->tape.bytes + at, sizeof head);
-    const char *s = r->tape.bytes + at + sizeof head;
+    memcpy(&head, reel->bytes + at, sizeof head);
+    const char *s = reel->bytes + at + sizeof head;
     at += sizeof head + head.length;
     int failed = 0;
     switch (head.what) {
@@ -278,7 +278,6 @@ static int play (lua_State *L, Reader *r, int last) {
     }
     if (failed) return failed;
   }
-  tape_drop(&r->tape, end);
   return 0;
 }
 
@@ -303,22 +302,16 @@ int shape_xml (lua_State *L) {                      /* (graph, name, body, keys,
   luaL_checkstack(L, 2 * CODEC_DEPTH + 32, "XML");
   shape_need(L, &(Shapes){1, 4}, lua_touserdata(L, 5));
   Reader *r = reader_new(L);
-  int fine = 1, failed = 0, last = 0;
-  for (size_t at = 0; fine && !failed && !last;) {
-    size_t part = length - at < TAPE_PART ? length - at : TAPE_PART;
-    last = at + part == length;
-    fine = tape_record(&r->tape, body + at, part, last);
-    at += part;
-    if (fine) failed = play(L, r, last);
+  tape_start(&r->tape, body, length);
+  for (const Reel *reel; (reel = tape_next(&r->tape)) != NULL;) {
+    int failed = play(L, r, reel);
+    if (failed) return failed;
   }
-  if (failed) return failed;
-  if (!fine) {
-    XML_Parser p = r->tape.parser;
-    const char *why = r->tape.refused;
-    return host_fail(L, why != NULL ? "limit" : "protocol", NULL, 0, "the answer is not usable XML at line %lu, column %lu: %s",
-                     XML_GetCurrentLineNumber(p), XML_GetCurrentColumnNumber(p) + 1,
-                     why != NULL ? why : XML_ErrorString(XML_GetErrorCode(p)));
-  }
+  unsigned long line, column;
+  const char *fault = tape_fault(&r->tape, &line, &column);
+  if (fault != NULL)
+    return host_fail(L, r->tape.refused != NULL ? "limit" : "protocol", NULL, 0,
+                     "the answer is not usable XML at line %lu, column %lu: %s", line, column, fault);
   lua_pushstring(L, r->root);                       /* below it only the root's table is left */
   return 2;
 }

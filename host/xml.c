@@ -12,7 +12,7 @@
 #define EMPTY "hkrun.xml.empty"
 
 /* ---- decode ----
-   The document is recorded part by part (shapetape.h) and played into Lua here. On the Lua stack, for each open element:
+   The document is recorded (shapetape.h) and played into Lua here. On the Lua stack, for each open element:
    its node, and its children or nil. The text of all open elements stands in one buffer, that of the innermost last. */
 
 typedef struct Level {
@@ -101,13 +101,13 @@ static void end_node (lua_State *L, Reader *r) {
   lua_rawseti(L, -2, (lua_Integer)lua_rawlen(L, -2) + 1);
 }
 
-static void play (lua_State *L, Reader *r, int last) {
-  size_t end = tape_ready(&r->tape, last), name_length = 0;
+static void play (lua_State *L, Reader *r, const Reel *reel) {
+  size_t name_length = 0;
   const char *name = NULL;
-  for (size_t at = 0; at < end;) {
+  for (size_t at = 0; at < reel->ready;) {
     Note head;
-    memcpy(&head, r->tape.bytes + at, sizeof head);
-    const char *s = r->tape.bytes + at + sizeof head;
+    memcpy(&head, reel->bytes + at, sizeof head);
+    const char *s = reel->bytes + at + sizeof head;
     at += sizeof head + head.length;
     switch (head.what) {
       case START: begin_node(L, r, s, head.length); break;
@@ -117,7 +117,6 @@ static void play (lua_State *L, Reader *r, int last) {
       default: end_node(L, r);
     }
   }
-  tape_drop(&r->tape, end);
 }
 
 static int frozen (lua_State *L) {
@@ -161,19 +160,13 @@ static int xml_decode (lua_State *L) {
   lua_settop(L, 2);
   host_leaves(L, &leaves, 1, 2);
   Reader *r = reader_new(L, &leaves);
-  int fine = 1, last = 0;
-  for (size_t at = 0; fine && !last;) {
-    size_t part = length - at < TAPE_PART ? length - at : TAPE_PART;
-    last = at + part == length;
-    fine = tape_record(&r->tape, text + at, part, last);
-    at += part;
-    if (fine) play(L, r, last);
-  }
-  if (fine) return 1;                               /* the root, the last on the stack */
-  XML_Parser p = r->tape.parser;
-  const char *why = r->tape.refused;
-  return host_fail(L, why != NULL ? "limit" : "invalid", NULL, 0, "not usable XML at line %lu, column %lu: %s",
-                   XML_GetCurrentLineNumber(p), XML_GetCurrentColumnNumber(p) + 1, why != NULL ? why : XML_ErrorString(XML_GetErrorCode(p)));
+  tape_start(&r->tape, text, length);
+  for (const Reel *reel; (reel = tape_next(&r->tape)) != NULL;) play(L, r, reel);
+  unsigned long line, column;
+  const char *fault = tape_fault(&r->tape, &line, &column);
+  if (fault == NULL) return 1;                      /* the root, the last on the stack */
+  return host_fail(L, r->tape.refused != NULL ? "limit" : "invalid", NULL, 0, "not usable XML at line %lu, column %lu: %s",
+                   line, column, fault);
 }
 
 /* ---- encode ---- */

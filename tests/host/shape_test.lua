@@ -111,4 +111,31 @@ T["what the graph reads outlives it"] = function()
   test.equal({ r[1].Items[1].Key, r[2].Dict.d.Key, r[1].Items[1].Grantee.Type }, { "k", "v", "G" })
 end
 
+--- An answer of two megabytes, which a thread reads ahead; `wrong` stands in its item of that number.
+local function large(at, wrong)
+  local parts = {}
+  for i = 1, 12000 do
+    parts[i] = ("<Deep><Text>%d</Text><Hidden>%s</Hidden><Count>%s</Count><Items><member><key>k</key></member></Items></Deep>"):format(
+      i, ("x"):rep(i % 100), i == at and wrong or i)
+  end
+  return "<r><Names>" .. ("<member>" .. ("y"):rep(70000) .. "</member>"):rep(3) .. "</Names>" .. table.concat(parts) .. "</r>"
+end
+
+T["xml: a large answer is read whole; an error anywhere in it ends it, and whoever reads ahead"] = function()
+  local m = model.parse("toys", SHAPES)
+  local result = reader.xml(m, "Out", large())
+  test.equal({ #result.Names, #result.Names[3], result.Deep.Text, result.Deep.Count }, { 3, 70000, "12000", 12000 })
+  local body = large()
+  for _, at in ipairs { 1, 2000, 6000, 11999, 12000 } do
+    test.equal(test.raises('Count is "many", not of type integer', reader.xml, m, "Out", large(at, "many")).kind, "protocol")
+    test.match(test.raises("not usable XML at line 1", reader.xml, m, "Out", large(at, "</wrong>")).message, "mismatched tag")
+    test.raises("not usable XML", reader.xml, m, "Out", body:sub(1, #body * at // 12000 - 2))
+  end
+  local graph = host.graph(function(name)
+    if name == "string" then error("no " .. name, 0) end
+    return { kind = "struct", members = { { name = "Text", wire = "Deep", shape = "string" } } }
+  end)
+  for _ = 1, 5 do test.raises("no string", graph.xml, graph, "Out", body) end
+end
+
 return T
