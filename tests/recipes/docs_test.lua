@@ -1,5 +1,6 @@
---- The documents are true. The tutorial's recipes are written into a folder, its commands run there, their output
---- is compared; docs/modules.md says what the sources say.
+--- The documents are true. The files of a page are written into a folder, its commands run there, their output is compared
+--- (HKRUN_GOLDEN=write puts what they print now into the page); docs/modules.md says what the sources say.
+local cloud = require "rehearsal.cloud"
 local fs = require "fs"
 local process = require "process"
 local test = require "test"
@@ -40,36 +41,57 @@ local function fits(lines, expected, i, j)
   return i <= #lines and lines[i] == expected[j] and fits(lines, expected, i + 1, j + 1)
 end
 
-local function run(command, dir)
-  local r = process.run {
-    "sh", "-c", command .. " 2>&1", cwd = dir, timeout = 60,
-    env = { PATH = dir .. "/bin:" .. os.getenv "PATH", HOME = dir, LANG = "C.UTF-8", HKRUN_LIB = LIB,
-            ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" },
-  }
+local function run(command, dir, env)
+  env.PATH, env.HOME, env.HKRUN_LIB, env.ASAN_OPTIONS = dir .. "/bin:" .. os.getenv "PATH", dir, LIB, os.getenv "ASAN_OPTIONS"
+  local r = process.run { "sh", "-c", command .. " 2>&1", cwd = dir, timeout = 60, env = env }
   local lines = {}
   for line in r.stdout:gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
   return lines
 end
 
-T["the tutorial's recipes do what the tutorial shows"] = function()
-  local dir = test.tmpdir()
+--- Does what a page says: writes its files, runs its sessions. With HKRUN_GOLDEN=write what is printed now takes the
+--- place of what the page shows, where they differ.
+---@return integer files
+---@return integer commands
+local function follow(path, env)
+  local dir, page = test.tmpdir(), fs.read(path)
   fs.mkdir_p(dir .. "/bin")
   fs.write(dir .. "/bin/hkrun", "#!/bin/sh\nexec " .. SELF .. ' "$@"\n', 493)
-  local recipes, commands = 0, 0
-  for _, block in ipairs(blocks(fs.read "docs/recipes.md")) do
+  local files, commands = 0, 0
+  for _, block in ipairs(blocks(page)) do
     if block.language == "lua" then
-      local name = test.truthy(block.text:match "^%-%- ([%w_]+%.lua)\n", "a recipe begins with its file name")
+      local name = test.truthy(block.text:match "^%-%- ([%w_]+%.lua)\n", "a file begins with its name")
       fs.write(dir .. "/" .. name, block.text:gsub("^[^\n]*\n", "") .. "\n")
-      recipes = recipes + 1
+      files = files + 1
     elseif block.language == "console" then
+      local shown = {}
       for _, step in ipairs(session(block.text)) do
-        local lines = run(step.command, dir)
-        if not fits(lines, step.lines) then test.equal(table.concat(lines, "\n"), table.concat(step.lines, "\n"), step.command) end
+        local lines = run(step.command, dir, env)
+        local is_so = fits(lines, step.lines)
+        if not is_so and os.getenv "HKRUN_GOLDEN" ~= "write" then
+          test.equal(table.concat(lines, "\n"), table.concat(step.lines, "\n"), step.command)
+        end
+        shown[#shown + 1] = "$ " .. step.command
+        table.move(is_so and step.lines or lines, 1, #(is_so and step.lines or lines), #shown + 1, shown)
         commands = commands + 1
       end
+      local from, to = page:find("```console\n" .. block.text .. "\n```", 1, true)
+      page = page:sub(1, from - 1) .. "```console\n" .. table.concat(shown, "\n") .. "\n```" .. page:sub(to + 1)
     end
   end
-  test.truthy(recipes >= 3 and commands >= 15, "the tutorial has recipes and sessions")
+  if page ~= fs.read(path) then fs.write(path, page) end
+  return files, commands
+end
+
+T["the tutorial's files and sessions do, in a rehearsal cloud, what the tutorial shows"] = function()
+  local running <close> = cloud.start { dir = test.tmpdir(), scale = 600 }
+  local files, commands = follow("docs/recipes.md", running:env())
+  test.truthy(files >= 5 and commands >= 20, "the tutorial has files and sessions")
+end
+
+T["the reference's recipes do what it shows, without a cloud"] = function()
+  local files, commands = follow("docs/recipe-reference.md", { LANG = "C.UTF-8" })
+  test.truthy(files >= 3 and commands >= 15, "the reference has recipes and sessions")
 end
 
 T["docs/modules.md is what `make docs` writes"] = function()
