@@ -250,6 +250,7 @@ local function guarded(l, o)
     inner:once("switch", function() l:call("switch", function() l.live = true end) end)
     inner:keep()
     outer:keep()
+    l.thing { "late", size = 1 }
   end
 end
 
@@ -263,7 +264,9 @@ T["destroy undoes first what a killed run left in force, the inner guard before 
     local kept = died and require("journal").open({ name = "lab", dir = l.dir }).memory.guards
     if died then
       l.calls = {}
+      local late = l.made.late
       l:destroy(guarded(l))
+      test.equal(l.made.late, late, "made by the undoing")
       test.equal(l:state(), {}, held .. n)
       if kept.outer and kept.outer.state ~= "kept" then
         test.equal(l.outer, nil, "the outer one after " .. n)

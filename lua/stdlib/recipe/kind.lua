@@ -117,9 +117,9 @@ local function converge(kind, given)
     r:show(noun)
     return there and found(spec, noun.current) or planned(kind, spec, noun.key)
   end
-  decide.check(noun)
+  if r.mode ~= "undo" then decide.check(noun) end
   r:show(noun)
-  if r.mode == "plan" then
+  if r.mode ~= "apply" then
     if noun.action == "create" or noun.action == "replace" then return planned(kind, spec, noun.key) end
     return result(spec, noun.current)
   end
