@@ -7,6 +7,7 @@
 --- Names with a leading underscore are for other services of the rehearsal.
 local clock = require "rehearsal.clock"
 local errors = require "errors"
+local exact_faults = require "rehearsal.exact_faults"
 local faults = require "rehearsal.faults"
 local fs = require "fs"
 local inspect = require "rehearsal.inspect"
@@ -112,7 +113,10 @@ function Cloud:aws(req, call)
     end
     local ctx = { region = scope.region, operation = op.name, request_id = call.id, service = m.service, request = req }
     call.params = params
-    return wire.answer(m, op, protocol, handler(self, params, ctx) or {}, call.id)
+    return self.exact_faults:around(call, function(fault)
+      local code, status = exact_faults.aws(fault, m.meta.protocol)
+      wire.fail(code, status, "the fault plan says so")
+    end, function() return wire.answer(m, op, protocol, handler(self, params, ctx) or {}, call.id) end)
   end, function(e)
     if type(e) == "table" and e.aws then return e end
     return errors.handler(e)
@@ -197,7 +201,7 @@ function M.start(o)
     dir = fs.realpath(o.dir), account = "123456789012", region = o.region or "us-east-1", state = {}, calls = {}, tasks = {},
     clock = clock(o.scale or 120), net = network.new(o.servers == false),
     access_key = "AKIA" .. sign.hex(sign.random(8)):upper(), secret_key = sign.base64(sign.random(30)),
-    faults = o.faults and faults(o.faults), servers = o.servers ~= false,
+    faults = o.faults and faults(o.faults), exact_faults = exact_faults.new {}, servers = o.servers ~= false,
   }, Cloud)
   cloud.secret_keys = { [cloud.access_key] = cloud.secret_key }
   fs.chmod(cloud.dir, 493)              -- servers that refuse root must get in

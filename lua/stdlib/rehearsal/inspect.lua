@@ -1,6 +1,8 @@
 --- What `hkrun rehearse` and the tests ask of the rehearsal cloud itself, beside
---- the APIs: GET /_hkrun/calls, /_hkrun/left, /_hkrun/app. AWS has no such pages;
+--- the APIs: GET /_hkrun/calls, /left, /apps, /state, and POST /_hkrun/faults. AWS has no such pages;
 --- recipes and the standard library do not use them.
+local errors = require "errors"
+local exact_faults = require "rehearsal.exact_faults"
 local json = require "json"
 local secret = require "secret"
 
@@ -95,9 +97,35 @@ local function apps(cloud)
   return list
 end
 
+local LIST = getmetatable(json.array {})
+local SAID = { string = true, number = true, boolean = true }
+
+--- Plain data of v: secrets are said to be there; tasks, processes and other things of the rehearsal's own are left out.
+local function plain(v, inside)
+  if secret.is(v) then return "(secret)" end
+  if SAID[type(v)] then return v end
+  local meta = getmetatable(v)
+  if type(v) ~= "table" or inside[v] or meta and meta ~= LIST then return nil end
+  inside[v] = true
+  local copy = {}
+  for key, x in next, v do copy[#v > 0 and key or tostring(key)] = plain(x, inside) end
+  inside[v] = nil
+  return copy
+end
+
+--- All that the services keep, by service and region.
+local function state(cloud) return plain(cloud.state, {}) end
+
+--- Plans the faults of the list that it is given; tells how many have struck.
+local function faults(cloud, req)
+  local given = req.body and req.body ~= "" and errors.check("read the faults", json.decode(req.body))
+  if given then cloud.exact_faults = exact_faults.new(given) end
+  return { struck = cloud.exact_faults.struck }
+end
+
 local M = { calls = calls, left = left }
 
-local PAGES = { calls = calls, left = left, apps = apps }
+local PAGES = { calls = calls, left = left, apps = apps, state = state, faults = faults }
 
 --- Answers a page. Whoever asks shows the cloud's own secret key.
 function M.answer(cloud, what, req)
@@ -106,7 +134,7 @@ function M.answer(cloud, what, req)
   end
   local page = PAGES[what]
   if not page then return { status = 404, json = { message = "no such page" } } end
-  return { status = 200, headers = { ["content-type"] = "application/json" }, body = json.encode(page(cloud)) }
+  return { status = 200, headers = { ["content-type"] = "application/json" }, body = json.encode(page(cloud, req)) }
 end
 
 return M

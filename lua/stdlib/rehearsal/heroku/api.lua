@@ -2,6 +2,7 @@
 --- identity by id or name, Range pages, ETags, and errors as Heroku words them.
 --- Source: devcenter.heroku.com/articles/platform-api-reference
 local errors = require "errors"
+local exact_faults = require "rehearsal.exact_faults"
 local json = require "json"
 local log = require "log"
 local loop = require "host.loop"
@@ -154,9 +155,11 @@ local function respond(heroku, req, call)
     a.app_name = params.app
     a.app = M.find(heroku.apps, params.app, "app")
   end
-  local value, status = route.handler(a)
-  if getmetatable(value) == pages.List then return pages.answer(value, req.headers.range) end
-  return { status = status or 200, json = value }
+  return heroku.cloud.exact_faults:around(call, function(fault) M.fail(exact_faults.heroku(fault)) end, function()
+    local value, status = route.handler(a)
+    if getmetatable(value) == pages.List then return pages.answer(value, req.headers.range) end
+    return { status = status or 200, json = value }
+  end)
 end
 
 --- Answers a request.
@@ -178,6 +181,7 @@ function M.handle(heroku, req, call)
     call.error = e.body.id
     answer = { status = e.status, json = e.body }
   end
+  if answer.drop then return answer end
   local body = errors.check("write an answer", json.encode(answer.json))
   answer.json, answer.body = nil, body
   answer.headers = answer.headers or {}
