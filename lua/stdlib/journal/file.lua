@@ -48,6 +48,17 @@ function Store:read()
   return bytes
 end
 
+--- Who holds the lock that another process has: one that has just taken it may not have written its name over that of
+--- the last holder yet.
+local function living(path)
+  for _ = 1, 50 do
+    local who = named(path)
+    if who and holder.lives(who) ~= false then return who end
+    task.sleep(0.02)
+  end
+  return named(path)
+end
+
 --- Takes the lock, or raises "locked".
 ---@return table? dead the holder that left no goodbye
 function Store:lock()
@@ -64,7 +75,7 @@ function Store:lock()
   if not held then
     lock:close()
     if held == nil then errors.check("lock " .. path, nil, err) end
-    M.refuse(named(path))
+    M.refuse(living(path))
   end
   local dead = named(path)
   self.locked = lock
