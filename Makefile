@@ -1,6 +1,7 @@
 # make          builds build/release/hkrun (CONFIG=debug|asan for others)
 # make demo     rehearses recipes/heroku_to_aws.lua on the sample app
 # make check    builds and passes all tests
+# make crash    kills the migration before and after each of its effects, and applies it again
 # make deps     installs what the build and the tests need (Debian)
 # make docs     rewrites docs/modules.md from the annotations of the public modules
 # make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
@@ -32,7 +33,7 @@ EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name 
 # What hkrun knows of the AWS services is embedded compressed.
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools check test judge-all bench models docs install clean
+.PHONY: all deps demo tools check crash test judge-all bench models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -74,9 +75,18 @@ build/tools/installed: tools/judges.txt
 	@touch $@
 
 check: deps
-	@$(MAKE) -s all tools
+	@$(MAKE) -s all tools build/effects.so
 	@$(MAKE) -s CONFIG=asan build/asan/hkrun
 	@tools/check.sh
+
+# Stops hkrun at an effect of its own, for the tests of crashes.
+build/effects.so: tests/crash/effects.c
+	@mkdir -p $(@D) && $(CC) -std=c11 -O2 -Wall -Wextra -Werror -shared -fPIC -pthread -o $@ $< $(shell pkg-config --cflags libpq openssl) -ldl
+
+# Kills the migration at each of its effects, one after the other: hours. See tests/crash/all.lua for doing it in parts.
+crash: deps
+	@$(MAKE) -s all build/effects.so
+	@./hkrun - < tests/crash/all.lua
 
 test: all
 	./hkrun test tests/unit tests/host

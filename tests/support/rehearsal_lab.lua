@@ -43,12 +43,12 @@ local function options_of(said, more)
   return env
 end
 
---- Starts a cloud with an app on its Heroku. It ends with the file's last case.
----@param o { app: string, orders?: integer, jobs?: integer, scale?: number, options?: table<string, string> }
+--- Starts a cloud with an app on its Heroku. It ends with the file's last case, or `by_hand` with lab:stop().
+---@param o { app: string, orders?: integer, jobs?: integer, scale?: number, options?: table<string, string>, by_hand?: boolean }
 ---@return RehearsalLab
 function M.start(o)
   local lab = setmetatable({ dir = fs.tmpdir "hkrun-lab-", printed = {} }, Lab)
-  test.defer_file(function() lab:stop() end)
+  if not o.by_hand then test.defer_file(function() lab:stop() end) end
   fs.chmod(lab.dir, tonumber("711", 8))                      -- the servers' users pass through
   fs.mkdir_p(lab.dir .. "/work", 448)
   fs.mkdir_p(lab.dir .. "/tmp", 448)
@@ -67,7 +67,9 @@ function M.start(o)
   local deadline = task.now() + 240
   while not fs.exists(ready) do
     if not lab.sandbox:is_running() or task.now() > deadline then
-      errors.raise { kind = "io", op = "start the sandbox", message = last_line(said) }
+      local message = last_line(said)
+      if o.by_hand then lab:stop() end
+      errors.raise { kind = "io", op = "start the sandbox", message = message }
     end
     task.sleep(0.05)
   end

@@ -1,0 +1,94 @@
+--- What the rehearsal cloud holds, as lines that are equal for two migrations that ended alike: ids are replaced by the
+--- names of what they stand for; moments, addresses, keys that were made on the way and the order of lists do not count.
+local json = require "json"
+
+local M = {}
+
+--- Members that say how the rehearsal does it, or when: not what there is.
+local SKIPPED = {}
+for name in ([[order tokens events host sshd pid process server plane node nodes doors app public KeyFingerprint PublicDnsName PublicIpAddress
+    PrivateDnsName streams dir config_name token storedBytes DbiResourceId RoleId InstanceProfileId]]):gmatch "%S+" do SKIPPED[name] = true end
+
+local function is_moment(key, value)
+  return type(value) == "number" and value > 1e9 or type(key) == "string" and (key:find "Time$" or key:find "Timestamp$" or key:find "Date$") ~= nil
+end
+
+local function tag_of(value, wanted)
+  for _, tag in ipairs(type(value.Tags) == "table" and value.Tags or {}) do
+    if tag.Key == wanted then return tag.Value end
+  end
+end
+
+--- ec2's ids as "subnet:shop-public-a".
+local function names_of(state)
+  local names = {}
+  for key, store in pairs(state) do
+    for id, r in pairs(key:find "^ec2/" and store.resources or {}) do
+      local value = r.value or {}
+      names[id] = ("%s:%s"):format(r.kind, tag_of(value, "Name") or value.GroupName or value.KeyName or value.Description or "-")
+    end
+  end
+  return names
+end
+
+local function plain_text(s, names)
+  s = s:gsub("%a[%w]*%-0%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%f[%X]", function(id) return names[id] or id:match "^(.-)%-0" .. "-ID" end)
+  s = s:gsub("%f[%w]e%-%x%x%x%x%x%x%x%x%x%x%f[%X]", "e-ID"):gsub("%f[%u]AWSEBSecurityGroup%-[%u%d]+", "AWSEBSecurityGroup-ID")
+  s = s:gsub("(:secret:[%w/_%-]+)%-%w%w%w%w%w%w%f[^%w]", "%1-ID"):gsub("%f[%d]198%.18%.%d+%.%d+", "PUBLIC")
+  s = s:gsub("%f[%d](10%.%d+%.%d+%.%d+)%f[^%d](.?)", function(address, after) return (after == "/" and address or "PRIVATE") .. after end)
+  s = s:gsub("ssh%-ed25519 %S+", "KEY"):gsub("/tmp/[%w%-]+", "DIR"):gsub("%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z", "MOMENT")
+  return (s:gsub("%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x", "UUID"))
+end
+
+local function canonical(v, names)
+  if type(v) == "string" then return plain_text(v, names) end
+  if type(v) ~= "table" then return v end
+  local copy = {}
+  if #v > 0 then
+    for i, x in ipairs(v) do copy[i] = json.encode(canonical(x, names), { sort = true }) end
+    table.sort(copy)
+    return copy
+  end
+  for key, x in pairs(v) do
+    if not SKIPPED[key] and not is_moment(key, x) then
+      local name = plain_text(key, names)
+      while copy[name] ~= nil do name = name .. "'" end      -- two of one name: that must show
+      copy[name] = canonical(x, names)
+    end
+  end
+  return copy
+end
+
+local function flatten(v, path, lines)
+  if type(v) ~= "table" then
+    lines[#lines + 1] = ("%s = %s"):format(path, tostring(v))
+  else
+    for key, x in pairs(v) do flatten(x, path .. "/" .. (type(key) == "number" and "-" or key), lines) end
+  end
+  return lines
+end
+
+--- The lines of what the inspector's page "state" says.
+---@return string[]
+function M.lines(state)
+  local lines = flatten(canonical(state, names_of(state)), "", {})
+  table.sort(lines)
+  return lines
+end
+
+--- What is in one list of lines and not in the other: "- line" was wanted, "+ line" is there instead.
+---@param got string[]
+---@param wanted string[]
+---@return string[]
+function M.differences(got, wanted)
+  local count, list = {}, {}
+  for _, line in ipairs(got) do count[line] = (count[line] or 0) + 1 end
+  for _, line in ipairs(wanted) do count[line] = (count[line] or 0) - 1 end
+  for line, n in pairs(count) do
+    for _ = 1, math.abs(n) do list[#list + 1] = (n > 0 and "+ " or "- ") .. line end
+  end
+  table.sort(list, function(a, b) return a:sub(3) < b:sub(3) end)
+  return list
+end
+
+return M

@@ -1,0 +1,262 @@
+--- One migration on a rehearsal cloud of its own, in which one thing goes wrong; then it is simply applied again, and
+--- compared with one that nothing disturbed. tests/recipes/crash_test.lua tries a sample, tests/crash/all.lua everything.
+---
+--- A point is where it goes wrong:
+---   { call = "ec2 CreateVpc", n = 1, fault = "kill", when = "after" }      at the cloud: see rehearsal.exact_faults
+---   { effect = "sql COMMENT ON", n = 2, how = "after" }                    on a database, a Redis, a file: see crash/effects.c
+--- `during = "destroy"`: while all is deleted.
+local cloud_state = dofile "tests/support/cloud_state.lua"
+local fs = require "fs"
+local http = require "http"
+local json = require "json"
+local labs = dofile "tests/support/rehearsal_lab.lua"
+local process = require "process"
+
+local M = {}
+
+local EFFECTS = fs.realpath "." .. "/build/effects.so"
+local EXE = fs.realpath "/proc/self/exe"
+local KILLED = 137
+local TOO_LONG = 240                    -- seconds
+local AGAIN = 3                         -- times that an apply may be needed after a fault that is no kill
+
+---@class Trial a cloud with the sample app, and what was found wrong
+local Trial = {}
+Trial.__index = Trial
+
+--- A cloud whose time flies.
+function M.start()
+  local lab = labs.start { app = "examples/shop", orders = 200, jobs = 20, scale = 20000, by_hand = true,
+    options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health", HKRUN_SMOKE_PATH = "/totals" } }
+  return setmetatable({ lab = lab, problems = {}, n = 0, pid_file = lab.dir .. "/pid" }, Trial)
+end
+
+function Trial:stop() self.lab:stop() end
+Trial.__close = Trial.stop
+
+function Trial:problem(fmt, ...) self.problems[#self.problems + 1] = fmt:format(...) end
+
+--- A string that says what a point is.
+function M.name(point)
+  local what = point.call and ("%s %s %s"):format(point.fault, point.when or "", point.call) or ("%s %s"):format(point.how, point.effect)
+  return ("%s #%d%s"):format(what, point.n, point.during and " in " .. point.during or "")
+end
+
+local function preloaded(point)
+  local env = { LD_PRELOAD = EFFECTS }
+  if point.effect then env.EFFECTS_AT = ("%s|%d|%s"):format(point.effect, point.n, point.how) end
+  if point.log then env.EFFECTS_LOG = point.log end
+  return env
+end
+
+local IMPATIENT = [[
+local http = require "http"
+local request = http.request
+function http.request(o)
+  o.stall_timeout = 2
+  return request(o)
+end
+]]
+
+--- The recipe, with less patience for an answer that does not come than the minute that hkrun has.
+local function impatient(lab)
+  local dir = lab.dir .. "/impatient"
+  if not fs.exists(dir) then
+    lab:foreign { "cp", "-R", labs.recipe:match "^(.*)/", dir, env = { PATH = os.getenv "PATH" } }
+    fs.write(dir .. "/heroku_to_aws.lua", IMPATIENT .. fs.read(labs.recipe))
+  end
+  return dir .. "/heroku_to_aws.lua"
+end
+
+--- Runs `hkrun COMMAND RECIPE --yes` with what goes wrong; returns its exit code and what it said.
+---@param point table? a point, or { faults = { point, ... }, hangs = boolean }, or { log = FILE }, which notes the effects
+function Trial:run(command, point)
+  point = point or {}
+  local env = {}
+  for name, value in pairs(self.lab.env) do env[name] = value end
+  for name, value in pairs(next(point) and preloaded(point) or {}) do env[name] = value end
+  self.n = self.n + 1
+  local out = ("%s/out.%d"):format(self.lab.dir, self.n)
+  local recipe = (point.hangs or point.fault == "hang") and impatient(self.lab) or labs.recipe
+  self:plan(point.faults or point.call and { point } or {})
+  local p <close> = process.start { "sh", "-c", 'echo $$ > "$0"; exec "$@"', self.pid_file, EXE, command, recipe, "--yes", env = env,
+                                    cwd = self.lab.dir .. "/work", stdout = out, stderr = out }
+  local code = p:wait(TOO_LONG)
+  if not code then
+    p:kill "KILL"
+    p:wait(10)
+    self:problem("%s did not end within %d s", command, TOO_LONG)
+  end
+  self.said = fs.read(out)
+  return code or 1, self.said
+end
+
+--- Tells the cloud what is to go wrong from now on.
+function Trial:plan(points)
+  local list = json.array {}
+  for i, point in ipairs(points) do
+    list[i] = { call = point.call, n = point.n, fault = point.fault, when = point.when, pid_file = self.pid_file }
+  end
+  http.post(self.lab.env.AWS_ENDPOINT_URL .. "/_hkrun/faults", { timeout = 60, json = list,
+    headers = { ["X-Hkrun-Key"] = self.lab.env.AWS_SECRET_ACCESS_KEY } })
+end
+
+--- How many of the planned faults took place: a process that does less may have ended before.
+---@return integer
+function Trial:struck() return self.lab:ask "faults".struck end
+
+local function last_lines(said) return (said:sub(-1200):gsub("^[^\n]*\n", "")) end
+
+--- Runs a command into the point, and again until it ends well.
+---@return boolean reached
+function Trial:through(command, point)
+  local code, said = self:run(command, point)
+  local struck = self:struck()
+  local reached = struck > 0 or point.how == "cut" or point.effect and code == KILLED
+  local is_kill = point.fault == "kill" or point.how == "before" or point.how == "after"
+  if is_kill and reached ~= (code == KILLED) then self:problem("%s ended with %d instead of a kill", command, code) end
+  for _ = 1, is_kill and 1 or AGAIN do
+    if code == 0 then return reached end
+    code, said = self:run(command)
+  end
+  if code ~= 0 then self:problem("%s again ended with %d:\n%s", command, code, last_lines(said)) end
+  return reached
+end
+
+local function heroku(lab, path)
+  return http.get(lab.env.HEROKU_HOST .. "/apps/shop" .. path, { headers = { Accept = "application/vnd.heroku+json; version=3",
+    Authorization = "Bearer " .. lab.env.HEROKU_API_KEY } }):json()
+end
+
+--- Heroku's side: what runs, and whether visitors are let in.
+function Trial:heroku()
+  local found = { maintenance = heroku(self.lab, "").maintenance }
+  for _, row in ipairs(heroku(self.lab, "/formation")) do found[row.type] = math.tointeger(row.quantity) end
+  return found
+end
+
+--- What the app on AWS is given, addresses and passwords of the new stores aside.
+local function variables(app)
+  local found = {}
+  for name, value in pairs(app and app.env or {}) do
+    found[name] = value:gsub("//([^:]*):[^@]+@[%d.]+:%d+", "//%1:(password)@(host)")
+  end
+  return found
+end
+
+--- The app's own judge: no row, key or job is lost or was done twice.
+function Trial:judge(app)
+  local said = self.lab.said
+  local r = self.lab:foreign { "node", "bin/verify.js", cwd = said.HKRUN_REHEARSAL_APP_DIR, timeout = 120, may_fail = true, env = {
+    PATH = os.getenv "PATH", HOME = self.lab.dir, MODE = "after", WAIT = "60", PGSSLROOTCERT = self.lab.env.PGSSLROOTCERT,
+    OLD_DATABASE_URL = said.HKRUN_REHEARSAL_OLD_DATABASE_URL, OLD_REDIS_URL = said.HKRUN_REHEARSAL_OLD_REDIS_URL,
+    NEW_DATABASE_URL = app.env.DATABASE_URL, NEW_REDIS_URL = app.env.REDIS_URL } }
+  return r.code == 0 and {} or { (r.stdout:match '"problems": (%[.-%])' or r.stderr) }
+end
+
+--- What there is once it has been applied.
+function Trial:outcome()
+  local app = self.lab:ask "apps"[1]
+  local list = cloud_state.lines(self.lab:ask "state")
+  for name, value in pairs(variables(app)) do list[#list + 1] = ("app variable %s = %s"):format(name, value) end
+  for name, value in pairs(self:heroku()) do list[#list + 1] = ("heroku %s = %s"):format(name, tostring(value)) end
+  list[#list + 1] = "answers = " .. (app and http.get(app.url:gsub("/$", "") .. "/totals", { timeout = 20 }).status or "no app")
+  for _, problem in ipairs(app and self:judge(app) or {}) do list[#list + 1] = "the judge: " .. problem end
+  return list
+end
+
+--- The calls that changed something and were answered, as { ["ec2 CreateVpc"] = 1 }, from the n-th call on.
+function Trial:calls(from)
+  local counts, all = {}, self.lab:ask "calls"
+  for i = (from or 0) + 1, #all do
+    local call = all[i]
+    if call.mutating then
+      local name = ("%s %s"):format(call.api, call.operation)
+      counts[name] = (counts[name] or 0) + 1
+    end
+  end
+  return counts, #all
+end
+
+--- Compares with the undisturbed outcome; nothing may have been deleted on the way, which would hide what was made twice.
+function Trial:check(calm)
+  for _, line in ipairs(cloud_state.differences(self:outcome(), calm.outcome)) do self:problem("%s", line:sub(1, 400)) end
+  for name, n in pairs((self:calls())) do
+    if name:find " Delete" or name:find " Terminate" or name:find " Remove" then self:problem("%d x %s while it was applied", n, name) end
+  end
+end
+
+--- Deletes everything, through a point if one is given; nothing may be left, and Heroku is as it was.
+---@return boolean reached
+function Trial:destroy(point)
+  local before = self:heroku()
+  local reached = self:through("destroy", point or {})
+  for _, what in ipairs(self.lab:ask "left") do self:problem("destroy left %s", what) end
+  for name, value in pairs(self:heroku()) do
+    if before[name] ~= value then self:problem("destroy changed %s of the Heroku app to %s", name, tostring(value)) end
+  end
+  return reached
+end
+
+local function count_lines(path)
+  local counts = {}
+  for line in fs.read(path):gmatch "[^\n]+" do counts[line] = (counts[line] or 0) + 1 end
+  return counts
+end
+
+--- A migration that nothing disturbs: what it ends with, and all points at which something could go wrong.
+---@return { outcome: string[], calls: table, effects: table, destroy_calls: table, destroy_effects: table }
+function M.calm()
+  local trial <close> = M.start()
+  local calm = {}
+  local log = trial.lab.dir .. "/effects"
+  local code, said = trial:run("apply", { log = log .. ".apply" })
+  if code ~= 0 then error("the undisturbed apply failed: " .. last_lines(said), 0) end
+  local n
+  calm.calls, n = trial:calls()
+  calm.effects, calm.outcome = count_lines(log .. ".apply"), trial:outcome()
+  code, said = trial:run("destroy", { log = log .. ".destroy" })
+  if code ~= 0 or #trial.lab:ask "left" > 0 then error("the undisturbed destroy failed: " .. last_lines(said), 0) end
+  calm.destroy_calls = trial:calls(n)
+  calm.destroy_effects = count_lines(log .. ".destroy")
+  return calm
+end
+
+--- All that can go wrong once: each kind at each call, and a kill or a lost connection at each effect.
+---@param calls table<string, integer>
+---@param effects table<string, integer>
+---@param o { faults?: boolean, files?: integer, during?: string } files: each so many of the files' own effects
+---@return table[] points in an order that is always the same
+function M.points(calls, effects, o)
+  local list = {}
+  local function add(point)
+    point.during = o.during
+    list[#list + 1] = point
+  end
+  for call, count in pairs(calls) do
+    for n = 1, count do
+      if not o.faults then
+        add { call = call, n = n, fault = "kill", when = "before" }
+        add { call = call, n = n, fault = "kill", when = "after" }
+      else
+        for _, fault in ipairs { "throttle", "error", "expired" } do add { call = call, n = n, fault = fault, when = "before" } end
+        for _, fault in ipairs { "error", "drop", "hang" } do add { call = call, n = n, fault = fault, when = "after" } end
+      end
+    end
+  end
+  for effect, count in pairs(effects) do
+    local is_disk = not effect:find "^sql " and not effect:find "^redis "
+    for n = 1, effect:find " sync$" and 0 or count, effect:find "^file " and count > 40 and o.files or 1 do
+      if not o.faults then
+        add { effect = effect, n = n, how = "before" }
+        add { effect = effect, n = n, how = "after" }
+      elseif not is_disk then
+        add { effect = effect, n = n, how = "cut" }
+      end
+    end
+  end
+  table.sort(list, function(a, b) return M.name(a) < M.name(b) end)
+  return list
+end
+
+return M
