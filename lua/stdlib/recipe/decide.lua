@@ -2,6 +2,7 @@
 local diff = require "recipe.diff"
 local effects = require "recipe.effects"
 local errors = require "errors"
+local owner = require "recipe.owner"
 local unknown = require "recipe.unknown"
 
 local M = {}
@@ -39,7 +40,7 @@ end
 local function mark_drift(noun)
   local was, kind = noun.mem and noun.mem.id == noun.current.id and noun.mem.spec, noun.kind
   if not was or noun.mem.updating or noun.mem.state ~= "ready" then return end
-  was = effects.wanted(noun, was)
+  was = owner.wanted(noun, was)
   for _, c in ipairs(noun.changes) do
     local recorded = was[c.field]
     if recorded ~= nil and not diff.has_secret(c.old) then
@@ -71,7 +72,7 @@ function M.noun(noun)
     noun.action = "create"
     return
   end
-  effects.check_owner(noun)
+  owner.check(noun)
   noun.changes = effects.changes(noun, noun.current)
   noun.reason = forced(kind, noun.changes)
   mark_drift(noun)

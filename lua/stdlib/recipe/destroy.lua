@@ -5,6 +5,7 @@ local errors = require "errors"
 local kinds = require "recipe.kind"
 local load = require "recipe.load"
 local log = require "log"
+local owner = require "recipe.owner"
 local order = require "recipe.order"
 local stop = require "recipe.stop"
 
@@ -77,7 +78,7 @@ local function remove(r, n)
   local current = effects.read(noun)
   if current and not n.id then                               -- a call that was never answered: is this what it made?
     noun.current = current
-    local ok, e = pcall(effects.check_owner, noun)
+    local ok, e = pcall(owner.check, noun)
     if not ok and not errors.is(e, "invalid") then error(e, 0) end
     if not ok or noun.adopted then current = nil end
   end

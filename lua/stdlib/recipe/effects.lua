@@ -5,6 +5,7 @@ local calls = require "calls"
 local diff = require "recipe.diff"
 local errors = require "errors"
 local log = require "log"
+local owner = require "recipe.owner"
 local loop = require "host.loop"
 local plain = require "recipe.plain"
 local token = require "recipe.token"
@@ -93,62 +94,12 @@ function M.read(noun)
   return current
 end
 
---- Whose is it? Ours by journal or by tags; else it is taken over only when the recipe says so.
-function M.check_owner(noun)
-  local mem, current, spec = noun.mem, noun.current, noun.spec
-  local tags = current.tags or {}
-  local recipe, key = tags["hkrun:recipe"], tags["hkrun:key"]
-  noun.adopted = mem and mem.adopted or recipe == noun.run.id and tags["hkrun:adopted"] ~= nil
-  if mem and mem.id and mem.id == current.id then return end
-  if recipe == noun.run.id and (key == nil or key == noun.key) then return end
-  if recipe == noun.run.id then
-    errors.raise {
-      op = "use " .. noun.title, kind = "invalid", noun = noun.key,
-      message = ("what exists under that name (%s) is this recipe's %s"):format(tostring(current.id), key),
-    }
-  end
-  if recipe and not spec.adopt then
-    errors.raise {
-      op = "use " .. noun.title, kind = "invalid", noun = noun.key,
-      message = ("it exists (%s) and belongs to the recipe %s"):format(tostring(current.id), recipe),
-      hint = "choose another name",
-    }
-  end
-  if not recipe and noun.kind.tagless then
-    noun.adopted = not (mem and mem.state == "intent")
-    return
-  end
-  if not spec.adopt and not noun.run.adopt then
-    errors.raise {
-      op = "use " .. noun.title, kind = "invalid", noun = noun.key,
-      message = ("it exists (%s) and was not made by this recipe"):format(tostring(current.id)),
-      hint = "choose another name, or take it over with --adopt, or with adopt = true in the recipe",
-    }
-  end
-  noun.adopted, noun.adopting = true, true
-end
-
---- The spec as it is compared: what is ours carries the engine's tags beside the recipe's own, and tags are text.
----@param noun table
----@param spec table the noun's, or one that is on record
----@return table
-function M.wanted(noun, spec)
-  local kind = noun.kind
-  if not kind.manages_tags or unknown.is(spec.tags) then return spec end
-  local tags, all = {}, {}
-  for k, v in next, spec.tags or {} do tags[k] = type(v) == "number" and tostring(v) or v end
-  for k, v in next, noun.adopted and {} or noun.ctx.tags do tags[k] = v end
-  for k, v in next, spec do all[k] = v end
-  all.tags = next(tags) and tags or nil
-  return all
-end
-
 --- In what the thing that is there differs from what is asked for.
 ---@param noun table
 ---@param current table
 ---@return table changes
 function M.changes(noun, current)
-  return diff.changes(M.wanted(noun, noun.spec), current, noun.kind.fields, noun.kind.compare)
+  return diff.changes(owner.wanted(noun, noun.spec), current, noun.kind.fields, noun.kind.compare)
 end
 
 --- The spec as update gets it: of the tags, those that are to be set.
@@ -186,7 +137,7 @@ local function create_once(noun)
     local current = poll(noun, nil, noun.kind.idempotent and 0 or M.settle, there)
     if current and not current.deleting then
       noun.current = current
-      M.check_owner(noun)
+      owner.check(noun)
       return current.id, current
     end
   end
@@ -316,21 +267,12 @@ local function dependents(noun)
   return list
 end
 
---- What was not made here is not deleted either.
-local function refuse_adopted(noun)
-  if not (noun.adopted or noun.mem and noun.mem.adopted) then return end
-  errors.raise {
-    op = "replace " .. noun.title, kind = "invalid", noun = noun.key,
-    message = (noun.reason or "it must be replaced") .. ", and it was not made by this recipe",
-  }
-end
-
 local function replace(noun)
   local current = noun.current or read_once(noun, noun.mem and noun.mem.id)
   if current then
     local hanging = noun.mem and noun.mem.id and dependents(noun) or {}
-    refuse_adopted(noun)
-    for _, other in ipairs(hanging) do refuse_adopted(other) end
+    owner.refuse_adopted(noun)
+    for _, other in ipairs(hanging) do owner.refuse_adopted(other) end
     for _, other in ipairs(hanging) do
       local there_now = read_once(other, other.mem.id)
       if there_now then M.delete(other, there_now) end
@@ -390,19 +332,13 @@ local function remember_found(noun)
   noun.mem = noun.run.memory.nouns[noun.key]
 end
 
---- Puts our tags on what is taken over, where the kind has tags: so it is found again, and known as not made here, even
---- without the journal. Its own name stays.
+--- Puts our tags on what is taken over.
 local function put_tags(noun)
-  local kind, current, tags = noun.kind, noun.current, {}
-  if not kind.update or not kind.manages_tags then return end
-  for k, v in pairs(noun.spec.tags or {}) do tags[k] = v end
-  for k, v in pairs(noun.ctx.tags) do
-    if k ~= "Name" then tags[k] = v end
-  end
-  tags["hkrun:adopted"] = "true"
-  local spec = setmetatable({ tags = tags }, { __index = noun.spec })
-  local change = { field = "tags", old = current.tags, new = tags }
-  task.shield(wrapped, noun, "tag", kind.update, spec, current, { change, tags = change }, noun.ctx)
+  local tags = owner.tags(noun)
+  if not tags then return end
+  local current, change = noun.current, { field = "tags", old = noun.current.tags, new = tags }
+  local changes = { change, tags = change }
+  task.shield(wrapped, noun, "tag", noun.kind.update, to_set(noun, changes), current, changes, noun.ctx)
 end
 
 local function adopt(noun)
