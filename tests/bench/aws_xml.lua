@@ -10,7 +10,7 @@ local sign = require "sign"
 local task = require "task"
 
 local SELF = fs.realpath "/proc/self/exe"
-local ROUNDS = tonumber(os.getenv "ROUNDS") or 5
+local ROUNDS = tonumber(os.getenv "ROUNDS") or 3
 
 local function id(kind, i) return kind .. "-" .. sign.md5(kind .. i):sub(1, 17) end
 
@@ -94,8 +94,13 @@ local function run(words)
   return r.stdout
 end
 
-local function row(what, ours, theirs, unit, name, goal)
-  print(("%-34s %9.2f %s   %-9s %9.2f %s   ratio %5.3f (goal %s)"):format(what, ours, unit, name, theirs, unit, ours / theirs, goal))
+local function mark(figure, goal) return figure <= goal and "met" or "MISSED" end
+
+local function row(what, ours, theirs, unit, name, goal, stretch)
+  local ratio = ours / theirs
+  print(("%-44s %8.2f %-2s  %-7s %8.2f %-2s  ratio %6.3f%s%s"):format(what, ours, unit, name, theirs, unit, ratio,
+    goal and ("  goal %s %s"):format(goal, mark(ratio, goal)) or "",
+    stretch and (", stretch %s %s"):format(stretch, mark(ratio, stretch):lower()) or ""))
 end
 
 local dir = fs.tmpdir "hkrun-bench-"
@@ -118,7 +123,7 @@ local ok, e = pcall(function()
     if #result.Reservations ~= count then errors.raise { kind = "protocol", message = "the answer was not read whole" } end
     tree = math.min(tree, tonumber(run { dir .. "/tree", file, "3" }))
   end
-  row(("read %.1f MB of XML"):format(#body / 1e6), best * 1000, tree, "ms", "expat", "2.5, stretch 1.5")
+  row(("10 MB DescribeInstances: read %.1f MB"):format(#body / 1e6), best * 1000, tree, "ms", "expat", 2.5, 1.5)
 
   local call = ("%s -e 'assert(#aws.ec2:describe_instances{}.Reservations == %d)'"):format(SELF, count)
   local lines = {}
@@ -127,10 +132,11 @@ local ok, e = pcall(function()
     local wall, user, system, peak = line:match "(%S+) (%S+) (%S+) (%S+)"
     lines[#lines + 1] = { wall = tonumber(wall), cpu = user + system, peak = tonumber(peak) }
   end
-  row("describe_instances, whole call", lines[1].wall * 1000, lines[2].wall * 1000, "ms", "aws", "0.05")
-  row("CPU of it", lines[1].cpu * 1000, lines[2].cpu * 1000, "ms", "aws", "none")
-  print(("%-34s %9.2f MB   aws       %9.2f MB   %.1f MB above the body (goal 40)"):format("peak memory of it", lines[1].peak, lines[2].peak,
-    lines[1].peak - #body / 2 ^ 20))
+  row("  the whole call", lines[1].wall * 1000, lines[2].wall * 1000, "ms", "aws", 0.05)
+  row("  CPU of it", lines[1].cpu * 1000, lines[2].cpu * 1000, "ms", "aws")
+  local above = lines[1].peak - #body / 2 ^ 20
+  print(("%-44s %8.2f MB  %-7s %8.2f MB  %.1f MB above the body  goal 40 %s"):format("  peak memory of it", lines[1].peak, "aws",
+    lines[2].peak, above, mark(above, 40)))
 end)
 fs.rmtree(dir)
 if not ok then error(e, 0) end

@@ -1,6 +1,6 @@
 #!/bin/sh
-# Measures hkrun against other programs, in turns, on this machine. Under five minutes. The figures are ratios of one run:
-# on a busy machine compare them, not the milliseconds. Goals stand beside them.
+# Measures hkrun against other programs, in turns, on this machine. Under three minutes where nothing else runs. The figures
+# are ratios of one run: on a busy machine compare them, not the milliseconds. Goals stand beside them, a miss is MISSED.
 set -eu
 cd "$(dirname "$0")/../.."
 HKRUN=$(realpath "${HKRUN:-build/release/hkrun}")
