@@ -140,10 +140,10 @@ T["a process: its version, its errors, its environment, an end that is no time"]
     local home, full = settings(env or {}, "[default]\ncredential_process = " .. text .. "\n")
     return home, full
   end
-  local keys = [["AccessKeyId":"P","SecretAccessKey":"pk"]]
-  process([[printf '{"Version":1,"AccessKeyId":"%s","SecretAccessKey":"pk"}' "$HOME"]])
+  local keys = [["AccessKeyId":"P","SecretAccessKey":"p+k"]]
+  process([[printf '{"Version":1,"AccessKeyId":"%s","SecretAccessKey":"p+k"}' "$HOME"]])
   local home = config.env "HOME"
-  is(get(), home, "pk")
+  is(get(), home, "p+k")
   for command, why in pairs {
     [ [[printf '{"Version":2,]] .. keys .. [[}']] ] = "answers in version 2, not 1", [ [[printf '{]] .. keys .. [[}']] ] = "version nil, not 1",
     [ [[printf '{"Version":1,"AccessKeyId":"P"}']] ] = "the answer has no credentials", ["echo hello"] = "the answer is not JSON",
@@ -152,7 +152,7 @@ T["a process: its version, its errors, its environment, an end that is no time"]
   } do
     process(command)
     local e = test.raises(why, get)
-    test.truthy(not tostring(e):find("pk", 1, true), "no secret in the error")
+    test.truthy(not tostring(e):find("p+k", 1, true), "no secret in the error")
   end
 end
 
