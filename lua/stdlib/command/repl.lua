@@ -89,7 +89,12 @@ function Session.prompt()
   return table.concat(words, " ") .. "> "
 end
 
+--- What a newcomer types first.
+local BARE = { help = "help()", ["?"] = "help()", quit = ":quit", exit = ":quit" }
+
 function Session:run_entry(entry)
+  local word = entry:match "^%s*(%S+)%s*$"
+  if BARE[word] and (word == "help" or rawget(self.env, word) == nil) then entry = BARE[word] end
   if not commands.is_command(entry) then return self:evaluate(entry) end
   local r = table.pack(xpcall(commands.run, errors.handler, self, entry))
   if not r[1] then complain(r[2]) end
