@@ -116,7 +116,9 @@ T["the calls are side by side: apply took no more than its critical path and a t
   local t = json.decode(cloud():hkrun({ "status", labs.recipe, "--timeline", "--json" }).stdout)
   local on_path = {}
   for _, b in ipairs(t.path) do on_path[b.key] = true end
-  for _, key in ipairs { "look", "once:reach the new stores", "guard:serve from AWS" } do test.truthy(on_path[key], key .. " on the critical path") end
+  for _, key in ipairs { "look", "once:reach the new stores", "guard:serve from AWS" } do
+    test.truthy(on_path[key], key .. " on the critical path")
+  end
   -- both are simulated: the clock's scale falls out of the ratio. A busy machine makes what is between two calls longer
   test.truthy(t.seconds <= t.path_seconds * 1.15, ("%.2f times the critical path"):format(t.seconds / t.path_seconds))
   test.match(cloud():hkrun({ "status", labs.recipe, "--timeline" }).stdout, "\ncritical path\n.*start the app on AWS .* %% of the run's ")

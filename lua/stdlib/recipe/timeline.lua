@@ -80,7 +80,8 @@ function M.of(records)
     local bar = key and by_key[key]
     if begins and not bar then
       local e = planned[key] or {}
-      bar = { key = key, title = e.title or key:gsub("^%a+:", "", rec.key and 0 or 1), stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
+      local title = e.title or key:gsub("^%a+:", "", rec.key and 0 or 1)
+      bar = { key = key, title = title, stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
       by_key[key], t.bars[#t.bars + 1] = bar, bar
     elseif ends and bar then
       bar.stop, bar.running = rec.t, nil
