@@ -74,7 +74,7 @@ local function take_in(self, dead)
     self.memory = m
     if good < #self.bytes then self.store:repair(good) end
     if not (dead and self.store.unfenced) then return end
-    local ok, e = pcall(self.write, self, { ev = "lock", state = "taken over", from = dead, by = self.store.lease.me })
+    local ok, e = pcall(self.write, self, { ev = "lock", state = "taken over", from = dead, holder = self.store.lease.me })
     if ok then return end
     if attempt == FENCES or not self.store:unfenced(e) then error(e, 0) end
     self.pending = {}

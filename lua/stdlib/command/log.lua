@@ -64,8 +64,8 @@ return {
       local seconds = took(rec, since)
       if o.json then log.out("%s", json.encode(rec))
       elseif tell[rec.ev] then
-        log.out("%s  %s%s%s", rec.at, tell[rec.ev](rec), seconds and (" (%.1f s)"):format(seconds) or "", rec.by and rec.ev ~= "lock"
-          and "  by " .. calls(rec.by) or "")
+        log.out("%s  %s%s%s", rec.at, tell[rec.ev](rec), seconds and (" (%.1f s)"):format(seconds) or "", rec.by and "  by " .. calls(rec.by)
+          or "")
       end
     end
     return 0

@@ -18,6 +18,14 @@ local function is_before(a, b)
   return false
 end
 
+--- Whether a stands in the task of b, or in one that started it.
+local function is_above(a, b)
+  for i = 1, #a.place - 1 do
+    if a.place[i] ~= b.place[i] then return false end
+  end
+  return true
+end
+
 --- The keys that a spec names: where its outputs are unknown still, and by a name in a field that is called like the
 --- kind, as `subnet_group = "shop-db"` is for `aws.db_subnet_group "shop-db"`.
 local function named(e, by_name)
@@ -44,30 +52,36 @@ function M.order(entries)
     end
   end
   for i, e in ipairs(list) do
-    local after, seen, chosen = {}, { [e.key] = true }, {}
+    local after, seen, chosen, first = {}, { [e.key] = true }, {}, 1
     local function add(key)
       if known[key] and not seen[key] then
         seen[key] = true
         after[#after + 1] = key
       end
     end
+    local function is_covered(other)
+      for _, c in ipairs(chosen) do
+        if is_before(other, c) then return true end
+      end
+      return false
+    end
     for v = #verbs, 1, -1 do
-      local verb, covered = verbs[v], false
-      if is_before(verb, e) then
-        for _, c in ipairs(chosen) do covered = covered or is_before(verb, c) end
-        if not covered then
-          chosen[#chosen + 1] = verb
-          add(verb.key)
+      local verb = list[verbs[v]]
+      if is_before(verb, e) and not is_covered(verb) then
+        chosen[#chosen + 1] = verb
+        add(verb.key)
+        if is_above(verb, e) then                            -- whatever stands before it and before e is covered
+          first = verbs[v] + 1
+          break
         end
       end
     end
     if e.action == "run" then
-      for j = i - 1, 1, -1 do
-        local other, covered = list[j], false
-        for _, c in ipairs(chosen) do covered = covered or is_before(other, c) end
-        if other.action ~= "run" and not covered and is_before(other, e) then add(other.key) end
+      for j = i - 1, first, -1 do
+        local other = list[j]
+        if other.action ~= "run" and is_before(other, e) and not is_covered(other) then add(other.key) end
       end
-      verbs[#verbs + 1] = e
+      verbs[#verbs + 1] = i
     else
       for _, key in ipairs(named(e, by_name)) do add(key) end
     end
