@@ -31,6 +31,6 @@ lint () {
 suite luacheck lint
 suite 'units and bindings' ./hkrun test tests/unit tests/host
 suite 'the same under the sanitizers' build/asan/hkrun test tests/unit tests/host
-suite 'nouns, recipes, foreign judges' ./hkrun test tests/nouns tests/recipes tests/conformance
+suite 'nouns, recipes, foreign judges' ./hkrun test tests/nouns tests/recipes recipes/examples tests/conformance
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
