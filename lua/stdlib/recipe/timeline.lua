@@ -29,14 +29,14 @@ local function critical_path(bars)
     for _, key in ipairs(b.after or {}) do
       local other = by_key[key]
       local l = other and length(other) or 0
-      if l > longest then longest, from[b] = l, other end
+      if other and l >= longest then longest, from[b] = l, other end
     end
     best[b] = longest + b.stop - b.start
     return best[b]
   end
   local last
   for _, b in ipairs(bars) do
-    if not last or length(b) > length(last) then last = b end
+    if not last or length(b) >= length(last) then last = b end
   end
   local path, seconds = {}, last and best[last] or 0
   while last do
