@@ -33,7 +33,8 @@ function mt.__tostring(e)
   return table.concat(parts)
 end
 
---- An error as a person reads it on a screen: its sentence; of several things that were tried, a line each.
+--- An error as a person reads it on a terminal: its sentence; of several things that were tried, a line each. In a log
+--- it stays one line.
 ---@param e any
 ---@return string
 function M.text(e)

@@ -76,6 +76,14 @@ T["a terminal gets a table that fits it, in colours unless NO_COLOR says not"] =
   test.match(r.stdout, ("x"):rep(32) .. "…\r\n", "the width is that of the output, wherever the errors go")
 end
 
+T["places that were tried for credentials stand below each other on a terminal, in one line elsewhere"] = function()
+  local nowhere = { HOME = test.tmpdir(), AWS_REGION = "us-east-1", AWS_EC2_METADATA_DISABLED = "true" }
+  local code = "return aws.sts:get_caller_identity{}"
+  test.match(on_terminal(80, code, nowhere), "^hkrun: cannot find AWS credentials:\n  environment: .+\n  instance metadata: .+\nset AWS_ACCESS_KEY_ID")
+  local r = process.run { SELF, "-e", code, env = env(nowhere), timeout = 60 }
+  test.match(r.stderr, "^hkrun: cannot find AWS credentials: environment: [^\n]+; instance metadata: [^\n]+\n$")
+end
+
 T["the words of the console are at hand"] = function()
   local dir = test.tmpdir()
   local seen = json.decode(run({ "-" }, ([[
