@@ -10,7 +10,6 @@ local loop = require "host.loop"
 local plain = require "recipe.plain"
 local token = require "recipe.token"
 local task = require "task"
-local unknown = require "recipe.unknown"
 
 local M = {}
 
