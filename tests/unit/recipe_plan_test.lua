@@ -224,4 +224,12 @@ T["prune deletes what hangs on something first, and leaves what is kept or taken
   test.equal(l:state(), { kept = {}, a = { size = 1, zone = "z" } })
 end
 
+T["prune leaves what something that the recipe asks for stands on"] = function()
+  local l = lab()
+  l:apply(stages(l))
+  l:prune(function() l.thing { "db", part_of = { id = "thing-1" } } end)
+  test.match(l:text(), 'lab.thing "net" stays: lab.thing "db", which stays, stands on it')
+  test.equal(l:state(), { net = { size = 1 }, db = { size = 1, part_of = "net" } })
+end
+
 return T

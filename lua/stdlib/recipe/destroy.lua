@@ -14,15 +14,17 @@ local M = {}
 --- What destroy would delete, in its order, what it leaves alone, and why: it was adopted, it is kept, or something
 --- that stays stands on it.
 ---@param memory table
+---@param only? table<string, boolean> keys: nothing else is to go
 ---@return table[] doomed
 ---@return table[] spared
 ---@return table<string, string> why by key
-function M.list(memory)
+function M.list(memory, only)
   local all, doomed, spared, why = {}, {}, {}, {}
   for i = #memory.order, 1, -1 do
     local n = memory.nouns[memory.order[i]]
     all[#all + 1] = n
-    why[n.key] = n.adopted and "it was not made by this recipe" or n.keep and "keep = true" or nil
+    why[n.key] = n.adopted and "it was not made by this recipe" or n.keep and "keep = true"
+      or only and not only[n.key] and "the recipe asks for it" or nil
   end
   local before = order.before(all)
   for _, n in ipairs(all) do                                 -- what stands on a thing comes before it

@@ -97,12 +97,21 @@ function M.lines(entries)
   return lines
 end
 
---- What was there that the recipe does not ask for any more, in one line; nil when there is nothing.
+--- What prune is for: made by runs of the recipe, no longer asked for, not to be kept.
+local function prunable(r)
+  local list = {}
+  for _, n in ipairs(r:forgotten()) do
+    if not (n.adopted or n.keep) then list[#list + 1] = n end
+  end
+  return list
+end
+
+--- What the recipe does not ask for any more, in one line; nil when there is nothing.
 ---@param r table the run that planned
 ---@return string?
 function M.forgotten(r)
   local titles = {}
-  for i, n in ipairs(r:forgotten()) do titles[i] = ("%s %q"):format(n.kind, n.spec and n.spec.name or n.key) end
+  for i, n in ipairs(prunable(r)) do titles[i] = ("%s %q"):format(n.kind, n.spec and n.spec.name or n.key) end
   return titles[1] and ("No longer in the recipe, and left alone: %s (see hkrun prune)."):format(table.concat(titles, ", "))
 end
 
@@ -159,7 +168,7 @@ end
 function M.data(r)
   local list, forgotten = json.array {}, json.array {}
   for i, e in ipairs(r.entries) do list[i] = M.entry(e) end
-  for i, n in ipairs(r:forgotten()) do forgotten[i] = { key = n.key, kind = n.kind, id = n.id } end
+  for i, n in ipairs(prunable(r)) do forgotten[i] = { key = n.key, kind = n.kind, id = n.id } end
   return {
     recipe = r.recipe, target = r.target, entries = list, kinds = kinds_of(r.entries), forgotten = forgotten,
     summary = M.count(r.entries),

@@ -9,13 +9,15 @@ local stop = require "recipe.stop"
 
 local M = {}
 
---- What prune would delete, the last made first, and what it leaves alone.
+--- What prune would delete, the last made first; says what it leaves alone, and why.
 local function list(r)
-  local doomed, spared = {}, {}
-  for _, n in ipairs(r:forgotten()) do
-    if n.adopted or n.keep then spared[#spared + 1] = n else table.insert(doomed, 1, n) end
+  local forgotten = {}
+  for _, n in ipairs(r:forgotten()) do forgotten[n.key] = true end
+  local doomed, spared, why = destroy.list(r.memory, forgotten)
+  for _, n in ipairs(spared) do
+    if forgotten[n.key] then log.out("    %s stays: %s", destroy.title(n), why[n.key]) end
   end
-  return doomed, spared
+  return doomed
 end
 
 local function refuse_open_guards(r)
@@ -37,10 +39,7 @@ function M.run(o)
   local r = apply.plan(o, load.file(o.recipe), true)
   local journal <close> = r.journal
   refuse_open_guards(r)
-  local doomed, spared = list(r)
-  for _, n in ipairs(spared) do
-    log.out("    %s stays: %s", destroy.title(n), n.keep and "keep = true" or "it was not made by this recipe")
-  end
+  local doomed = list(r)
   if #doomed == 0 then
     log.out "nothing to prune"
     return 0
