@@ -22,6 +22,7 @@ local declared = {
   { "final_snapshot", "when it is deleted, ElastiCache keeps a snapshot of it", type = "boolean", default = true },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
+  { "timeout", "seconds that each wait may take; else as long as ElastiCache usually needs", type = "number" },
 }
 
 --- The ids of its nodes, under which CloudWatch has their metrics. Those that a plan has yet to make get the names that
@@ -64,6 +65,7 @@ return function(o)
     o.name, engine = o.engine, version = o.version, node_type = o.node_type, replicas = o.replicas, subnet_group = parts.subnets.name,
     parameter_group = parts.parameters.name, groups = { parts.group.id }, auth_token = parts.token.value,
     description = "cache of " .. o.name, final_snapshot = o.final_snapshot, tags = tags, keep = keep,
+    timeout = o.timeout,
   }
   local endpoint = cache.endpoint or recipe.unknown(("aws.cache %q.endpoint"):format(o.name))  -- planned while it is being made
   return {

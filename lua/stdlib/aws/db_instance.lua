@@ -71,6 +71,8 @@ local kind = recipe.kind {
 
   read = function(spec) return look(spec.name) end,
 
+  event = function(id, since) return noun.last_event(aws.rds, id, "db-instance", since) end,
+
   create = function(spec, ctx)
     return noun.hinted(HINTS, function()
       return aws.rds:create_db_instance({
@@ -86,9 +88,11 @@ local kind = recipe.kind {
 
   ready = function(current, ctx)
     if current.state == "available" and not current.pending then return nil end
-    return noun.wait(ctx, "it is not available", 5400, function()
+    return noun.wait(ctx, "it is not available", ctx.timeout, function()
       local db = look(current.id) or errors.raise { kind = "not_found", message = "it is gone" }
-      if BAD[db.state] then errors.raise { kind = "remote", message = "it is " .. db.state, hint = "its events in the RDS console say why" } end
+      if BAD[db.state] then
+        errors.raise { kind = "remote", message = ("it is %s: %s"):format(db.state, ctx.event() or "its events in the RDS console say why") }
+      end
       if db.state == "available" and not db.pending then return db end
       return nil, db.state
     end)

@@ -72,9 +72,11 @@ return recipe.kind {
       id = e.EnvironmentName, environment_id = e.EnvironmentId, arn = e.EnvironmentArn, application = e.ApplicationName, cname = e.CNAME,
       platform = e.PlatformArn, version = e.VersionLabel, health = e.Health, description = e.Description, settings = settings_of(e),
       tags = noun.tag_map(aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = e.EnvironmentArn }).ResourceTags),
-      deleting = e.Status == "Terminating" or nil,
+      state = e.Status, deleting = e.Status == "Terminating" or nil,
     }
   end,
+
+  event = function(id) return beanstalk.last_event(id) end,
 
   create = function(spec, ctx)
     aws.elasticbeanstalk:create_environment {
@@ -86,7 +88,7 @@ return recipe.kind {
   end,
 
   update = function(spec, current, changes, ctx)
-    beanstalk.wait(ctx, current.id, 1800, function(e) return e.Status == "Ready" end)
+    beanstalk.wait(ctx, current.id, ctx.timeout, function(e) return e.Status == "Ready" end)
     if changes.settings or changes.platform or changes.description then
       aws.elasticbeanstalk:update_environment {
         EnvironmentName = current.id, Description = spec.description, PlatformArn = changes.platform and spec.platform or nil,
@@ -99,7 +101,7 @@ return recipe.kind {
   end,
 
   ready = function(current, ctx)
-    local e = beanstalk.wait(ctx, current.id, 3600, function(e) return e.Status == "Ready" end)
+    local e = beanstalk.wait(ctx, current.id, ctx.timeout, function(e) return e.Status == "Ready" end)
     if e.CNAME == current.cname and e.Health == current.health then return nil end
     current.cname, current.health, current.version = e.CNAME, e.Health, e.VersionLabel
     return current

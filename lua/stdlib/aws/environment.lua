@@ -30,6 +30,7 @@ local declared = {
   { "log_days", "days to keep the logs", type = "integer", default = 30 },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
+  { "timeout", "seconds that each wait may take; else as long as Beanstalk usually needs", type = "number" },
 }
 
 --- What its machines may do: report, write logs, be reached by Session Manager.
@@ -139,7 +140,7 @@ return function(o)
     end,
   }
   local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
-                                 settings = settings(o, roles.service.name, roles.profile.name) }
+                                 timeout = o.timeout, settings = settings(o, roles.service.name, roles.profile.name) }
   return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version },
                       Environment)
 end

@@ -1,5 +1,6 @@
 --- An EC2 instance. Its metadata service answers only to IMDSv2; its disk is encrypted.
 local aws = require "aws"
+local errors = require "errors"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
@@ -83,10 +84,19 @@ return recipe.kind {
     return made.Instances[1].InstanceId
   end,
 
-  ready = function(current)
+  ready = function(current, ctx)
     if not current.running or current.state == "running" then return nil end
-    aws.ec2:wait("instance_running", { InstanceIds = { current.id } }, { delay = 5 })
-    return shown(find({ { Name = "instance-id", Values = { current.id } } })[1])
+    return noun.wait(ctx, "it does not run", ctx.timeout, function()
+      local found = aws.ec2:describe_instances({ Filters = { { Name = "instance-id", Values = { current.id } } } }).Reservations[1]
+      local i = found and found.Instances[1]
+      local state = i and i.State.Name or "not seen yet"
+      if state == "running" then return shown(i) end
+      if state == "shutting-down" or state == "terminated" then
+        local why = i.StateReason and i.StateReason.Message
+        errors.raise { kind = "remote", message = "it was terminated: " .. (why or "EC2 does not say why") }
+      end
+      return nil, state
+    end)
   end,
 
   update = function(spec, current, changes)

@@ -26,6 +26,7 @@ local declared = {
   { "final_snapshot", "when it is deleted, RDS keeps a snapshot of it", type = "boolean", default = true },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
+  { "timeout", "seconds that each wait may take; else as long as RDS usually needs", type = "number" },
 }
 
 --- Makes or finds a database.
@@ -58,7 +59,7 @@ return function(o)
     o.name, class = o.class, version = o.version, gigabytes = o.gigabytes, multi_az = o.multi_az, database = o.database, user = o.user,
     password = parts.password.value, subnet_group = parts.subnets.name, parameter_group = parts.parameters.name,
     groups = { parts.group.id }, backup_days = o.backup_days, deletion_protection = o.deletion_protection,
-    final_snapshot = o.final_snapshot, tags = tags, keep = keep,
+    final_snapshot = o.final_snapshot, tags = tags, keep = keep, timeout = o.timeout,
   }
   local endpoint = db.endpoint or recipe.unknown(("aws.postgres %q.endpoint"):format(o.name))  -- planned while it is being made
   return {

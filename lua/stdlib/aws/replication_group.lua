@@ -64,6 +64,8 @@ return recipe.kind {
 
   read = function(spec) return look(spec.name) end,
 
+  event = function(id, since) return noun.last_event(aws.elasticache, id, "replication-group", since) end,
+
   create = function(spec, ctx)
     return aws.elasticache:create_replication_group({
       ReplicationGroupId = spec.name, ReplicationGroupDescription = spec.description or spec.name, Engine = spec.engine,
@@ -76,10 +78,10 @@ return recipe.kind {
 
   ready = function(current, ctx)
     if current.state == "available" and not current.pending then return nil end
-    return noun.wait(ctx, "it is not available", 5400, function()
+    return noun.wait(ctx, "it is not available", ctx.timeout, function()
       local group = look(current.id) or errors.raise { kind = "not_found", message = "it is gone" }
       if group.state == "create-failed" then
-        errors.raise { kind = "remote", message = "its creation failed", hint = "its events in the ElastiCache console say why" }
+        errors.raise { kind = "remote", message = "its creation failed: " .. (ctx.event() or "its events in the ElastiCache console say why") }
       end
       if group.state == "available" and not group.pending then return group end
       return nil, group.state

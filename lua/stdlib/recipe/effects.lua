@@ -15,6 +15,7 @@ local M = {}
 
 --- Seconds after an intent during which a read may still miss what the call made (EC2 is eventually consistent).
 M.settle = tonumber(os.getenv "HKRUN_SETTLE") or 10
+M.AGAIN = "run it again, it goes on from here; timeout = SECONDS on the noun waits longer"
 local VISIBLE = 60                                           -- seconds until a made thing must be readable
 
 --- A noun in work: kind, spec, its record, and what create needs to make it findable.
@@ -32,12 +33,24 @@ function M.noun(r, kind, spec, key)
   return noun
 end
 
+--- What the service said last of the noun; nil when it does not say.
+local function last_event(noun)
+  local mem, now = noun.mem, os.time()
+  local since = math.max(mem and mem.at or now, now - 3600)
+  local ok, event = pcall(noun.kind.event, mem and mem.id or noun.spec.name, since)
+  if not ok and errors.is(event, "cancelled") then error(event, 0) end
+  if not ok then log.debug("no events of %s: %s", noun.title, tostring(event)) end
+  return ok and event or nil                                 -- a run does not fail because nobody may read them
+end
+
 --- Fills noun.ctx: the same token for the same generation, however often it is tried.
 function M.context(noun)
   noun.ctx = {
     token = token.token(noun.run.id, noun.key, noun.gen),
     tags = { ["hkrun:recipe"] = noun.run.id, ["hkrun:key"] = noun.key, Name = noun.spec.name },
     key = noun.key, recipe = noun.run.id,
+    timeout = noun.kind.takes_timeout and noun.spec.timeout or noun.kind.timeout,
+    event = noun.kind.event and function() return last_event(noun) end or function() end,
     final_snapshot = noun.spec.final_snapshot ~= false and not noun.run.no_final_snapshot,
     note = function(s) if noun.progress then noun.progress:note(s) end end,
   }
@@ -114,12 +127,21 @@ end
 
 local function record_spec(noun) return plain.spec(noun.spec) end
 
+--- Seconds after the deadline in which a noun's own wait may say what it waited for.
+M.grace = 30
+
 local function with_progress(noun, verb, fn)
-  local p <close> = log.progress { what = verb .. " " .. noun.title }
+  local what = verb .. " " .. noun.title
+  local p <close> = log.progress { what = what }
   noun.progress = p
-  local r = table.pack(xpcall(task.within, errors.handler, noun.kind.timeout, verb .. " " .. noun.title, fn))
+  local r = table.pack(xpcall(task.within, errors.handler, noun.ctx.timeout + M.grace, what, fn))
   noun.progress = nil
-  if not r[1] then error(r[2], 0) end
+  local e = r[2]
+  if not r[1] and errors.is(e, "timeout") and e.op == what and not e.hint then
+    e.message = e.message .. (p.note_text and "; it was last " .. p.note_text or "")
+    e.hint = M.AGAIN
+  end
+  if not r[1] then error(e, 0) end
   return table.unpack(r, 2, r.n)
 end
 
@@ -209,7 +231,7 @@ local IN_USE = 900                                           -- seconds that a s
 
 --- Begins to delete; asks again while the service says that the thing is still in use, and it is not going already.
 local function begin_delete(noun, current)
-  local delay, stop = 0.5, task.now() + math.min(IN_USE, noun.kind.timeout)
+  local delay, stop = 0.5, task.now() + math.min(IN_USE, noun.ctx.timeout)
   while true do
     local ok, e = pcall(finished, noun, function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
     if ok then return end
@@ -232,13 +254,21 @@ function M.delete(noun, current)
   local by
   with_progress(noun, "delete", function()
     if not current.deleting then by = calls.during(begin_delete, noun, current) end
-    local gone = false
-    poll(noun, current.id, kind.timeout, function(c)
+    local state, gone
+    poll(noun, current.id, noun.ctx.timeout, function(c)
       gone = c == nil
+      if c then
+        local event = noun.ctx.event()
+        state = (c.state or "still there") .. (event and ": " .. event or "")
+        noun.ctx.note(state)
+      end
       return gone
     end)
     if not gone then
-      errors.raise { op = "delete " .. noun.title, kind = "timeout", message = "it is still there", noun = noun.key }
+      errors.raise {
+        op = "delete " .. noun.title, kind = "timeout", noun = noun.key,
+        message = ("after %g s it is %s"):format(noun.ctx.timeout, state), hint = M.AGAIN,
+      }
     end
   end)
   write(noun, { ev = "deleted", id = current.id, by = by })
@@ -359,7 +389,7 @@ function M.perform(noun)
   local current
   if noun.action == "create" then
     if noun.current and noun.current.deleting then
-      poll(noun, noun.current.id, noun.kind.timeout, function(c) return c == nil end)
+      poll(noun, noun.current.id, noun.ctx.timeout, function(c) return c == nil end)
     end
     current = create(noun)
   elseif noun.action == "replace" then

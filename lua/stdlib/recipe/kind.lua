@@ -21,6 +21,7 @@ local declared_kind = {
   { "tagless", "it cannot carry tags; it belongs to whoever owns its parent", type = "boolean", default = false },
   { "idempotent", "create honours ctx.token or fails when the name is taken", type = "boolean", default = false },
   { "timeout", "seconds that create, ready and delete may take each", type = "number", default = 3600 },
+  { "event", "function(id, since) -> what the service said last of it since that time (seconds since 1970), or nil", type = "function" },
   { "read", "function(spec, known, ctx) -> current|nil", type = "function", required = true },
   { "create", "function(spec, ctx) -> id; without it the noun only looks things up", type = "function" },
   { "update", "function(spec, current, changes, ctx); without it every change replaces", type = "function" },
@@ -33,6 +34,7 @@ local engine_options = {
   { "name", "its name", type = "string" },
   { "adopt", "take over what exists under the name without our tags", type = "boolean" },
   { "keep", "never delete or replace it", type = "boolean" },
+  { "timeout", "seconds that making, changing, waiting for and deleting it may take each; else the kind's", type = "number" },
 }
 
 --- The kind of this name; loads the module that a dotted name starts with (`aws.subnet` -> require "aws").
@@ -140,7 +142,8 @@ end
 --- snapshot of it where `ctx.final_snapshot` says so, under a name that is the same however often it is asked for, and
 --- tells of it in `leaves(current, ctx)`.
 --- An error with `lost = true` says that a call may have been done or not: the engine looks before it asks again.
---- `ctx.note(text)` shows what is waited for. Fields that are only used at creation: compare = { field = "ignore" }.
+--- `ctx.note(text)` shows what is waited for, `ctx.event()` is what `event` answers, `ctx.timeout` the seconds there are.
+--- Fields that are only used at creation: compare = { field = "ignore" }.
 ---@param def table
 ---@return function constructor `aws.subnet{ "name", ... }`
 function M.define(def)
@@ -160,6 +163,7 @@ function M.define(def)
       if not seen[f] and f ~= "name" then errors.usage("recipe.kind %s: %s names %s, which is not an option", kind.name, list, f) end
     end
   end
+  kind.takes_timeout = not seen.timeout                      -- else it means something of its own
   kind.is_fixed = set_of(kind.fixed)
   kind.all_outputs = { table.unpack(kind.outputs) }
   if not set_of(kind.outputs).id then table.insert(kind.all_outputs, 1, "id") end

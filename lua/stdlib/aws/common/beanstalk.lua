@@ -64,7 +64,8 @@ function M.wait(ctx, name, seconds, is_done)
       errors.raise { kind = "remote", op = "wait for the environment " .. name, message = M.last_event(name, "ERROR") or "it was terminated" }
     end
     if is_done(e) then return e end
-    return nil, ("%s, %s: %s"):format(e.Status, e.Health or "?", M.last_event(name) or "")
+    local event = not ctx.event and M.last_event(name)         -- a noun's context says it by itself
+    return nil, ("%s, %s%s"):format(e.Status, e.Health or "?", event and ": " .. event or "")
   end)
   if ok then return result end
   if errors.is(result, "timeout") then

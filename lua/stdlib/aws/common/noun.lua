@@ -167,17 +167,32 @@ function M.wait(ctx, what, seconds, look)
   while true do
     local done, word = look()
     if done then return done end
+    local event = word and ctx.event and ctx.event()
+    if event then word = word .. ": " .. event end
     if word then ctx.note(word) end
     local left = stop - task.now()
     if left <= 0 then
       errors.raise {
-        kind = "timeout", message = ("%s after %d s%s"):format(what, seconds, word and ", it is " .. word or ""),
-        hint = "apply again goes on waiting",
+        kind = "timeout", message = ("%s after %g s%s"):format(what, seconds, word and ", it is " .. word or ""), hint = effects.AGAIN,
       }
     end
     task.sleep(math.min(pause, left))
     pause = math.min(pause * 1.5, 15)
   end
+end
+
+--- The last event of a resource since that time, as RDS and ElastiCache keep them.
+---@param client table aws.rds or aws.elasticache
+---@param id string
+---@param kind string "db-instance"
+---@param since number seconds since 1970
+---@return string?
+function M.last_event(client, id, kind, since)
+  local last
+  for _, e in ipairs(client:describe_events({ SourceIdentifier = id, SourceType = kind, StartTime = since }).Events or {}) do
+    if not last or e.Date >= last.Date then last = e end
+  end
+  return last and last.Message
 end
 
 --- The options of a coarse noun: like those of a fine one, its first value is its name.
