@@ -124,6 +124,36 @@ T["what the saved plan does not show is not done, whatever the recipe says, also
   end
 end
 
+T["--until and --only are part of a saved plan"] = function()
+  local dir = folder()
+  ok(hkrun(dir, { "plan", "shop.lua", "--app", "eu", "--until", "stores", "--out", "first.json" }))
+  test.match(ok(hkrun(dir, { "apply", "first.json" })).stdout, "Done: 1 created. Stopped before the stage stores%.")
+  ok(hkrun(dir, { "plan", "shop.lua", "--app", "eu", "--only", "stores", "--out", "second.json" }))
+  test.match(ok(hkrun(dir, { "apply", "second.json" })).stdout, "Done: 1 created. Stopped before the stage cutover%.")
+  test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 1 })
+  test.truthy(not fs.exists(dir .. "/frozen"))
+  local r = hkrun(dir, { "shop.lua", "--app", "us", "--only", "stores", "--yes" })
+  test.equal({ r.code, r.stderr }, { 2, 'hkrun: cannot run only the stage stores: cloud.box "us-net" of the stage network does not ' ..
+    "exist yet; apply that stage first\n" })
+end
+
+T["apply --json is one document on one line, also when it fails; what people read goes to standard error"] = function()
+  local dir = folder()
+  local r = ok(hkrun(dir, { "shop.lua", "--app", "eu", "--yes", "--json" }))
+  test.equal(select(2, r.stdout:gsub("\n", "")), 1)
+  local a = json.decode(r.stdout)
+  test.equal({ a.state, a.summary.create, a.summary.run, a.planned.create, #a.events }, { "done", 2, 2, 2, 4 })
+  test.equal({ a.events[2].action, a.events[2].key, a.events[2].id, a.events[2].stage }, { "create", "cloud.box:eu-db", "box-2", "stores" })
+  test.equal(a.reports[1].title, "Result")
+  a = json.decode(ok(hkrun(dir, { "shop.lua", "--app", "eu", "--yes", "--json" })).stdout)
+  test.equal({ a.state, #a.events, a.planned.create }, { "done", 0, 0 })
+  fs.write(dir .. "/shop.lua", 'local recipe, box = require "recipe", require "cloud"\nbox { "a" }\n' ..
+    'recipe.once("copy", function() recipe.need(false, "the disk is full") end)')
+  r = hkrun(dir, { "shop.lua", "--yes", "--json" })
+  a = json.decode(r.stdout)
+  test.equal({ r.code, a.state, a.error, a.summary.create, a.planned.run }, { 1, "failed", "the disk is full", 1, 1 })
+end
+
 T["what is no plan, or asks for more than the plan has, is bad input"] = function()
   local dir = planned()
   fs.write(dir .. "/other.json", '{ "entries": [] }')

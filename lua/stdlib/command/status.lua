@@ -13,7 +13,7 @@ local timeline = require "recipe.timeline"
 local WIDTH = 100                                            -- columns where there is no terminal
 
 local states = {
-  done = "done", failed = "failed", cancelled = "cancelled", stopped = "stopped where --until said",
+  done = "done", failed = "failed", cancelled = "cancelled", stopped = "stopped where --until or --only said",
 }
 
 --- A run without an end is told by the lock: it goes on, or it died.
