@@ -1,6 +1,7 @@
 --- Where region and endpoints come from, and in which order; aws_credentials_test has the credentials.
 -- luacheck: no max line length
 local test = require "test"
+local aws = require "aws"
 local config = require "aws.config"
 local endpoint = require "aws.endpoint"
 local fs = require "fs"
@@ -151,6 +152,13 @@ end
 T["a service that is not in regions needs none"] = function()
   test.equal(endpoint.global_region(model.load "iam"), "aws-global")
   test.equal(endpoint.global_region(model.load "ec2"), nil)
+  settings {}
+  local function client(service) return aws.client { service = service, credentials = { access_key_id = "AK", secret_access_key = "SK" } } end
+  local request = client("iam"):request "list_users"
+  test.equal(request.url, "https://iam.amazonaws.com/")
+  test.match(request.headers.Authorization, "/us%-east%-1/iam/aws4_request")
+  test.match(client("s3"):request("get_object", { Bucket = "shop", Key = "k" }).url, "^https://shop%.s3%.amazonaws%.com/k")
+  test.raises("no AWS region is given", function() return client("ec2"):request "describe_vpcs" end)
 end
 
 return T

@@ -3,6 +3,7 @@
 local calls = require "calls"
 local config = require "aws.config"
 local credentials = require "aws.credentials"
+local endpoint = require "aws.endpoint"
 local errors = require "errors"
 local lists = require "host.list"
 local fs = require "fs"
@@ -240,7 +241,7 @@ function Client.__index(self, name)
   if Client[name] then return Client[name] end
   if type(name) ~= "string" then return nil end
   if name == "region" then
-    local region = config.region(self.options.region, self.options.profile)
+    local region = config.region(self.options.region, self.options.profile, function() return endpoint.global_region(self.model) end)
     rawset(self, name, region)
     return region
   end

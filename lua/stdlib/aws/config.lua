@@ -131,12 +131,13 @@ function M.profile(asked)
   return settings or {}
 end
 
---- The region: asked for, from the environment, or from the profile. Raises "usage" if none says it.
+--- The region: asked for, from the environment, or from the profile. Raises "usage" if none says it, and there is no other.
 ---@param asked? string
 ---@param profile? string
+---@param other? fun(): string? gives the region of a service that is in none
 ---@return string
-function M.region(asked, profile)
-  local region = asked or M.env "AWS_REGION" or M.env "AWS_DEFAULT_REGION" or M.profile(profile).region
+function M.region(asked, profile, other)
+  local region = asked or M.env "AWS_REGION" or M.env "AWS_DEFAULT_REGION" or M.profile(profile).region or other and other()
   if not region then
     errors.usage "no AWS region is given: set AWS_REGION, `region` in ~/.aws/config, or aws.use{ region = }"
   end
