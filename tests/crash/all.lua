@@ -2,7 +2,9 @@
 --- a file, each time on a cloud of its own, and applied again; the same with faults instead of kills; 200 rounds of two
 --- runs at once. Hours: each trial is a whole migration. In parts, on two machines or days:
 ---
----     make crash FROM=1 STEP=1 WORKERS=2 ONLY=kills    FROM, FROM+STEP, ... of the trials; ONLY: kills, faults or locks
+---     make crash FROM=1 STEP=1 WORKERS=2 ONLY=kills MATCH='^kill after ec2 '
+---
+--- tries the trials FROM, FROM+STEP, ... of kills, faults or locks, whose names are like MATCH (a Lua pattern).
 ---
 --- Prints a line for each trial that found something, and at the end calls, kills, failures.
 local crash = dofile "tests/support/crash_lab.lua"
@@ -12,6 +14,7 @@ local two_runs = dofile "tests/support/two_runs.lua"
 
 local from, step = tonumber(os.getenv "FROM" or 1), tonumber(os.getenv "STEP" or 1)
 local workers, only = tonumber(os.getenv "WORKERS" or 2), os.getenv "ONLY" or ""
+local match = os.getenv "MATCH" or ""
 local FILES = tonumber(os.getenv "FILES" or 40)   -- of the 1,700 files of the app's own code that a bundle is made of: each so many
 local ROUNDS = 200
 
@@ -33,7 +36,9 @@ end
 local function run(calm, what, points, leaving)
   local began, tried, kills, failures, missed = task.now(), 0, 0, 0, 0
   local chosen = {}
-  for i = from, #points, step do chosen[#chosen + 1] = i end
+  for i = from, #points, step do
+    if crash.name(points[i]):find(match) then chosen[#chosen + 1] = i end
+  end
   local function count(point, reached)
     if not point then return end
     kills = kills + (reached and 1 or 0)

@@ -4,7 +4,8 @@
 **
 **   EFFECTS_LOG=FILE   appends the name of each effect, a line each: "sql CREATE TABLE", "redis RESTORE", "journal write"
 **   EFFECTS_AT=NAME|N|HOW   at the N-th effect of that name: HOW is "before" or "after" (SIGKILL before the message is
-**                      sent, or when its answer is there and hkrun has not seen it), or "cut" (the connection is lost then)
+**                      sent, or when its answer is there and hkrun has not seen it), "cut" (the connection is lost then)
+**                      or "pause" (SIGSTOP before it)
 **
 ** Effects are statements that are not plain reads, the end of a COPY, Redis commands that write, and writes, syncs,
 ** renames, removals and new folders on the disk. hkrun finds the functions of libpq and OpenSSL with dlsym, so
@@ -52,7 +53,8 @@ static int effect (const char *name) {
   if (at.n > 0 && strcmp(name, at.name) == 0) chosen = ++at.seen == at.n;
   pthread_mutex_unlock(&lock);
   if (chosen && strcmp(at.how, "before") == 0) stop();
-  return chosen;
+  if (chosen && strcmp(at.how, "pause") == 0) syscall(SYS_kill, getpid(), SIGSTOP);
+  return chosen && strcmp(at.how, "pause") != 0;
 }
 
 static void await_answer (const void *who, int chosen) {

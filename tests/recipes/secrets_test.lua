@@ -4,6 +4,7 @@
 local fs = require "fs"
 local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
+local marks = dofile "tests/support/marks.lua"
 local process = require "process"
 local sign = require "sign"
 local task = require "task"
@@ -80,22 +81,10 @@ local function watched(words, o)
   return result
 end
 
-local function percent(s) return (s:gsub("[^%w%-._~]", function(c) return ("%%%02X"):format(c:byte()) end)) end
-
---- A mark in all the forms in which it may lie about. base64 has three, by the place where it begins.
-local function forms(value)
-  local list = { value, percent(value), (json.encode(value):sub(2, -2)), sign.hex(value), (sign.hex(value):upper()) }
-  for shift = 0, 2 do
-    local coded = sign.base64(("x"):rep(shift) .. value)
-    list[#list + 1] = coded:sub(shift == 0 and 1 or 5, #coded - 8)
-  end
-  return list
-end
-
 local function patterns()
   local lines, of = {}, {}
   for name, value in pairs(MARKS) do
-    for _, form in ipairs(forms(value)) do
+    for _, form in ipairs(marks.forms(value)) do
       lines[#lines + 1] = form
       of[form] = name
     end
@@ -113,7 +102,7 @@ end
 T["the search finds a mark in every form"] = function()
   local secret = "a/b+c&d" .. mark "own"
   MARKS.own = secret
-  for i, form in ipairs(forms(secret)) do
+  for i, form in ipairs(marks.forms(secret)) do
     local found = {}
     find_in("xx" .. form .. "yy", "here", found)
     test.truthy(#found > 0, "form " .. i)
@@ -138,9 +127,60 @@ T["an apply that fails in the middle (RDS does not have the class)"] = function(
   test.match(r.stderr, "db%.nonsense%.large")
 end
 
-T["an apply that is interrupted in the cutover (the app never gets well)"] = function()
-  local r = watched({ "apply", labs.recipe, "--yes", "--db-instance-class", "db.t4g.micro", "--health-path", "/nowhere", "-v" }, { interrupt = 12 })
-  test.truthy(r.code ~= 0 and r.stderr:find "copy postgres", r.stdout:sub(-2000) .. r.stderr:sub(-2000))
+--- An apply that stands still in the middle of the copy, and the file into which it prints.
+local function in_the_copy()
+  local lab = start()
+  local env = { LD_PRELOAD = fs.realpath "build/effects.so", EFFECTS_AT = "sql end of COPY|1|pause" }
+  for name, value in pairs(lab.env) do env[name] = value end
+  local out = lab.dir .. "/in_the_copy"
+  -- the limit of the user's shell does not count: hkrun sets its own
+  local p = process.start { "sh", "-c", 'ulimit -c unlimited; exec "$0" "$@"', fs.realpath "/proc/self/exe", "apply", labs.recipe, "--yes",
+    "--db-instance-class", "db.t4g.micro", "--health-path", "/health", "-v", env = env, cwd = lab.dir .. "/work", stdout = out, stderr = out }
+  local deadline = task.now() + 120
+  while fs.read(("/proc/%d/stat"):format(p.pid)):match "^.*%) (%a)" ~= "T" do
+    test.truthy(p:is_running() and task.now() < deadline, "it comes to the copy: " .. fs.read(out):sub(-500))
+    task.sleep(0.02)
+  end
+  return p, out
+end
+
+--- Ends what stands still with a signal; returns its exit code.
+local function ended_by(p, signal, out)
+  process.run { "sh", "-c", 'kill "-$1" "$0"; kill -CONT "$0"', tostring(p.pid), signal }
+  local code = p:wait(120)
+  cloud.printed[#cloud.printed + 1] = fs.read(out)
+  return code
+end
+
+T["an apply that is interrupted in the middle of the copy"] = function()
+  local p <close>, out = in_the_copy()
+  test.equal(ended_by(p, "INT", out), 130, fs.read(out):sub(-500))
+end
+
+--- Kilobytes of a process's memory that are locked, and that no core has.
+local function guarded(pid)
+  local kilobytes, size = 0, 0
+  for line in fs.read(("/proc/%d/smaps"):format(pid)):gmatch "[^\n]+" do
+    size = tonumber(line:match "^Size: *(%d+) kB") or size
+    local flags = line:match "^VmFlags:(.*)"
+    if flags and flags:find " lo" and flags:find " dd" then kilobytes = kilobytes + size end
+  end
+  return kilobytes
+end
+
+T["an apply that crashes in the middle of the copy: its secrets are in locked pages, and no core is written"] = function()
+  local p <close>, out = in_the_copy()
+  test.match(fs.read(("/proc/%d/limits"):format(p.pid)), "Max core file size%s+0%s+0%s")
+  if fs.uid() == 0 then test.truthy(guarded(p.pid) >= 64, "locked pages that no core has") end
+  test.equal(ended_by(p, "SEGV", out), 139)
+  local found = {}
+  for path in pairs(start().files(start().dir .. "/work")) do if path:find "^core" then found[#found + 1] = path end end
+  test.equal(found, {}, "core files")
+end
+
+T["an apply that is killed in the middle of the copy"] = function()
+  local p <close>, out = in_the_copy()
+  test.equal(ended_by(p, "KILL", out), 137)
 end
 
 T["an apply whose credentials are wrong"] = function()

@@ -10,6 +10,7 @@ local fs = require "fs"
 local http = require "http"
 local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
+local marks = dofile "tests/support/marks.lua"
 local process = require "process"
 
 local M = {}
@@ -178,12 +179,37 @@ function Trial:calls(from)
   return counts, #all
 end
 
+--- Nothing that a killed process leaves where it ran holds a secret. rehearsal.yml has them: it is one of the app's files.
+function Trial:search()
+  local said, list = self.lab.said, {}
+  local function add(value)
+    for _, form in ipairs(value and marks.forms(value) or {}) do list[#list + 1] = form end
+  end
+  local app = self.lab:ask "apps"[1]
+  local env = app and app.env or {}
+  for _, name in ipairs { "SESSION_SECRET", "STRIPE_SECRET_KEY", "SENDGRID_PASSWORD", "PAPERTRAIL_API_TOKEN" } do add(env[name]) end
+  for _, url in ipairs { env.DATABASE_URL or "", env.REDIS_URL or "", said.HKRUN_REHEARSAL_OLD_DATABASE_URL, said.HKRUN_REHEARSAL_OLD_REDIS_URL } do
+    add(url:match "://[^:]*:([^@]+)@")
+  end
+  add(said.AWS_SECRET_ACCESS_KEY)
+  add(said.HEROKU_API_KEY)
+  local file, dir = self.lab.dir .. "/marks", self.lab.dir
+  fs.write(file, table.concat(list, "\n") .. "\n", 384)
+  local words = { "grep", "-r", "-a", "-l", "-F", "-f", file, "--exclude=rehearsal.yml", "--", dir .. "/work", dir .. "/tmp",
+                  self.lab.env.HOME, may_fail = true }
+  for i = 1, self.n do words[#words + 1] = ("%s/out.%d"):format(dir, i) end
+  local r = self.lab:foreign(words)
+  for path in r.stdout:gmatch "[^\n]+" do self:problem("a secret is in %s", path) end
+  if r.code > 1 then self:problem("the search for secrets failed: %s", r.stderr) end
+end
+
 --- Compares with the undisturbed outcome; nothing may have been deleted on the way, which would hide what was made twice.
 function Trial:check(calm)
   for _, line in ipairs(cloud_state.differences(self:outcome(), calm.outcome)) do self:problem("%s", line:sub(1, 400)) end
   for name, n in pairs((self:calls())) do
     if name:find " Delete" or name:find " Terminate" or name:find " Remove" then self:problem("%d x %s while it was applied", n, name) end
   end
+  self:search()
 end
 
 --- Deletes everything, through a point if one is given; nothing may be left, and Heroku is as it was.

@@ -86,8 +86,7 @@ end
 
 --- Runs hkrun with these words. `env` changes the environment; false removes a variable.
 ---@param words string[]
---- `interrupt` presses Ctrl-C after so many seconds.
----@param o? { env?: table<string, string|false>, cwd?: string, timeout?: number, stdin?: string, interrupt?: number }
+---@param o? { env?: table<string, string|false>, cwd?: string, timeout?: number, stdin?: string }
 ---@return { code: integer, stdout: string, stderr: string }
 function Lab:hkrun(words, o)
   o = o or {}
@@ -95,7 +94,6 @@ function Lab:hkrun(words, o)
   for name, value in pairs(self.env) do env[name] = value end
   for name, value in pairs(o.env or {}) do env[name] = value or nil end
   local r = process.run { exe, env = env, cwd = o.cwd or self.dir .. "/work", timeout = o.timeout or 240, stdin = o.stdin or "",
-                          prefix = o.interrupt and { "timeout", "--preserve-status", "-s", "INT", tostring(o.interrupt) } or nil,
                           table.unpack(words) }
   self.printed[#self.printed + 1] = r.stdout
   self.printed[#self.printed + 1] = r.stderr
