@@ -21,7 +21,7 @@ LDFLAGS.asan   := -fsanitize=address,undefined
 
 CFLAGS  = -std=c11 -D_GNU_SOURCE -pthread $(WARN) $(HARD) $(CFLAGS.$(CONFIG)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
 LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS.$(CONFIG))
-LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY) libcurl,$(PKGS)) 2>/dev/null) -lcrypto -lm
+LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY) libcurl,$(PKGS)) 2>/dev/null) -lm
 
 SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o

@@ -24,7 +24,7 @@ static int bio_close (lua_State *L) {
   *box = NULL;
   if (bio == NULL) return 0;
   BIO_get_mem_ptr(bio, &memory);
-  if (memory != NULL && memory->data != NULL) OPENSSL_cleanse(memory->data, memory->max);
+  if (memory != NULL && memory->data != NULL) explicit_bzero(memory->data, memory->max);
   BIO_free(bio);
   return 0;
 }

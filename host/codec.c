@@ -2,7 +2,6 @@
 #include "codec.h"
 
 #include <malloc.h>
-#include <openssl/crypto.h>
 #include <stdatomic.h>
 #include <stdlib.h>
 #include <string.h>
@@ -19,7 +18,7 @@ static void buf_free (HostBuf *b) {
   size_t room = b->room;
   b->bytes = NULL;
   b->length = b->room = 0;
-  if (bytes != NULL && b->secret) OPENSSL_cleanse(bytes, room);
+  if (bytes != NULL && b->secret) explicit_bzero(bytes, room);
   free(bytes);
 }
 
@@ -46,7 +45,7 @@ static void buf_grow (lua_State *L, HostBuf *b, size_t more) {
   char *bytes = malloc(room);                       /* not realloc: the old bytes must be wiped */
   if (bytes == NULL) luaL_error(L, "out of memory");
   if (b->length > 0) memcpy(bytes, b->bytes, b->length);
-  if (b->bytes != NULL && b->secret) OPENSSL_cleanse(b->bytes, b->room);
+  if (b->bytes != NULL && b->secret) explicit_bzero(b->bytes, b->room);
   free(b->bytes);
   b->bytes = bytes;
   b->room = room;
@@ -69,7 +68,7 @@ void host_buf_char (lua_State *L, HostBuf *b, char c) {
 }
 
 void host_buf_clear (HostBuf *b) {
-  if (b->secret && b->length > 0) OPENSSL_cleanse(b->bytes, b->length);
+  if (b->secret && b->length > 0) explicit_bzero(b->bytes, b->length);
   b->length = 0;
 }
 
@@ -84,7 +83,7 @@ void host_buf_push (lua_State *L, HostBuf *b) {
 
 void host_wipe_free (void *memory) {
   if (memory == NULL) return;
-  OPENSSL_cleanse(memory, malloc_usable_size(memory));
+  explicit_bzero(memory, malloc_usable_size(memory));
   free(memory);
 }
 

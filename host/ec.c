@@ -92,6 +92,7 @@ static int ec_sign (lua_State *L) {                 /* sign(pem, bytes) -> the 6
 }
 
 int luaopen_host_ec (lua_State *L) {
+  host_need(L, "crypto");
   static const luaL_Reg functions[] = { {"point", ec_point}, {"sign", ec_sign}, {NULL, NULL} };
   luaL_newlib(L, functions);
   return 1;

@@ -368,7 +368,8 @@ static const luaL_Reg metamethods[] = {
 };
 
 int luaopen_host_http (lua_State *L) {
-  host_need(L, "ssl");                           /* what curl calls of its libraries for plain HTTP */
+  host_need(L, "crypto");                        /* what curl calls of its libraries for plain HTTP */
+  host_need(L, "ssl");
   host_need(L, "z");
   uv_loop_t *loop = host_loop(L);                /* made before the pool, so closed after it */
   curl_global_init(CURL_GLOBAL_DEFAULT);

@@ -6,7 +6,6 @@
 #include <jansson.h>
 #include <math.h>
 #include <malloc.h>
-#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -20,7 +19,7 @@ static int wiping;                                  /* the loop's thread only */
 static void *json_take (size_t size) { return malloc(size); }
 
 static void json_give (void *memory) {
-  if (wiping && memory != NULL) OPENSSL_cleanse(memory, malloc_usable_size(memory));
+  if (wiping && memory != NULL) explicit_bzero(memory, malloc_usable_size(memory));
   free(memory);
 }
 
@@ -54,7 +53,7 @@ static void push_number (lua_State *L, const json_t *value, int secret) {
   if (json_is_integer(value)) snprintf(digits, sizeof digits, "%" JSON_INTEGER_FORMAT, json_integer_value(value));
   else snprintf(digits, sizeof digits, "%.17g", json_real_value(value));
   host_push_secret(L, digits, strlen(digits));
-  OPENSSL_cleanse(digits, sizeof digits);
+  explicit_bzero(digits, sizeof digits);
 }
 
 /* name: of the nearest member around the value; below: a member around it was named as secret; body: the whole

@@ -464,6 +464,7 @@ static const luaL_Reg functions[] = { { "open", pg_open }, { NULL, NULL } };
 
 int luaopen_host_pg (lua_State *L) {
   host_need(L, "pq");
+  host_need(L, "crypto");
   host_need(L, "ssl");
   luaL_newmetatable(L, PG_CONN);
   luaL_setfuncs(L, meta, 0);

@@ -12,7 +12,6 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <grp.h>
-#include <openssl/crypto.h>
 #include <pwd.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -357,7 +356,7 @@ static int process_setenv (lua_State *L) {
   memcpy(value, bytes, len);
   value[len] = '\0';
   setenv(name, value, 1);
-  OPENSSL_cleanse(value, len);
+  explicit_bzero(value, len);
   free(value);
   return 0;
 }

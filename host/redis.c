@@ -22,7 +22,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <hiredis/hiredis.h>
-#include <openssl/crypto.h>
 
 #define REDIS_CONN "hkrun.redis.conn"
 #define REDIS_CHUNK (64 * 1024)              /* read at once; more than a TLS record, so that none stays behind */
@@ -52,7 +51,7 @@ static int fail_stream (lua_State *L, const HostStream *s) {
 }
 
 static void wipe_output (Conn *c) {
-  if (c->out_secret && c->out != NULL) OPENSSL_cleanse(c->out, c->out_cap);
+  if (c->out_secret && c->out != NULL) explicit_bzero(c->out, c->out_cap);
   c->out_at = c->out_n = 0;
   c->out_secret = 0;
 }
@@ -144,7 +143,7 @@ static int out_append (Conn *c, const char *bytes, size_t n) {
     char *p = malloc(cap);                   /* not realloc: the old copy is wiped when it holds a secret */
     if (p == NULL) return 0;
     if (c->out_n > 0) memcpy(p, c->out, c->out_n);
-    if (c->out_secret) OPENSSL_cleanse(c->out, c->out_cap);
+    if (c->out_secret) explicit_bzero(c->out, c->out_cap);
     free(c->out);
     c->out = p;
     c->out_cap = cap;
@@ -185,7 +184,7 @@ static int conn_queue (lua_State *L) {
   size = redisFormatCommandArgv(&cmd, (int)n, argv, lens);
   if (size < 0) return host_fail(L, "limit", "memory", 0, "no memory for a Redis command");
   ok = out_append(c, cmd, (size_t)size);
-  if (secrets) OPENSSL_cleanse(cmd, (size_t)size);
+  if (secrets) explicit_bzero(cmd, (size_t)size);
   c->out_secret |= secrets;
   redisFreeCommand(cmd);
   if (!ok) return host_fail(L, "limit", "memory", 0, "no memory for a Redis command");
@@ -376,6 +375,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = { { "__gc", conn_close }, { "__close", conn_close }, { NULL, NULL } };
 
 int luaopen_host_redis (lua_State *L) {
+  host_need(L, "crypto");
   host_need(L, "ssl");
   host_need(L, "hiredis");
   luaL_newmetatable(L, REDIS_CONN);

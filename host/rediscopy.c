@@ -249,6 +249,7 @@ static const luaL_Reg methods[] = {
 static const luaL_Reg metamethods[] = { { "__gc", job_close }, { "__close", job_close }, { NULL, NULL } };
 
 int luaopen_host_rediscopy (lua_State *L) {
+  host_need(L, "crypto");
   host_need(L, "ssl");
   host_need(L, "hiredis");
   luaL_newmetatable(L, REDISCOPY_JOB);

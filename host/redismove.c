@@ -16,7 +16,6 @@
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
-#include <openssl/crypto.h>
 
 #define READ_SIZE ((size_t)256 * 1024)
 #define SHOWN_KEY 63                         /* bytes of a key that an error shows */
@@ -405,7 +404,7 @@ static int sign_in (Move *m, MoveEnd *e) {
   while (e->out.at < e->out.n) {
     if (end_write(m, e) != 0 || (e->out.at < e->out.n && wait_end(m, e, e->write_want) != 0)) return -1;
   }
-  OPENSSL_cleanse(e->out.p, e->out.cap);
+  explicit_bzero(e->out.p, e->out.cap);
   while ((end = memchr(b->p, '\n', b->n)) == NULL) {
     if (b->n > MAX_LINE) return move_fail(m, "protocol", "protocol", 0, "%s: an endless line", end_name(m, e));
     if (wait_end(m, e, e->read_want) != 0 || end_read(m, e) != 0) return -1;
@@ -443,7 +442,7 @@ void host_move_run (Move *m) {
 }
 
 static void wipe (char **p, size_t n) {
-  if (*p != NULL) OPENSSL_cleanse(*p, n);
+  if (*p != NULL) explicit_bzero(*p, n);
   free(*p);
   *p = NULL;
 }

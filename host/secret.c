@@ -64,7 +64,7 @@ static char *arena_take (size_t size) {
 
 static void arena_give (char *bytes, size_t size) {
   int class = class_of(size);
-  OPENSSL_cleanse(bytes, size);
+  explicit_bzero(bytes, size);
   if (class == CLASSES) {
     munmap(bytes, whole_pages(size));
     return;
@@ -148,6 +148,7 @@ static int secret_no_len (lua_State *L) {
 static int secret_eq (lua_State *L) {               /* constant time in the content, not in the length */
   size_t la, lb;
   const char *a = host_bytes(L, 1, &la), *b = host_bytes(L, 2, &lb);
+  host_need(L, "crypto");
   lua_pushboolean(L, la == lb && CRYPTO_memcmp(a, b, la) == 0);
   return 1;
 }
@@ -184,6 +185,7 @@ static int secret_sha256 (lua_State *L) {           /* sha256(value) -> hexadeci
   const char *bytes = host_bytes(L, 1, &length);
   unsigned char digest[32];
   char hex[65];
+  host_need(L, "crypto");
   if (EVP_Digest(bytes, length, digest, NULL, EVP_sha256(), NULL) != 1) return luaL_error(L, "SHA-256 failed");
   for (int i = 0; i < 32; i++) snprintf(hex + 2 * i, 3, "%02x", digest[i]);
   lua_pushlstring(L, hex, 64);
@@ -270,12 +272,13 @@ int host_encode_xml (lua_State *L, HostBuf *b, const char *s, size_t length, int
 
 static void encode_base64 (lua_State *L, HostBuf *b, const char *s, size_t length) {
   unsigned char out[65];
+  host_need(L, "crypto");
   for (size_t at = 0; at < length; at += 48) {
     size_t part = length - at < 48 ? length - at : 48;
     int n = EVP_EncodeBlock(out, (const unsigned char *)s + at, (int)part);
     host_buf_add(L, b, (const char *)out, (size_t)n);
   }
-  OPENSSL_cleanse(out, sizeof out);
+  explicit_bzero(out, sizeof out);
 }
 
 static int secret_encode (lua_State *L) {           /* encode(value, kind) -> the same kind of value */
@@ -316,6 +319,7 @@ static int secret_random (lua_State *L) {           /* random(n [, alphabet]) ->
     luaL_optlstring(L, 2, "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789", &letters);
   luaL_argcheck(L, count >= 1 && count <= 1 << 20, 1, "between 1 and 1048576 characters");
   luaL_argcheck(L, letters >= 2 && letters <= 256, 2, "an alphabet has 2 to 256 letters");
+  host_need(L, "crypto");
   char *out = secret_push(L, (size_t)count);
   unsigned limit = 256 - 256 % (unsigned)letters;   /* bytes above it would favour the first letters */
   for (lua_Integer done = 0; done < count;) {
@@ -323,7 +327,7 @@ static int secret_random (lua_State *L) {           /* random(n [, alphabet]) ->
     if (RAND_bytes(bytes, sizeof bytes) != 1) return luaL_error(L, "no random numbers from the system");
     for (size_t i = 0; i < sizeof bytes && done < count; i++)
       if (bytes[i] < limit) out[done++] = alphabet[bytes[i] % letters];
-    OPENSSL_cleanse(bytes, sizeof bytes);
+    explicit_bzero(bytes, sizeof bytes);
   }
   return 1;
 }

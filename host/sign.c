@@ -73,7 +73,7 @@ static int sign_sigv4 (lua_State *L) {
     memcpy(key, next, sizeof next);
     key_length = sizeof next;
   }
-  OPENSSL_cleanse(key, sizeof key);
+  explicit_bzero(key, sizeof key);
   if (!fine) return luaL_error(L, "OpenSSL refuses the key");
   return push_digest(L, next, sizeof next, 0);
 }
@@ -159,6 +159,7 @@ static int sign_uuid (lua_State *L) {               /* uuid() -> a random one: v
 }
 
 int luaopen_host_sign (lua_State *L) {
+  host_need(L, "crypto");
   static const luaL_Reg functions[] = {
     {"sha256", sign_sha256}, {"sha512", sign_sha512}, {"sha1", sign_sha1}, {"md5", sign_md5},
     {"hmac", sign_hmac}, {"sigv4", sign_sigv4}, {"unhex", sign_unhex},

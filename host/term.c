@@ -15,7 +15,6 @@
 #include <sys/ioctl.h>
 #include <termios.h>
 #include <unistd.h>
-#include <openssl/crypto.h>
 
 #define HIDDEN "hkrun.term.hidden"
 
@@ -76,7 +75,7 @@ static int hidden_fd (lua_State *L) {
 static void push_line (lua_State *L, char *buf, size_t size, size_t len) {
   while (len > 0 && (buf[len - 1] == '\n' || buf[len - 1] == '\r')) len--;
   host_push_secret(L, buf, len);
-  OPENSSL_cleanse(buf, size);
+  explicit_bzero(buf, size);
 }
 
 /* line() -> true, secret | true at the end of input | nil, err. Called when the
@@ -113,13 +112,13 @@ static int term_from_fd (lua_State *L) {
     ssize_t n = read(fd, buf + len, SIZE - len);
     if (n < 0 && errno == EINTR) continue;
     if (n < 0) {
-      OPENSSL_cleanse(buf, SIZE);
+      explicit_bzero(buf, SIZE);
       return host_fail(L, "io", NULL, 0, "cannot read descriptor %d: %s", fd, strerror(errno));
     }
     if (n == 0) break;
     len += (size_t)n;
     if (len == SIZE) {
-      OPENSSL_cleanse(buf, SIZE);
+      explicit_bzero(buf, SIZE);
       return host_fail(L, "limit", NULL, 0, "more than 64 KiB on descriptor %d", fd);
     }
   }

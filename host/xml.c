@@ -4,7 +4,6 @@
 #include "codec.h"
 #include "shapetape.h"
 
-#include <openssl/crypto.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -91,7 +90,7 @@ static void end_node (lua_State *L, Reader *r) {
   lua_setfield(L, -2, "children");
   set_text(L, r, level);
   if (level->secret && r->text->length > level->text)
-    OPENSSL_cleanse(r->text->bytes + level->text, r->text->length - level->text);
+    explicit_bzero(r->text->bytes + level->text, r->text->length - level->text);
   r->text->length = level->text;
   if (r->depth == 0) return;                        /* the root stays on the stack */
   if (lua_isnil(L, -2)) {                           /* stack: parent, its children or nil, this node */

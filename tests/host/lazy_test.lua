@@ -19,7 +19,7 @@ end
 T["a line of Lua loads none of the big libraries"] = function()
   local maps = run [[for l in io.lines "/proc/self/maps" do print(l) end]]
   test.match(maps, "libuv")
-  for _, name in ipairs { "libcurl", "libpq", "libssh", "libarchive", "libmicrohttpd", "libgnutls", "libldap", "libxml2" } do
+  for _, name in ipairs { "libcurl", "libcrypto", "libpq", "libssh", "libarchive", "libmicrohttpd", "libgnutls", "libldap", "libxml2" } do
     test.truthy(not maps:find(name, 1, true), name .. " is not loaded")
   end
 end
