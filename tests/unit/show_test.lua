@@ -141,6 +141,14 @@ T["other values"] = function()
   test.raises("show has no option widht %(did you mean width", show.value, {}, { widht = 3 })
 end
 
+T["a single instance shows its state and type before the names that it also has"] = function()
+  local instance = { InstanceId = "i-1", State = { Name = "running", Code = 16 }, InstanceType = "t3.micro", RootDeviceName = "/dev/sda1", ImageId = "ami-1" }
+  test.match(show.value({ instance }), "^InstanceId  State    InstanceType ")
+  test.match(show.value { { Key = "a", Size = 3, StorageClass = "STANDARD" } }, "^Key  Size  StorageClass\n")
+  test.match(show.value { { SubnetId = "s-1", AvailabilityZoneId = "az1", VpcId = "v", State = "on", SubnetArn = "arn:1" },
+                          { SubnetId = "s-2", AvailabilityZoneId = "az2", VpcId = "v", State = "on", SubnetArn = "arn:2" } }, "^SubnetId  State  ")
+end
+
 T["of a huge value only the beginning is looked at, in whole characters"] = function()
   test.equal(show.value({ Body = ("é"):rep(1e6) }, { width = 16 }), "Body  " .. ("é"):rep(9) .. "…")
   test.equal(show.value({ { A = ("a€"):rep(1e6) } }, { width = 9 }), "A\na€a€a€a€…\n1 row")

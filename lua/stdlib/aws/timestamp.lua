@@ -51,12 +51,6 @@ function M.rfc822(seconds)
   return ("%s, %02d %s %04d %02d:%02d:%02d GMT"):format(DAYS[days % 7 + 1], day, MONTHS[month], year, hour, minute, second)
 end
 
---- "20260131T080000Z", as signatures have it.
----@param seconds number
-function M.basic(seconds)
-  return ("%04d%02d%02dT%02d%02d%02dZ"):format(fields(seconds))
-end
-
 --- Writes a time in a model's format; "unixTimestamp" gives a number.
 ---@param seconds number
 ---@param format "iso8601"|"rfc822"|"unixTimestamp"

@@ -63,7 +63,9 @@ local function first_name(v)
 end
 
 --- A struct that stands for one word: { Name = "running", Code = 16 }, { State = "disabled" }.
-local function only_word(v)
+---@param v table
+---@return any word nil for another struct
+function M.word(v)
   local key, value = next(v)
   if key ~= nil and next(v, key) == nil then return type(value) ~= "table" and value or nil end
   local name = rawget(v, "Name")
@@ -106,7 +108,7 @@ function M.text(name, v, columns)
   if secret.is(v) then return "(secret)" end
   if type(v) == "number" then return M.time(name, v) or tostring(v) end
   if M.is_scalar(v) then return M.clean(tostring(v)) end
-  local word = only_word(v)
+  local word = M.word(v)
   if word ~= nil and not path.is_list(v) then return M.text(next(v), word, columns) end
   return M.folded(v)
 end

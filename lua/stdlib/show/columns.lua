@@ -50,12 +50,19 @@ local function own_identity(order, what)
   return best
 end
 
+local KEYS = { Key = true, key = true, id = true }
+
+--- Whether an identifier says which row it is: it differs in every row. Of a single row nobody knows.
+local function tells_apart(c, rows)
+  return KEYS[c.name] or rows > 1 and c.distinct == rows and not c.name:find "ZoneId$"
+end
+
 --- @param c { name: string, present: integer, distinct: integer, nested: integer, booleans: integer, arns: integer }
 --- @param rows integer
 local function rank(c, rows, own)
   local r = by_name(c.name)
   if is_identity(c.name) and r > 1 and r ~= 60 and r ~= 66 then
-    r = own and 3 or c.distinct == rows and (c.name:find "Name$" and 6 or 7) or 38 -- what differs in every row says which it is
+    r = own and 3 or tells_apart(c, rows) and (c.name:find "Name$" and 6 or 7) or 38
   end
   if c.booleans == c.present then r = math.max(r, 48) end
   if c.nested == c.present then r = math.max(r, 62) end
@@ -83,9 +90,11 @@ local function gather(rows)
       if type(v) == "string" and v:find "^arn:" then c.arns = c.arns + 1 end
       if type(v) == "boolean" then c.booleans = c.booleans + 1 end
       if type(v) ~= "number" or cell.time(c.name, v) then c.numeric = false end
-      if cell.is_scalar(v) then
-        if not c.seen[v] then
-          c.seen[v] = i
+      local shown = v
+      if not cell.is_scalar(v) then shown = not path.is_list(v) and cell.word(v) or nil end   -- { Name = "running", Code = 16 }
+      if shown ~= nil then
+        if not c.seen[shown] then
+          c.seen[shown] = i
           c.distinct = c.distinct + 1
         end
       else
