@@ -37,6 +37,18 @@ typedef struct Editor {
   size_t pasted_size, pasted_room;
 } Editor;
 
+/* The keys that send an escape sequence. Others are ignored: what libedit does
+   not know of one, it would put into the line ("~" of Page Up). */
+static const char *const SEQUENCES[][2] = {
+  { "\033[A", "ed-prev-history" }, { "\033OA", "ed-prev-history" }, { "\033[B", "ed-next-history" },
+  { "\033OB", "ed-next-history" }, { "\033[C", "ed-next-char" }, { "\033OC", "ed-next-char" },
+  { "\033[D", "ed-prev-char" }, { "\033OD", "ed-prev-char" }, { "\033[1;5C", "em-next-word" },
+  { "\033[1;5D", "ed-prev-word" }, { "\033[H", "ed-move-to-beg" }, { "\033OH", "ed-move-to-beg" },
+  { "\033[1~", "ed-move-to-beg" }, { "\033[7~", "ed-move-to-beg" }, { "\033[F", "ed-move-to-end" },
+  { "\033OF", "ed-move-to-end" }, { "\033[4~", "ed-move-to-end" }, { "\033[8~", "ed-move-to-end" },
+  { "\033[3~", "ed-delete-next-char" }, { NULL, NULL }
+};
+
 static Editor *client (EditLine *el) {
   Editor *e = NULL;
   el_get(el, EL_CLIENTDATA, &e);
@@ -87,9 +99,8 @@ static int editor_open (lua_State *L) {         /* open() -> handle | nil, err *
   el_source(e->el, NULL);
   el_wset(e->el, EL_GETCFN, next_char);
   el_set(e->el, EL_BIND, "^R", "ed-redisplay", NULL);
-  el_set(e->el, EL_BIND, "^[[3~", "ed-delete-next-char", NULL);
-  el_set(e->el, EL_BIND, "^[[1;5C", "em-next-word", NULL);
-  el_set(e->el, EL_BIND, "^[[1;5D", "ed-prev-word", NULL);
+  for (size_t i = 0; SEQUENCES[i][0] != NULL; i++)
+    el_set(e->el, EL_BIND, SEQUENCES[i][0], SEQUENCES[i][1], NULL);
   el_set(e->el, EL_BIND, "-r", "^[x", NULL);    /* these read on: quoting, a command line */
   el_set(e->el, EL_BIND, "-r", "^[X", NULL);
   el_set(e->el, EL_BIND, "^V", "ed-ignore", NULL);
@@ -181,6 +192,13 @@ static int read_key (Editor *e) {
 static int is_key (const Editor *e, const char *bytes) {
   size_t size = strlen(bytes);
   return e->size == size && memcmp(e->key, bytes, size) == 0;
+}
+
+/* Whether libedit knows what to do with it. */
+static int is_bound (const Editor *e) {
+  if (e->size < 3 || e->key[0] != '\033' || (e->key[1] != '[' && e->key[1] != 'O')) return 1;
+  for (size_t i = 0; SEQUENCES[i][0] != NULL; i++) if (is_key(e, SEQUENCES[i][0])) return 1;
+  return 0;
 }
 
 /* Has libedit act on a key. Returns its line, of *n bytes. */
@@ -315,7 +333,7 @@ static int editor_line (lua_State *L) {
       if (!add_pasted(e, ' ')) return luaL_error(L, "not enough memory");
       e->pasted_size = 0;
     } else if (is_key(e, "\032")) stop(e);
-    else if (e->size > 0) feed(e, e->key, &n);
+    else if (e->size > 0 && is_bound(e)) feed(e, e->key, &n);
   }
 }
 

@@ -189,6 +189,11 @@ def pastes():
     t.see("line    2")
     t.type('"ä€" .. "x"\r')
     t.see("ä€x")
+    t.type("6\x1b[H1\x1b[F*2\x1b[D\x1b[D\x1b[3~+", "16+")            # Home, End, Left, Delete
+    for key in ("\x1b[5~", "\x1b[6~", "\x1b[2~", "\x1bOP", "\x1b[15~", "\x1b[1;2A", "\x1b[200;1~", "\x1b[1~", "\x1b[4~"):
+        t.type(key)
+    t.type("\r")
+    t.see("\n18\n")
     t.leave()
     assert "x = 40\\ny = 2\\nreturn x + y\n" in history()[1]
 
