@@ -44,7 +44,8 @@ local function mark_drift(noun)
   for _, c in ipairs(noun.changes) do
     local recorded = was[c.field]
     if recorded ~= nil and not diff.has_secret(c.old) then
-      c.drift = not diff.equal(recorded, noun.current, c.field, kind.compare, was)
+      local ok, equal = pcall(diff.equal, recorded, noun.current, c.field, kind.compare, was)
+      c.drift = ok and not equal                             -- a record of another version may not fit: it only marks
       noun.drift = noun.drift or c.drift
     end
   end
