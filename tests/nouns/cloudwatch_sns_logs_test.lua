@@ -100,14 +100,14 @@ local function alarm(more)
   return { MetricAlarms = { lab.merged({ AlarmName = "shop-cpu", AlarmArn = "arn:al", StateValue = "OK", Namespace = "AWS/RDS",
     MetricName = "CPUUtilization", Dimensions = { { Name = "DBInstanceIdentifier", Value = "shop" } }, Statistic = "Average", Period = 300,
     EvaluationPeriods = 2, ComparisonOperator = "GreaterThanThreshold", Threshold = 80.0, TreatMissingData = "missing",
-    AlarmActions = { TOPIC }, OKActions = {} }, more or {}) } }
+    ActionsEnabled = true, AlarmActions = { TOPIC }, OKActions = {} }, more or {}) } }
 end
 
 local function put(more)
   return { "cloudwatch PutMetricAlarm", lab.merged({ AlarmName = "shop-cpu", Namespace = "AWS/RDS", MetricName = "CPUUtilization",
     Dimensions = { { Name = "DBInstanceIdentifier", Value = "shop" } }, Statistic = "Average", Period = 300, EvaluationPeriods = 2,
-    ComparisonOperator = "GreaterThanThreshold", Threshold = 80, TreatMissingData = "missing", AlarmActions = { TOPIC }, OKActions = {} },
-    more or {}) }
+    ComparisonOperator = "GreaterThanThreshold", Threshold = 80, TreatMissingData = "missing", AlarmActions = { TOPIC }, OKActions = {},
+    ActionsEnabled = true }, more or {}) }
 end
 
 lab.case(T, {
@@ -126,6 +126,10 @@ lab.case(T, {
                       ComparisonOperator = "LessThanThreshold" } } },
     { "a topic that someone took out is told again", there = { ["cloudwatch DescribeAlarms"] = alarm { AlarmActions = {} } },
       calls = { put() } },
+    { "it is silent because someone asked for that", there = { ["cloudwatch DescribeAlarms"] = alarm { ActionsEnabled = false } },
+      calls = { put() } },
+    { "someone made it wait for fewer periods", there = { ["cloudwatch DescribeAlarms"] = alarm { DatapointsToAlarm = 1 } }, calls = { put() } },
+    { "someone made it look at one unit only", there = { ["cloudwatch DescribeAlarms"] = alarm { Unit = "Count" } }, calls = { put() } },
     { "a tag is added, and nothing else is put", want = TEAM,
       calls = { { "cloudwatch TagResource", { ResourceARN = "arn:al", Tags = ADDED } } } },
   },

@@ -71,6 +71,15 @@ local function change(more)
   return { "elasticache ModifyReplicationGroup", lab.merged({ ReplicationGroupId = "shop", ApplyImmediately = true }, more) }
 end
 
+local function failover(on) return change { AutomaticFailoverEnabled = on, MultiAZEnabled = on } end
+
+local function replicated(members) return group { MemberClusters = members, AutomaticFailover = "enabled", MultiAZ = "enabled" } end
+
+local function member(more)
+  return { CacheClusters = { lab.merged({ CacheClusterId = "shop-001", EngineVersion = "8.0.1", CacheSubnetGroupName = "shop-cache",
+    CacheParameterGroup = { CacheParameterGroupName = "shop-valkey8" }, SecurityGroups = { { SecurityGroupId = "sg-1" } } }, more or {}) } }
+end
+
 lab.case(T, {
   noun = "replication_group",
   want = { "shop", version = "8.0", node_type = "cache.t4g.micro", subnet_group = "shop-cache", parameter_group = "shop-valkey8",
@@ -78,9 +87,7 @@ lab.case(T, {
   absent = { ["elasticache DescribeReplicationGroups"] = lab.refusal("ReplicationGroupNotFoundFault", 404) },
   there = {
     ["elasticache DescribeReplicationGroups"] = group(),
-    ["elasticache DescribeCacheClusters"] = { CacheClusters = { { CacheClusterId = "shop-001", EngineVersion = "8.0.1",
-      CacheSubnetGroupName = "shop-cache", CacheParameterGroup = { CacheParameterGroupName = "shop-valkey8" },
-      SecurityGroups = { { SecurityGroupId = "sg-1" } } } } },
+    ["elasticache DescribeCacheClusters"] = member(),
     ["elasticache ListTagsForResource"] = tagged("replication_group", "shop"),
   },
   looks = {
@@ -99,11 +106,25 @@ lab.case(T, {
     { "it gets another version with its settings", want = { version = "9.0", parameter_group = "shop-valkey9" },
       calls = { change { EngineVersion = "9.0", CacheParameterGroupName = "shop-valkey9" } } },
     { "other groups may connect", want = { groups = { "sg-2" } }, calls = { change { SecurityGroupIds = { "sg-2" } } } },
-    { "it gets a replica", want = { replicas = 1 },
-      calls = { { "elasticache IncreaseReplicaCount", { ReplicationGroupId = "shop", NewReplicaCount = 1, ApplyImmediately = true } } } },
+    { "it gets a replica, to fail over to", want = { replicas = 1 },
+      calls = { { "elasticache IncreaseReplicaCount", { ReplicationGroupId = "shop", NewReplicaCount = 1, ApplyImmediately = true } },
+                failover(true) } },
     { "it loses a replica", want = { replicas = 1 },
-      there = { ["elasticache DescribeReplicationGroups"] = group { MemberClusters = { "shop-001", "shop-002", "shop-003" } } },
+      there = { ["elasticache DescribeReplicationGroups"] = replicated { "shop-001", "shop-002", "shop-003" } },
       calls = { { "elasticache DecreaseReplicaCount", { ReplicationGroupId = "shop", NewReplicaCount = 1, ApplyImmediately = true } } } },
+    { "it loses its only replica", there = { ["elasticache DescribeReplicationGroups"] = replicated { "shop-001", "shop-002" } },
+      calls = { failover(false),
+                { "elasticache DecreaseReplicaCount", { ReplicationGroupId = "shop", NewReplicaCount = 0, ApplyImmediately = true } } } },
+    { "someone switched its failover off", want = { replicas = 1 },
+      there = { ["elasticache DescribeReplicationGroups"] = group { MemberClusters = { "shop-001", "shop-002" }, MultiAZ = "disabled",
+        AutomaticFailover = "disabled" } }, calls = { failover(true) } },
+    { "larger nodes that someone ordered for the maintenance window are called off",
+      there = { ["elasticache DescribeCacheClusters"] = member { PendingModifiedValues = { CacheNodeType = "cache.m7g.large" } } },
+      calls = { change { CacheNodeType = "cache.t4g.micro" } } },
+    { "a version that someone ordered for the maintenance window is called off",
+      there = { ["elasticache DescribeCacheClusters"] = member { PendingModifiedValues = { EngineVersion = "9.0" } } },
+      calls = { change { EngineVersion = "8.0.1" } } },
+    { "its description is put back", want = { description = "jobs" }, calls = { change { ReplicationGroupDescription = "jobs" } } },
     { "a tag is added", want = TEAM, calls = { tagging "arn:rg" } },
   },
   fixed = { engine = "redis", subnet_group = "other" },

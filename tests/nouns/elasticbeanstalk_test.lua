@@ -99,11 +99,11 @@ lab.case(T, {
   },
   create = { { "elasticbeanstalk CreateEnvironment", { ApplicationName = "shop", EnvironmentName = "shop",
     Tier = { Name = "WebServer", Type = "Standard" }, PlatformArn = DOCKER .. "4.10.0", OptionSettings = GIVEN,
-    Tags = lab.tag_list("eb_environment", "shop") } } },
+    Tags = { { Key = "hkrun:key", Value = "aws.eb_environment:shop" }, { Key = "hkrun:recipe", Value = "lab" } } } } },
   change = {
     { "a setting that someone changed is put back", there = { ["elasticbeanstalk DescribeConfigurationSettings"] = settings {
         option(ENV, "MODE", "test"), option(VPC, "VPCId", "vpc-1"), option(VPC, "Subnets", "subnet-1,subnet-2") } },
-      calls = { update { OptionSettings = GIVEN } } },
+      calls = { update { OptionSettings = { option(ENV, "MODE", "live") } } } },
     { "it gets another platform", want = { platform = DOCKER .. "4.9.2" }, calls = { update { PlatformArn = DOCKER .. "4.9.2" } } },
     { "a tag is added", want = TEAM, calls = { tagging "arn:e" } },
   },

@@ -1,6 +1,9 @@
 --- The nouns of RDS, request by request (see tests/support/noun_lab.lua).
+local aws = require "aws"
 local lab = dofile "tests/support/noun_lab.lua"
-local T = require("test").cases()
+local recipe_lab = dofile "tests/support/recipe_lab.lua"
+local test = require "test"
+local T = test.cases()
 
 local TEAM, ADDED = { tags = { team = "shop" } }, { { Key = "team", Value = "shop" } }
 local function tagging(arn) return { "rds AddTagsToResource", { ResourceName = arn, Tags = ADDED } } end
@@ -134,11 +137,80 @@ lab.case(T, {
     { "it is protected", want = { deletion_protection = true }, calls = { change { DeletionProtection = true } } },
     { "backups are kept longer, and other groups may connect", want = { backup_days = 14, groups = { "sg-1", "sg-2" } },
       calls = { change { BackupRetentionPeriod = 14, VpcSecurityGroupIds = { "sg-1", "sg-2" } } } },
+    { "someone opened it to the internet", there = { ["rds DescribeDBInstances"] = db { PubliclyAccessible = true } },
+      calls = { change { PubliclyAccessible = false } } },
+    { "a class that someone ordered for the maintenance window is called off",
+      there = { ["rds DescribeDBInstances"] = db { PendingModifiedValues = { DBInstanceClass = "db.m7g.large" } } },
+      calls = { change { DBInstanceClass = "db.t4g.micro" } } },
+    { "an upgrade that someone ordered for the maintenance window is called off",
+      there = { ["rds DescribeDBInstances"] = db { PendingModifiedValues = { EngineVersion = "17.2" } } },
+      calls = { change { EngineVersion = "16.4" } } },
     { "a tag is added", want = TEAM, calls = { tagging "arn:db" } },
   },
   fixed = { database = "other", user = "other", subnet_group = "other" },
   delete = { { "rds DeleteDBInstance", { DBInstanceIdentifier = "shop", SkipFinalSnapshot = false,
     FinalDBSnapshotIdentifier = "shop-final-k4wq7yz2lm", DeleteAutomatedBackups = true } } },
 })
+
+local function unchanged(title, want, there)
+  T["aws.db_instance: " .. title] = function()
+    local l, world = recipe_lab(), lab.world { ["rds DescribeDBInstances"] = db(there) }
+    l:apply(function()
+      aws.db_instance(lab.merged({ "shop", class = "db.t4g.micro", version = "16", user = "app", password = "marked-5521",
+        subnet_group = "shop-db", groups = { "sg-1" } }, want))
+    end)
+    lab.same(world.changing, {})
+  end
+end
+
+unchanged("storage that autoscaling added is no difference", {}, { AllocatedStorage = 50, MaxAllocatedStorage = 100 })
+unchanged("a newer minor version than the one that is named is no difference", { version = "16.3" }, {})
+unchanged("what waits for the maintenance window and is not ours is not waited for", {},
+  { PendingModifiedValues = { CACertificateIdentifier = "x" } })
+unchanged("one that is stopped and may be is not waited for", { running = false }, { DBInstanceStatus = "stopped" })
+
+T["aws.db_instance: a major version that is newer than the recipe's stays, and that is said"] = function()
+  local l, world = recipe_lab(), lab.world { ["rds DescribeDBInstances"] = db { EngineVersion = "17.2" } }
+  test.raises("PostgreSQL 17.2 cannot go back to 16", function()
+    l:apply(function()
+      aws.db_instance { "shop", class = "db.t4g.micro", version = "16", user = "app", password = "marked-5521", subnet_group = "shop-db",
+                        groups = { "sg-1" } }
+    end)
+  end)
+  lab.same(world.changing, {})
+end
+
+--- What a plan says of the parameters.
+local function parameter_changes(want, parameters)
+  lab.world {
+    ["rds DescribeDBParameterGroups"] = { DBParameterGroups = { { DBParameterGroupName = "p", DBParameterGroupArn = "arn:p",
+      DBParameterGroupFamily = "postgres16" } } },
+    ["rds DescribeDBParameters"] = function(args)
+      local list = {}
+      for _, p in ipairs(parameters) do
+        if not args.Source or args.Source == p.Source then list[#list + 1] = p end
+      end
+      return { Parameters = list }
+    end,
+    ["rds ListTagsForResource"] = { TagList = lab.tag_list("db_parameter_group", "p") },
+  }
+  local e = recipe_lab():plan(function() aws.db_parameter_group { "p", family = "postgres16", parameters = want } end).entries[1]
+  return e.changes and e.changes.parameters and { e.changes.parameters.old, e.changes.parameters.new }
+end
+
+local function value(name, v, source) return { ParameterName = name, ParameterValue = v, Source = source or "user" } end
+
+T["aws.db_parameter_group: what RDS writes in another way is no difference"] = function()
+  test.equal(parameter_changes({ ["rds.force_ssl"] = true, jit = "off", checkpoint_completion_target = 0.9, max_connections = 200.0,
+                                 shared_preload_libraries = "a, b" },
+    { value("rds.force_ssl", "1"), value("jit", "0"), value("checkpoint_completion_target", "0.90"), value("max_connections", "200"),
+      value("shared_preload_libraries", "a,b"), value("work_mem", "64") }), nil)
+end
+
+T["aws.db_parameter_group: a value that is the service's default need not be set by a user"] = function()
+  test.equal(parameter_changes({ ["rds.force_ssl"] = 1, work_mem = 64 },
+    { value("rds.force_ssl", "1", "system"), value("work_mem", "4096", "engine-default") }),
+    { { work_mem = "4096" }, { work_mem = 64 } })
+end
 
 return T

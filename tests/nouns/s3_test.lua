@@ -71,7 +71,7 @@ end
 
 local DIGEST = "2cf24dba5fb0a30e26e83b2ac5b9e29e1b161e5c1fa7425e73043362938b9824"     -- of "hello"
 
-local function head(digest) return { Metadata = { ["hkrun-sha256"] = digest }, ContentLength = 5, ETag = '"x"' } end
+local function head(digest) return { Metadata = { ["hkrun-sha256"] = digest }, ContentLength = 5, ETag = '"x"', ContentType = "text/plain" } end
 local put = { "s3 PutObject", { Bucket = "shop-7f", Key = "v1/note", Body = secret.new "hello", ContentType = "text/plain",
                                 Metadata = { ["hkrun-sha256"] = DIGEST } } }
 
@@ -83,7 +83,9 @@ lab.case(T, {
   there = { ["s3 HeadObject"] = head(DIGEST) },
   looks = { { "s3 HeadObject", { Bucket = "shop-7f", Key = "v1/note" } } },
   create = { put },
-  change = { { "other bytes are put in its place", there = { ["s3 HeadObject"] = head(("0"):rep(64)) }, calls = { put } } },
+  change = { { "other bytes are put in its place", there = { ["s3 HeadObject"] = head(("0"):rep(64)) }, calls = { put } },
+             { "its type is put back", want = { type = "text/html" },
+               calls = { { "s3 PutObject", lab.merged(put[2], { ContentType = "text/html" }) } } } },
   delete = {
     { "s3 DeleteObject", { Bucket = "shop-7f", Key = "v1/note" } },
     { "s3 DeleteObject", { Bucket = "shop-7f", Key = "v1/note", VersionId = "v-1" } },
@@ -135,7 +137,7 @@ end
 local ARN = "arn:aws:secretsmanager:us-east-1:1:secret:shop/config-AbCdEf"
 local VALUE = '{"PASSWORD":"marked-7731","PORT":"5432"}'
 local function described(more)
-  return lab.merged({ ARN = ARN, Name = "shop/config", Tags = lab.tag_list("secret", "shop/config") }, more or {})
+  return lab.merged({ ARN = ARN, Name = "shop/config", Description = "config vars", Tags = lab.tag_list("secret", "shop/config") }, more or {})
 end
 
 lab.case(T, {
@@ -149,6 +151,15 @@ lab.case(T, {
   change = {
     { "another value is put", want = { value = { PASSWORD = "marked-7731", PORT = "6432" } }, calls = { { "secretsmanager PutSecretValue",
       { SecretId = ARN, SecretString = secret.new(VALUE:gsub("5432", "6432")), ClientRequestToken = "(uuid)" } } } },
+    { "its description is put back", there = { ["secretsmanager DescribeSecret"] = described { Description = "mine" } },
+      calls = { { "secretsmanager UpdateSecret", { SecretId = ARN, Description = "config vars", ClientRequestToken = "(uuid)" } } } },
+    { "one that someone wants to delete in a week stays",
+      there = { ["secretsmanager DescribeSecret"] = described { DeletedDate = os.time() + 7 * 86400 } },
+      calls = { { "secretsmanager RestoreSecret", { SecretId = ARN } } } },
+    { "one that someone wants to delete, of which the value is another, stays and gets its value",
+      there = { ["secretsmanager DescribeSecret"] = described { DeletedDate = os.time() + 7 * 86400 } }, want = { value = "x" },
+      calls = { { "secretsmanager RestoreSecret", { SecretId = ARN } },
+                { "secretsmanager PutSecretValue", { SecretId = ARN, SecretString = secret.new "x", ClientRequestToken = "(uuid)" } } } },
     { "a tag is added", want = { tags = { team = "shop" } },
       calls = { { "secretsmanager TagResource", { SecretId = ARN, Tags = { { Key = "team", Value = "shop" } } } } } },
   },
@@ -178,10 +189,14 @@ T["aws.secret: what is generated is generated once, and is in no journal"] = fun
   end
 end
 
-T["aws.secret: one that someone is deleting is not touched"] = function()
-  local l = recipe_lab()
+T["aws.secret: the value of one that someone wants to delete is known after it is restored"] = function()
+  local l, unknown = recipe_lab(), require("recipe").is_unknown
   local world = lab.world { ["secretsmanager DescribeSecret"] = described { DeletedDate = os.time() + 7 * 86400 } }
-  test.raises("restore%-secret", function() l:apply(function() aws.secret { "shop/config", value = "x" } end) end)
+  local value
+  local entries = l:plan(function()
+    value = aws.secret({ "shop/config", generate = function() return secret.new "x" end }).value
+  end).entries
+  test.equal({ entries[1].action, entries[1].changes[1].field, unknown(value) }, { "change", "active", true })
   lab.same(world.changing, {})
 end
 

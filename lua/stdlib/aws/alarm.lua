@@ -21,9 +21,19 @@ local function put(spec, tags)
     AlarmName = spec.name, AlarmDescription = spec.description, Namespace = spec.namespace, MetricName = spec.metric,
     Dimensions = dimension_list(spec.dimensions), Statistic = spec.statistic, Period = spec.period,
     EvaluationPeriods = spec.periods, ComparisonOperator = spec.comparison, Threshold = spec.threshold,
-    TreatMissingData = spec.missing, AlarmActions = noun.ids(spec.actions), OKActions = noun.ids(spec.ok_actions), Tags = tags,
+    TreatMissingData = spec.missing, AlarmActions = noun.ids(spec.actions), OKActions = noun.ids(spec.ok_actions),
+    ActionsEnabled = spec.enabled, Tags = tags,
   }
 end
+
+--- What the recipe cannot say and someone set by hand is told with the field that it bends: "2 of 3" periods, a metric in
+--- one unit only.
+local function periods_of(a)
+  local out_of = a.DatapointsToAlarm
+  return out_of and out_of ~= a.EvaluationPeriods and ("%d of %d"):format(out_of, a.EvaluationPeriods) or a.EvaluationPeriods
+end
+
+local function metric_of(a) return a.Unit and ("%s in %s"):format(a.MetricName, a.Unit) or a.MetricName end
 
 return recipe.kind {
   name = "aws.alarm",
@@ -40,6 +50,7 @@ return recipe.kind {
     { "periods", "how many periods in a row", type = "integer", default = 2 },
     { "missing", "what a period without values counts as", type = "string", default = "missing",
       one_of = { "missing", "breaching", "notBreaching", "ignore" } },
+    { "enabled", "its actions are taken", type = "boolean", default = true },
     { "actions", "topics that are told when it goes off", type = "list", default = {} },
     { "ok_actions", "topics that are told when it is over", type = "list", default = {} },
     { "description", "what it means and what to do", type = "string" },
@@ -51,10 +62,11 @@ return recipe.kind {
   read = function(spec)
     local a = aws.cloudwatch:describe_alarms({ AlarmNames = { spec.name }, AlarmTypes = { "MetricAlarm" } }).MetricAlarms[1]
     return a and {
-      id = a.AlarmName, arn = a.AlarmArn, state = a.StateValue, namespace = a.Namespace, metric = a.MetricName,
-      dimensions = dimension_map(a.Dimensions), statistic = a.Statistic, comparison = a.ComparisonOperator, threshold = a.Threshold,
-      period = a.Period, periods = a.EvaluationPeriods, missing = a.TreatMissingData or "missing", description = a.AlarmDescription,
-      actions = a.AlarmActions or {}, ok_actions = a.OKActions or {},
+      id = a.AlarmName, arn = a.AlarmArn, state = a.StateValue, namespace = a.Namespace, metric = metric_of(a),
+      dimensions = dimension_map(a.Dimensions), statistic = a.Statistic or a.ExtendedStatistic, comparison = a.ComparisonOperator,
+      threshold = a.Threshold, period = a.Period, periods = periods_of(a), missing = a.TreatMissingData or "missing",
+      description = a.AlarmDescription,
+      enabled = a.ActionsEnabled ~= false, actions = a.AlarmActions or {}, ok_actions = a.OKActions or {},
       tags = noun.tag_map(aws.cloudwatch:list_tags_for_resource({ ResourceARN = a.AlarmArn }).Tags),
     }
   end,

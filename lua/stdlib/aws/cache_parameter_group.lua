@@ -1,26 +1,30 @@
 --- A cache parameter group: Valkey's or Redis's settings. Only those that are given are managed.
 local aws = require "aws"
 local noun = require "aws.common.noun"
+local parameters = require "aws.common.parameters"
 local recipe = require "recipe"
 
 local MISSING = "CacheParameterGroupNotFound CacheParameterGroupNotFoundFault"
 
 local function set(name, values)
-  local list = {}
-  for parameter, value in pairs(values) do list[#list + 1] = { ParameterName = parameter, ParameterValue = tostring(value) } end
-  table.sort(list, function(a, b) return a.ParameterName < b.ParameterName end)
-  for first = 1, #list, 20 do                                -- ElastiCache takes 20 in a call
-    aws.elasticache:modify_cache_parameter_group {
-      CacheParameterGroupName = name, ParameterNameValues = table.move(list, first, math.min(first + 19, #list), 1, {}),
-    }
-  end
+  parameters.set(values, function(parameter, value)
+    return { ParameterName = parameter, ParameterValue = parameters.text(value, "yes", "no") }
+  end, function(portion)
+    aws.elasticache:modify_cache_parameter_group { CacheParameterGroupName = name, ParameterNameValues = portion }
+  end)
 end
 
-local function same(want, have)
-  for name, value in pairs(want) do
-    if tostring(value) ~= have[name] then return false end
+--- The parameters of a group, one by one: the paginator of this operation has two lists.
+local function each(name, source)
+  local list = {}
+  for page in aws.elasticache:pages("describe_cache_parameters", { CacheParameterGroupName = name, Source = source }) do
+    for _, p in ipairs(page.Parameters or {}) do list[#list + 1] = p end
   end
-  return true
+  local i = 0
+  return function()
+    i = i + 1
+    return list[i]
+  end
 end
 
 return recipe.kind {
@@ -32,18 +36,15 @@ return recipe.kind {
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn" }, fixed = { "family" }, summary = { "family", "parameters" }, idempotent = true,
-  compare = { tags = "given", parameters = same, description = "ignore" },
+  compare = { tags = "given", parameters = parameters.comparer("yes", "no"), description = "ignore" },
 
   read = function(spec)
     local name = { CacheParameterGroupName = spec.name }
     local r = noun.found(MISSING, aws.elasticache.describe_cache_parameter_groups, aws.elasticache, name)
     local group = r and r.CacheParameterGroups[1]
     if not group then return nil end
-    local parameters = {}
-    for page in aws.elasticache:pages("describe_cache_parameters", { CacheParameterGroupName = spec.name, Source = "user" }) do
-      for _, p in ipairs(page.Parameters or {}) do parameters[p.ParameterName] = p.ParameterValue end
-    end
-    return { id = group.CacheParameterGroupName, arn = group.ARN, family = group.CacheParameterGroupFamily, parameters = parameters,
+    return { id = group.CacheParameterGroupName, arn = group.ARN, family = group.CacheParameterGroupFamily,
+             parameters = parameters.read(spec.parameters, function(source) return each(spec.name, source) end),
              tags = noun.tag_map(aws.elasticache:list_tags_for_resource({ ResourceName = group.ARN }).TagList) }
   end,
 
@@ -57,7 +58,7 @@ return recipe.kind {
   end,
 
   update = function(spec, current, changes)
-    if changes.parameters then set(current.id, spec.parameters) end
+    if changes.parameters then set(current.id, changes.parameters.new) end
     if changes.tags then aws.elasticache:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,
 

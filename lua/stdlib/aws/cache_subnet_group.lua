@@ -12,7 +12,7 @@ return recipe.kind {
     { "description", "what it is for", type = "string" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set", description = "ignore" }, idempotent = true,
+  outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set" }, idempotent = true,
 
   read = function(spec)
     local r = noun.found(MISSING, aws.elasticache.describe_cache_subnet_groups, aws.elasticache, { CacheSubnetGroupName = spec.name })
@@ -20,7 +20,7 @@ return recipe.kind {
     if not group then return nil end
     local subnets = {}
     for i, s in ipairs(group.Subnets) do subnets[i] = s.SubnetIdentifier end
-    return { id = group.CacheSubnetGroupName, arn = group.ARN, subnets = subnets,
+    return { id = group.CacheSubnetGroupName, arn = group.ARN, subnets = subnets, description = group.CacheSubnetGroupDescription,
              tags = noun.tag_map(aws.elasticache:list_tags_for_resource({ ResourceName = group.ARN }).TagList) }
   end,
 
@@ -32,8 +32,11 @@ return recipe.kind {
   end,
 
   update = function(spec, current, changes)
-    if changes.subnets then
-      aws.elasticache:modify_cache_subnet_group { CacheSubnetGroupName = current.id, SubnetIds = noun.ids(spec.subnets) }
+    if changes.subnets or changes.description then
+      aws.elasticache:modify_cache_subnet_group {
+        CacheSubnetGroupName = current.id, SubnetIds = changes.subnets and noun.ids(spec.subnets),
+        CacheSubnetGroupDescription = changes.description and spec.description,
+      }
     end
     if changes.tags then aws.elasticache:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,

@@ -2,29 +2,16 @@
 --- an instance that already uses the group.
 local aws = require "aws"
 local noun = require "aws.common.noun"
+local parameters = require "aws.common.parameters"
 local recipe = require "recipe"
 
 local MISSING = "DBParameterGroupNotFound DBParameterGroupNotFoundFault"
 
 local function set(name, values, apply_types)
-  local list = {}
-  for parameter, value in pairs(values) do
-    list[#list + 1] = { ParameterName = parameter, ParameterValue = tostring(value),
-                        ApplyMethod = apply_types[parameter] == "dynamic" and "immediate" or "pending-reboot" }
-  end
-  table.sort(list, function(a, b) return a.ParameterName < b.ParameterName end)
-  for first = 1, #list, 20 do                                -- RDS takes 20 in a call
-    aws.rds:modify_db_parameter_group {
-      DBParameterGroupName = name, Parameters = table.move(list, first, math.min(first + 19, #list), 1, {}),
-    }
-  end
-end
-
-local function same(want, have)
-  for name, value in pairs(want) do
-    if tostring(value) ~= have[name] then return false end
-  end
-  return true
+  parameters.set(values, function(parameter, value)
+    return { ParameterName = parameter, ParameterValue = parameters.text(value, "1", "0"),
+             ApplyMethod = apply_types[parameter] == "dynamic" and "immediate" or "pending-reboot" }
+  end, function(portion) aws.rds:modify_db_parameter_group { DBParameterGroupName = name, Parameters = portion } end)
 end
 
 return recipe.kind {
@@ -36,18 +23,15 @@ return recipe.kind {
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn" }, fixed = { "family" }, summary = { "family", "parameters" }, idempotent = true,
-  compare = { tags = "given", parameters = same, description = "ignore" },
+  compare = { tags = "given", parameters = parameters.comparer("1", "0"), description = "ignore" },
 
   read = function(spec)
     local r = noun.found(MISSING, aws.rds.describe_db_parameter_groups, aws.rds, { DBParameterGroupName = spec.name })
     local group = r and r.DBParameterGroups[1]
     if not group then return nil end
-    local parameters = {}
-    for p in aws.rds:each("describe_db_parameters", { DBParameterGroupName = spec.name, Source = "user" }) do
-      parameters[p.ParameterName] = p.ParameterValue
-    end
+    local function each(source) return aws.rds:each("describe_db_parameters", { DBParameterGroupName = spec.name, Source = source }) end
     return { id = group.DBParameterGroupName, arn = group.DBParameterGroupArn, family = group.DBParameterGroupFamily,
-             parameters = parameters,
+             parameters = parameters.read(spec.parameters, each),
              tags = noun.tag_map(aws.rds:list_tags_for_resource({ ResourceName = group.DBParameterGroupArn }).TagList) }
   end,
 
@@ -64,7 +48,7 @@ return recipe.kind {
     if changes.parameters then
       local types = {}
       for p in aws.rds:each("describe_db_parameters", { DBParameterGroupName = current.id }) do types[p.ParameterName] = p.ApplyType end
-      set(current.id, spec.parameters, types)
+      set(current.id, changes.parameters.new, types)
     end
     if changes.tags then aws.rds:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,

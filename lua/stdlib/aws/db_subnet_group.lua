@@ -10,7 +10,7 @@ return recipe.kind {
     { "description", "what it is for", type = "string" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set", description = "ignore" }, idempotent = true,
+  outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set" }, idempotent = true,
 
   read = function(spec)
     local missing = "DBSubnetGroupNotFoundFault DBSubnetGroupNotFound"
@@ -19,7 +19,7 @@ return recipe.kind {
     if not group then return nil end
     local subnets = {}
     for i, s in ipairs(group.Subnets) do subnets[i] = s.SubnetIdentifier end
-    return { id = group.DBSubnetGroupName, arn = group.DBSubnetGroupArn, subnets = subnets,
+    return { id = group.DBSubnetGroupName, arn = group.DBSubnetGroupArn, subnets = subnets, description = group.DBSubnetGroupDescription,
              tags = noun.tag_map(aws.rds:list_tags_for_resource({ ResourceName = group.DBSubnetGroupArn }).TagList) }
   end,
 
@@ -31,8 +31,10 @@ return recipe.kind {
   end,
 
   update = function(spec, current, changes)
-    if changes.subnets then
-      aws.rds:modify_db_subnet_group { DBSubnetGroupName = current.id, SubnetIds = noun.ids(spec.subnets) }
+    if changes.subnets or changes.description then
+      aws.rds:modify_db_subnet_group {
+        DBSubnetGroupName = current.id, SubnetIds = noun.ids(spec.subnets), DBSubnetGroupDescription = changes.description and spec.description,
+      }
     end
     if changes.tags then aws.rds:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,

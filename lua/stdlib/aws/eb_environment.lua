@@ -2,6 +2,8 @@
 --- it is deployed (see aws.environment); without one, Beanstalk's sample application answers.
 local aws = require "aws"
 local beanstalk = require "aws.common.beanstalk"
+local diff = require "recipe.diff"
+local json = require "json"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 local secret = require "secret"
@@ -9,49 +11,110 @@ local unknown = require "recipe.unknown"
 
 --- Settings whose value is a list, in any order.
 local LISTS = { Subnets = true, ELBSubnets = true, SecurityGroups = true, InstanceTypes = true }
+local LAUNCH = "aws:autoscaling:launchconfiguration"
+
+--- A value as Elastic Beanstalk keeps it.
+local function text(value)
+  if type(value) == "number" then return tostring(math.tointeger(value) or value) end
+  return type(value) == "boolean" and tostring(value) or value
+end
 
 local function option_list(settings)
   local list = {}
   for namespace, options in pairs(settings) do
     for name, value in pairs(options) do
-      list[#list + 1] = { Namespace = namespace, OptionName = name, Value = value }
+      list[#list + 1] = { Namespace = namespace, OptionName = name, Value = text(value) }
     end
   end
   table.sort(list, function(a, b) return a.Namespace .. a.OptionName < b.Namespace .. b.OptionName end)
   return list
 end
 
+local function words(value)
+  local list = {}
+  for part in value:gmatch "[^,%s]+" do list[#list + 1] = part end
+  return list
+end
+
 local function sorted(value)
-  local parts = {}
-  for part in value:gmatch "[^,%s]+" do parts[#parts + 1] = part end
-  table.sort(parts)
-  return table.concat(parts, ",")
+  local list = words(value)
+  table.sort(list)
+  return table.concat(list, ",")
 end
 
-local function same_value(name, want, have)
-  if unknown.is(want) or have == nil then return false end
-  if secret.is(want) or secret.is(have) then return secret.equal(want, have) end
-  return want == have or LISTS[name] and sorted(want) == sorted(have)
-end
-
---- Only what the recipe says is compared: defaults, and what AWS adds, are no difference.
-local function same_settings(want, have)
-  for namespace, options in pairs(want) do
-    for name, value in pairs(options) do
-      if not same_value(name, value, have[namespace] and have[namespace][name]) then return false end
-    end
+--- Whether a document says all that another one does; Elastic Beanstalk writes members into it.
+local function covers(want, have)
+  if type(want) ~= "table" or type(have) ~= "table" then return want == have end
+  for k, v in pairs(want) do
+    if not covers(v, have[k]) then return false end
   end
   return true
 end
 
-local function settings_of(e)
+local function same_value(want, have, name)
+  want = text(want)
+  if unknown.is(want) then return false end
+  if secret.is(want) or secret.is(have) then return have ~= nil and secret.equal(want, have) end
+  have = have or ""                                          -- an empty value is answered as none
+  if want == have or LISTS[name] and sorted(want) == sorted(have) then return true end
+  local a, b = want:find "^%s*{" and json.decode(want), have:find "^%s*{" and json.decode(have)
+  return a and b and covers(a, b) or false
+end
+
+--- Only what the recipe says is compared: defaults, and what AWS adds, are no difference.
+local function same_settings(want, have)
+  local old, new = {}, {}
+  for namespace, options in pairs(want) do
+    local same, is, should = diff.given(options, have[namespace] or {}, same_value)
+    if not same then old[namespace], new[namespace] = is, should end
+  end
+  if next(new) == nil then return true end
+  return false, old, new
+end
+
+--- The groups of a list without that which Elastic Beanstalk made for the machines and shows among ours.
+local function without_own(value, wanted)
+  if unknown.is(wanted) then return value end
+  local others = {}
+  for _, id in ipairs(noun.minus(words(value), words(wanted))) do
+    if id:find "^sg%-" then others[#others + 1] = id end
+  end
+  if #others == 0 then return value end
+  local own = {}
+  for _, g in ipairs(aws.ec2:describe_security_groups({ Filters = { { Name = "group-id", Values = others } } }).SecurityGroups) do
+    if g.GroupName:find "^awseb%-" then own[#own + 1] = g.GroupId end
+  end
+  return table.concat(noun.minus(words(value), own), ",")
+end
+
+local function settings_of(e, spec)
   local answer = aws.elasticbeanstalk:describe_configuration_settings { ApplicationName = e.ApplicationName, EnvironmentName = e.EnvironmentName }
   local settings = {}
   for _, o in ipairs(answer.ConfigurationSettings[1].OptionSettings or {}) do
     settings[o.Namespace] = settings[o.Namespace] or {}
     settings[o.Namespace][o.OptionName] = o.Value
   end
+  local wanted = (spec.settings[LAUNCH] or {}).SecurityGroups
+  local launch = settings[LAUNCH]
+  if wanted and launch and launch.SecurityGroups then launch.SecurityGroups = without_own(launch.SecurityGroups, wanted) end
   return settings
+end
+
+--- A newer version of the platform is no difference where Elastic Beanstalk updates it by itself.
+local function same_platform(want, have, _, current)
+  if want == have then return true end
+  local managed = (current.settings["aws:elasticbeanstalk:managedactions"] or {}).ManagedActionsEnabled
+  local wanted, there = want:match "^(.*/)[^/]*$", have and have:match "^(.*/)[^/]*$"
+  return managed == "true" and wanted == there and noun.same_version(want:match "[^/]*$", have:match "[^/]*$")
+end
+
+--- Elastic Beanstalk gives the tag Name itself, and takes none.
+local function tag_list(map)
+  local list = {}
+  for _, t in ipairs(noun.tag_list(map)) do
+    if t.Key ~= "Name" then list[#list + 1] = t end
+  end
+  return list
 end
 
 return recipe.kind {
@@ -64,13 +127,15 @@ return recipe.kind {
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn", "environment_id", "cname", "version", "health" }, fixed = { "application" }, summary = { "application", "platform" },
-  idempotent = true, timeout = 3600, compare = { tags = "given", settings = same_settings },
+  idempotent = true, timeout = 3600,
+  compare = { tags = "given", settings = same_settings, platform = same_platform },
 
   read = function(spec)
     local e = beanstalk.find(spec.name)
     return e and {
       id = e.EnvironmentName, environment_id = e.EnvironmentId, arn = e.EnvironmentArn, application = e.ApplicationName, cname = e.CNAME,
-      platform = e.PlatformArn, version = e.VersionLabel, health = e.Health, description = e.Description, settings = settings_of(e),
+      platform = e.PlatformArn, version = e.VersionLabel, health = e.Health, description = e.Description,
+      settings = settings_of(e, spec),
       tags = noun.tag_map(aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = e.EnvironmentArn }).ResourceTags),
       state = e.Status, deleting = e.Status == "Terminating" or nil,
     }
@@ -82,7 +147,8 @@ return recipe.kind {
     aws.elasticbeanstalk:create_environment {
       ApplicationName = noun.id(spec.application), EnvironmentName = spec.name, Description = spec.description,
       Tier = { Name = "WebServer", Type = "Standard" }, PlatformArn = spec.platform or beanstalk.platform(),
-      OptionSettings = option_list(spec.settings), Tags = noun.tags(spec, ctx),
+      OptionSettings = option_list(spec.settings),
+      Tags = tag_list(noun.tag_map(noun.tags(spec, ctx))),
     }
     return spec.name
   end,
@@ -91,12 +157,13 @@ return recipe.kind {
     beanstalk.wait(ctx, current.id, ctx.timeout, function(e) return e.Status == "Ready" end)
     if changes.settings or changes.platform or changes.description then
       aws.elasticbeanstalk:update_environment {
-        EnvironmentName = current.id, Description = spec.description, PlatformArn = changes.platform and spec.platform or nil,
-        OptionSettings = changes.settings and option_list(spec.settings) or nil,
+        EnvironmentName = current.id, Description = changes.description and spec.description or nil,
+        PlatformArn = changes.platform and spec.platform or nil,
+        OptionSettings = changes.settings and option_list(changes.settings.new) or nil,
       }
     end
     if changes.tags then
-      aws.elasticbeanstalk:update_tags_for_resource { ResourceArn = current.arn, TagsToAdd = noun.tag_list(spec.tags) }
+      aws.elasticbeanstalk:update_tags_for_resource { ResourceArn = current.arn, TagsToAdd = tag_list(spec.tags) }
     end
   end,
 

@@ -32,8 +32,21 @@ local function shown(i)
     id = i.InstanceId, subnet = i.SubnetId, type = i.InstanceType, image = i.ImageId, key = i.KeyName, groups = groups,
     address = i.PublicIpAddress, private_address = i.PrivateIpAddress, state = i.State.Name, tags = tags,
     running = i.State.Name == "pending" or i.State.Name == "running", deleting = i.State.Name == "shutting-down" or nil,
-    host_key = tags["hkrun:host-key"],
+    host_key = tags["hkrun:host-key"], profile = i.IamInstanceProfile and i.IamInstanceProfile.Arn:match "[^/]+$",
+    imdsv2 = not i.MetadataOptions or i.MetadataOptions.HttpTokens == "required",
   }
+end
+
+--- An instance has one profile at most.
+local function set_profile(id, name, has_one)
+  local profile = { Name = name }
+  noun.settled("InvalidParameterValue", 60, function()       -- EC2 takes seconds to know a new profile
+    if not has_one then return aws.ec2:associate_iam_instance_profile { InstanceId = id, IamInstanceProfile = profile } end
+    local found = aws.ec2:describe_iam_instance_profile_associations { Filters = {
+      { Name = "instance-id", Values = { id } }, { Name = "state", Values = { "associated", "associating" } } } }
+    local association = found.IamInstanceProfileAssociations[1].AssociationId
+    return aws.ec2:replace_iam_instance_profile_association { AssociationId = association, IamInstanceProfile = profile }
+  end)
 end
 
 local HINTS = {
@@ -54,13 +67,14 @@ return recipe.kind {
     { "profile", "name of its instance profile", type = "string" },
     { "public", "gets a public address", type = "boolean", default = false },
     { "gigabytes", "size of its disk; else the image's", type = "integer" },
+    { "imdsv2", "its metadata service answers to nothing else", type = "boolean", default = true, one_of = { true } },
     { "user_data", "script for its first boot", type = "any" },
     { "running", "it runs", type = "boolean", default = true },
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "address", "private_address", "host_key" }, fixed = { "subnet", "type", "key" }, summary = { "type", "subnet", "public" },
   idempotent = true,                                         -- ClientToken
-  compare = { tags = "given", groups = "set", image = "ignore", gigabytes = "ignore", public = "ignore", profile = "ignore", user_data = "ignore" },
+  compare = { tags = "given", groups = "set", image = "ignore", gigabytes = "ignore", public = "ignore", user_data = "ignore" },
 
   read = function(spec, known, ctx)
     local i = noun.only(find(noun.ec2_filters(spec, known, ctx, "instance-id")), spec, "InstanceId")
@@ -102,6 +116,10 @@ return recipe.kind {
   update = function(spec, current, changes)
     if changes.groups then
       aws.ec2:modify_instance_attribute { InstanceId = current.id, Groups = noun.ids(spec.groups) }
+    end
+    if changes.profile then set_profile(current.id, spec.profile, current.profile ~= nil) end
+    if changes.imdsv2 then
+      aws.ec2:modify_instance_metadata_options { InstanceId = current.id, HttpTokens = "required", HttpEndpoint = "enabled" }
     end
     if changes.running and spec.running then
       if current.state == "stopping" then aws.ec2:wait("instance_stopped", { InstanceIds = { current.id } }) end

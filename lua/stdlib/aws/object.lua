@@ -45,7 +45,7 @@ local kind = recipe.kind {
     { "tags", "not for objects", type = "table" },
   },
   outputs = { "sha256", "size", "etag" }, fixed = { "bucket" }, summary = { "bucket", "file" }, tagless = true, idempotent = true,
-  compare = { file = same, bytes = same, type = "ignore", tags = "ignore" },
+  compare = { file = same, bytes = same, tags = "ignore" },
 
   read = function(spec, known)
     local bucket = known and place(known) or noun.id(spec.bucket)  -- another bucket in the recipe: the old object must go
@@ -56,7 +56,7 @@ local kind = recipe.kind {
     end
     return {
       id = bucket .. "/" .. spec.name, bucket = bucket, sha256 = head.Metadata and head.Metadata["hkrun-sha256"],
-      size = head.ContentLength, etag = head.ETag,
+      size = head.ContentLength, etag = head.ETag, type = head.ContentType,
     }
   end,
 

@@ -19,12 +19,17 @@ local function look(name)
   }
   local endpoint = group.NodeGroups and group.NodeGroups[1] and group.NodeGroups[1].PrimaryEndpoint
   if endpoint then current.endpoint, current.port = endpoint.Address, endpoint.Port end
+  current.description = group.Description
+  current.fails_over = group.AutomaticFailover == "enabled" and group.MultiAZ == "enabled"
   if current.deleting then return current end
   local member = current.nodes[1] and noun.found("CacheClusterNotFound CacheClusterNotFoundFault", aws.elasticache.describe_cache_clusters,
     aws.elasticache, { CacheClusterId = current.nodes[1] })
   local cluster = member and member.CacheClusters[1]
   if cluster then                                            -- what the group itself does not tell
-    current.version, current.subnet_group, current.groups = cluster.EngineVersion, cluster.CacheSubnetGroupName, {}
+    local later = cluster.PendingModifiedValues or {}        -- waits for a maintenance window, unless it is called off
+    current.node_type = later.CacheNodeType or current.node_type
+    current.version, current.installed, current.subnet_group, current.groups =
+      later.EngineVersion or cluster.EngineVersion, cluster.EngineVersion, cluster.CacheSubnetGroupName, {}
     current.parameter_group = cluster.CacheParameterGroup and cluster.CacheParameterGroup.CacheParameterGroupName
     for i, g in ipairs(cluster.SecurityGroups or {}) do current.groups[i] = g.SecurityGroupId end
   end
@@ -33,8 +38,36 @@ local function look(name)
   return current
 end
 
-local function same_version(want, have)
-  return have == want or have ~= nil and have:sub(1, #want + 1) == want .. "."
+--- With replicas it fails over by itself: without that, they are only half of what was asked for.
+local function same_replicas(want, have, _, current)
+  if want ~= have then return false end
+  if want == 0 or current.fails_over then return true end
+  return false, ("%d, and it does not fail over"):format(have), want
+end
+
+local function wait(id, ctx)
+  return noun.wait(ctx, "it is not available", ctx.timeout, function()
+    local group = look(id) or errors.raise { kind = "not_found", message = "it is gone" }
+    if group.state == "create-failed" then
+      errors.raise { kind = "remote", message = "its creation failed: " .. (ctx.event() or "its events in the ElastiCache console say why") }
+    end
+    if group.state == "available" and not group.pending then return group end
+    return nil, group.state
+  end)
+end
+
+local function set_failover(id, on, ctx)
+  wait(id, ctx)
+  aws.elasticache:modify_replication_group { ReplicationGroupId = id, ApplyImmediately = true, AutomaticFailoverEnabled = on, MultiAZEnabled = on }
+end
+
+local function set_replicas(current, count, ctx)
+  if count == 0 and current.fails_over then set_failover(current.id, false, ctx) end
+  local args = { ReplicationGroupId = current.id, NewReplicaCount = count, ApplyImmediately = true }
+  if count ~= current.replicas then wait(current.id, ctx) end
+  if count > current.replicas then aws.elasticache:increase_replica_count(args)
+  elseif count < current.replicas then aws.elasticache:decrease_replica_count(args) end
+  if count > 0 and not current.fails_over then set_failover(current.id, true, ctx) end
 end
 
 --- The same name however often it is asked for, and another one for each group that ever had this id.
@@ -60,7 +93,9 @@ return recipe.kind {
   },
   outputs = { "arn", "endpoint", "port", "nodes" }, fixed = { "engine", "subnet_group" }, summary = { "engine", "version", "node_type", "replicas" },
   idempotent = true, timeout = 5400,
-  compare = { tags = "given", groups = "set", version = same_version, auth_token = "ignore", description = "ignore", final_snapshot = "ignore" },
+  compare = {
+    tags = "given", groups = "set", version = noun.same_version, replicas = same_replicas, auth_token = "ignore", final_snapshot = "ignore",
+  },
 
   read = function(spec) return look(spec.name) end,
 
@@ -78,29 +113,21 @@ return recipe.kind {
 
   ready = function(current, ctx)
     if current.state == "available" and not current.pending then return nil end
-    return noun.wait(ctx, "it is not available", ctx.timeout, function()
-      local group = look(current.id) or errors.raise { kind = "not_found", message = "it is gone" }
-      if group.state == "create-failed" then
-        errors.raise { kind = "remote", message = "its creation failed: " .. (ctx.event() or "its events in the ElastiCache console say why") }
-      end
-      if group.state == "available" and not group.pending then return group end
-      return nil, group.state
-    end)
+    return wait(current.id, ctx)
   end,
 
-  update = function(spec, current, changes)
-    if changes.node_type or changes.version or changes.parameter_group or changes.groups then
+  update = function(spec, current, changes, ctx)
+    local is_installed = changes.version and noun.same_version(spec.version, current.installed)
+    if changes.node_type or changes.version or changes.parameter_group or changes.groups or changes.description then
       aws.elasticache:modify_replication_group {
         ReplicationGroupId = current.id, ApplyImmediately = true, CacheNodeType = changes.node_type and spec.node_type,
-        EngineVersion = changes.version and spec.version, CacheParameterGroupName = changes.parameter_group and spec.parameter_group,
+        EngineVersion = changes.version and (is_installed and current.installed or spec.version),
+        CacheParameterGroupName = changes.parameter_group and spec.parameter_group,
         SecurityGroupIds = changes.groups and noun.ids(spec.groups),
+        ReplicationGroupDescription = changes.description and spec.description,
       }
     end
-    if changes.replicas then
-      local args = { ReplicationGroupId = current.id, NewReplicaCount = spec.replicas, ApplyImmediately = true }
-      if spec.replicas > current.replicas then aws.elasticache:increase_replica_count(args)
-      else aws.elasticache:decrease_replica_count(args) end
-    end
+    if changes.replicas then set_replicas(current, spec.replicas, ctx) end
     if changes.tags then aws.elasticache:add_tags_to_resource { ResourceName = current.arn, Tags = noun.tag_list(spec.tags) } end
   end,
 

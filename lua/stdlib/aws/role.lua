@@ -17,19 +17,53 @@ local function arns(policies)
   return list
 end
 
-local function trust(spec)
-  return json.encode({
+--- The document that lets a service take the role on.
+local function trust(service, external_id)
+  return {
     Version = "2012-10-17",
     Statement = { {
-      Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = spec.service },
-      Condition = spec.external_id and { StringEquals = { ["sts:ExternalId"] = spec.external_id } } or nil,
+      Effect = "Allow", Action = "sts:AssumeRole", Principal = { Service = service },
+      Condition = external_id and { StringEquals = { ["sts:ExternalId"] = external_id } } or nil,
     } },
-  }, { sort = true })
+  }
+end
+
+local function trust_text(spec) return json.encode(trust(spec.service, spec.external_id), { sort = true }) end
+
+--- A document with what IAM takes for the same written the same: a list of one is that one, an empty Sid is none.
+local function plain(v)
+  if type(v) ~= "table" or recipe.is_unknown(v) then return v end
+  if #v == 1 and next(v, 1) == nil then return plain(v[1]) end
+  local r = {}
+  for k, x in pairs(v) do
+    if not (k == "Sid" and x == "") then r[k] = plain(x) end
+  end
+  return r
+end
+
+local function same_document(want, have) return diff.same(plain(want), plain(have)) end
+
+--- The trust has one statement for the service: whatever else someone wrote into the document is a difference.
+local function same_service(want, have, spec, current)
+  local external_id = spec.external_id and current.external_id
+  if same_document(trust(want, external_id), current.trust) then return true end
+  if same_document(trust(have, external_id), current.trust) then return false end
+  return false, current.trust, want
+end
+
+local function same_inline(want, have)
+  local _, old, new = diff.given(want, have, same_document)
+  old, new = old or {}, new or {}
+  for name, document in pairs(have) do
+    if want[name] == nil then old[name] = document end
+  end
+  if next(old) == nil and next(new) == nil then return true end
+  return false, old, new
 end
 
 local function set_inline(name, want, have)
   for policy, document in pairs(want) do
-    if not diff.same(document, have[policy]) then
+    if not same_document(document, have[policy]) then
       aws.iam:put_role_policy { RoleName = name, PolicyName = policy, PolicyDocument = json.encode(document, { sort = true }) }
     end
   end
@@ -60,7 +94,7 @@ return recipe.kind {
   },
   outputs = { "arn" }, summary = { "service", "policies" }, idempotent = true,               -- a name is taken once in an account
   compare = {
-    tags = "given", description = "ignore",
+    tags = "given", service = same_service, inline = same_inline,
     policies = function(want, have) return diff.comparer "set"(arns(want), have) end,
   },
 
@@ -75,14 +109,15 @@ return recipe.kind {
     local statement = role.AssumeRolePolicyDocument.Statement[1] or {}
     return {
       id = role.RoleName, arn = role.Arn, policies = policies, inline = inline, tags = noun.tag_map(role.Tags),
-      service = statement.Principal and statement.Principal.Service,
-      external_id = statement.Condition and statement.Condition.StringEquals and statement.Condition.StringEquals["sts:ExternalId"],
+      description = role.Description, trust = role.AssumeRolePolicyDocument,
+      service = statement.Principal and plain(statement.Principal.Service),
+      external_id = statement.Condition and statement.Condition.StringEquals and plain(statement.Condition.StringEquals["sts:ExternalId"]),
     }
   end,
 
   create = function(spec, ctx)
     aws.iam:create_role {
-      RoleName = spec.name, AssumeRolePolicyDocument = trust(spec), Description = spec.description, Tags = noun.tags(spec, ctx),
+      RoleName = spec.name, AssumeRolePolicyDocument = trust_text(spec), Description = spec.description, Tags = noun.tags(spec, ctx),
     }
     set_policies(spec.name, spec.policies, {})
     set_inline(spec.name, spec.inline, {})
@@ -91,8 +126,9 @@ return recipe.kind {
 
   update = function(spec, current, changes)
     if changes.service or changes.external_id then
-      aws.iam:update_assume_role_policy { RoleName = current.id, PolicyDocument = trust(spec) }
+      aws.iam:update_assume_role_policy { RoleName = current.id, PolicyDocument = trust_text(spec) }
     end
+    if changes.description then aws.iam:update_role { RoleName = current.id, Description = spec.description } end
     if changes.policies then set_policies(current.id, spec.policies, current.policies) end
     if changes.inline then set_inline(current.id, spec.inline, current.inline) end
     if changes.tags then aws.iam:tag_role { RoleName = current.id, Tags = noun.tag_list(spec.tags) } end

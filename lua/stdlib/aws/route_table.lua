@@ -1,11 +1,19 @@
 --- A route table: where the traffic of its subnets goes. The VPC's own range always stays inside.
 local aws = require "aws"
+local canonical = require "aws.common.cidr".canonical
+local diff = require "recipe.diff"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
 --- A route's target by what its id begins with.
 local TARGETS = { igw = "GatewayId", vgw = "GatewayId", nat = "NatGatewayId", pcx = "VpcPeeringConnectionId",
-                  tgw = "TransitGatewayId", eni = "NetworkInterfaceId" }
+                  tgw = "TransitGatewayId", eni = "NetworkInterfaceId", i = "InstanceId", eigw = "EgressOnlyInternetGatewayId" }
+
+--- What a call about a route says: its destination, by its kind.
+local function route_args(id, to)
+  local member = to:find "^pl%-" and "DestinationPrefixListId" or to:find(":", 1, true) and "DestinationIpv6CidrBlock" or "DestinationCidrBlock"
+  return { RouteTableId = id, [member] = to }
+end
 
 local function with_target(args, gateway)
   local id = noun.id(gateway)
@@ -13,20 +21,35 @@ local function with_target(args, gateway)
   return args
 end
 
+local function target_of(r)
+  if r.NetworkInterfaceId and r.InstanceId then return r.InstanceId end
+  for _, member in pairs(TARGETS) do
+    if r[member] then return r[member] end
+  end
+  return r.CarrierGatewayId or r.LocalGatewayId or r.CoreNetworkArn
+end
+
+--- The routes that were made by hand or by a recipe. Those of a VPC endpoint come and go with it.
 local function route_list(routes)
   local list = {}
   for _, r in ipairs(routes or {}) do
-    local target = r.GatewayId or r.NatGatewayId or r.VpcPeeringConnectionId or r.TransitGatewayId or r.NetworkInterfaceId
-    if r.Origin == "CreateRoute" and target then list[#list + 1] = { to = r.DestinationCidrBlock, gateway = target } end
+    local to, target = r.DestinationCidrBlock or r.DestinationIpv6CidrBlock or r.DestinationPrefixListId, target_of(r)
+    if r.Origin == "CreateRoute" and target and not target:find "^vpce%-" then list[#list + 1] = { to = to, gateway = target } end
   end
+  return list
+end
+
+local function canonical_list(routes)
+  local list = {}
+  for i, r in ipairs(routes) do list[i] = { to = canonical(r.to), gateway = r.gateway } end
   return list
 end
 
 local function set_routes(id, want, have)
   local old = {}
   for _, r in ipairs(have) do old[r.to] = r.gateway end
-  for _, r in ipairs(want or {}) do
-    local args = with_target({ RouteTableId = id, DestinationCidrBlock = r.to }, r.gateway)
+  for _, r in ipairs(canonical_list(want)) do
+    local args = with_target(route_args(id, r.to), r.gateway)
     if not old[r.to] then
       noun.settled("InvalidRouteTableID.NotFound InvalidInternetGatewayID.NotFound", 30, function() aws.ec2:create_route(args) end)
     elseif old[r.to] ~= noun.id(r.gateway) then
@@ -35,7 +58,7 @@ local function set_routes(id, want, have)
     old[r.to] = nil
   end
   for _, r in ipairs(have) do
-    if old[r.to] then aws.ec2:delete_route { RouteTableId = id, DestinationCidrBlock = r.to } end
+    if old[r.to] then aws.ec2:delete_route(route_args(id, r.to)) end
   end
 end
 
@@ -68,7 +91,11 @@ return recipe.kind {
     { "subnets", "all subnets that use it, or their ids", type = "list", default = {} },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  fixed = { "vpc" }, summary = { "routes", "subnets" }, compare = { routes = "set", subnets = "set", tags = "given" },
+  fixed = { "vpc" }, summary = { "routes", "subnets" },
+  compare = {
+    subnets = "set", tags = "given",
+    routes = function(want, have) return diff.comparer "set"(canonical_list(want), have) end,
+  },
 
   read = function(spec, known, ctx)
     local found = aws.ec2:describe_route_tables { Filters = noun.ec2_filters(spec, known, ctx, "route-table-id") }

@@ -12,6 +12,13 @@ local recipe = require "recipe"
 local secret = require "secret"
 
 local LIMIT = 65536                                          -- bytes of a value
+local SOON = 3600                                            -- seconds: a deletion that near was not scheduled, it is under way
+local MISSING = "ResourceNotFoundException"
+
+local function value_of(arn)
+  local answer = noun.found(MISSING, aws.secretsmanager.get_secret_value, aws.secretsmanager, { SecretId = arn })
+  return answer and answer.SecretString
+end
 
 local function encode(value)
   local bytes = type(value) == "table" and json.encode(value, { sort = true }) or value
@@ -24,6 +31,7 @@ end
 
 --- Whether both say the same; JSON may be written in another order.
 local function same(want, have)
+  if recipe.is_unknown(have) then return true end            -- it is restored first
   if type(want) ~= "table" or have == nil then return diff.same(want, have) end
   return diff.same(want, json.decode(have, { secrets = true }))
 end
@@ -33,25 +41,21 @@ local kind = recipe.kind {
   options = {
     { "value", "a secret, or a table of them, kept as JSON", type = "any" },
     { "generate", "makes the value when there is none yet", type = "function" },
+    { "active", "it is not scheduled for deletion", type = "boolean", default = true, one_of = { true } },
     { "description", "what it is for", type = "string" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn", "value" }, summary = { "description" }, idempotent = true,
-  compare = { tags = "given", description = "ignore", generate = "ignore", value = same },
+  compare = { tags = "given", generate = "ignore", value = same },
 
   read = function(spec, known)
-    local missing = "ResourceNotFoundException"
-    local s = noun.found(missing, aws.secretsmanager.describe_secret, aws.secretsmanager, { SecretId = known or spec.name })
+    local s = noun.found(MISSING, aws.secretsmanager.describe_secret, aws.secretsmanager, { SecretId = known or spec.name })
     if not s then return nil end
-    if s.DeletedDate then
-      if s.DeletedDate > os.time() + 3600 then
-        errors.raise { kind = "invalid", message = "someone has scheduled it for deletion",
-                       hint = ("restore it (aws secretsmanager restore-secret --secret-id %s) or choose another name"):format(spec.name) }
-      end
-      return { id = s.ARN, deleting = true }
-    end
-    local value = noun.found(missing, aws.secretsmanager.get_secret_value, aws.secretsmanager, { SecretId = s.ARN })
-    return { id = s.ARN, arn = s.ARN, tags = noun.tag_map(s.Tags), value = value and value.SecretString }
+    local active = not s.DeletedDate
+    if not active and s.DeletedDate <= os.time() + SOON then return { id = s.ARN, deleting = true } end
+    local value
+    if active then value = value_of(s.ARN) else value = recipe.unknown(("aws.secret %q.value"):format(spec.name)) end
+    return { id = s.ARN, arn = s.ARN, tags = noun.tag_map(s.Tags), description = s.Description, active = active, value = value }
   end,
 
   create = function(spec, ctx)
@@ -64,7 +68,15 @@ local kind = recipe.kind {
   end,
 
   update = function(spec, current, changes)
-    if changes.value then
+    local is_other = changes.value
+    if changes.active then
+      aws.secretsmanager:restore_secret { SecretId = current.id }
+      is_other = spec.value ~= nil and not same(spec.value, value_of(current.id))
+    end
+    if changes.description then
+      aws.secretsmanager:update_secret { SecretId = current.id, Description = spec.description }
+    end
+    if is_other then
       aws.secretsmanager:put_secret_value { SecretId = current.id, SecretString = encode(spec.value) }
     end
     if changes.tags then
@@ -73,7 +85,7 @@ local kind = recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("ResourceNotFoundException", function()
+    noun.delete(MISSING, function()
       aws.secretsmanager:delete_secret { SecretId = current.id, ForceDeleteWithoutRecovery = true }
     end)
   end,

@@ -21,7 +21,7 @@ return recipe.kind {
     if known then topic, protocol, endpoint = known:match "^(%S+) (%S+) (.+)$" end  -- another address in the recipe: the old one must go
     return noun.found("NotFound", function()
       for s in aws.sns:each("list_subscriptions_by_topic", { TopicArn = topic }) do
-        if s.Protocol == protocol and s.Endpoint == endpoint then
+        if s.Protocol == protocol and s.Endpoint == endpoint and s.SubscriptionArn ~= "Deleted" then  -- SNS shows it for a while
           local confirmed = s.SubscriptionArn:find "^arn:" ~= nil
           return { id = ("%s %s %s"):format(topic, s.Protocol, s.Endpoint), topic = topic, protocol = s.Protocol,
                    endpoint = s.Endpoint, confirmed = confirmed, arn = confirmed and s.SubscriptionArn or nil }

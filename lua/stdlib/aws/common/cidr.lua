@@ -1,4 +1,4 @@
---- IPv4 address ranges as VPCs have them.
+--- Address ranges: IPv4 as VPCs have them, and both kinds as AWS writes them.
 local errors = require "errors"
 
 local M = {}
@@ -41,6 +41,61 @@ end
 function M.part(range, cut, i)
   local bits = range.bits + cut
   return M.show { address = range.address | i << (32 - bits), bits = bits }
+end
+
+--- The eight numbers of an IPv6 address; nil when it is none.
+local function groups_of(text)
+  local function numbers(part)
+    local list = {}
+    if part == "" then return list end
+    for word in (part .. ":"):gmatch "([^:]*):" do
+      if not word:find "^%x%x?%x?%x?$" then return nil end
+      list[#list + 1] = tonumber(word, 16)
+    end
+    return list
+  end
+  local head, tail = text:match "^(.-)::(.*)$"
+  local list, rest = numbers(head or text), numbers(tail or "")
+  if not list or not rest then return nil end
+  local gap = 8 - #list - #rest
+  if head and gap < 1 or not head and gap ~= 0 then return nil end
+  for _ = 1, gap do list[#list + 1] = 0 end
+  return table.move(rest, 1, #rest, #list + 1, list)
+end
+
+--- An IPv6 address as RFC 5952 wants it: lower case, the longest run of zeros left out.
+local function show_groups(groups)
+  local first, longest = nil, 1
+  for i = 1, 8 do
+    local n = 0
+    while groups[i + n] == 0 do n = n + 1 end
+    if n > longest then first, longest = i, n end
+  end
+  local words = {}
+  for i, n in ipairs(groups) do words[i] = ("%x"):format(n) end
+  if not first then return table.concat(words, ":") end
+  return table.concat(words, ":", 1, first - 1) .. "::" .. table.concat(words, ":", first + longest)
+end
+
+--- A range as AWS keeps it: without bits beyond its prefix, IPv6 in its shortest form. What is no range stays as it is.
+---@param text string
+---@return string
+function M.canonical(text)
+  local host, bits = text:match "^(.+)/(%d+)$"
+  bits = math.tointeger(tonumber(bits))
+  if not bits then return text end
+  local a, b, c, d = host:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$"
+  if a and bits <= 32 then
+    local address = tonumber(a) << 24 | tonumber(b) << 16 | tonumber(c) << 8 | tonumber(d)
+    return M.show { address = address >> (32 - bits) << (32 - bits), bits = bits }
+  end
+  local groups = host:find(":", 1, true) and bits <= 128 and groups_of(host)
+  if not groups then return text end
+  for i = 1, 8 do
+    local kept = math.max(0, math.min(16, bits - (i - 1) * 16))
+    groups[i] = groups[i] >> (16 - kept) << (16 - kept)
+  end
+  return show_groups(groups) .. "/" .. bits
 end
 
 --- A range for a VPC: AWS takes /16 to /28. `parts`: how many subnets of at least /28 it must hold.

@@ -208,6 +208,24 @@ function M.options(o, declared, where)
   return options.check(given, declared, where)
 end
 
+--- Whether a version is the one that is wanted: "16" is every 16.x; "16.4" is that one, or a newer 16.x, which the service
+--- may have installed by itself.
+---@param want string
+---@param have string?
+---@return boolean
+function M.same_version(want, have)
+  if have == nil then return false end
+  local wanted, there = {}, {}
+  for n in want:gmatch "%d+" do wanted[#wanted + 1] = tonumber(n) end
+  for n in have:gmatch "%d+" do there[#there + 1] = tonumber(n) end
+  if wanted[1] ~= there[1] then return false end
+  for i = 2, #wanted do
+    local n = there[i] or 0
+    if n ~= wanted[i] then return n > wanted[i] end
+  end
+  return true
+end
+
 --- What a list has that the other has not.
 ---@param a string[]
 ---@param b string[]

@@ -72,18 +72,38 @@ function S.SetAlarmState(cloud, p, ctx)
   end
 end
 
-function S.ListTagsForResource(cloud, p, ctx)
-  local alarm = alarms(cloud, ctx.region)[p.ResourceARN:match "alarm:(.*)$"] or wire.fail("ResourceNotFoundException", 404, "no such alarm")
-  return { Tags = alarm.tags }
+local function by_arn(cloud, ctx, arn)
+  return alarms(cloud, ctx.region)[arn:match "alarm:(.*)$"] or wire.fail("ResourceNotFoundException", 404, "no such alarm")
 end
 
+function S.ListTagsForResource(cloud, p, ctx) return { Tags = by_arn(cloud, ctx, p.ResourceARN).tags } end
+
 function S.TagResource(cloud, p, ctx)
-  local alarm = alarms(cloud, ctx.region)[p.ResourceARN:match "alarm:(.*)$"] or wire.fail("ResourceNotFoundException", 404, "no such alarm")
+  local alarm = by_arn(cloud, ctx, p.ResourceARN)
   for _, tag in ipairs(p.Tags) do
     for i = #alarm.tags, 1, -1 do if alarm.tags[i].Key == tag.Key then table.remove(alarm.tags, i) end end
     table.insert(alarm.tags, tag)
   end
 end
+
+function S.UntagResource(cloud, p, ctx)
+  local alarm = by_arn(cloud, ctx, p.ResourceARN)
+  for _, key in ipairs(p.TagKeys) do
+    for i = #alarm.tags, 1, -1 do if alarm.tags[i].Key == key then table.remove(alarm.tags, i) end end
+  end
+end
+
+--- Alarms that are not there are no error, as in CloudWatch.
+local function switch_actions(on)
+  return function(cloud, p, ctx)
+    for _, name in ipairs(p.AlarmNames) do
+      local alarm = alarms(cloud, ctx.region)[name]
+      if alarm then alarm.ActionsEnabled = on end
+    end
+  end
+end
+
+S.EnableAlarmActions, S.DisableAlarmActions = switch_actions(true), switch_actions(false)
 
 function S.PutMetricData(cloud, p, ctx)
   local all = data(cloud, ctx.region)

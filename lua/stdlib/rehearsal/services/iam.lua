@@ -75,6 +75,12 @@ function S.UpdateAssumeRolePolicy(cloud, p)
   role_of(cloud, p.RoleName).AssumeRolePolicyDocument = check_document(p.PolicyDocument)
 end
 
+function S.UpdateRole(cloud, p)
+  local role = role_of(cloud, p.RoleName)
+  role.Description = p.Description or role.Description
+  role.MaxSessionDuration = p.MaxSessionDuration or role.MaxSessionDuration
+end
+
 function S.DeleteRole(cloud, p)
   local role = role_of(cloud, p.RoleName)
   if #role.attached > 0 then wire.fail("DeleteConflict", 409, "Cannot delete entity, must detach all policies first.") end
@@ -149,6 +155,7 @@ function S.TagRole(cloud, p) set_tags(role_of(cloud, p.RoleName), p.Tags) end
 function S.UntagRole(cloud, p) drop_tags(role_of(cloud, p.RoleName), p.TagKeys) end
 function S.ListRoleTags(cloud, p) return { Tags = role_of(cloud, p.RoleName).Tags, IsTruncated = false } end
 function S.TagInstanceProfile(cloud, p) set_tags(profile_of(cloud, p.InstanceProfileName), p.Tags) end
+function S.UntagInstanceProfile(cloud, p) drop_tags(profile_of(cloud, p.InstanceProfileName), p.TagKeys) end
 
 function S.GetPolicy(cloud, p)
   local name = MANAGED[p.PolicyArn] or all(cloud, "policies")[p.PolicyArn] or missing("Policy %s was not found.", p.PolicyArn)
@@ -205,6 +212,9 @@ function S.DeleteInstanceProfile(cloud, p)
   if #profile.roles > 0 then wire.fail("DeleteConflict", 409, "Cannot delete entity, must remove roles from instance profile first.") end
   all(cloud, "profiles")[p.InstanceProfileName] = nil
 end
+
+--- The profile of that name, if there is one.
+function S._profile(cloud, name) return all(cloud, "profiles")[name] end
 
 --- Whether a profile of that name or ARN exists, with a role in it.
 function S._instance_profile(cloud, name)

@@ -1,5 +1,6 @@
 --- Amazon S3 in the rehearsal: buckets are folders of the cloud's.
 local fs = require "fs"
+local json = require "json"
 local multipart = require "rehearsal.services.s3.multipart"
 local objects = require "rehearsal.services.s3.objects"
 local sign = require "sign"
@@ -29,8 +30,10 @@ function S.CreateBucket(cloud, p, ctx)
   fs.mkdir_p(dir)
   buckets(cloud)[p.Bucket] = buckets(cloud)[p.Bucket]
     or { name = p.Bucket, region = ctx.region, dir = dir, objects = {}, uploads = {}, created = cloud.clock:now(), next = 0 }
+  local bucket = buckets(cloud)[p.Bucket]
+  for name, default in pairs(S._defaults) do bucket[name] = bucket[name] or default() end
   local tags = p.CreateBucketConfiguration and p.CreateBucketConfiguration.Tags
-  if tags then buckets(cloud)[p.Bucket].BucketTagging = { TagSet = tags } end
+  if tags then bucket.BucketTagging = { TagSet = tags } end
   return { Location = "/" .. p.Bucket }
 end
 
@@ -57,19 +60,79 @@ function S.DeleteBucket(cloud, p)
   fs.rmtree(b.dir)
 end
 
---- Settings of a bucket that are kept as they were given.
+--- What each new bucket has since 2023: closed to the public, encrypted, without ACLs.
+S._defaults = {
+  PublicAccessBlock = function()
+    return { BlockPublicAcls = true, IgnorePublicAcls = true, BlockPublicPolicy = true, RestrictPublicBuckets = true }
+  end,
+  BucketEncryption = function()
+    return { Rules = { { ApplyServerSideEncryptionByDefault = { SSEAlgorithm = "AES256" }, BucketKeyEnabled = false } } }
+  end,
+  BucketOwnershipControls = function() return { Rules = { { ObjectOwnership = "BucketOwnerEnforced" } } } end,
+}
+
+local function is_public(policy)
+  local document = json.decode(policy) or wire.fail("MalformedPolicy", 400, "This policy contains invalid Json")
+  for _, statement in ipairs(document.Statement or {}) do
+    local who = statement.Principal
+    if type(who) == "table" then who = type(who.AWS) == "table" and who.AWS[1] or who.AWS end
+    if statement.Effect == "Allow" and who == "*" and not statement.Condition then return true end
+  end
+  return false
+end
+
+--- How S3 keeps what it is given, where that is not as it was given.
+local KEPT = {
+  PublicAccessBlock = function(given)
+    local all = {}
+    for member in pairs(S._defaults.PublicAccessBlock()) do all[member] = given[member] or false end
+    return all
+  end,
+  BucketEncryption = function(given)
+    for _, rule in ipairs(given.Rules) do rule.BucketKeyEnabled = rule.BucketKeyEnabled or false end
+    return given
+  end,
+  BucketTagging = function(given, old)
+    local system = {}
+    for _, tag in ipairs(old and old.TagSet or {}) do system[tag.Key] = tag.Key:find "^aws:" and tag.Value or nil end
+    for _, tag in ipairs(given.TagSet) do
+      if tag.Key:find "^aws:" and system[tag.Key] ~= tag.Value then
+        wire.fail("InvalidTag", 400, "System tags cannot be added/updated by requester")
+      end
+      system[tag.Key] = nil
+    end
+    if next(system) then wire.fail("InvalidTag", 400, "System tags cannot be removed by requester") end
+    return given
+  end,
+  BucketPolicy = function(given, _, bucket)
+    if is_public(given) and (bucket.PublicAccessBlock or {}).BlockPublicPolicy then
+      wire.fail("AccessDenied", 403, "User is not authorized to perform: s3:PutBucketPolicy because public policies are prevented by the "
+        .. "BlockPublicPolicy setting in S3 Block Public Access.")
+    end
+    return given
+  end,
+}
+
+--- What the answer to a question is, and not only holds.
+local WHOLE = { Tagging = true, VersioningConfiguration = true, LifecycleConfiguration = true, CORSConfiguration = true }
+
+--- Settings of a bucket.
 local function setting(name, field, missing)
-  S["Put" .. name] = function(cloud, p) bucket_of(cloud, p.Bucket)[name] = p[field] end
+  S["Put" .. name] = function(cloud, p)
+    local bucket = bucket_of(cloud, p.Bucket)
+    bucket[name] = KEPT[name] and KEPT[name](p[field], bucket[name], bucket) or p[field]
+  end
   S["Get" .. name] = function(cloud, p)
     local value = bucket_of(cloud, p.Bucket)[name]
     if value == nil then
       if not missing then return {} end
       wire.fail(missing, 404, "The %s does not exist", name)
     end
-    if field == "Tagging" or field == "VersioningConfiguration" or field == "LifecycleConfiguration" then return value end
-    return { [field] = value }
+    return WHOLE[field] and value or { [field] = value }
   end
-  S["Delete" .. name] = function(cloud, p) bucket_of(cloud, p.Bucket)[name] = nil end
+  S["Delete" .. name] = function(cloud, p)
+    bucket_of(cloud, p.Bucket)[name] = name == "BucketEncryption" and S._defaults[name]() or nil
+  end
 end
 
 setting("BucketTagging", "Tagging", "NoSuchTagSet")
@@ -78,6 +141,8 @@ setting("PublicAccessBlock", "PublicAccessBlockConfiguration", "NoSuchPublicAcce
 setting("BucketEncryption", "ServerSideEncryptionConfiguration", "ServerSideEncryptionConfigurationNotFoundError")
 setting("BucketLifecycleConfiguration", "LifecycleConfiguration", "NoSuchLifecycleConfiguration")
 setting("BucketPolicy", "Policy", "NoSuchBucketPolicy")
+setting("BucketOwnershipControls", "OwnershipControls", "OwnershipControlsNotFoundError")
+setting("BucketCors", "CORSConfiguration", "NoSuchCORSConfiguration")
 S.DeleteBucketLifecycle = S.DeleteBucketLifecycleConfiguration
 
 local function listing(cloud, p, after)

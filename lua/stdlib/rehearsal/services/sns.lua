@@ -130,6 +130,13 @@ function S.TagResource(cloud, p, ctx)
   end
 end
 
+function S.UntagResource(cloud, p, ctx)
+  local t = get(cloud, ctx, p.ResourceArn)
+  for _, key in ipairs(p.TagKeys) do
+    for i = #t.tags, 1, -1 do if t.tags[i].Key == key then table.remove(t.tags, i) end end
+  end
+end
+
 --- An alarm's message to a topic; a topic that is gone is no error, as in AWS.
 function S._publish(cloud, region, arn, subject, message)
   if topics(cloud, region)[arn] then

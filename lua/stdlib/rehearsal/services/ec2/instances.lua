@@ -1,7 +1,9 @@
 --- Instances: an Amazon Linux machine of which the sshd is real.
+local attributes = require "rehearsal.services.ec2.attributes"
 local C = require "rehearsal.services.ec2.common"
 local fs = require "fs"
 local images = require "rehearsal.services.ec2.images"
+local keys = require "rehearsal.services.ec2.keys"
 local log = require "log"
 local network = require "rehearsal.services.ec2.network"
 local security = require "rehearsal.services.ec2.security"
@@ -30,7 +32,7 @@ local function boot(cloud, ctx, instance)
   instance.host = host
   instance.sshd = cloud:plane "sshd".start {
     dir = fs.join(cloud.dir, instance.InstanceId), host = host.address, port = fs.uid() == 0 and 22 or nil, user = "ec2-user",
-    authorized_keys = instance.KeyName and security._public_key(cloud, ctx, instance.KeyName) or "", prefix = host.prefix,
+    authorized_keys = instance.KeyName and keys._public_key(cloud, ctx, instance.KeyName) or "", prefix = host.prefix,
   }
   if instance.wants_public then
     instance.PublicIpAddress = cloud.net:publish(host)
@@ -52,7 +54,7 @@ function S.RunInstances(cloud, p, ctx)
   local nic = p.NetworkInterfaces and p.NetworkInterfaces[1] or {}
   local subnet_id = nic.SubnetId or p.SubnetId or wire.fail("MissingInput", 400, "No subnets found for the default VPC")
   local subnet = network._subnet(cloud, ctx, subnet_id)
-  if p.KeyName then security._public_key(cloud, ctx, p.KeyName) end
+  if p.KeyName then keys._public_key(cloud, ctx, p.KeyName) end
   if p.MaxCount ~= 1 then wire.fail("InstanceLimitExceeded", 400, "the rehearsal starts one instance at a time") end
   local id = cloud:new_id "i"
   local address = network._take_address(cloud, ctx, subnet_id, id)
@@ -69,13 +71,12 @@ function S.RunInstances(cloud, p, ctx)
     SubnetId = subnet_id, VpcId = subnet.VpcId, PrivateIpAddress = address, PrivateDnsName = "ip-" .. address:gsub("%.", "-") .. ".ec2.internal",
     SecurityGroups = groups, Placement = { AvailabilityZone = subnet.AvailabilityZone, Tenancy = "default" }, Architecture = image.Architecture,
     Monitoring = { State = "disabled" }, EbsOptimized = false, RootDeviceName = "/dev/xvda", RootDeviceType = "ebs", SourceDestCheck = true,
-    VirtualizationType = "hvm", Hypervisor = "xen", MetadataOptions = { HttpTokens = p.MetadataOptions and p.MetadataOptions.HttpTokens or "required",
-      HttpEndpoint = "enabled", State = "applied", HttpPutResponseHopLimit = 2 }, BlockDeviceMappings = {}, NetworkInterfaces = {},
-    IamInstanceProfile = p.IamInstanceProfile and {
-      Arn = p.IamInstanceProfile.Arn or cloud:arn("iam", nil, "instance-profile/" .. p.IamInstanceProfile.Name),
-      Id = "AIPA" .. sign.hex(sign.random(8)):upper() } or nil,
+    VirtualizationType = "hvm", Hypervisor = "xen", BlockDeviceMappings = {}, NetworkInterfaces = {},
+    MetadataOptions = { HttpTokens = p.MetadataOptions and p.MetadataOptions.HttpTokens or "required", HttpEndpoint = "enabled", State = "applied",
+                        HttpPutResponseHopLimit = 2, HttpProtocolIpv6 = "disabled", InstanceMetadataTags = "disabled" },
     ClientToken = p.ClientToken, AmiLaunchIndex = 0, ProductCodes = {}, StateTransitionReason = "", PublicDnsName = "",
   }, p.TagSpecifications)
+  if p.IamInstanceProfile then attributes._give_profile(cloud, instance, p.IamInstanceProfile) end
   volumes._attach_root(cloud, ctx, instance, p)
   instance.wants_public = wants_public and network._is_public(cloud, ctx, subnet_id)
   set_state(instance, "pending")
@@ -127,6 +128,10 @@ function S.TerminateInstances(cloud, p, ctx)
   for i, id in ipairs(p.InstanceIds) do
     local instance = instance_of(cloud, ctx, id)
     local before = instance.State
+    if instance.protected then
+      wire.fail("OperationNotPermitted", 400, "The instance '%s' may not be terminated. Modify its 'disableApiTermination' instance "
+        .. "attribute and try again.", id)
+    end
     if before.Name ~= "terminated" then set_state(instance, "shutting-down") end
     changes[i] = { InstanceId = id, PreviousState = before, CurrentState = instance.State }
     cloud:after(20, function()
@@ -173,13 +178,6 @@ function S.GetConsoleOutput(cloud, p, ctx)
   local text = instance.sshd and ("[    0.000000] Linux version 6.1 (Amazon Linux 2023)\ncloud-init: -----BEGIN SSH HOST KEY KEYS-----\n%s\n"
     .. "cloud-init: -----END SSH HOST KEY KEYS-----\nip-10-0-0-1 login: \n"):format(table.concat(instance.sshd.host_keys, "\n"))
   return { InstanceId = p.InstanceId, Timestamp = cloud.clock:now(), Output = text and sign.base64(text) or "" }
-end
-
-function S.DescribeInstanceAttribute(cloud, p, ctx)
-  local instance = instance_of(cloud, ctx, p.InstanceId)
-  if p.Attribute == "disableApiTermination" then return { InstanceId = p.InstanceId, DisableApiTermination = { Value = false } } end
-  if p.Attribute == "instanceType" then return { InstanceId = p.InstanceId, InstanceType = { Value = instance.InstanceType } } end
-  wire.fail("InvalidParameterValue", 400, "the rehearsal does not keep the attribute %s", p.Attribute)
 end
 
 function S.DescribeImages(_, p, ctx)

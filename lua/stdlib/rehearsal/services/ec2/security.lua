@@ -1,9 +1,7 @@
---- Security groups and key pairs. Every change goes to the packet filter.
+--- Security groups. Every change goes to the packet filter.
 local C = require "rehearsal.services.ec2.common"
+local canonical = require "aws.common.cidr".canonical
 local cidr = require "rehearsal.services.ec2.cidr"
-local secret = require "secret"
-local sign = require "sign"
-local ssh = require "ssh"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -35,9 +33,8 @@ local function new_group(cloud, ctx, vpc_id, name, description, tags)
   local id = cloud:new_id "sg"
   local group = C._add(cloud, ctx, "security-group", id, {
     GroupId = id, GroupName = name, Description = description, VpcId = vpc_id, OwnerId = cloud.account, IpPermissions = {},
-    IpPermissionsEgress = {
-      { IpProtocol = "-1", IpRanges = { { CidrIp = "0.0.0.0/0" } }, Ipv6Ranges = {}, PrefixListIds = {}, UserIdGroupPairs = {} },
-    },
+    IpPermissionsEgress = { { IpProtocol = "-1", Ipv6Ranges = {}, PrefixListIds = {}, UserIdGroupPairs = {},
+                              IpRanges = { { CidrIp = "0.0.0.0/0", rule_id = cloud:new_id "sgr" } } } },
     SecurityGroupArn = cloud:arn("ec2", ctx.region, "security-group/" .. id),
   }, tags)
   return group
@@ -45,8 +42,8 @@ end
 
 function S._default_group(cloud, ctx, vpc_id)
   local group = new_group(cloud, ctx, vpc_id, "default", "default VPC security group")
-  group.IpPermissions = { { IpProtocol = "-1", IpRanges = {}, Ipv6Ranges = {}, PrefixListIds = {},
-                            UserIdGroupPairs = { { GroupId = group.GroupId, UserId = cloud.account } } } }
+  group.IpPermissions = { { IpProtocol = "-1", IpRanges = {}, Ipv6Ranges = {}, PrefixListIds = {}, UserIdGroupPairs = {
+    { GroupId = group.GroupId, UserId = cloud.account, rule_id = cloud:new_id "sgr" } } } }
 end
 
 function S.CreateSecurityGroup(cloud, p, ctx)
@@ -72,11 +69,19 @@ function S.DescribeSecurityGroups(cloud, p, ctx)
   return { SecurityGroups = page, NextToken = token }
 end
 
+local LISTS = { "IpRanges", "Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds" }
+local PROTOCOLS = { ["1"] = "icmp", ["6"] = "tcp", ["17"] = "udp", ["58"] = "icmpv6", all = "-1" }
+local WITH_PORTS = { tcp = true, udp = true, icmp = true, icmpv6 = true }
+
 local function same_port(a, b) return a.IpProtocol == b.IpProtocol and a.FromPort == b.FromPort and a.ToPort == b.ToPort end
 
-local function peer_of(entry) return entry.CidrIp or entry.CidrIpv6 or entry.GroupId or entry.PrefixListId end
-local LISTS = { "IpRanges", "Ipv6Ranges", "UserIdGroupPairs", "PrefixListIds" }
+local function peer_of(entry)
+  return entry.CidrIp or entry.CidrIpv6 or entry.GroupId and (entry.UserId or "") .. "/" .. entry.GroupId or entry.PrefixListId
+end
 
+local function malformed(range) wire.fail("InvalidParameterValue", 400, "CIDR block %s is malformed", tostring(range)) end
+
+--- The permissions of a request as EC2 keeps them: protocols by name, ranges without bits beyond their prefix.
 local function normal(cloud, ctx, p)
   local permissions = p.IpPermissions
   if not permissions then
@@ -84,68 +89,138 @@ local function normal(cloud, ctx, p)
                       IpRanges = p.CidrIp and { { CidrIp = p.CidrIp } } or {} } }
   end
   for _, permission in ipairs(permissions) do
-    if permission.IpProtocol == "6" then permission.IpProtocol = "tcp" end
+    permission.IpProtocol = PROTOCOLS[permission.IpProtocol:lower()] or permission.IpProtocol:lower()
+    if not WITH_PORTS[permission.IpProtocol] then permission.FromPort, permission.ToPort = nil, nil
+    elseif not permission.FromPort or not permission.ToPort then
+      wire.fail("MissingParameter", 400, "The request must contain the parameter %s", permission.FromPort and "toPort" or "fromPort")
+    end
     for _, range in ipairs(permission.IpRanges or {}) do
-      local block = cidr.parse(range.CidrIp) or wire.fail("InvalidParameterValue", 400, "CIDR block %s is malformed", tostring(range.CidrIp))
-      range.CidrIp = tostring(block)
+      range.CidrIp = tostring(cidr.parse(range.CidrIp) or malformed(range.CidrIp))
+    end
+    for _, range in ipairs(permission.Ipv6Ranges or {}) do
+      if not (range.CidrIpv6 or ""):find "^[%x:]+/%d+$" then malformed(range.CidrIpv6) end
+      range.CidrIpv6 = canonical(range.CidrIpv6)
     end
     for _, pair in ipairs(permission.UserIdGroupPairs or {}) do
-      group_of(cloud, ctx, pair.GroupId)
       pair.UserId = pair.UserId or cloud.account
+      if pair.UserId == cloud.account then group_of(cloud, ctx, pair.GroupId) end
     end
   end
   return permissions
 end
 
+--- Calls fn for each rule: one peer of one permission.
+local function each_rule(permissions, fn)
+  for _, permission in ipairs(permissions) do
+    for _, list in ipairs(LISTS) do
+      for _, entry in ipairs(permission[list] or {}) do fn(permission, list, entry) end
+    end
+  end
+end
+
+--- The permission of these ports among a group's, and the entry of the peer in it.
+local function held(permissions, permission, list, entry)
+  for _, old in ipairs(permissions) do
+    if same_port(old, permission) then
+      for i, other in ipairs(old[list]) do
+        if peer_of(other) == peer_of(entry) then return old, other, i end
+      end
+      return old
+    end
+  end
+end
+
+--- A rule as DescribeSecurityGroupRules shows it.
+local function shown_rule(cloud, group, permission, entry, is_egress)
+  return {
+    SecurityGroupRuleId = entry.rule_id, GroupId = group.GroupId, GroupOwnerId = cloud.account, IsEgress = is_egress,
+    IpProtocol = permission.IpProtocol, FromPort = permission.FromPort or -1, ToPort = permission.ToPort or -1, CidrIpv4 = entry.CidrIp,
+    CidrIpv6 = entry.CidrIpv6, PrefixListId = entry.PrefixListId, Description = entry.Description, Tags = {},
+    ReferencedGroupInfo = entry.GroupId and { GroupId = entry.GroupId, UserId = entry.UserId } or nil,
+  }
+end
+
+--- All of a request is done, or nothing.
 local function authorize(field)
   return function(cloud, p, ctx)
     local group = group_of(cloud, ctx, p.GroupId)
-    for _, permission in ipairs(normal(cloud, ctx, p)) do
-      local into
-      for _, old in ipairs(group[field]) do if same_port(old, permission) then into = old end end
+    local permissions, made = normal(cloud, ctx, p), {}
+    each_rule(permissions, function(permission, list, entry)
+      local _, old = held(group[field], permission, list, entry)
+      if old then
+        wire.fail("InvalidPermission.Duplicate", 400, "the specified rule \"peer: %s, %s\" already exists", peer_of(entry), permission.IpProtocol)
+      end
+    end)
+    each_rule(permissions, function(permission, list, entry)
+      local into = held(group[field], permission, list, entry)
       if not into then
         into = { IpProtocol = permission.IpProtocol, FromPort = permission.FromPort, ToPort = permission.ToPort }
-        for _, list in ipairs(LISTS) do into[list] = {} end
+        for _, name in ipairs(LISTS) do into[name] = {} end
         table.insert(group[field], into)
       end
-      for _, list in ipairs(LISTS) do
-        for _, entry in ipairs(permission[list] or {}) do
-          for _, old in ipairs(into[list]) do
-            if peer_of(old) == peer_of(entry) then
-              wire.fail("InvalidPermission.Duplicate", 400, "the specified rule \"peer: %s, %s\" already exists",
-                tostring(peer_of(entry)), permission.IpProtocol)
-            end
-          end
-          table.insert(into[list], entry)
-        end
-      end
-    end
+      entry.rule_id = cloud:new_id "sgr"
+      table.insert(into[list], entry)
+      made[#made + 1] = shown_rule(cloud, group, permission, entry, field == "IpPermissionsEgress")
+    end)
     apply(cloud, ctx, group.VpcId)
-    return { Return = true }
+    return { Return = true, SecurityGroupRules = made }
   end
+end
+
+local function take_out(group, field, permission, list, i)
+  table.remove(permission[list], i)
+  for _, name in ipairs(LISTS) do
+    if permission[name][1] then return end
+  end
+  for j, other in ipairs(group[field]) do
+    if other == permission then table.remove(group[field], j) return end
+  end
+end
+
+local function by_id(group, field, id)
+  local found
+  each_rule(group[field], function(permission, list, entry)
+    if entry.rule_id == id then found = { permission, list, entry } end
+  end)
+  if not found then wire.fail("InvalidSecurityGroupRuleId.NotFound", 400, "The security group rule ID '%s' does not exist", id) end
+  return found
 end
 
 local function revoke(field)
   return function(cloud, p, ctx)
     local group = group_of(cloud, ctx, p.GroupId)
-    for _, permission in ipairs(normal(cloud, ctx, p)) do
-      local removed = false
-      for i = #group[field], 1, -1 do
-        local old = group[field][i]
-        if same_port(old, permission) then
-          for _, list in ipairs(LISTS) do
-            for _, entry in ipairs(permission[list] or {}) do
-              for j = #old[list], 1, -1 do
-                if peer_of(old[list][j]) == peer_of(entry) then table.remove(old[list], j) removed = true end
-              end
-            end
-          end
-          if #old.IpRanges + #old.Ipv6Ranges + #old.UserIdGroupPairs + #old.PrefixListIds == 0 then table.remove(group[field], i) end
-        end
-      end
-      if not removed then wire.fail("InvalidPermission.NotFound", 400, "The specified rule does not exist in this security group.") end
+    local permissions = {}
+    for i, id in ipairs(p.SecurityGroupRuleIds or {}) do
+      local permission, list, entry = table.unpack(by_id(group, field, id))
+      permissions[i] = { IpProtocol = permission.IpProtocol, FromPort = permission.FromPort, ToPort = permission.ToPort, [list] = { entry } }
     end
+    if not permissions[1] then permissions = normal(cloud, ctx, p) end
+    each_rule(permissions, function(permission, list, entry)
+      local _, old = held(group[field], permission, list, entry)
+      if not old then wire.fail("InvalidPermission.NotFound", 400, "The specified rule does not exist in this security group.") end
+    end)
+    each_rule(permissions, function(permission, list, entry)
+      local into, _, i = held(group[field], permission, list, entry)
+      take_out(group, field, into, list, i)
+    end)
     apply(cloud, ctx, group.VpcId)
+    return { Return = true }
+  end
+end
+
+local function describe_anew(field)
+  return function(cloud, p, ctx)
+    local group = group_of(cloud, ctx, p.GroupId)
+    local found = {}
+    for i, d in ipairs(p.SecurityGroupRuleDescriptions or {}) do
+      found[i] = { by_id(group, field, d.SecurityGroupRuleId)[3], d.Description }
+    end
+    each_rule(p.IpPermissions and normal(cloud, ctx, p) or {}, function(permission, list, entry)
+      local _, old = held(group[field], permission, list, entry)
+      if not old then wire.fail("InvalidPermission.NotFound", 400, "The specified rule does not exist in this security group.") end
+      found[#found + 1] = { old, entry.Description }
+    end)
+    for _, f in ipairs(found) do f[1].Description = f[2] end
     return { Return = true }
   end
 end
@@ -154,6 +229,22 @@ S.AuthorizeSecurityGroupIngress = authorize "IpPermissions"
 S.AuthorizeSecurityGroupEgress = authorize "IpPermissionsEgress"
 S.RevokeSecurityGroupIngress = revoke "IpPermissions"
 S.RevokeSecurityGroupEgress = revoke "IpPermissionsEgress"
+S.UpdateSecurityGroupRuleDescriptionsIngress = describe_anew "IpPermissions"
+S.UpdateSecurityGroupRuleDescriptionsEgress = describe_anew "IpPermissionsEgress"
+
+function S.DescribeSecurityGroupRules(cloud, p, ctx)
+  local list = {}
+  for _, group in ipairs(C._list(cloud, ctx.region, "security-group")) do
+    for _, field in ipairs { "IpPermissions", "IpPermissionsEgress" } do
+      each_rule(group[field], function(permission, _, entry)
+        list[#list + 1] = shown_rule(cloud, group, permission, entry, field == "IpPermissionsEgress")
+      end)
+    end
+  end
+  list = C._select(list, "SecurityGroupRuleId", p.SecurityGroupRuleIds, p.Filters, "InvalidSecurityGroupRuleId.NotFound")
+  local page, token = cloud.page(list, p.NextToken, p.MaxResults)
+  return { SecurityGroupRules = page, NextToken = token }
+end
 
 function S.DeleteSecurityGroup(cloud, p, ctx)
   local group = group_of(cloud, ctx, p.GroupId)
@@ -189,72 +280,6 @@ function S._use_groups(cloud, ctx, ids, owner, on)
       found.value.used[owner] = on
     end
   end
-end
-
--- Key pairs ----------------------------------------------------------------
-
-local function keys(cloud, ctx)
-  local store = cloud:store("ec2", ctx.region)
-  store.keys = store.keys or {}
-  return store.keys
-end
-
-local function new_key(cloud, ctx, p, public)
-  local all = keys(cloud, ctx)
-  if all[p.KeyName] then wire.fail("InvalidKeyPair.Duplicate", 400, "The keypair already exists: %s", p.KeyName) end
-  local id = cloud:new_id "key"
-  local key = C._add(cloud, ctx, "key-pair", id, {
-    KeyPairId = id, KeyName = p.KeyName, KeyType = public:match "^ssh%-(%w+)" == "rsa" and "rsa" or "ed25519", CreateTime = cloud.clock:now(),
-    KeyFingerprint = sign.base64(sign.unhex(sign.sha256(sign.unbase64(public:match "^%S+ (%S+)") or public))),
-  }, p.TagSpecifications)
-  key.public = public
-  all[p.KeyName] = key
-  return key
-end
-
-function S.ImportKeyPair(cloud, p, ctx)
-  local public = p.PublicKeyMaterial
-  if not public:find "^ssh%-%S+ %S+" then wire.fail("InvalidKey.Format", 400, "Key is not in valid OpenSSH public key format") end
-  return new_key(cloud, ctx, p, public)
-end
-
-function S.CreateKeyPair(cloud, p, ctx)
-  local pair = ssh.keygen()
-  local key = new_key(cloud, ctx, p, pair.public)
-  return { KeyName = key.KeyName, KeyPairId = key.KeyPairId, KeyFingerprint = key.KeyFingerprint, Tags = key.Tags,
-           KeyMaterial = secret.concat { pair.private } }
-end
-
-function S.DescribeKeyPairs(cloud, p, ctx)
-  local all = keys(cloud, ctx)
-  for _, name in ipairs(p.KeyNames or {}) do
-    if not all[name] then wire.fail("InvalidKeyPair.NotFound", 400, "The key pair '%s' does not exist", name) end
-  end
-  local list = C._select(C._list(cloud, ctx.region, "key-pair"), p.KeyPairIds and "KeyPairId" or "KeyName", p.KeyPairIds or p.KeyNames, p.Filters,
-                         "InvalidKeyPair.NotFound")
-  if not p.IncludePublicKey then return { KeyPairs = list } end
-  local with = {}
-  for i, key in ipairs(list) do
-    with[i] = setmetatable({ PublicKey = key.public }, { __index = key })
-  end
-  return { KeyPairs = with }
-end
-
-function S.DeleteKeyPair(cloud, p, ctx)
-  for name, key in pairs(keys(cloud, ctx)) do
-    if name == p.KeyName or key.KeyPairId == p.KeyPairId then
-      keys(cloud, ctx)[name] = nil
-      C._remove(cloud, ctx, key.KeyPairId)
-      return { Return = true, KeyPairId = key.KeyPairId }
-    end
-  end
-  return { Return = true }
-end
-
---- The public key of a pair, for an instance's authorized_keys.
-function S._public_key(cloud, ctx, name)
-  local key = keys(cloud, ctx)[name] or wire.fail("InvalidKeyPair.NotFound", 400, "The key pair '%s' does not exist", tostring(name))
-  return key.public
 end
 
 return S

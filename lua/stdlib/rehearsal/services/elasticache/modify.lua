@@ -38,13 +38,28 @@ local function works_of(cloud, p, ctx, rg)
   return works
 end
 
+local function must_be_available(rg)
+  if rg.Status == "available" then return end
+  wire.fail("InvalidReplicationGroupState", 400, "Replication group %s has status %s which is not valid for modification.",
+    rg.ReplicationGroupId, rg.Status)
+end
+
+local function do_works(cloud, ctx, rg, works)
+  rg.Status = "modifying"
+  cloud:after(60, function()
+    if not groups._is_alive(cloud, ctx, rg) then return end
+    for _, work in ipairs(works) do
+      work.fn()
+      groups._event(cloud, ctx, rg, "Finished changing the %s of %s", work.what, rg.ReplicationGroupId)
+    end
+    rg.Status = "available"
+  end)
+end
+
 function S.ModifyReplicationGroup(cloud, p, ctx)
   if p.AuthToken then p.AuthToken = groups._token(p.AuthToken) end
   local rg = groups._group(cloud, ctx, p.ReplicationGroupId)
-  if rg.Status ~= "available" then
-    wire.fail("InvalidReplicationGroupState", 400, "Replication group %s has status %s which is not valid for modification.",
-      rg.ReplicationGroupId, rg.Status)
-  end
+  must_be_available(rg)
   if p.AutomaticFailoverEnabled and #rg.MemberClusters < 2 then
     groups._combination "When using automatic failover, there must be at least 2 cache clusters in the replication group."
   end
@@ -62,18 +77,42 @@ function S.ModifyReplicationGroup(cloud, p, ctx)
   if p.AutoMinorVersionUpgrade ~= nil then rg.AutoMinorVersionUpgrade = p.AutoMinorVersionUpgrade end
   if p.AutomaticFailoverEnabled ~= nil then rg.AutomaticFailover = p.AutomaticFailoverEnabled and "enabled" or "disabled" end
   if p.MultiAZEnabled ~= nil then rg.MultiAZ = p.MultiAZEnabled and "enabled" or "disabled" end
-  if #works > 0 and p.ApplyImmediately then
-    rg.Status = "modifying"
-    cloud:after(60, function()
-      if not groups._is_alive(cloud, ctx, rg) then return end
-      for _, work in ipairs(works) do
-        work.fn()
-        groups._event(cloud, ctx, rg, "Finished changing the %s of %s", work.what, rg.ReplicationGroupId)
-      end
-      rg.Status = "available"
-    end)
+  for _, name in ipairs { "CacheNodeType", "EngineVersion" } do
+    if p[name] then rg.later[name] = not p.ApplyImmediately and p[name] or nil end  -- else in a maintenance window, which does not come
+  end
+  if #works > 0 and p.ApplyImmediately then do_works(cloud, ctx, rg, works) end
+  return { ReplicationGroup = rg }
+end
+
+local function resized(cloud, p, ctx, count)
+  local rg = groups._group(cloud, ctx, p.ReplicationGroupId)
+  must_be_available(rg)
+  local before = #rg.MemberClusters - 1
+  if count(rg, before) then
+    do_works(cloud, ctx, rg, { { what = "number of replicas", fn = function() groups._resize(rg, p.NewReplicaCount + 1) end } })
   end
   return { ReplicationGroup = rg }
+end
+
+function S.IncreaseReplicaCount(cloud, p, ctx)
+  return resized(cloud, p, ctx, function(_, before)
+    if (p.NewReplicaCount or 0) > 5 then groups._combination "A node group has 5 replicas at most." end
+    if (p.NewReplicaCount or 0) <= before then
+      wire.fail("InvalidParameterValue", 400, "NewReplicaCount must be greater than the current number of replicas, %d.", before)
+    end
+    return true
+  end)
+end
+
+function S.DecreaseReplicaCount(cloud, p, ctx)
+  return resized(cloud, p, ctx, function(rg, before)
+    if (p.NewReplicaCount or before) >= before then
+      wire.fail("InvalidParameterValue", 400, "NewReplicaCount must be less than the current number of replicas, %d.", before)
+    elseif p.NewReplicaCount == 0 and rg.AutomaticFailover == "enabled" then
+      groups._combination "A replication group with automatic failover needs one replica at least."
+    end
+    return true
+  end)
 end
 
 return S

@@ -109,6 +109,15 @@ local function members(id, count, zones)
   return list, names
 end
 
+--- Adds or takes away members, which are records.
+function S._resize(rg, count)
+  local zones = {}
+  for i, subnet in ipairs(rg.subnet_group.Subnets) do zones[i] = subnet.SubnetAvailabilityZone.Name end
+  local endpoint = rg.NodeGroups[1].PrimaryEndpoint
+  rg.NodeGroups[1].NodeGroupMembers, rg.MemberClusters = members(rg.ReplicationGroupId, count, zones)
+  for _, member in ipairs(rg.NodeGroups[1].NodeGroupMembers) do member.ReadEndpoint = endpoint end
+end
+
 function S.CreateReplicationGroup(cloud, p, ctx)
   if p.AuthToken then p.AuthToken = S._token(p.AuthToken) end
   local id = catalog._check_name(p.ReplicationGroupId, "ReplicationGroupId", 40)
@@ -129,7 +138,8 @@ function S.CreateReplicationGroup(cloud, p, ctx)
   local at_rest = p.AtRestEncryptionEnabled
   if at_rest == nil then at_rest = kind == "valkey" end
   local rg = {
-    ReplicationGroupId = id, Description = p.ReplicationGroupDescription, Status = "creating", PendingModifiedValues = {}, MemberClusters = names,
+    ReplicationGroupId = id, Description = p.ReplicationGroupDescription, Status = "creating", PendingModifiedValues = {}, later = {},
+    MemberClusters = names,
     NodeGroups = { { NodeGroupId = "0001", Status = "creating", NodeGroupMembers = node_members } },
     AutomaticFailover = p.AutomaticFailoverEnabled and "enabled" or "disabled", MultiAZ = p.MultiAZEnabled and "enabled" or "disabled",
     SnapshotRetentionLimit = p.SnapshotRetentionLimit or 0, SnapshotWindow = p.SnapshotWindow or "06:00-07:00", ClusterEnabled = false,
@@ -161,7 +171,7 @@ local function cluster(cloud, ctx, rg, member, with_nodes)
   return {
     CacheClusterId = member.CacheClusterId, CacheNodeType = rg.CacheNodeType, Engine = rg.Engine, EngineVersion = rg.version.shown,
     CacheClusterStatus = rg.Status, NumCacheNodes = 1, PreferredAvailabilityZone = member.PreferredAvailabilityZone,
-    CacheClusterCreateTime = rg.ReplicationGroupCreateTime, PreferredMaintenanceWindow = rg.maintenance, PendingModifiedValues = {},
+    CacheClusterCreateTime = rg.ReplicationGroupCreateTime, PreferredMaintenanceWindow = rg.maintenance, PendingModifiedValues = rg.later,
     CacheSecurityGroups = {}, CacheParameterGroup = { CacheParameterGroupName = rg.parameter_group.CacheParameterGroupName,
       ParameterApplyStatus = "in-sync", CacheNodeIdsToReboot = {} }, CacheSubnetGroupName = rg.subnet_group.CacheSubnetGroupName,
         CacheNodes = nodes,

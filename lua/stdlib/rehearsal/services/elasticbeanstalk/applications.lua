@@ -187,6 +187,11 @@ function S.UpdateTagsForResource(cloud, p, ctx)
   if r.EnvironmentArn and r.Status ~= "Ready" then
     wire.fail("OperationInProgressFailure", 400, "Environment named %s is in an invalid state for this operation. Must be Ready.", r.EnvironmentName)
   end
+  local function check(key)
+    if r.EnvironmentArn and C.is_system_tag(key) then C.refuse("The tag key %s is reserved.", key) end
+  end
+  for _, key in ipairs(p.TagsToRemove or {}) do check(key) end
+  for _, tag in ipairs(p.TagsToAdd or {}) do check(tag.Key) end
   local map = {}
   for _, tag in ipairs(r.tags) do map[tag.Key] = tag.Value end
   for _, key in ipairs(p.TagsToRemove or {}) do map[key] = nil end

@@ -82,6 +82,20 @@ function M.tags(list)
   return tags
 end
 
+--- Whether Elastic Beanstalk gives an environment this tag itself, and lets nobody change it (developer guide,
+--- "Tagging resources in your Elastic Beanstalk environments").
+function M.is_system_tag(key) return key == "Name" or key:find "^elasticbeanstalk:" ~= nil or key:find "^aws:" ~= nil end
+
+--- Tags of a new environment; what it would be given under the service's own keys is not kept.
+function M.own_tags(list)
+  local tags = {}
+  for _, tag in ipairs(M.tags(list)) do
+    if tag.Key ~= "Name" and M.is_system_tag(tag.Key) then M.refuse("The tag key %s is reserved.", tag.Key) end
+    if tag.Key ~= "Name" then tags[#tags + 1] = tag end
+  end
+  return tags
+end
+
 --- The keys of a table, sorted.
 function M.sorted_keys(map)
   local keys = {}

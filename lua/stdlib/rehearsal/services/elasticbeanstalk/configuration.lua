@@ -112,9 +112,9 @@ function S._merge(cloud, ctx, old, set, remove)
   return settings
 end
 
---- The settings as the API lists them, defaults among them, sorted.
-local function listed(settings)
-  local list = {}
+--- The settings as the API lists them: defaults among them, the group that Elastic Beanstalk adds, sorted.
+local function listed(env)
+  local settings, list = env.settings, {}
   local function add(namespace, name, value)
     list[#list + 1] = { Namespace = namespace, OptionName = name, Value = value ~= true and value or nil }
   end
@@ -124,7 +124,12 @@ local function listed(settings)
     end
   end
   for namespace, values in pairs(settings) do
-    for name, value in pairs(values) do add(namespace, name, value) end
+    for name, value in pairs(values) do
+      if name == "SecurityGroups" and namespace == "aws:autoscaling:launchconfiguration" and env.group then
+        value = (value == "" and "" or value .. ",") .. env.group
+      end
+      add(namespace, name, value ~= "" and value or true)
+    end
   end
   table.sort(list, function(a, b)
     if a.Namespace ~= b.Namespace then return a.Namespace < b.Namespace end
@@ -142,7 +147,7 @@ function S.DescribeConfigurationSettings(cloud, p, ctx)
     SolutionStackName = env.SolutionStackName, PlatformArn = env.PlatformArn, ApplicationName = env.ApplicationName,
       EnvironmentName = env.EnvironmentName,
     Description = env.Description, DeploymentStatus = env.Status == "Updating" and "pending" or env.deployment_failed and "failed" or "deployed",
-    DateCreated = env.DateCreated, DateUpdated = env.DateUpdated, OptionSettings = listed(env.settings),
+    DateCreated = env.DateCreated, DateUpdated = env.DateUpdated, OptionSettings = listed(env),
   } } }
 end
 

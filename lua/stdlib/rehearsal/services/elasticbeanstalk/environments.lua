@@ -141,7 +141,7 @@ function S.CreateEnvironment(cloud, p, ctx)
       SolutionStackName = platform.stack,
     PlatformArn = platform.PlatformArn, Description = p.Description, DateCreated = now, DateUpdated = now, Status = "Launching", Health = "Grey",
     HealthStatus = "Pending", causes = {}, RefreshedAt = now, Tier = { Name = "WebServer", Type = "Standard", Version = "1.0" }, settings = settings,
-    tags = C.tags(p.Tags), EnvironmentArn = cloud:arn("elasticbeanstalk", ctx.region, ("environment/%s/%s"):format(p.ApplicationName, name)),
+    tags = C.own_tags(p.Tags), EnvironmentArn = cloud:arn("elasticbeanstalk", ctx.region, ("environment/%s/%s"):format(p.ApplicationName, name)),
     prefix = p.CNAMEPrefix, instance = cloud:new_id "i", log_groups = {}, OperationsRole = p.OperationsRole, request_id = ctx.request_id,
   }
   table.insert(env.tags, { Key = "elasticbeanstalk:environment-name", Value = name })

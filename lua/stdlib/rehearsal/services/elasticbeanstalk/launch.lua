@@ -49,7 +49,8 @@ local function groups_of(cloud, ctx, env, vpc)
   local groups = {}
   for _, wanted in ipairs(configuration._list(option(env, "aws:autoscaling:launchconfiguration", "SecurityGroups"))) do
     for _, group in ipairs(ec2_common._list(cloud, ctx.region, "security-group")) do
-      if group.VpcId == vpc and (group.GroupId == wanted or group.GroupName == wanted) then groups[#groups + 1] = group.GroupId end
+      local is_meant = group.GroupId == wanted or group.GroupName == wanted
+      if is_meant and group.VpcId == vpc and group.GroupId ~= env.group then groups[#groups + 1] = group.GroupId end
     end
   end
   if option(env, "aws:autoscaling:launchconfiguration", "DisableDefaultEC2SecurityGroup") ~= "true" then

@@ -82,7 +82,9 @@ function S.ModifyDBInstance(cloud, p, ctx)
     end
   end
   for _, name in ipairs(LATER) do
-    if p[name] ~= nil and p[name] ~= db[name] then
+    if p[name] ~= nil and p[name] == db[name] then
+      db.PendingModifiedValues[name] = nil                   -- asked for what there is: a change that waits is called off
+    elseif p[name] ~= nil then
       db.PendingModifiedValues[name] = p[name]
       if p.ApplyImmediately then
         works[#works + 1] = function()
@@ -104,6 +106,37 @@ function S.ModifyDBInstance(cloud, p, ctx)
       db.DBInstanceStatus = "available"
     end)
   end
+  return { DBInstance = db }
+end
+
+--- A stopped instance keeps its place and its data; its engine does not run.
+function S.StopDBInstance(cloud, p, ctx)
+  local db = instances._instance(cloud, ctx, p.DBInstanceIdentifier)
+  instances._must_be_available(db)
+  db.DBInstanceStatus = "stopping"
+  cloud:after(60, function()
+    if not instances._is_alive(cloud, ctx, db) then return end
+    engine.stop(db)
+    db.DBInstanceStatus = "stopped"
+    instances._event(cloud, ctx, db, "notification", "DB instance stopped")
+  end)
+  return { DBInstance = db }
+end
+
+function S.StartDBInstance(cloud, p, ctx)
+  local db = instances._instance(cloud, ctx, p.DBInstanceIdentifier)
+  if db.DBInstanceStatus ~= "stopped" then
+    wire.fail("InvalidDBInstanceState", 400, "Instance %s is not stopped.", db.DBInstanceIdentifier)
+  end
+  db.DBInstanceStatus = "starting"
+  cloud:after(60, function()
+    if not instances._is_alive(cloud, ctx, db) then return end
+    local ok, e = pcall(engine.start, cloud, db)
+    if not ok and type(e) == "table" and e.kind == "cancelled" then error(e, 0) end
+    if not instances._is_alive(cloud, ctx, db) then return end
+    instances._event(cloud, ctx, db, "notification", ok and "DB instance started" or "The database engine did not start: %s", tostring(e))
+    db.DBInstanceStatus = ok and "available" or "incompatible-parameters"
+  end)
   return { DBInstance = db }
 end
 
