@@ -2,16 +2,17 @@
 local fs = require "fs"
 local process = require "process"
 local cloud = require "rehearsal.cloud"
+local task = require "task"
 local test = require "test"
 local T = test.cases()
 
 local exe = fs.realpath "/proc/self/exe"
 
 --- A folder with a recipe, a cloud, and what runs hkrun in it.
-local function lab(recipe)
+local function lab(recipe, faults)
   local dir = test.tmpdir()
   fs.chmod(dir, 493)                                         -- its servers are no roots, and must get in
-  local c = cloud.start { dir = fs.join(dir, "cloud"), scale = 600 }
+  local c = cloud.start { dir = fs.join(dir, "cloud"), scale = 600, faults = faults }
   test.defer(function() c:stop() end)
   fs.write(fs.join(dir, "shop.lua"), recipe)
   local l = { dir = dir, cloud = c }
@@ -172,6 +173,33 @@ T["database, cache, environment and alarms: made, no change, changed, deleted"] 
   test.match(l.run("apply", { "--days", "3" }), "Done: 1 changed")
   l.run "destroy"
   for _, kind in ipairs(left(l.cloud)) do test.match(kind, "^instance ") end
+end
+
+T["what was made, changed and deleted a moment ago may not be seen yet: nothing is made twice, nothing is drift"] = function()
+  for i, case in ipairs { { network, { "--colour", "red" } }, { rest, { "--days", "14", "--limit", "90", "--from", "198.18.0.0/16" } } } do
+    local l = lab(case[1], { stale = 0.2 })
+    local function run(...)
+      local out = l.run(...)
+      task.sleep(0.25)                                       -- a person types the next command
+      return out
+    end
+    run "apply"
+    test.match(run "apply", "no changes\n$", i)
+    test.match(run("apply", case[2]), "changed")
+    test.match(run("apply", case[2]), "no changes\n$", i)
+    test.truthy(l.cloud.stale.old > 20, "old answers")
+    l.run "destroy"
+    l.cloud.stale = nil
+    local running = {}
+    for _, kind in ipairs(left(l.cloud)) do if not kind:find "^instance " then running[#running + 1] = kind end end
+    test.equal(running, {})
+    local made = {}
+    for _, call in ipairs(l.cloud.calls) do
+      if call.operation and call.operation:find "^Create" then made[call.operation] = (made[call.operation] or 0) + 1 end
+    end
+    if i == 1 then test.equal({ made.CreateVpc, made.CreateSubnet, made.CreateSecurityGroup, made.CreateRouteTable }, { 1, 4, 2, 2 }) end
+    test.cleanup()
+  end
 end
 
 return T

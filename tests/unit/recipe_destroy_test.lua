@@ -297,4 +297,37 @@ T["destroy deletes nothing while a guard cannot be undone, and what to do by han
   test.equal({ l:state(), l.outer }, { {} })
 end
 
+T["without its journal destroy finds by tag what the recipe made, says so, asks, and deletes only that"] = function()
+  local l = lab()
+  local function r()
+    local net = l.thing { "net" }
+    l.thing { "db", part_of = net }
+    l.thing { "new", part_of = net }
+  end
+  l:apply(function()
+    local net = l.thing { "net" }
+    l.thing { "db", part_of = net }
+    l.thing { "dropped", part_of = net }                     -- not in the recipe any more: nobody can know of it
+  end)
+  require("fs").remove(l.dir .. "/lab.journal")
+  for id, t in pairs(l.things) do if t.name == "dropped" then l.things[id] = nil end end
+  l.things.x = { id = "x", name = "other", tags = {} }
+  l.out = {}
+  test.raises("nothing was deleted", l.destroy, l, r, { yes = false, typed = function() return "no" end })
+  test.match(l:text(), "There is no journal here. These were found by name and by the tag hkrun:recipe = lab:\n"
+    .. '  %? lab.thing "net"  thing%-1\n  %? lab.thing "db"  thing%-2')
+  test.equal(l:state(), { net = {}, db = { part_of = "net" }, other = {} })
+  l:destroy(r)
+  test.equal(l:state(), { other = {} })
+  test.equal(l.out[#l.out], "destroy: nothing left")
+end
+
+T["without its journal destroy does not claim that nothing is left when it could not look"] = function()
+  local l = lab()
+  test.raises("the network is down", l.destroy, l, function()
+    recipe.stage "x"
+    errors.raise { kind = "network", message = "the network is down" }
+  end)
+end
+
 return T

@@ -17,7 +17,7 @@ local function slow(l, o)
       if o.forbidden then errors.raise { kind = "remote", code = "AccessDenied", message = "no" } end
       return "Applying modifications"
     end,
-    ready = function(current, ctx)
+    ready = function(_, ctx)
       if not o.ready then return nil end
       return noun.wait(ctx, "it is not available", ctx.timeout, function() return nil, "modifying" end)
     end,

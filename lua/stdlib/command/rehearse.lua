@@ -14,7 +14,7 @@ local flags = {
   { "scale", "how many simulated seconds pass in a real one", type = "string" },
   { "keep", "leave the cloud running at the end instead of destroying", type = "boolean" },
   { "dir", "folder for everything the rehearsal keeps", type = "string" },
-  { "faults", "fault plan: throttle=0.05,error=0.02,drop=0.01,lost=0.01,latency=0.2,seed=7", type = "string" },
+  { "faults", "fault plan: throttle=0.05,error=0.02,drop=0.01,lost=0.01,latency=0.2,stale=2,seed=7", type = "string" },
   { "orders", "ORDERS of the app's seed command: how many it has", type = "string" },
   { "jobs", "JOBS of the app's seed_jobs command", type = "string" },
 }

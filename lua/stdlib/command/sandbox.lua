@@ -34,7 +34,7 @@ local HELP = {
 
 local takes = { dir = "string", app = "string", scale = "number", port = "integer", orders = "integer", jobs = "integer",
   ["ready-file"] = "string", faults = "faults" }
-local faults = { seed = true, throttle = true, error = true, drop = true, lost = true, latency = true }
+local faults = { seed = true, throttle = true, error = true, drop = true, lost = true, latency = true, stale = true }
 
 --- "throttle=0.05,seed=7" -> { throttle = 0.05, seed = 7 }
 local function faults_of(value)
@@ -44,7 +44,8 @@ local function faults_of(value)
     local name, share = part:match "^%s*([%a]+)%s*=%s*([%d.]+)%s*$"
     if not name or not tonumber(share) then errors.usage("--faults takes NAME=SHARE,..., not %s", part) end
     if not faults[name] then errors.usage("--faults knows no %s%s", name, options.suggestion(name, names)) end
-    if name ~= "seed" and name ~= "latency" and tonumber(share) > 1 then errors.usage("--faults: the share %s is more than 1", part) end
+    local is_share = name ~= "seed" and name ~= "latency" and name ~= "stale"
+    if is_share and tonumber(share) > 1 then errors.usage("--faults: the share %s is more than 1", part) end
     plan[name] = name == "seed" and math.tointeger(tonumber(share)) or tonumber(share)
   end
   return plan

@@ -7,6 +7,7 @@ local load = require "recipe.load"
 local log = require "log"
 local owner = require "recipe.owner"
 local order = require "recipe.order"
+local plain = require "recipe.plain"
 local stop = require "recipe.stop"
 
 local M = {}
@@ -105,15 +106,37 @@ end
 
 --- Undoes what guards of a dead run left in force: a pass over the recipe that changes nothing but this.
 local function undo_guards(r, o)
-  local ok, e = xpcall(load.undo, errors.handler, r, o)
-  if not ok and errors.is(e, "cancelled") then error(e, 0) end
+  local _, e = load.look(r, o)
   local open = M.open_guards(r.memory)
   if not open[1] then return end
   errors.raise {
-    op = "destroy " .. r.id, kind = "stopped", cause = not ok and e or nil,
-    message = ("%s is still in force%s"):format(open[1].what or open[1].key, ok and "" or ", and could not be undone: " .. tostring(e)),
+    op = "destroy " .. r.id, kind = "stopped", cause = e,
+    message = ("%s is still in force%s"):format(open[1].what or open[1].key, e and ", and could not be undone: " .. tostring(e) or ""),
     hint = "apply again first, so that it is finished or undone",
   }
+end
+
+--- Without a journal: what the recipe finds by name, and whose tags say that this recipe made it.
+local function find_again(r, o)
+  local looked, e = load.look(r, o)
+  local list = {}
+  for _, entry in ipairs(looked.entries) do
+    if entry.id and entry.of and entry.of.delete and not entry.adopted then list[#list + 1] = entry end
+  end
+  if e and not list[1] then error(e, 0) end
+  if list[1] then log.out("There is no journal here. These were found by name and by the tag hkrun:recipe = %s:", r.id) end
+  for _, entry in ipairs(list) do log.out("  ? %s  %s", entry.title, entry.id) end
+  if e then log.warn("the recipe could not be read to its end, so there may be more: %s", tostring(e)) end
+  return list
+end
+
+--- Takes them into the journal, as an apply would have.
+local function remember(r, found)
+  for _, entry in ipairs(found) do
+    r.journal:write({
+      ev = "found", key = entry.key, kind = entry.kind, id = entry.id, spec = plain.spec(entry.spec), keep = entry.spec.keep, gen = 1,
+    }, true)
+  end
 end
 
 --- Deletes; `r` comes from load.upto_options with the journal locked.
@@ -122,7 +145,14 @@ end
 ---@return integer exit code
 function M.run(r, o)
   local memory = r.memory
-  r.no_final_snapshot = o.no_final_snapshot
+  r.no_final_snapshot, r.typed = o.no_final_snapshot, o.typed
+  if memory.runs == 0 then
+    local found = find_again(r, o)
+    if found[1] and not o.yes and not agree.typed(r, r:own_name(), "take these for this recipe's") then
+      errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
+    end
+    remember(r, found)
+  end
   local open = M.open_guards(memory)
   local doomed, spared, why = M.list(memory)
   for _, n in ipairs(spared) do log.out("    %s stays: %s", title(n), why[n.key]) end
@@ -130,7 +160,6 @@ function M.run(r, o)
   if #doomed > 0 or open[1] then
     for _, n in ipairs(doomed) do log.out("  - %s  %s%s", title(n), n.id or "(perhaps)", M.data_note(r, n)) end
     log.out("%d to delete.", #doomed)
-    r.typed = o.typed
     if not o.yes and not agree.typed(r, r:own_name(), "delete all this") then
       errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
     end

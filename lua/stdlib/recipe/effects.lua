@@ -13,7 +13,7 @@ local task = require "task"
 
 local M = {}
 
---- Seconds after an intent during which a read may still miss what the call made (EC2 is eventually consistent).
+--- Seconds after a call during which a read may still miss what it made or changed (EC2 is eventually consistent).
 M.settle = tonumber(os.getenv "HKRUN_SETTLE") or 10
 M.AGAIN = "run it again, it goes on from here; timeout = SECONDS on the noun waits longer"
 local VISIBLE = 60                                           -- seconds until a made thing must be readable
@@ -347,7 +347,8 @@ local function change(noun)
       write(noun, { ev = "updated", spec = record_spec(noun), keep = noun.spec.keep, by = by })
     end)
   end)
-  return read_once(noun, noun.current.id) or noun.current
+  return poll(noun, noun.current.id, M.settle, function(c) return c and #M.changes(noun, c) == 0 end)   -- it may not be seen yet
+    or read_once(noun, noun.current.id) or noun.current
 end
 
 local function remember_found(noun)

@@ -108,12 +108,18 @@ end
 --- Runs the recipe read-only, but for guards of a dead run, which are undone as their blocks are left.
 ---@param loaded table the run of upto_options, with the journal locked
 ---@param o table as from `arguments`
-function M.undo(loaded, o)
+---@return table run with its entries
+---@return table|nil err why it did not come to its end
+function M.look(loaded, o)
   local recipe = M.file(o.recipe)
-  M.pass(run.new {
+  local r = run.new {
     mode = "undo", recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, yes = o.yes,
     earlier = function() return loaded.memory.options end, journal = loaded.journal,
-  }, recipe.chunk)
+  }
+  local ok, e = xpcall(M.pass, errors.handler, r, recipe.chunk)
+  if not ok and errors.is(e, "cancelled") then error(e, 0) end
+  r:sort()
+  return r, not ok and e or nil
 end
 
 --- The recipe's first comment and its options, for --help.

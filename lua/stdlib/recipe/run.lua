@@ -205,7 +205,7 @@ function Run:show(noun)
   local entry = self:add {
     action = noun.action, key = noun.key, kind = kind.name, of = kind, name = spec.name, title = noun.title, spec = spec,
     reason = noun.reason, id = noun.current and noun.current.id, vanished = noun.vanished, drift = noun.drift,
-    current = self.keep_found and noun.current or nil,
+    current = self.keep_found and noun.current or nil, adopted = noun.adopted or nil,
   }
   if noun.changes and noun.changes[1] then entry.changes = noun.changes end
 end

@@ -17,6 +17,7 @@ local network = require "rehearsal.planes.network"
 local serve = require "rehearsal.serve"
 local sign = require "sign"
 local signature = require "rehearsal.signature"
+local stale = require "rehearsal.stale"
 local task = require "task"
 local wire = require "rehearsal.wire"
 
@@ -116,7 +117,12 @@ function Cloud:aws(req, call)
     return self.exact_faults:around(call, function(fault)
       local code, status = exact_faults.aws(fault, m.meta.protocol)
       wire.fail(code, status, "the fault plan says so")
-    end, function() return wire.answer(m, op, protocol, handler(self, params, ctx) or {}, call.id) end)
+    end, function()
+      local seen = self
+      if self.stale and call.mutating then self.stale:change(self, m.service)
+      elseif self.stale then seen = self.stale:view(self, m.service) end
+      return wire.answer(m, op, protocol, handler(seen, params, ctx) or {}, call.id)
+    end)
   end, function(e)
     if type(e) == "table" and e.aws then return e end
     return errors.handler(e)
@@ -201,7 +207,9 @@ function M.start(o)
     dir = fs.realpath(o.dir), account = "123456789012", region = o.region or "us-east-1", state = {}, calls = {}, tasks = {},
     clock = clock(o.scale or 120), net = network.new(o.servers == false),
     access_key = "AKIA" .. sign.hex(sign.random(8)):upper(), secret_key = sign.base64(sign.random(30)),
-    faults = o.faults and faults(o.faults), exact_faults = exact_faults.new {}, servers = o.servers ~= false,
+    faults = o.faults and faults(o.faults),
+    stale = o.faults and o.faults.stale and stale(o.faults.stale) or nil,
+    exact_faults = exact_faults.new {}, servers = o.servers ~= false,
   }, Cloud)
   cloud.secret_keys = { [cloud.access_key] = cloud.secret_key }
   fs.chmod(cloud.dir, 493)              -- servers that refuse root must get in

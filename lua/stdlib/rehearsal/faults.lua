@@ -4,7 +4,8 @@
 ---
 --- Each is a share of the calls: `throttle` and `error` are answered before
 --- anything happens, `drop` cuts the connection before, `lost` after the effect. `only` names the calls that are meant (a
---- part of the body or of X-Amz-Target: "Action=CreateVpc&"), `times` how often at most something goes wrong.
+--- part of the body or of X-Amz-Target: "Action=CreateVpc&"), `times` how often at most something goes wrong. `stale` are
+--- seconds in which a change is not seen yet (stale.lua).
 local function pick(plan, roll)
   for _, name in ipairs { "throttle", "error", "drop", "lost" } do
     local share = plan[name] or 0
