@@ -99,6 +99,10 @@ case("records are in S3 when write returns, in order, and the lock goes with the
   local names = {}
   for line in c.get():gmatch "[^\n]+" do names[#names + 1] = json.decode(line).ev end
   test.equal(names, { "run", "stage", "intent", "stage" })
+  for _, call in ipairs(c.at.cloud and c.at.cloud.calls or {}) do
+    local p = call.operation == "PutObject" and call.params or {}
+    test.equal({ p.ACL, p.GrantRead, p.GrantFullControl, p.ServerSideEncryption }, {}, "as private and as encrypted as the bucket")
+  end
 end)
 
 case("tasks side by side share a write, and lose nothing", function(c)
