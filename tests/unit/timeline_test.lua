@@ -38,9 +38,12 @@ T["a name in a field that is called like the kind is data too"] = function()
   local after = after_of(lab:plan(function()
     zone { "east" }
     lab.thing { "a", zone = "east" }
+    lab.thing { "deep", labels = { { HostedDnsZone = "east" } } }
     lab.thing { "east" }
+    lab.thing { "other", labels = { "east" } }
   end))
-  test.equal({ after["lab.thing:a"], after["lab.thing:east"] }, { "lab.dns_zone:east", "" })
+  test.equal({ after["lab.thing:a"], after["lab.thing:deep"], after["lab.thing:east"], after["lab.thing:other"] },
+    { "lab.dns_zone:east", "lab.dns_zone:east", "", "" })
 end
 
 T["a verb comes after all that stands before it, and before what stands behind; side by side there is no order"] = function()

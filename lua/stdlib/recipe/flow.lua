@@ -26,15 +26,24 @@ local function is_above(a, b)
   return true
 end
 
---- The keys that a spec names: where its outputs are unknown still, and by a name in a field that is called like the
---- kind, as `subnet_group = "shop-db"` is for `aws.db_subnet_group "shop-db"`.
+--- "aws.db_subnet_group" -> "dbsubnetgroup"
+local function plain(word) return (word:match("[^.]*$"):lower():gsub("_", "")) end
+
+--- The keys that a spec names: where its outputs are unknown still, and by a name in a field that is called like the kind,
+--- as `subnet_group = "shop-db"` is for `aws.db_subnet_group "shop-db"`, and `ServiceRole` for an `aws.role`.
 local function named(e, by_name)
-  local list = unknown.origins(e.spec)
-  for field, value in next, e.spec or {} do
+  local list, seen = unknown.origins(e.spec), {}
+  local function look(value, field)
+    if type(value) == "table" and not seen[value] then
+      seen[value] = true
+      for k, v in next, value do look(v, type(k) == "string" and plain(k) or field) end
+    end
     for _, other in ipairs(type(value) == "string" and by_name[value] or {}) do
-      if other ~= e and other.kind:find(field, 1, true) then list[#list + 1] = other.key end
+      local kind = plain(other.kind)
+      if other ~= e and (kind:find(field, 1, true) or field:find(kind, 1, true)) then list[#list + 1] = other.key end
     end
   end
+  look(e.spec, "spec")
   return list
 end
 
