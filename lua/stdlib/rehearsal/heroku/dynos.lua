@@ -69,7 +69,8 @@ local function live(self)
   if self.type == "web" then self.port = fs.free_port() end
   self:set_state "starting"
   self.app.logs:add("heroku", self.name, ("Starting process with command `%s`"):format(self.command))
-  self.process = process.start { "sh", "-c", "exec 2>&1\n" .. self.command, cwd = self.app.dyno_dir, user = "nobody", stdout = "pipe",
+  -- bash, as on Heroku: it becomes the command, which so ends with us however we end
+  self.process = process.start { "bash", "-c", "exec 2>&1\n" .. self.command, cwd = self.app.dyno_dir, user = "nobody", stdout = "pipe",
     env = self.app:environment { DYNO = self.name, PORT = self.port and tostring(self.port) } }
   if self.stopping then self.process:kill "TERM" end
   local helpers = { task.spawn(sweep, self, self.process) }
