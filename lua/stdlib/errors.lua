@@ -17,6 +17,7 @@ local M = {}
 ---@field retry? boolean whether trying again can help
 ---@field tried? string[] what was tried in turn, and why each failed
 ---@field traceback? string
+---@field where? string|false the line of the user's own file that it came from: "shop.lua:12"; false where that says nothing
 
 local mt = {}
 mt.__index = mt
@@ -33,13 +34,19 @@ function mt.__tostring(e)
   return table.concat(parts)
 end
 
---- An error as a person reads it on a terminal: its sentence; of several things that were tried, a line each. In a log
---- it stays one line.
+local SAYS_ENOUGH = { stopped = true, locked = true, cancelled = true, read_only = true }
+
+--- An error as a person reads it on a terminal: its sentence, after the line of the recipe that it came from, where that
+--- helps; of several things that were tried, a line each. In a log it stays one line.
 ---@param e any
 ---@return string
 function M.text(e)
   local tried = type(e) == "table" and rawget(e, "tried")
-  if not tried or #tried < 2 then return tostring(e) end
+  if not tried or #tried < 2 then
+    local message = tostring(e)
+    if not M.is(e) or not e.where or SAYS_ENOUGH[e.kind] or message:find "^%S+:%d+: " then return message end
+    return e.where .. ": " .. message
+  end
   return ("cannot %s:\n  %s%s"):format(e.op, table.concat(tried, "\n  "), e.hint and "\n" .. e.hint or "")
 end
 
@@ -57,6 +64,7 @@ function M.new(fields)
       if fields.retry == nil then fields.retry = cause.retry end
     end
   end
+  if fields.where == nil and type(fields.cause) == "table" then fields.where = fields.cause.where end
   return setmetatable(fields, mt)
 end
 
@@ -98,11 +106,39 @@ function M.exit_code(e)
   return kind == "usage" and 2 or kind == "cancelled" and 130 or 1
 end
 
---- A message handler for xpcall: keeps the traceback for -v.
+--- "shop.lua:12", where the file is the user's, not hkrun's.
+local function users_line(source, line)
+  local file = source:match "^@(.*)"
+  return file and line > 0 and not file:find "^stdlib/" and ("%s:%d"):format(file, line) or nil
+end
+
+--- The innermost line of the user's on the stack.
+local function place()
+  local level = 3
+  local frame = debug.getinfo(level, "Sl")
+  while frame do
+    local found = users_line(frame.source, frame.currentline)
+    if found then return found end
+    level = level + 1
+    frame = debug.getinfo(level, "Sl")
+  end
+end
+
+--- Gives an error whose place is not known that of a function: one that ends in a call is no longer on the stack.
+---@param e any
+---@param fn function that raised it
+function M.place(e, fn)
+  if not M.is(e) or e.where ~= nil then return end
+  local info = debug.getinfo(fn, "S")
+  e.where = users_line(info.source, info.linedefined)
+end
+
+--- A message handler for xpcall: keeps the traceback for -v, and the line of the recipe.
 function M.handler(e)
   if getmetatable(e) ~= mt then
     e = M.new { kind = "bug", message = tostring(e) }
   end
+  if e.where == nil then e.where = place() end
   e.traceback = e.traceback or debug.traceback("", 2)
   return e
 end

@@ -22,14 +22,20 @@ function M.options(declared)
   r.declared = declared
   if r.mode == "help" then run.stop "help" end
   local values, target
-  if r.preset then                                           -- asked for and read once, by the plan before this apply
-    values, target = r.preset, r.preset_target
-  else
-    values, target = options.fill(declared, {
-      args = r.args, config = r.config, only_target = r.mode == "load", earlier = r.earlier,
-    })
+  local ok, e = pcall(function()
+    if r.preset then                                         -- asked for and read once, by the plan before this apply
+      values, target = r.preset, r.preset_target
+    else
+      values, target = options.fill(declared, {
+        args = r.args, config = r.config, only_target = r.mode == "load", earlier = r.earlier,
+      })
+    end
+    r:begin(values, target)
+  end)
+  if not ok then
+    if errors.is(e) and not tostring(e):find "^recipe%.options" then e.where = false end    -- of the command line, not of the recipe
+    error(e, 0)
   end
-  r:begin(values, target)
   for _, d in ipairs(declared) do
     if d.use and values[d[1]] ~= nil then d.use(values[d[1]]) end
   end

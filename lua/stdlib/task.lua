@@ -258,6 +258,7 @@ function M.all(fns)
     children[i] = new(function()
       local ok, e = xpcall(fns[key], errors.handler)
       if not ok then
+        errors.place(e, fns[key])
         for j, other in ipairs(children) do if j ~= i then other:cancel() end end
         error(e, 0)
       end

@@ -149,7 +149,7 @@ recipe.once("copy", function() errors.raise { op = "copy orders", kind = "remote
 ]]
   local r = hkrun(dir, { "shop.lua", "--yes" })
   test.equal(r.code, 1)
-  test.match(r.stderr, "hkrun: cannot copy orders: the disk is full\n$")
+  test.match(r.stderr, "hkrun: shop.lua:2: cannot copy orders: the disk is full\n$")
   test.truthy(not r.stderr:find "traceback")
   test.match(hkrun(dir, { "shop.lua", "--yes", "-v" }).stderr, "stack traceback")
 end
@@ -181,6 +181,26 @@ T["-e evaluates and prints; the REPL does the same for lines"] = function()
   local r = process.run { exe, "repl", cwd = dir, env = env(), timeout = 60,
     stdin = "a = 2\na + 1\nfunction f(x)\n  return x * 2\nend\nf(a)\nnil + 1\njson.encode { a }\n" }
   test.match(r.stdout, '^3\n4\n[^\n]*arithmetic on a nil value[^\n]*\n%[2%]\n$')
+end
+
+T["what goes wrong in a recipe names the recipe's line, also inside task.all, a once and a module of its own"] = function()
+  local dir = test.tmpdir()
+  fs.write(dir .. "/part.lua", 'local M = {}\nfunction M.make()\n  require("aws").topic { "a", tgas = {} }\nend\nreturn M\n')
+  local head = 'local recipe, task, aws = require "recipe", require "task", require "aws"\nlocal opt = recipe.options { { "n", "n", default = 1 } }\n'
+  local function says(body, ...)
+    fs.write(dir .. "/r.lua", head .. body)
+    local r = process.run { cwd = dir, timeout = 30, env = { PATH = os.getenv "PATH", HOME = dir, ASAN_OPTIONS = os.getenv "ASAN_OPTIONS",
+      HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB"), AWS_EC2_METADATA_DISABLED = "true" }, exe, "r.lua", "--yes", ... }
+    return r.stderr:gsub("^.-(hkrun: )", "%1"):match "[^\n]*"
+  end
+  test.equal(says 'aws.topic { "a", tgas = {} }', 'hkrun: r.lua:3: aws.topic "a" has no option tgas (did you mean tags?)')
+  test.equal(says 'require("part").make()', 'hkrun: ./part.lua:3: aws.topic "a" has no option tgas (did you mean tags?)')
+  test.equal(says 'task.all {\n  a = function() return aws.topic { "a", tgas = {} } end }',
+    'hkrun: r.lua:4: aws.topic "a" has no option tgas (did you mean tags?)')
+  test.match(says 'recipe.once("x", function()\n  local list = nil\n  return #list\nend)', "^hkrun: r%.lua:5: attempt to get length")
+  test.match(says 'recipe.once("x", function()\n  require("fs").read "none"\nend)', "^hkrun: r%.lua:4: cannot read none: ")
+  test.match(says 'recipe.once("x", function()\n  recipe.need(false, "not so")\nend)', "^hkrun: not so$")
+  test.match(says("", "--m", "1"), "^hkrun: unknown option %-%-m")
 end
 
 return T

@@ -105,7 +105,7 @@ return {
           passed, failed = passed + (ok and 1 or 0), failed + (ok and 0 or 1)
           print(("%s %s: %s"):format(ok and "ok" or "not ok", path, case.name))
           if not ok then
-            print("  " .. tostring(e))
+            print("  " .. errors.text(e))
             if type(e) == "table" and e.traceback then print((e.traceback:gsub("\n", "\n  "))) end
             print_output(test.output or {})
           end

@@ -251,7 +251,7 @@ end
 function Run:need(cond, fmt, ...)
   if cond and (self.mode ~= "apply" or not unknown.is(cond)) then return cond end
   local message = fmt and (select("#", ...) > 0 and fmt:format(...) or tostring(fmt)) or "a need of the recipe is not met"
-  errors.raise { kind = "invalid", message = message, need = true }
+  errors.raise { kind = "invalid", message = message, need = true, where = false }
 end
 
 --- recipe.confirm
