@@ -36,18 +36,18 @@ end
 
 local SAYS_ENOUGH = { stopped = true, locked = true, cancelled = true, read_only = true }
 
---- An error as a person reads it on a terminal: its sentence, after the line of the recipe that it came from, where that
---- helps; of several things that were tried, a line each. In a log it stays one line.
+--- An error as a person reads it: its sentence, after the line of the recipe that it came from, where that helps. On a
+--- terminal several things that were tried have a line each; in a log it stays one line.
 ---@param e any
+---@param on_terminal? boolean
 ---@return string
-function M.text(e)
-  local tried = type(e) == "table" and rawget(e, "tried")
-  if not tried or #tried < 2 then
-    local message = tostring(e)
-    if not M.is(e) or not e.where or SAYS_ENOUGH[e.kind] or message:find "^%S+:%d+: " then return message end
-    return e.where .. ": " .. message
+function M.text(e, on_terminal)
+  local message, tried = tostring(e), on_terminal and type(e) == "table" and rawget(e, "tried") or {}
+  if #tried > 1 then
+    message = ("cannot %s:\n  %s%s"):format(e.op, table.concat(tried, "\n  "), e.hint and "\n" .. e.hint or "")
   end
-  return ("cannot %s:\n  %s%s"):format(e.op, table.concat(tried, "\n  "), e.hint and "\n" .. e.hint or "")
+  if not M.is(e) or not e.where or SAYS_ENOUGH[e.kind] or message:find "^%S+:%d+: " then return message end
+  return e.where .. ": " .. message
 end
 
 --- Makes an error object of a table of fields; a plain string is a message.
