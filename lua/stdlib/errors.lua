@@ -36,13 +36,13 @@ end
 
 local SAYS_ENOUGH = { stopped = true, locked = true, cancelled = true, read_only = true }
 
---- An error as a person reads it: its sentence, after the line of the recipe that it came from, where that helps. On a
---- terminal several things that were tried have a line each; in a log it stays one line.
+--- An error as a person reads it: its sentence, after the line of the recipe that it came from, where that helps. Of
+--- several things that were tried each has a line, unless it is for a log.
 ---@param e any
----@param on_terminal? boolean
+---@param for_log? boolean
 ---@return string
-function M.text(e, on_terminal)
-  local message, tried = tostring(e), on_terminal and type(e) == "table" and rawget(e, "tried") or {}
+function M.text(e, for_log)
+  local message, tried = tostring(e), not for_log and type(e) == "table" and rawget(e, "tried") or {}
   if #tried > 1 then
     message = ("cannot %s:\n  %s%s"):format(e.op, table.concat(tried, "\n  "), e.hint and "\n" .. e.hint or "")
   end

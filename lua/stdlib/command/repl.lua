@@ -31,7 +31,7 @@ end
 
 --- A failure in one sentence; where it happened with -v.
 local function complain(e)
-  log.out("%s", errors.is(e, "cancelled") and "cancelled" or errors.text(e, term.is_tty(1)))
+  log.out("%s", errors.is(e, "cancelled") and "cancelled" or errors.text(e, not term.is_tty(1)))
   if log.verbose and e.traceback then log.out("%s", e.traceback) end
 end
 
