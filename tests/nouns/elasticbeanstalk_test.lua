@@ -1,5 +1,8 @@
 --- The nouns of Elastic Beanstalk, request by request (see tests/support/noun_lab.lua).
 local aws = require "aws"
+local beanstalk = require "aws.common.beanstalk"
+local effects = require "recipe.effects"
+local errors = require "errors"
 local lab = dofile "tests/support/noun_lab.lua"
 local recipe_lab = dofile "tests/support/recipe_lab.lua"
 local test = require "test"
@@ -110,5 +113,26 @@ lab.case(T, {
   fixed = { application = "other" },
   delete = { { "elasticbeanstalk TerminateEnvironment", { EnvironmentName = "shop", TerminateResources = true } } },
 })
+
+T["a deployment that is not seen yet is no deployment that failed, and one that is refused meanwhile is asked for again"] = function()
+  local old, new = { Status = "Ready", VersionLabel = "v1", Health = "Green" }, { Status = "Ready", VersionLabel = "v2", Health = "Green" }
+  local answers = { old, old, old, old, { Status = "Updating", VersionLabel = "v1", Health = "Grey" }, new }
+  local asked, refusal = 0, lab.refusal "InvalidParameterValue"
+  refusal.message = "Environment named shop is in an invalid state for this operation. Must be Ready"
+  local world = lab.world {
+    ["elasticbeanstalk DescribeEnvironments"] = function()
+      return { Environments = { #answers > 1 and table.remove(answers, 1) or answers[1] } }
+    end,
+    ["elasticbeanstalk DescribeEvents"] = { Events = {} },
+    ["elasticbeanstalk UpdateEnvironment"] = function()
+      asked = asked + 1
+      if asked == 1 then errors.raise(refusal) end
+      return {}
+    end,
+  }
+  effects.settle = 10
+  test.equal(beanstalk.deploy({ note = function() end }, "shop", "v2", 60), "Green")
+  test.equal(#world.changing, 2)
+end
 
 return T

@@ -154,15 +154,15 @@ return recipe.kind {
   end,
 
   update = function(spec, current, changes, ctx)
-    beanstalk.wait(ctx, current.id, ctx.timeout, function(e) return e.Status == "Ready" end)
     if changes.settings or changes.platform or changes.description then
-      aws.elasticbeanstalk:update_environment {
+      beanstalk.update(ctx, ctx.timeout, {
         EnvironmentName = current.id, Description = changes.description and spec.description or nil,
         PlatformArn = changes.platform and spec.platform or nil,
         OptionSettings = changes.settings and option_list(changes.settings.new) or nil,
-      }
+      })
     end
     if changes.tags then
+      beanstalk.wait(ctx, current.id, ctx.timeout, function(e) return e.Status == "Ready" end)
       aws.elasticbeanstalk:update_tags_for_resource { ResourceArn = current.arn, TagsToAdd = tag_list(spec.tags) }
     end
   end,

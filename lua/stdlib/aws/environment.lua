@@ -106,19 +106,7 @@ function Environment:deploy(version)
   local label = noun.id(version)
   local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
   local ctx = { note = function(s) p:note(s) end }
-  local e = beanstalk.wait(ctx, self.name, DEPLOY, function(now) return now.Status == "Ready" end)
-  if e.VersionLabel ~= label then
-    aws.elasticbeanstalk:update_environment { EnvironmentName = self.name, VersionLabel = label }
-  end
-  e = beanstalk.wait(ctx, self.name, DEPLOY, function(now)
-    if now.Status == "Ready" and now.VersionLabel ~= label then
-      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, self.name),
-                     message = beanstalk.last_event(self.name, "ERROR") or "it went back",
-                     hint = "the environment's logs say more; apply again tries again" }
-    end
-    return now.Status == "Ready" and now.Health == "Green"
-  end)
-  self.health = e.Health
+  self.health = beanstalk.deploy(ctx, self.name, label, DEPLOY)
 end
 
 --- Makes or finds an environment.

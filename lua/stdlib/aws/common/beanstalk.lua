@@ -1,7 +1,9 @@
 --- What the Elastic Beanstalk nouns share: an environment as it is now, its last event, the platform to use, and waiting.
 local aws = require "aws"
+local effects = require "recipe.effects"
 local errors = require "errors"
 local noun = require "aws.common.noun"
+local task = require "task"
 
 local M = {}
 
@@ -72,6 +74,45 @@ function M.wait(ctx, name, seconds, is_done)
     result.hint = ("its last warning is: %s; its logs say more; apply again goes on waiting"):format(M.last_event(name, "WARN") or "none")
   end
   error(result, 0)
+end
+
+--- Updates an environment as soon as it is Ready. It may look Ready while an update that was just asked for is not seen yet:
+--- then the call is refused, and asked again.
+---@param ctx table with note
+---@param seconds number
+---@param args table of UpdateEnvironment
+function M.update(ctx, seconds, args)
+  local stop = task.now() + seconds
+  while true do
+    M.wait(ctx, args.EnvironmentName, math.max(1, stop - task.now()), function(e) return e.Status == "Ready" end)
+    local ok, e = pcall(aws.elasticbeanstalk.update_environment, aws.elasticbeanstalk, args)
+    if ok then return end
+    local is_busy = errors.is(e, "remote") and tostring(e.message):find("Must be Ready", 1, true)
+    if not is_busy or task.now() > stop then error(e, 0) end
+    ctx.note "an update is under way"
+    task.sleep(2)
+  end
+end
+
+--- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already.
+---@param ctx table with note
+---@param name string of the environment
+---@param label string of the version
+---@param seconds number
+---@return string health
+function M.deploy(ctx, name, label, seconds)
+  local e = M.wait(ctx, name, seconds, function(now) return now.Status == "Ready" end)
+  if e.VersionLabel ~= label then M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label }) end
+  local seen, asked = false, task.now()
+  return M.wait(ctx, name, seconds, function(now)
+    local is_old = now.VersionLabel ~= label
+    seen = seen or now.Status ~= "Ready" or task.now() > asked + effects.settle   -- until then it may be as it was before the call
+    if seen and now.Status == "Ready" and is_old then
+      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, name), message = M.last_event(name, "ERROR") or "it went back",
+                     hint = "the environment's logs say more; apply again tries again" }
+    end
+    return now.Status == "Ready" and not is_old and now.Health == "Green"
+  end).Health
 end
 
 return M
