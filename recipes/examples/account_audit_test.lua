@@ -23,6 +23,7 @@ T["disks, databases, buckets and doors that are open are found, and others are n
   local disk = aws.ec2:create_volume({ AvailabilityZone = "us-east-1a", Size = 500, VolumeType = "gp3" }).VolumeId
   aws.ec2:wait("volume_available", { VolumeIds = { disk } })
   aws.s3:create_bucket { Bucket = "acme-open" }
+  aws.s3:delete_public_access_block { Bucket = "acme-open" }
   test.apply(function()
     local net = aws.network { "shop", cidr = "10.9.0.0/16", zones = 2 }
     aws.bucket "acme-closed"
