@@ -378,4 +378,31 @@ T["a server that takes the connection and says nothing ends the copy after conne
   test.equal(select(2, engine:result()).kind, "timeout")
 end
 
+T["two Ctrl-C while its threads copy: the process ends at once with 130, and a copy that is started again is whole"] = function()
+  fresh "int_a"
+  fresh "int_b"
+  sql("int_a", "CREATE TABLE big AS SELECT g AS id, repeat(md5(g::text), 8) AS filler FROM generate_series(1, 250000) g")
+  local url = ("postgres://owner:x%%%%20y@127.0.0.1:%d/int_%%s"):format(plane.port)
+  local code = [[
+    local pg, task = require "pg", require "task"
+    local url = os.getenv "URL"
+    task.spawn(function()
+      local db <close> = pg.open(url .. "b")
+      while db:value "SELECT coalesce(sum(tuples_processed), 0)::int FROM pg_stat_progress_copy" == 0 do task.sleep(0.005) end
+      print "copying"
+      io.stdout:flush()
+    end)
+    pg.copy { from = url .. "a", to = url .. "b", jobs = 2, restart = true }
+  ]]
+  local p <close> = process.start { "/proc/self/exe", "-e", code, stdout = "pipe", stderr = "null",
+    env = { PATH = os.getenv "PATH", HOME = dir, URL = url:format "", HKRUN_LIB = os.getenv "HKRUN_LIB" } }
+  test.equal(p:read_line(), "copying")
+  p:kill "INT"
+  task.sleep(0.06)
+  p:kill "INT"
+  test.equal(p:wait(20), 130)
+  pg.copy { from = as_owner "int_a", to = as_owner "int_b", restart = true }
+  test.equal(value("int_b", "SELECT count(*)::int FROM big"), 250000)
+end
+
 return T
