@@ -27,6 +27,14 @@ T["the n-th call of its operation fails, once; others and later ones do not"] = 
   test.equal(faults.struck, 1)
 end
 
+T["any call that changes something can be meant"] = function()
+  local faults = exact_faults.new { { call = "*", n = 2, fault = "drop" } }
+  local function call(name, mutating)
+    return faults:around({ api = "ec2", operation = name, mutating = mutating }, error, function() return {} end).drop
+  end
+  test.equal({ call("CreateVpc", true) or false, call("DescribeVpcs", false) or false, call("CreateTags", true) }, { false, false, true })
+end
+
 T["after its effect: it took place, and the reply is an error, or none"] = function()
   local faults = exact_faults.new { { call = "ec2 CreateVpc", fault = "error", when = "after" },
     { call = "ec2 CreateTags", fault = "drop", when = "after" }, { call = "ec2 CreateRoute", fault = "drop" } }

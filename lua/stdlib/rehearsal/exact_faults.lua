@@ -17,7 +17,7 @@ local Faults = {}
 Faults.__index = Faults
 
 local DECLARED = {
-  { "call", "the operation, as the inspector's list of calls names it: \"ec2 CreateVpc\"", type = "string", required = true },
+  { "call", "the operation, as the inspector's list of calls names it, or \"*\" for all that change something", type = "string", required = true },
   { "n", "which of its calls", type = "integer", default = 1 },
   { "fault", "what goes wrong", type = "string", required = true, one_of = { "throttle", "error", "expired", "drop", "hang", "kill" } },
   { "when", "before or after the call's effect", type = "string", default = "before", one_of = { "before", "after" } },
@@ -51,7 +51,7 @@ function M.heroku(fault) return table.unpack(HEROKU[fault]) end
 function Faults:meet(call)
   local name, met = ("%s %s"):format(call.api, call.operation), nil
   for _, fault in ipairs(self) do
-    if fault.call == name then
+    if fault.call == name or fault.call == "*" and call.mutating then
       fault.seen = fault.seen + 1
       if fault.seen == fault.n then met = met or fault end
     end
