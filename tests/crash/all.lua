@@ -4,10 +4,11 @@
 ---
 ---     make crash FROM=1 STEP=1 WORKERS=2 ONLY=kills MATCH='^kill after ec2 '
 ---
---- tries the trials FROM, FROM+STEP, ... of kills, faults or locks, whose names are like MATCH (a Lua pattern).
+--- tries the trials FROM, FROM+STEP, ... of kills, faults, files or locks, whose names are like MATCH (a Lua pattern).
 ---
 --- Prints a line for each trial that found something, and at the end calls, kills, failures.
 local crash = dofile "tests/support/crash_lab.lua"
+local disk_kills = dofile "tests/support/disk_kills.lua"
 local log = require "log"
 local task = require "task"
 local two_runs = dofile "tests/support/two_runs.lua"
@@ -69,7 +70,7 @@ local function run(calm, what, points, leaving)
 end
 
 local failures = 0
-if only ~= "locks" then
+if only ~= "locks" and only ~= "files" then
   local calm = crash.calm()
   log.out("An undisturbed apply makes %d mutating calls and %d effects on databases, Redis and files; destroy %d and %d.",
     total(calm.calls), total(calm.effects), total(calm.destroy_calls), total(calm.destroy_effects))
@@ -81,6 +82,15 @@ if only ~= "locks" then
       failures = failures + run(calm, what, points, crash.points(calm.destroy_calls, calm.destroy_effects, o))
     end
   end
+end
+if only == "" or only == "files" then
+  local began = task.now()
+  local ok, result = pcall(disk_kills.try, 1)
+  if not ok then
+    failures = failures + 1
+    log.out("FAIL files: %s", tostring(result))
+  end
+  log.out("files: %d kills while a small bundle is built, %d failures, %.0f s", ok and result or 0, ok and 0 or 1, task.now() - began)
 end
 if only == "" or only == "locks" then
   local began = task.now()

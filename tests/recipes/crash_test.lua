@@ -1,6 +1,7 @@
 --- A sample of `make crash`: one migration killed at twelve moments, one in which every kind of fault happens, both compared
 --- with one that nothing disturbed; and two runs at once.
 local crash = dofile "tests/support/crash_lab.lua"
+local disk_kills = dofile "tests/support/disk_kills.lua"
 local test = require "test"
 local two_runs = dofile "tests/support/two_runs.lua"
 local T = test.cases()
@@ -64,6 +65,8 @@ local FAULTS = {
   { call = "cloudwatch PutMetricAlarm", n = 3, fault = "throttle" },
   { call = "heroku PATCH /apps/{app}", n = 1, fault = "drop", when = "after" },
   { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "error", when = "after" },
+  -- Beanstalk refuses a second deployment while it is at work on the one whose reply was lost
+  { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "drop", when = "after" },
 }
 
 T["a throttle, a 500, a lost reply, a hang: the run ends well by itself; expired credentials, a lost database: after one more"] = function()
@@ -81,6 +84,10 @@ end
 
 T["of two runs at once the second refuses, and after kill -9 of the holder it takes over: 20 rounds"] = function()
   two_runs.rounds(20)
+end
+
+T["a bundle that is killed while it is built is built again, whole"] = function()
+  test.truthy(disk_kills.try(6) > 5, "kills")
 end
 
 return T

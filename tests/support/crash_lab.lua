@@ -43,7 +43,8 @@ function M.name(point)
   return ("%s #%d%s"):format(what, point.n, point.during and " in " .. point.during or "")
 end
 
-local function preloaded(point)
+--- The variables under which a process meets a point that is an effect of its own, or notes its effects.
+function M.preloaded(point)
   local env = { LD_PRELOAD = EFFECTS }
   if point.effect then env.EFFECTS_AT = ("%s|%d|%s"):format(point.effect, point.n, point.how) end
   if point.log then env.EFFECTS_LOG = point.log end
@@ -75,7 +76,7 @@ function Trial:run(command, point)
   point = point or {}
   local env = {}
   for name, value in pairs(self.lab.env) do env[name] = value end
-  for name, value in pairs(next(point) and preloaded(point) or {}) do env[name] = value end
+  for name, value in pairs(next(point) and M.preloaded(point) or {}) do env[name] = value end
   self.n = self.n + 1
   local out = ("%s/out.%d"):format(self.lab.dir, self.n)
   local recipe = (point.hangs or point.fault == "hang") and impatient(self.lab) or labs.recipe
@@ -224,7 +225,9 @@ function Trial:destroy(point)
   return reached
 end
 
-local function count_lines(path)
+--- How often each line stands in a file.
+---@return table<string, integer>
+function M.count_lines(path)
   local counts = {}
   for line in fs.read(path):gmatch "[^\n]+" do counts[line] = (counts[line] or 0) + 1 end
   return counts
@@ -240,11 +243,11 @@ function M.calm()
   if code ~= 0 then error("the undisturbed apply failed: " .. last_lines(said), 0) end
   local n
   calm.calls, n = trial:calls()
-  calm.effects, calm.outcome = count_lines(log .. ".apply"), trial:outcome()
+  calm.effects, calm.outcome = M.count_lines(log .. ".apply"), trial:outcome()
   code, said = trial:run("destroy", { log = log .. ".destroy" })
   if code ~= 0 or #trial.lab:ask "left" > 0 then error("the undisturbed destroy failed: " .. last_lines(said), 0) end
   calm.destroy_calls = trial:calls(n)
-  calm.destroy_effects = count_lines(log .. ".destroy")
+  calm.destroy_effects = M.count_lines(log .. ".destroy")
   return calm
 end
 
