@@ -21,6 +21,11 @@ local function is_encrypted(bucket)
   return rules ~= nil and rules[1] ~= nil
 end
 
+local function tags_of(bucket)
+  local answer = noun.found("NoSuchTagSet", aws.s3.get_bucket_tagging, aws.s3, { Bucket = bucket })
+  return noun.tag_map(answer and answer.TagSet)
+end
+
 local function set(bucket, fields)
   if fields.private then
     aws.s3:put_public_access_block { Bucket = bucket, PublicAccessBlockConfiguration = BLOCK }
@@ -80,11 +85,11 @@ return recipe.kind {
       end
       error(head, 0)
     end
-    local tags = noun.found("NoSuchTagSet", aws.s3.get_bucket_tagging, aws.s3, { Bucket = spec.name })
+    local tags = tags_of(spec.name)
     local versioning = aws.s3:get_bucket_versioning { Bucket = spec.name }
     return {
       id = spec.name, arn = "arn:aws:s3:::" .. spec.name, region = head.BucketRegion or aws.s3.region,
-      tags = noun.tag_map(tags and tags.TagSet), versions = versioning.Status == "Enabled",
+      tags = tags, versions = versioning.Status == "Enabled",
       private = is_private(spec.name), encrypted = is_encrypted(spec.name),
     }
   end,
@@ -96,6 +101,9 @@ return recipe.kind {
         LocationConstraint = region ~= "us-east-1" and region or nil, Tags = noun.tags(spec, ctx),
       } }
     end)
+    if not tags_of(spec.name)["hkrun:key"] then              -- a service that takes no tags in that call
+      aws.s3:put_bucket_tagging { Bucket = spec.name, Tagging = { TagSet = noun.tags(spec, ctx) } }
+    end
     set(spec.name, { private = true, encrypted = true, versions = spec.versions or nil })
     return spec.name
   end,
