@@ -84,7 +84,8 @@ end
 function M.update(ctx, seconds, args)
   local stop = task.now() + seconds
   while true do
-    M.wait(ctx, args.EnvironmentName, math.max(1, stop - task.now()), function(e) return e.Status == "Ready" end)
+    local now = M.wait(ctx, args.EnvironmentName, math.max(1, stop - task.now()), function(e) return e.Status == "Ready" end)
+    if args.VersionLabel and now.VersionLabel == args.VersionLabel then return end     -- a call whose reply was lost has done it
     local ok, e = pcall(aws.elasticbeanstalk.update_environment, aws.elasticbeanstalk, args)
     if ok then return end
     local is_busy = errors.is(e, "remote") and tostring(e.message):find("Must be Ready", 1, true)
@@ -101,8 +102,7 @@ end
 ---@param seconds number
 ---@return string health
 function M.deploy(ctx, name, label, seconds)
-  local e = M.wait(ctx, name, seconds, function(now) return now.Status == "Ready" end)
-  if e.VersionLabel ~= label then M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label }) end
+  M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label })
   local seen, asked = false, task.now()
   return M.wait(ctx, name, seconds, function(now)
     local is_old = now.VersionLabel ~= label
