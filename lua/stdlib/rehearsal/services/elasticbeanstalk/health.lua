@@ -1,6 +1,7 @@
 --- Health: the app is asked, as a load balancer and the health agent do.
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
+local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
 local launch = require "rehearsal.services.elasticbeanstalk.launch"
@@ -51,6 +52,7 @@ local function ask(cloud, env)
   if env.place.public or not cloud.net.isolated then
     local ok, answer = pcall(http.get, "http://" .. env.CNAME .. path, { timeout = 5, connect_timeout = 2 })
     if ok then return answer.status end
+    if errors.is(answer, "cancelled") then error(answer, 0) end          -- the environment is terminated meanwhile
     if not single or not cloud.net.isolated then return nil, "it does not answer" end
   end
   local status = ask_inside(env, path)
