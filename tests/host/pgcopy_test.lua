@@ -361,11 +361,6 @@ T["a session that is ended in the middle is an error of the network"] = function
   test.equal(e:job(later).state, "done")
 end
 
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
-end
-
 T["a server that takes the connection and says nothing ends the copy after connect_timeout"] = function()
   local silent = require "host.serve".open("127.0.0.1", 0, "/tmp", 1000, 1000)
   test.defer(function() silent:close() end)
@@ -403,6 +398,11 @@ T["two Ctrl-C while its threads copy: the process ends at once with 130, and a c
   test.equal(p:wait(20), 130)
   pg.copy { from = as_owner "int_a", to = as_owner "int_b", restart = true }
   test.equal(value("int_b", "SELECT count(*)::int FROM big"), 250000)
+end
+
+T["the server stops and leaves nothing running"] = function()
+  plane:stop()
+  fs.rmtree(dir)
 end
 
 return T
