@@ -133,7 +133,7 @@ T["--until and --only are part of a saved plan"] = function()
   test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 1 })
   test.truthy(not fs.exists(dir .. "/frozen"))
   local r = hkrun(dir, { "shop.lua", "--app", "us", "--only", "stores", "--yes" })
-  test.equal({ r.code, r.stderr }, { 2, 'hkrun: cannot run only the stage stores: cloud.box "us-net" of the stage network does not ' ..
+  test.equal({ r.code, r.stderr }, { 2, 'hkrun: shop.lua:12: cannot run only the stage stores: cloud.box "us-net" of the stage network does not ' ..
     "exist yet; apply that stage first\n" })
 end
 

@@ -11,7 +11,6 @@ local dynos = require "rehearsal.heroku.dynos"
 local errors = require "errors"
 local fs = require "fs"
 local log = require "log"
-local loop = require "host.loop"
 local options = require "options"
 local router = require "rehearsal.heroku.router"
 local secret = require "secret"
@@ -206,7 +205,7 @@ function M.start(cloud, given)
   end
   local heroku = setmetatable({
     cloud = cloud, dir = fs.join(cloud.dir, "heroku"), apps = {}, stores = {}, routes = routes, email = "rehearsal@example.com",
-    key = secret.concat { "HRKU-", secret.random(40) }, tokens = 4500, tokens_at = loop.now(), created_at = api.now(), pages = {}, addresses = {},
+    key = secret.concat { "HRKU-", secret.random(40) }, tokens = 4500, tokens_at = task.now(), created_at = api.now(), pages = {}, addresses = {},
   }, Heroku)
   fs.mkdir_p(heroku.dir)
   heroku.files = serve_pages(heroku)

@@ -10,6 +10,7 @@ local options = require "options"
 local pages = require "rehearsal.heroku.pages"
 local secret = require "secret"
 local sign = require "sign"
+local task = require "task"
 local text = require "text"
 
 local M = {}
@@ -119,7 +120,7 @@ end
 
 --- Takes one token off the account's pool, which fills up again.
 local function take_token(heroku, free)
-  local now = loop.now()
+  local now = task.now()
   heroku.tokens = math.min(POOL, heroku.tokens + (now - heroku.tokens_at) * REFILL)
   heroku.tokens_at = now
   if free then return end

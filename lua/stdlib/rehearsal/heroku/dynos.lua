@@ -90,11 +90,11 @@ end
 local function run(self)
   local pause = 1
   while not self.stopping do
-    local began = loop.now()
+    local began = task.now()
     self.code = live(self)
     if self.stopping or self.once then break end
     self:set_state "crashed"
-    if loop.now() - began > 60 then pause = 1 end
+    if task.now() - began > 60 then pause = 1 end
     task.sleep(pause)
     pause = math.min(pause * 2, 60)
   end
