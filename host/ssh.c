@@ -51,7 +51,7 @@ static void poller_drop (Session *s) {
 
 static void on_poll (uv_poll_t *h, int status, int events);
 
-/* Watches the connection's descriptor for what it waits for now. */
+/* Watches the connection's descriptor for what the connection waits for. */
 void ssh_session_watch (Session *s) {
   if (s->poller != NULL && s->polled_address != s->conn.address) poller_drop(s);
   if (s->poller == NULL) {

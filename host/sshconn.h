@@ -53,7 +53,7 @@ int ssh_error_set (SshError *e, const char *kind, const char *code, int retry,
 void ssh_conn_init (SshConn *c, const SshParams *p);
 /* 1 ready, 0 wait for ssh_conn_events, -1 failed (c->err). */
 int ssh_conn_step (SshConn *c);
-/* POLLIN | POLLOUT, whatever the connection waits for now. */
+/* POLLIN | POLLOUT, whatever the connection waits for. */
 short ssh_conn_events (const SshConn *c);
 /* Sends the acknowledgements that the kernel would hold back for 40 ms. */
 void ssh_conn_ack (const SshConn *c);

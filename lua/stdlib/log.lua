@@ -200,7 +200,7 @@ function Progress:update(n)
   show(self)
 end
 
---- Says what it is waiting for now.
+--- Says what is waited for.
 ---@param s string
 function Progress:note(s)
   self.note_text = s
