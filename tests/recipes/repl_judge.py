@@ -234,6 +234,31 @@ def refuses():
     t.leave()
 
 
+def asks():
+    t = Repl(AWS_ACCESS_KEY_ID=None, AWS_SECRET_ACCESS_KEY=None)
+    t.type(":profile admin\r")
+    t.wait(lambda: t.line().startswith("admin us-east-1"))
+    prompt = "MFA code of arn:aws:iam::1:mfa/me: "
+    t.type("aws.ec2:describe_vpcs()\r", prompt)
+    t.child.send("\x03")
+    t.wait(lambda: t.line().endswith("> "))
+    t.type("aws.ec2:describe_vpcs()\r", prompt)
+    t.type("999999\r")
+    t.see("invalid MFA one time pass code")
+    t.wait(lambda: t.line().endswith("> "))
+    t.type("aws.ec2:describe_vpcs()\r", prompt)
+    t.type("123456\r")
+    t.see("vpc-1")
+    t.wait(lambda: t.line().endswith("> "))
+    t.type("aws.ec2:describe_vpcs().Vpcs:count()\r")
+    t.see("\n2\n")
+    assert "123456" not in t.text() and "999999" not in t.text()
+    assert t.text().count(prompt.rstrip()) == 3
+    t.type("'seen'", "'seen'")
+    t.clear()
+    t.leave()
+
+
 def settings():
     t = Repl()
     t.type(":region eu-north-1\r")

@@ -19,6 +19,16 @@ local ANSWERS = {
   CreateVpc = "<R><vpc><vpcId>vpc-new</vpcId></vpc></R>",
 }
 
+--- A role that takes the code 123456 of its device, and no other.
+local function assume(body)
+  if body:match "TokenCode=([^&]*)" ~= "123456" then
+    return { status = 403, body = [[<ErrorResponse><Error><Type>Sender</Type><Code>AccessDenied</Code>
+      <Message>MultiFactorAuthentication failed with invalid MFA one time pass code.</Message></Error></ErrorResponse>]] }
+  end
+  return { body = [[<AssumeRoleResponse><AssumeRoleResult><Credentials><AccessKeyId>ASME</AccessKeyId><SecretAccessKey>s</SecretAccessKey>
+    <SessionToken>t</SessionToken><Expiration>2099-01-01T00:00:00Z</Expiration></Credentials></AssumeRoleResult></AssumeRoleResponse>]] }
+end
+
 --- Runs a case of the judge with an environment of its own.
 local function judge(name)
   local home = test.tmpdir()
@@ -31,7 +41,9 @@ local function judge(name)
   env.HKRUN_LIB = lib and fs.realpath(lib)
   fs.mkdir_p(home .. "/.aws")
   fs.mkdir_p(home .. "/bin")
-  fs.write(home .. "/.aws/config", "[profile staging]\nregion = eu-central-1\n[profile prod]\nregion = eu-west-1\n")
+  fs.write(home .. "/.aws/config", "[profile staging]\nregion = eu-central-1\n[profile prod]\nregion = eu-west-1\n"
+    .. "[profile admin]\nregion = eu-west-1\nrole_arn = arn:aws:iam::1:role/admin\nsource_profile = me\nmfa_serial = arn:aws:iam::1:mfa/me\n")
+  fs.write(home .. "/.aws/credentials", "[me]\naws_access_key_id = AKME\naws_secret_access_key = SKME\n", 384)
   process.run { "mkfifo", env.HANGS }
   local server = serve.start { handler = function(req)
     local action = req.body:match "Action=(%w+)"
@@ -39,6 +51,7 @@ local function judge(name)
       process.run { "sh", "-c", ": > " .. env.HANGS }       -- the judge waits for this
       return { delay = 600 }
     end
+    if action == "AssumeRole" then return assume(req.body) end
     if action == "CreateVpc" then fs.write(env.CREATED, "") end
     return { body = ANSWERS[action] }
   end }
@@ -56,6 +69,7 @@ for _, case in ipairs {
   { "pasted text is one entry; typed lines go on until they are whole", "pastes" },
   { "a result is an aligned table that fits 80 and 200 columns", "tables" },
   { "read-only until :write on", "refuses" },
+  { "a role that wants an MFA code asks for it, unseen; Ctrl-C and a wrong code lead back to the prompt", "asks" },
   { ":profile, :region, :time, :json, _ and errors", "settings" },
   { "what is longer than the screen goes through the pager; q and Ctrl-C come back", "pages" },
   { "a terminal that is slow gets all of a long output", "floods" },
