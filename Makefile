@@ -33,7 +33,7 @@ EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name 
 # What hkrun knows of the AWS services is embedded compressed.
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools check crash test judge-all bench models docs install clean
+.PHONY: all deps demo tools postgres check crash test judge-all bench models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -74,8 +74,13 @@ build/tools/installed: tools/judges.txt
 	@build/tools/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
 
+# PostgreSQL servers of other majors than Debian's, for tests (pinned, 45 MB). Tests fetch what is missing themselves.
+postgres: build/postgres/fetched
+build/postgres/fetched: tools/postgres.txt tools/postgres-versions.sh
+	@tools/postgres-versions.sh 14 16 17 18 > $@
+
 check: deps
-	@$(MAKE) -s all tools build/effects.so
+	@$(MAKE) -s all tools postgres build/effects.so
 	@$(MAKE) -s CONFIG=asan build/asan/hkrun
 	@tools/check.sh
 

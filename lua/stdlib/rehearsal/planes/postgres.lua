@@ -28,6 +28,7 @@ local DECLARED = {
   { "force_ssl", "refuse plaintext, as rds.force_ssl does", type = "boolean" },
   { "settings", "server settings by name", type = "table", default = {} },
   { "prefix", "words before the command, such as ip netns exec NAME", type = "list", default = {} },
+  { "bin", "folder of the programs, of another version than the one installed", type = "string" },
 }
 
 local SYSTEM_USER = "postgres"                       -- initdb refuses root
@@ -51,11 +52,13 @@ local function run(what, o)
   end
 end
 
+local function program(o, name) return o.bin and fs.join(o.bin, name) or name end
+
 local function initialize(o, data)
   fs.mkdir_p(data, 448)                              -- 0700
   own(o.dir) own(data)
-  run("make a database cluster in " .. data, { "initdb", "-D", data, "-U", o.admin, "-A", "trust", "-E", "UTF8",
-    "--locale=C.UTF-8", "--no-sync", "--no-instructions", cwd = data })
+  run("make a database cluster in " .. data, { program(o, "initdb"), "-D", data, "-U", o.admin, "-A", "trust", "-E", "UTF8",
+    "--locale=C.UTF-8", "--no-sync", cwd = data })
 end
 
 local function write_own(path, bytes)
@@ -76,7 +79,7 @@ local function configure(o, data)
   local lines = {
     ("listen_addresses = '%s'"):format(o.host), ("port = %d"):format(o.port), ("unix_socket_directories = '%s'"):format(data),
     "fsync = off", "full_page_writes = off", "max_connections = 60", "shared_buffers = 32MB", "log_min_messages = warning",
-    "timezone = 'UTC'", "dynamic_shared_memory_type = posix",
+    "timezone = 'UTC'", "dynamic_shared_memory_type = posix", "password_encryption = 'scram-sha-256'",
   }
   if o.cert then
     write_own(data .. "/server.crt", fs.read(o.cert))
@@ -121,7 +124,10 @@ end
 --- The roles of RDS, and what rds_superuser may do of what needs a superuser elsewhere.
 local RDS_ROLES = [[
   CREATE ROLE rds_superuser; CREATE ROLE rds_replication; CREATE ROLE rds_password; CREATE ROLE rds_iam; CREATE ROLE rds_ad;
-  GRANT pg_monitor, pg_signal_backend, pg_checkpoint, rds_replication, rds_password TO rds_superuser WITH ADMIN OPTION;
+  GRANT pg_monitor, pg_signal_backend, rds_replication, rds_password TO rds_superuser WITH ADMIN OPTION;
+]]
+local RDS_ROLES_15 = [[
+  GRANT pg_checkpoint TO rds_superuser WITH ADMIN OPTION;
   GRANT SET ON PARAMETER session_replication_role, log_min_duration_statement, log_statement, temp_file_limit, track_functions
     TO rds_superuser;
 ]]
@@ -133,7 +139,7 @@ local function set_up(conn, o)
     conn:exec("CREATE ROLE " .. role .. " LOGIN" .. ({ superuser = " SUPERUSER", rds = " CREATEDB CREATEROLE", heroku = "" })[o.rights])
     if o.rights == "rds" then
       -- In RDS membership of rds_replication is the right to replicate; here an attribute is, and those are not inherited.
-      conn:exec(RDS_ROLES .. ("GRANT rds_superuser TO %s; ALTER ROLE %s REPLICATION"):format(role, role))
+      conn:exec(RDS_ROLES .. (conn:info().version >= 150000 and RDS_ROLES_15 or "") .. ("GRANT rds_superuser TO %s; ALTER ROLE %s REPLICATION"):format(role, role))
     end
   end
   if o.password then alter_password(conn, o.user, o.password) end
@@ -169,7 +175,7 @@ function M.start(given)
       end
     end
   end
-  plane.process = process.start { "postgres", "-D", data, user = #prefix == 0 and SYSTEM_USER or nil, prefix = prefix, cwd = data,
+  plane.process = process.start { program(o, "postgres"), "-D", data, user = #prefix == 0 and SYSTEM_USER or nil, prefix = prefix, cwd = data,
     stdout = plane.log, stderr = plane.log, env = { PATH = os.getenv "PATH" or "/usr/bin:/bin", LANG = "C.UTF-8" } }
   plane.pid = plane.process.pid
   local ok, e = pcall(function()
