@@ -30,8 +30,10 @@ LAZY     := libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat
 # The archive, because libcurl.so needs twenty libraries of protocols that we do not speak (tools/lazy.sh).
 CURL     := $(shell $(CC) -print-file-name=libcurl.a)
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)
-# What hkrun knows of the AWS services is embedded compressed.
-PACKED   := $(patsubst lua/%,build/packed/%.gz,$(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
+# Modules are embedded compiled, which is what a start reads; their text, and what hkrun knows of the AWS services, compressed.
+MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
+COMPILED := $(MODULES:lua/%=build/compiled/%c)
+PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
 .PHONY: all deps demo tools postgres check crash test judge-all bench models docs install clean
 all: $(HKRUN)
@@ -43,11 +45,14 @@ $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
 $(BUILD)/%.o: host/%.c host/host.h | $(BUILD)
 	@echo "  CC $<"; $(CC) $(CFLAGS) -MMD -c -o $@ $<
 
-$(BUILD)/embed.S: $(EMBEDDED) $(PACKED) tools/embed.sh | $(BUILD)
-	@tools/embed.sh build/packed $(EMBEDDED) > $@
+$(BUILD)/embed.S: $(EMBEDDED) $(COMPILED) $(PACKED) tools/embed.sh | $(BUILD)
+	@tools/embed.sh build/packed $(EMBEDDED) $(COMPILED) > $@
 
 build/packed/%.gz: lua/%
 	@mkdir -p $(@D) && gzip -9nc $< > $@
+
+build/compiled/%.luac: lua/%.lua # in lua/, so that errors name stdlib/task.lua
+	@mkdir -p $(@D) && cd lua && luac5.4 -o ../$@ $(<:lua/%=%)
 
 $(BUILD)/embed.o: $(BUILD)/embed.S
 	@$(CC) -c -o $@ $<

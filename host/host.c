@@ -78,31 +78,46 @@ static void push_inflated (lua_State *L, const char *bytes, size_t size) {
   luaL_pushresultsize(&b, room);
 }
 
-/* Pushes the bytes of an embedded file, or of the one on disk; 0 if none. */
-static int push_resource (lua_State *L, const char *name) {
+/* The folder that stands for what is embedded; NULL for none. */
+static const char *folder (void) {
   const char *lib = getenv("HKRUN_LIB");
-  if (lib != NULL && *lib != '\0') {
-    const char *path = lua_pushfstring(L, "%s/%s", lib, name);
-    FILE *f = fopen(path, "rb");
-    lua_pop(L, 1);
-    if (f == NULL) return 0;
-    luaL_Buffer b;
-    luaL_buffinit(L, &b);
-    size_t n;
-    do {
-      char *p = luaL_prepbuffer(&b);
-      n = fread(p, 1, LUAL_BUFFERSIZE, f);
-      luaL_addsize(&b, n);
-    } while (n == LUAL_BUFFERSIZE);
-    fclose(f);
-    luaL_pushresult(&b);
-    return 1;
-  }
+  return lib != NULL && *lib != '\0' ? lib : NULL;
+}
+
+/* Pushes the bytes of the file on disk; 0 if there is none. */
+static int push_file (lua_State *L, const char *name) {
+  const char *path = lua_pushfstring(L, "%s/%s", folder(), name);
+  FILE *f = fopen(path, "rb");
+  lua_pop(L, 1);
+  if (f == NULL) return 0;
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  size_t n;
+  do {
+    char *p = luaL_prepbuffer(&b);
+    n = fread(p, 1, LUAL_BUFFERSIZE, f);
+    luaL_addsize(&b, n);
+  } while (n == LUAL_BUFFERSIZE);
+  fclose(f);
+  luaL_pushresult(&b);
+  return 1;
+}
+
+/* The bytes of an embedded file; NULL if there is none. */
+static const char *embedded (const char *name, size_t *size) {
   const HostEmbedded *e = bsearch(name, host_embedded, host_embedded_count,
                                   sizeof *host_embedded, by_name);
-  if (e == NULL) return 0;
-  size_t size = (size_t)(e->end - e->start);
-  const char *bytes = embedded_at(e->start);
+  if (e == NULL) return NULL;
+  *size = (size_t)(e->end - e->start);
+  return embedded_at(e->start);
+}
+
+/* Pushes the bytes of an embedded file, or of the one on disk; 0 if none. */
+static int push_resource (lua_State *L, const char *name) {
+  if (folder() != NULL) return push_file(L, name);
+  size_t size;
+  const char *bytes = embedded(name, &size);
+  if (bytes == NULL) return 0;
   if (size > 18 && memcmp(bytes, "\x1f\x8b", 2) == 0) push_inflated(L, bytes, size);
   else lua_pushlstring(L, bytes, size);
   return 1;
@@ -138,20 +153,20 @@ int luaopen_host_resource (lua_State *L) {
   return 1;
 }
 
-/* The searcher: require "aws.vpc" -> stdlib/aws/vpc.lua */
+/* The searcher: require "aws.vpc" -> stdlib/aws/vpc.luac, which is compiled, or stdlib/aws/vpc.lua on disk */
 static int search_embedded (lua_State *L) {
   const char *module = luaL_checkstring(L, 1);
   const char *path = luaL_gsub(L, module, ".", "/");
   const char *name = lua_pushfstring(L, "stdlib/%s.lua", path);
-  if (!push_resource(L, name)) {
+  size_t size;
+  const char *code = NULL;
+  if (folder() == NULL) code = embedded(lua_pushfstring(L, "%sc", name), &size);
+  else if (push_file(L, name)) code = lua_tolstring(L, -1, &size);
+  if (code == NULL) {
     lua_pushfstring(L, "no module '%s' in hkrun's standard library", module);
     return 1;
   }
-  size_t len;
-  const char *code = lua_tolstring(L, -1, &len);
-  const char *chunk = lua_pushfstring(L, "@%s", name);
-  if (luaL_loadbufferx(L, code, len, chunk, "t") != LUA_OK)
-    return lua_error(L);
+  if (luaL_loadbufferx(L, code, size, lua_pushfstring(L, "@%s", name), "bt") != LUA_OK) return lua_error(L);
   lua_pushstring(L, name);
   return 2;
 }

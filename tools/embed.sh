@@ -1,14 +1,14 @@
 #!/bin/sh
-# Prints assembler that embeds the files of lua/: embed.sh PACKED FILE...
+# Prints assembler that embeds the files of lua/ and build/compiled/: embed.sh PACKED FILE...
 # A file of which the folder PACKED has NAME.gz is embedded as that; host.c inflates it.
-# Names are the paths below lua/, sorted bytewise, as host.c searches them.
+# Names are the paths below those folders, sorted bytewise, as host.c searches them.
 set -eu
 LC_ALL=C
 export LC_ALL
 packed=$1
 shift
 echo '	.section .rodata'
-names=$(printf '%s\n' "$@" | sed 's|^lua/||' | sort)
+names=$(printf '%s\n' "$@" | sed 's|^lua/||; s|^build/compiled/||' | sort)
 n=0
 for name in $names; do # the names together: a search touches few pages
   printf '.Ln%d:	.asciz "%s"\n' $n "$name"
@@ -17,6 +17,7 @@ done
 n=0
 for name in $names; do
   file=lua/$name section=.rodata
+  case $name in *.luac) file=build/compiled/$name ;; esac
   [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz section=.rodata.packed     # apart, for the same reason
   printf '	.section %s,"a"\n.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $section $n "$file" $n
   n=$((n + 1))
