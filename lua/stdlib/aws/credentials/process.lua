@@ -2,7 +2,6 @@
 local config = require "aws.config"
 local errors = require "errors"
 local found = require "aws.credentials.found"
-local fs = require "fs"
 local process = require "process"
 
 local TIMEOUT = 60 -- seconds
@@ -10,7 +9,7 @@ local TIMEOUT = 60 -- seconds
 --- The environment that hkrun was started with, as a program that signs in needs it.
 local function environment()
   local env = {}
-  for name in ("\0" .. fs.read "/proc/self/environ"):gmatch "%z([^=%z]+)=" do env[name] = config.env(name) end
+  for name in pairs(process.environment()) do env[name] = config.env(name) end
   for _, name in ipairs { "PATH", "HOME", "AWS_CONFIG_FILE", "AWS_SHARED_CREDENTIALS_FILE" } do env[name] = config.env(name) end
   return env
 end
