@@ -57,6 +57,11 @@ const char *host_bytes (lua_State *L, int arg, size_t *len);
 int host_is_secret (lua_State *L, int arg);
 void host_push_secret (lua_State *L, const char *s, size_t len);
 
+/* Memory for them (locked.c); loop thread only. take: NULL when there is none. */
+char *host_locked_take (size_t size);
+void host_locked_give (char *bytes, size_t size);       /* wipes it */
+void host_locked_start (void);          /* at the head of main */
+
 /* --- child processes (process.c) ----------------------------------------- */
 
 /* Kills them all with their groups; may be called in a signal handler. */

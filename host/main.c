@@ -10,8 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/prctl.h>
-#include <sys/resource.h>
 #include <unistd.h>
 #include <lualib.h>
 
@@ -64,11 +62,7 @@ int main (int argc, char **argv) {
   (void)argc;
   hold_standard();
   signal(SIGPIPE, SIG_IGN);
-  struct rlimit no_core = { 0, 0 };             /* secrets stay out of cores */
-  setrlimit(RLIMIT_CORE, &no_core);
-#ifndef __SANITIZE_ADDRESS__                    /* whose leak check traces us */
-  prctl(PR_SET_DUMPABLE, 0, 0, 0, 0);
-#endif
+  host_locked_start();
   lua_State *L = luaL_newstate();
   if (L == NULL) {
     fputs("hkrun: not enough memory to start\n", stderr);

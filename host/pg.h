@@ -10,7 +10,7 @@
 
 #define HOST_PG_PARAMS 40
 
-/* Connection parameters in libpq's form. The strings lie in one block that is wiped when freed. */
+/* Connection parameters in libpq's form. The strings lie in one block of locked memory. */
 typedef struct HostPgParams {
   const char *keys[HOST_PG_PARAMS + 1];
   const char *values[HOST_PG_PARAMS + 1];

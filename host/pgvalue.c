@@ -13,11 +13,6 @@
 enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_OID = 26,
        OID_FLOAT4 = 700, OID_FLOAT8 = 701 };
 
-static void wipe (void *p, size_t n) {
-  volatile unsigned char *b = p;
-  while (n-- > 0) *b++ = 0;
-}
-
 /* {host = "h", password = <secret>, ...} at `arg` -> libpq's two arrays */
 void host_pg_params (lua_State *L, int arg, HostPgParams *p) {
   size_t size = 0;
@@ -36,7 +31,7 @@ void host_pg_params (lua_State *L, int arg, HostPgParams *p) {
     if (memchr(s, 0, len) != NULL) luaL_error(L, "connection parameter '%s' holds a zero byte", lua_tostring(L, -2));
     size += len + 1 + lua_rawlen(L, -2) + 1;
   }
-  p->mem = malloc(size + 1);
+  p->mem = host_locked_take(size + 1);
   if (p->mem == NULL) luaL_error(L, "not enough memory");
   p->size = size;
   size = 0;
@@ -56,10 +51,7 @@ void host_pg_params (lua_State *L, int arg, HostPgParams *p) {
 void host_pg_params_free (HostPgParams *p) {
   char *mem = p->mem;
   p->mem = NULL;
-  if (mem != NULL) {
-    wipe(mem, p->size);
-    free(mem);
-  }
+  if (mem != NULL) host_locked_give(mem, p->size + 1);
 }
 
 static int hex_digit (int c) {

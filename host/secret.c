@@ -1,6 +1,6 @@
 /* Secrets: bytes that Lua can pass on, join, encode and compare, but never read back.
-   They live in locked pages that stay out of core dumps, where the system allows it, and are wiped when the value is
-   closed or collected. Misuse raises; parse_url returns nil, err. All of it belongs to the loop's thread.
+   They live in locked pages (locked.c) and are wiped when the value is closed or collected. Misuse raises; parse_url
+   returns nil, err. All of it belongs to the loop's thread.
    States: open, wiped. A wiped secret raises wherever its bytes are asked for. */
 #include "codec.h"
 
@@ -9,8 +9,6 @@
 #include <openssl/rand.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <unistd.h>
 
 #define SECRET "hkrun.secret"
 
@@ -19,68 +17,13 @@ typedef struct Secret {
   size_t length;
 } Secret;
 
-/* ---- the arena: four sizes of slots in locked chunks; larger secrets get pages of their own ---- */
-
-enum { CHUNK = 65536, CLASSES = 4 };
-static const size_t SLOT[CLASSES] = {64, 256, 1024, 4096};
-typedef union Slot { union Slot *next; char byte; } Slot;
-static Slot *free_slots[CLASSES];
-
-static char *pages_new (size_t size) {
-  char *pages = mmap(NULL, size, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (pages == MAP_FAILED) return NULL;
-  (void)mlock(pages, size);                         /* both as far as the system's limits go */
-  (void)madvise(pages, size, MADV_DONTDUMP);
-  return pages;
-}
-
-static size_t whole_pages (size_t size) {
-  size_t page = (size_t)sysconf(_SC_PAGESIZE);
-  return (size + page - 1) / page * page;
-}
-
-static int class_of (size_t size) {
-  int class = 0;
-  while (class < CLASSES && size > SLOT[class]) class++;
-  return class;
-}
-
-static char *arena_take (size_t size) {
-  int class = class_of(size);
-  if (class == CLASSES) return pages_new(whole_pages(size));
-  if (free_slots[class] == NULL) {
-    char *chunk = pages_new(CHUNK);
-    if (chunk == NULL) return NULL;
-    for (size_t at = 0; at < CHUNK; at += SLOT[class]) {
-      Slot *slot = (Slot *)(void *)(chunk + at);
-      slot->next = free_slots[class];
-      free_slots[class] = slot;
-    }
-  }
-  Slot *slot = free_slots[class];
-  free_slots[class] = slot->next;
-  return &slot->byte;
-}
-
-static void arena_give (char *bytes, size_t size) {
-  int class = class_of(size);
-  explicit_bzero(bytes, size);
-  if (class == CLASSES) {
-    munmap(bytes, whole_pages(size));
-    return;
-  }
-  Slot *slot = (Slot *)(void *)bytes;
-  slot->next = free_slots[class];
-  free_slots[class] = slot;
-}
-
 /* ---- the value ---- */
 
 static int secret_close (lua_State *L) {            /* wipe, __gc and __close; safe twice */
   Secret *s = luaL_checkudata(L, 1, SECRET);
   char *bytes = s->bytes;
   s->bytes = NULL;
-  if (bytes != NULL) arena_give(bytes, s->length + 1);
+  if (bytes != NULL) host_locked_give(bytes, s->length + 1);
   s->length = 0;
   return 0;
 }
@@ -95,7 +38,7 @@ static char *secret_push (lua_State *L, size_t length) {
   secret_metatable(L);
   lua_setmetatable(L, -2);
   if (length >= SIZE_MAX / 2) luaL_error(L, "out of memory");
-  char *bytes = arena_take(length + 1);
+  char *bytes = host_locked_take(length + 1);
   if (bytes == NULL) luaL_error(L, "out of memory");
   bytes[length] = '\0';
   s->bytes = bytes;

@@ -194,14 +194,4 @@ T["an error that names a secret does not quote it"] = function()
   end
 end
 
-T["secrets stay out of core dumps, and in memory where the limits allow it"] = function()
-  local keep = secret.new "marker"
-  local protected
-  for block in (require "fs".read "/proc/self/smaps" .. "\n"):gmatch "VmFlags:([^\n]*)" do
-    if block:find " wr " and block:find " dd" then protected = true end   -- the kernel's own such are not writable
-  end
-  test.truthy(protected, "a mapping marked 'do not dump'")
-  test.equal(secret.size(keep), 6)
-end
-
 return T

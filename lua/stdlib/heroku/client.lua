@@ -12,6 +12,7 @@ local readonly = require "readonly"
 local retry = require "retry"
 local secret = require "secret"
 local task = require "task"
+local term = require "term"
 local text = require "text"
 
 local M = {}
@@ -77,8 +78,8 @@ function M.netrc_password(content, machine)
 end
 
 local function find_token(base)
-  local key = os.getenv "HEROKU_API_KEY"
-  if key and key ~= "" then return secret.new(key) end
+  local key = term.env "HEROKU_API_KEY"
+  if key and secret.size(key) > 0 then return key end
   local _, host = split(base)
   local path = os.getenv "NETRC" or fs.join(os.getenv "HOME" or "/", ".netrc")
   local found = fs.exists(path) and M.netrc_password(fs.read(path), host)
