@@ -43,4 +43,14 @@ T["the environment is hkrun's own, and not where /proc shows it"] = function()
   test.equal(r.stdout, "nothing\thush-4711\ttrue\tnil\nhush-4711\n\n\n", r.stderr)
 end
 
+T["a credential_process has the environment also as an ordinary user, who may not read /proc/self/environ"] = function()
+  local dir = test.tmpdir()
+  fs.chmod(dir, 493)
+  test.equal(process.run { "cp", fs.realpath "/proc/self/exe", dir .. "/hkrun" }.code, 0)
+  fs.write(dir .. "/config", "[default]\ncredential_process = printf '{\"Version\":1,\"AccessKeyId\":\"%s\",\"SecretAccessKey\":\"k\"}' $OWN\n", 420)
+  local r = process.run { dir .. "/hkrun", "-e", "print(require 'aws.credentials'.get {}.access_key_id)", cwd = dir,
+    user = fs.uid() == 0 and "nobody" or nil, env = { HOME = dir, AWS_CONFIG_FILE = dir .. "/config", OWN = "FROM-THE-ENVIRONMENT" } }
+  test.equal(r.stdout, "FROM-THE-ENVIRONMENT\n", r.stderr)
+end
+
 return T
