@@ -16,6 +16,7 @@ lab.case(T, {
     ["logs ListTagsForResource"] = { tags = lab.tags("log_group", "/shop/web") },
   },
   looks = { { "logs DescribeLogGroups", { logGroupNamePrefix = "/shop/web" } }, { "logs ListTagsForResource", { resourceArn = "arn:web" } } },
+  gone = { ["logs ListTagsForResource"] = "ResourceNotFoundException" },
   create = {
     { "logs CreateLogGroup", { logGroupName = "/shop/web", tags = lab.tags("log_group", "/shop/web") } },
     { "logs PutRetentionPolicy", { logGroupName = "/shop/web", retentionInDays = 7 } },
@@ -38,6 +39,7 @@ lab.case(T, {
   there = { ["sns ListTopics"] = { Topics = { { TopicArn = TOPIC .. "-other" }, { TopicArn = TOPIC } } },
             ["sns ListTagsForResource"] = { Tags = lab.tag_list("topic", "shop") } },
   looks = { { "sns ListTopics", {} }, { "sns ListTagsForResource", { ResourceArn = TOPIC } } },
+  gone = { ["sns ListTagsForResource"] = "ResourceNotFound" },
   create = { { "sns CreateTopic", { Name = "shop", Tags = lab.tag_list("topic", "shop") }, { TopicArn = TOPIC } } },
   change = { { "a tag is added", want = TEAM, calls = { { "sns TagResource", { ResourceArn = TOPIC, Tags = ADDED } } } } },
   delete = { { "sns DeleteTopic", { TopicArn = TOPIC } } },
@@ -117,6 +119,7 @@ lab.case(T, {
   there = { ["cloudwatch DescribeAlarms"] = alarm(), ["cloudwatch ListTagsForResource"] = { Tags = lab.tag_list("alarm", "shop-cpu") } },
   looks = { { "cloudwatch DescribeAlarms", { AlarmNames = { "shop-cpu" }, AlarmTypes = { "MetricAlarm" } } },
             { "cloudwatch ListTagsForResource", { ResourceARN = "arn:al" } } },
+  gone = { ["cloudwatch ListTagsForResource"] = "ResourceNotFoundException" },
   create = { put { Tags = lab.tag_list("alarm", "shop-cpu") } },
   change = {
     { "another threshold", want = { threshold = 90 }, calls = { put { Threshold = 90 } } },

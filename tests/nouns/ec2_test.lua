@@ -17,6 +17,29 @@ local function tagging(id)
 end
 local TEAM = { tags = { team = "shop" } }
 
+local VPC = { VpcId = "vpc-1", CidrBlock = "10.9.0.0/16", State = "available", Tags = lab.tag_list("vpc", "shop") }
+
+local function named(on) return { "ec2 ModifyVpcAttribute", { VpcId = "vpc-1", EnableDnsHostnames = { Value = on } } } end
+
+lab.case(T, {
+  noun = "vpc", want = { "shop", cidr = "10.9.0.0/16" },
+  absent = { ["ec2 DescribeVpcs"] = { Vpcs = {} } },
+  there = { ["ec2 DescribeVpcs"] = { Vpcs = { VPC } },
+            ["ec2 DescribeVpcAttribute"] = { EnableDnsSupport = { Value = true }, EnableDnsHostnames = { Value = true } } },
+  looks = { { "ec2 DescribeVpcs", found_by("vpc", "shop") }, { "ec2 DescribeVpcAttribute", { VpcId = "vpc-1", Attribute = "enableDnsSupport" } },
+            { "ec2 DescribeVpcAttribute", { VpcId = "vpc-1", Attribute = "enableDnsHostnames" } } },
+  gone = { ["ec2 DescribeVpcAttribute"] = "InvalidVpcID.NotFound" },
+  create = {
+    { "ec2 CreateVpc", { CidrBlock = "10.9.0.0/16", TagSpecifications = specification("vpc", "vpc", "shop") }, { Vpc = VPC } }, named(true),
+  },
+  change = {
+    { "its instances get no names", want = { dns_hostnames = false }, calls = { named(false) } },
+    { "a tag is added", want = TEAM, calls = { tagging "vpc-1" } },
+  },
+  fixed = { cidr = "10.8.0.0/16" },
+  delete = { { "ec2 DeleteVpc", { VpcId = "vpc-1" } } },
+})
+
 local function gateway(attachments)
   return { InternetGateways = { { InternetGatewayId = "igw-1", Attachments = attachments, Tags = lab.tag_list("internet_gateway", "shop") } } }
 end

@@ -16,6 +16,7 @@ lab.case(T, {
   },
   looks = { { "elasticache DescribeCacheSubnetGroups", { CacheSubnetGroupName = "shop-cache" } },
             { "elasticache ListTagsForResource", { ResourceName = "arn:g" } } },
+  gone = { ["elasticache ListTagsForResource"] = "CacheSubnetGroupNotFoundFault" },
   create = { { "elasticache CreateCacheSubnetGroup", { CacheSubnetGroupName = "shop-cache", CacheSubnetGroupDescription = "shop-cache",
     SubnetIds = { "subnet-1", "subnet-2" }, Tags = lab.tag_list("cache_subnet_group", "shop-cache") },
     { CacheSubnetGroup = { CacheSubnetGroupName = "shop-cache" } } } },
@@ -46,6 +47,8 @@ lab.case(T, {
     { "elasticache DescribeCacheParameters", { CacheParameterGroupName = "shop-valkey8", Source = "user" } },
     { "elasticache ListTagsForResource", { ResourceName = "arn:p" } },
   },
+  gone = { ["elasticache DescribeCacheParameters"] = "CacheParameterGroupNotFound",
+           ["elasticache ListTagsForResource"] = "CacheParameterGroupNotFound" },
   create = {
     { "elasticache CreateCacheParameterGroup", { CacheParameterGroupName = "shop-valkey8", CacheParameterGroupFamily = "valkey8",
       Description = "shop-valkey8", Tags = lab.tag_list("cache_parameter_group", "shop-valkey8") } },
@@ -95,6 +98,8 @@ lab.case(T, {
     { "elasticache DescribeCacheClusters", { CacheClusterId = "shop-001" } },
     { "elasticache ListTagsForResource", { ResourceName = "arn:rg" } },
   },
+  gone = { ["elasticache DescribeCacheClusters"] = "CacheClusterNotFound",
+           ["elasticache ListTagsForResource"] = "ReplicationGroupNotFoundFault" },
   create = { { "elasticache CreateReplicationGroup", {
     ReplicationGroupId = "shop", ReplicationGroupDescription = "shop", Engine = "valkey", EngineVersion = "8.0",
     CacheNodeType = "cache.t4g.micro", NumCacheClusters = 1, AutomaticFailoverEnabled = false, MultiAZEnabled = false,

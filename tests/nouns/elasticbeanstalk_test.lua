@@ -21,6 +21,7 @@ lab.case(T, {
   },
   looks = { { "elasticbeanstalk DescribeApplications", { ApplicationNames = { "shop" } } },
             { "elasticbeanstalk ListTagsForResource", { ResourceArn = "arn:a" } } },
+  gone = { ["elasticbeanstalk ListTagsForResource"] = "ResourceNotFoundException" },
   create = { { "elasticbeanstalk CreateApplication", { ApplicationName = "shop", Description = "moved",
     Tags = lab.tag_list("eb_application", "shop") } } },
   change = {
@@ -43,6 +44,7 @@ lab.case(T, {
             ["elasticbeanstalk ListTagsForResource"] = tagged("eb_version", "v1") },
   looks = { { "elasticbeanstalk DescribeApplicationVersions", { ApplicationName = "shop", VersionLabels = { "v1" } } },
             { "elasticbeanstalk ListTagsForResource", { ResourceArn = "arn:v" } } },
+  gone = { ["elasticbeanstalk ListTagsForResource"] = "ResourceNotFoundException" },
   create = { { "elasticbeanstalk CreateApplicationVersion", { ApplicationName = "shop", VersionLabel = "v1", Description = "first", Process = true,
     SourceBundle = { S3Bucket = "shop-7f", S3Key = "v1.zip" }, Tags = lab.tag_list("eb_version", "v1") } } },
   change = {
@@ -100,6 +102,8 @@ lab.case(T, {
     { "elasticbeanstalk DescribeConfigurationSettings", { ApplicationName = "shop", EnvironmentName = "shop" } },
     { "elasticbeanstalk ListTagsForResource", { ResourceArn = "arn:e" } },
   },
+  gone = { ["elasticbeanstalk DescribeConfigurationSettings"] = "InvalidParameterValue",
+           ["elasticbeanstalk ListTagsForResource"] = "ResourceNotFoundException", ["ec2 DescribeSecurityGroups"] = false },
   create = { { "elasticbeanstalk CreateEnvironment", { ApplicationName = "shop", EnvironmentName = "shop",
     Tier = { Name = "WebServer", Type = "Standard" }, PlatformArn = DOCKER .. "4.10.0", OptionSettings = GIVEN,
     Tags = { { Key = "hkrun:key", Value = "aws.eb_environment:shop" }, { Key = "hkrun:recipe", Value = "lab" } } } } },

@@ -27,6 +27,9 @@ end
 
 local READ_TOO_MUCH = { Version = "2012-10-17", Statement = { { Effect = "Allow", Action = "*", Resource = "*" } } }
 
+local ROLE_GONE = { ["iam ListAttachedRolePolicies"] = "NoSuchEntity", ["iam ListRolePolicies"] = "NoSuchEntity",
+                    ["iam GetRolePolicy"] = "NoSuchEntity" }
+
 lab.case(T, {
   noun = "role", want = { "shop", service = "ec2.amazonaws.com", policies = { "AWSElasticBeanstalkWebTier", SSM }, inline = { read = READ } },
   absent = { ["iam GetRole"] = lab.refusal("NoSuchEntity", 404) },
@@ -35,6 +38,7 @@ lab.case(T, {
     { "iam GetRole", { RoleName = "shop" } }, { "iam ListAttachedRolePolicies", { RoleName = "shop" } },
     { "iam ListRolePolicies", { RoleName = "shop" } }, { "iam GetRolePolicy", { RoleName = "shop", PolicyName = "read" } },
   },
+  gone = ROLE_GONE,
   create = {
     { "iam CreateRole", { RoleName = "shop", AssumeRolePolicyDocument = TRUST:format "ec2.amazonaws.com", Tags = lab.tag_list("role", "shop") } },
     { "iam AttachRolePolicy", { RoleName = "shop", PolicyArn = WEB } },
@@ -54,6 +58,9 @@ lab.case(T, {
       there = role(trust "ec2.amazonaws.com", { SSM, WEB }, { read = READ_TOO_MUCH, more = READ_TOO_MUCH }), calls = {
         { "iam PutRolePolicy", { RoleName = "shop", PolicyName = "read", PolicyDocument = READ_JSON } },
         { "iam DeleteRolePolicy", { RoleName = "shop", PolicyName = "more" } } } },
+    { "an inline policy that is listed and not there is put, for the role itself is there",
+      there = { ["iam GetRolePolicy"] = lab.refusal("NoSuchEntity", 404) },
+      calls = { { "iam PutRolePolicy", { RoleName = "shop", PolicyName = "read", PolicyDocument = READ_JSON } } } },
     { "a tag is added", want = { tags = { team = "shop" } },
       calls = { { "iam TagRole", { RoleName = "shop", Tags = { { Key = "team", Value = "shop" } } } } } },
   },
@@ -69,6 +76,7 @@ lab.case(T, {
   noun = "role", title = "with an external id", want = { "shop", service = "elasticbeanstalk.amazonaws.com", external_id = "eb" },
   absent = { ["iam GetRole"] = lab.refusal("NoSuchEntity", 404) },
   there = role(trust("elasticbeanstalk.amazonaws.com", "eb"), {}, {}),
+  gone = ROLE_GONE,
   create = { { "iam CreateRole", { RoleName = "shop", Tags = lab.tag_list("role", "shop"), AssumeRolePolicyDocument =
     '{"Statement":[{"Action":"sts:AssumeRole","Condition":{"StringEquals":{"sts:ExternalId":"eb"}},'
       .. '"Effect":"Allow","Principal":{"Service":"elasticbeanstalk.amazonaws.com"}}],"Version":"2012-10-17"}' } } },

@@ -17,6 +17,7 @@ lab.case(T, {
     ["rds ListTagsForResource"] = { TagList = lab.tag_list("db_subnet_group", "shop-db") },
   },
   looks = { { "rds DescribeDBSubnetGroups", { DBSubnetGroupName = "shop-db" } }, { "rds ListTagsForResource", { ResourceName = "arn:g" } } },
+  gone = { ["rds ListTagsForResource"] = "InvalidParameterValue" },
   create = { { "rds CreateDBSubnetGroup", { DBSubnetGroupName = "shop-db", DBSubnetGroupDescription = "shop-db",
     SubnetIds = { "subnet-1", "subnet-2" }, Tags = lab.tag_list("db_subnet_group", "shop-db") },
     { DBSubnetGroup = { DBSubnetGroupName = "shop-db" } } } },
@@ -41,6 +42,8 @@ end
 
 local function modify(list) return { "rds ModifyDBParameterGroup", { DBParameterGroupName = "shop-pg16", Parameters = list } } end
 
+local PARAMETERS_GONE = { ["rds DescribeDBParameters"] = "DBParameterGroupNotFound", ["rds ListTagsForResource"] = "DBParameterGroupNotFound" }
+
 lab.case(T, {
   noun = "db_parameter_group",
   want = { "shop-pg16", family = "postgres16", parameters = { ["rds.force_ssl"] = 1, max_connections = 200 } },
@@ -57,6 +60,7 @@ lab.case(T, {
     { "rds DescribeDBParameters", { DBParameterGroupName = "shop-pg16", Source = "user" } },
     { "rds ListTagsForResource", { ResourceName = "arn:p" } },
   },
+  gone = PARAMETERS_GONE,
   create = {
     { "rds CreateDBParameterGroup", { DBParameterGroupName = "shop-pg16", DBParameterGroupFamily = "postgres16", Description = "shop-pg16",
       Tags = lab.tag_list("db_parameter_group", "shop-pg16") } },
@@ -92,6 +96,7 @@ lab.case(T, {
     ["rds DescribeDBParameters"] = { Parameters = user },
     ["rds ListTagsForResource"] = { TagList = lab.tag_list("db_parameter_group", "shop-pg16") },
   },
+  gone = PARAMETERS_GONE,
   create = {
     { "rds CreateDBParameterGroup", { DBParameterGroupName = "shop-pg16", DBParameterGroupFamily = "postgres16", Description = "shop-pg16",
       Tags = lab.tag_list("db_parameter_group", "shop-pg16") } },

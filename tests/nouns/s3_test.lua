@@ -37,6 +37,8 @@ lab.case(T, {
   },
   looks = { only_bucket "HeadBucket", only_bucket "GetBucketTagging", only_bucket "GetBucketVersioning",
             only_bucket "GetPublicAccessBlock", only_bucket "GetBucketEncryption" },
+  gone = { ["s3 GetBucketTagging"] = "NoSuchBucket", ["s3 GetBucketVersioning"] = "NoSuchBucket",
+           ["s3 GetPublicAccessBlock"] = "NoSuchBucket", ["s3 GetBucketEncryption"] = "NoSuchBucket" },
   create = {
     { "s3 CreateBucket", { Bucket = "shop-7f", CreateBucketConfiguration = { Tags = lab.tag_list("bucket", "shop-7f") } } },
     block, encrypt, versions "Enabled",
@@ -146,6 +148,7 @@ lab.case(T, {
   there = { ["secretsmanager DescribeSecret"] = described(),
             ["secretsmanager GetSecretValue"] = { SecretString = secret.new '{ "PORT": "5432", "PASSWORD": "marked-7731" }' } },
   looks = { { "secretsmanager DescribeSecret", { SecretId = "shop/config" } }, { "secretsmanager GetSecretValue", { SecretId = ARN } } },
+  gone = { ["secretsmanager GetSecretValue"] = "ResourceNotFoundException" },
   create = { { "secretsmanager CreateSecret", { Name = "shop/config", SecretString = secret.new(VALUE), Description = "config vars",
     ClientRequestToken = "(token)", Tags = lab.tag_list("secret", "shop/config") }, { ARN = ARN } } },
   change = {

@@ -6,6 +6,8 @@
 ---       there  = { ["ec2 DescribeSubnets"] = { Subnets = { ... } } },   and while it is
 ---       create = { { "ec2 CreateSubnet", { arguments }, { answer } } }, the changing calls, all of them, in their order
 ---       looks  = { { "ec2 DescribeSubnets", { arguments } } },          the calls of a plan that finds it
+---       gone   = { ["ec2 DescribeVpcAttribute"] = "InvalidVpcID.NotFound" },  what a question after the first answers when it
+---                                                                       was deleted in between; false: nothing else than before
 ---       change = { { "gets public addresses", want = {}, there = {}, calls = {} } },
 ---       fixed  = { cidr = "10.9.2.0/24" },                              a change of one of these replaces it
 ---       delete = { { "ec2 DeleteSubnet", { arguments } } } })
@@ -174,6 +176,23 @@ local function first_of(calls)
   return list
 end
 
+--- The world while a thing goes away: from the n-th question on it is gone. With `code` that question is refused instead.
+local function going(c, n, code)
+  local world, asked = M.world(merged(c.absent, c.there)), 0
+  local real = world.answer
+  function world.answer(self, service, op, args)
+    local name = service .. " " .. op.name
+    asked = asked + 1
+    if asked == n and code then self.answers[name] = M.refusal(code, 403) end
+    if asked == n and not code then
+      for k, v in pairs(c.absent) do self.answers[k] = v end
+      for k, v in pairs(c.gone) do self.answers[k] = v and M.refusal(v) or self.answers[k] end
+    end
+    return real(self, service, op, args)
+  end
+  return world
+end
+
 --- Makes the cases of one noun.
 ---@param T table of test.cases
 ---@param c table as above
@@ -199,8 +218,25 @@ function M.case(T, c)
     local entries = l:plan(recipe()).entries
     test.equal(actions(entries), { "none " .. key }, show(entries[1].changes))
     if c.looks then M.same(world.looks, c.looks, "what it asks for") end
+    for n = 2, #world.looks do
+      local asked = world.looks[n][1]
+      test.truthy(c.gone and c.gone[asked] ~= nil, "the case says what is answered when it is gone: " .. asked)
+    end
     l:apply(recipe())
     M.same(world.changing, {})
+  end
+
+  if c.gone then
+    T[titled "one that goes away while it is read is not there; an answer that is refused says nothing"] = function()
+      local l, looks = recipe_lab(), living(c, true).looks
+      l:plan(recipe())
+      for n = 2, #looks do
+        going(c, n)
+        if c.gone[looks[n][1]] ~= false then test.equal(actions(l:plan(recipe()).entries), { "create " .. key }, looks[n][1]) end
+        going(c, n, "AccessDenied")
+        test.raises("it is said by the test", function() l:plan(recipe()) end)
+      end
+    end
   end
 
   for _, change in ipairs(c.change or {}) do

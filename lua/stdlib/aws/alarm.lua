@@ -3,6 +3,8 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "ResourceNotFound ResourceNotFoundException"
+
 local function dimension_map(list)
   local map = {}
   for _, d in ipairs(list or {}) do map[d.Name] = d.Value end
@@ -59,7 +61,7 @@ return recipe.kind {
   outputs = { "arn", "state" }, summary = { "metric", "comparison", "threshold" }, idempotent = true,
   compare = { tags = "given", actions = "set", ok_actions = "set" },
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     local a = aws.cloudwatch:describe_alarms({ AlarmNames = { spec.name }, AlarmTypes = { "MetricAlarm" } }).MetricAlarms[1]
     return a and {
       id = a.AlarmName, arn = a.AlarmArn, state = a.StateValue, namespace = a.Namespace, metric = metric_of(a),
@@ -69,7 +71,7 @@ return recipe.kind {
       enabled = a.ActionsEnabled ~= false, actions = a.AlarmActions or {}, ok_actions = a.OKActions or {},
       tags = noun.tag_map(aws.cloudwatch:list_tags_for_resource({ ResourceARN = a.AlarmArn }).Tags),
     }
-  end,
+  end),
 
   create = function(spec, ctx)
     put(spec, noun.tags(spec, ctx))
@@ -84,6 +86,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("ResourceNotFound", function() aws.cloudwatch:delete_alarms { AlarmNames = { current.id } } end)
+    noun.delete(GONE, function() aws.cloudwatch:delete_alarms { AlarmNames = { current.id } } end)
   end,
 }

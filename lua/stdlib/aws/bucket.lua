@@ -4,6 +4,8 @@ local errors = require "errors"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "NoSuchBucket"
+
 local BLOCK = { BlockPublicAcls = true, IgnorePublicAcls = true, BlockPublicPolicy = true, RestrictPublicBuckets = true }
 
 local function is_private(bucket)
@@ -76,7 +78,7 @@ return recipe.kind {
   },
   outputs = { "arn", "region" }, summary = { "versions" }, compare = { tags = "given" }, idempotent = true,
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     local ok, head = pcall(aws.s3.head_bucket, aws.s3, { Bucket = spec.name })
     if not ok and errors.is(head, "remote") and head.status == 404 then return nil end
     if not ok then
@@ -92,7 +94,7 @@ return recipe.kind {
       tags = tags, versions = versioning.Status == "Enabled",
       private = is_private(spec.name), encrypted = is_encrypted(spec.name),
     }
-  end,
+  end),
 
   create = function(spec, ctx)
     local region = aws.s3.region
@@ -121,7 +123,7 @@ return recipe.kind {
   end,
 
   delete = function(current, ctx)
-    noun.hinted({ BucketNotEmpty = "somebody still writes into it; destroy again" }, noun.delete, "NoSuchBucket", function()
+    noun.hinted({ BucketNotEmpty = "somebody still writes into it; destroy again" }, noun.delete, GONE, function()
       empty(current.id, ctx)
       aws.s3:delete_bucket { Bucket = current.id }
     end)

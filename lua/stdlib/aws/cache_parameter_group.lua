@@ -4,7 +4,7 @@ local noun = require "aws.common.noun"
 local parameters = require "aws.common.parameters"
 local recipe = require "recipe"
 
-local MISSING = "CacheParameterGroupNotFound CacheParameterGroupNotFoundFault"
+local GONE = "CacheParameterGroupNotFound CacheParameterGroupNotFoundFault"
 
 local function set(name, values)
   parameters.set(values, function(parameter, value)
@@ -38,15 +38,13 @@ return recipe.kind {
   outputs = { "arn" }, fixed = { "family" }, summary = { "family", "parameters" }, idempotent = true,
   compare = { tags = "given", parameters = parameters.comparer("yes", "no"), description = "ignore" },
 
-  read = function(spec)
-    local name = { CacheParameterGroupName = spec.name }
-    local r = noun.found(MISSING, aws.elasticache.describe_cache_parameter_groups, aws.elasticache, name)
-    local group = r and r.CacheParameterGroups[1]
+  read = noun.reader(GONE, function(spec)
+    local group = aws.elasticache:describe_cache_parameter_groups({ CacheParameterGroupName = spec.name }).CacheParameterGroups[1]
     if not group then return nil end
     return { id = group.CacheParameterGroupName, arn = group.ARN, family = group.CacheParameterGroupFamily,
              parameters = parameters.read(spec.parameters, function(source) return each(spec.name, source) end),
              tags = noun.tag_map(aws.elasticache:list_tags_for_resource({ ResourceName = group.ARN }).TagList) }
-  end,
+  end),
 
   create = function(spec, ctx)
     aws.elasticache:create_cache_parameter_group {
@@ -63,6 +61,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete(MISSING, function() aws.elasticache:delete_cache_parameter_group { CacheParameterGroupName = current.id } end)
+    noun.delete(GONE, function() aws.elasticache:delete_cache_parameter_group { CacheParameterGroupName = current.id } end)
   end,
 }

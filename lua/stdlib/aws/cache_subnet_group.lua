@@ -3,7 +3,7 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
-local MISSING = "CacheSubnetGroupNotFoundFault CacheSubnetGroupNotFound"
+local GONE = "CacheSubnetGroupNotFoundFault CacheSubnetGroupNotFound"
 
 return recipe.kind {
   name = "aws.cache_subnet_group",
@@ -14,15 +14,14 @@ return recipe.kind {
   },
   outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set" }, idempotent = true,
 
-  read = function(spec)
-    local r = noun.found(MISSING, aws.elasticache.describe_cache_subnet_groups, aws.elasticache, { CacheSubnetGroupName = spec.name })
-    local group = r and r.CacheSubnetGroups[1]
+  read = noun.reader(GONE, function(spec)
+    local group = aws.elasticache:describe_cache_subnet_groups({ CacheSubnetGroupName = spec.name }).CacheSubnetGroups[1]
     if not group then return nil end
     local subnets = {}
     for i, s in ipairs(group.Subnets) do subnets[i] = s.SubnetIdentifier end
     return { id = group.CacheSubnetGroupName, arn = group.ARN, subnets = subnets, description = group.CacheSubnetGroupDescription,
              tags = noun.tag_map(aws.elasticache:list_tags_for_resource({ ResourceName = group.ARN }).TagList) }
-  end,
+  end),
 
   create = function(spec, ctx)
     return aws.elasticache:create_cache_subnet_group({
@@ -42,6 +41,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete(MISSING, function() aws.elasticache:delete_cache_subnet_group { CacheSubnetGroupName = current.id } end)
+    noun.delete(GONE, function() aws.elasticache:delete_cache_subnet_group { CacheSubnetGroupName = current.id } end)
   end,
 }

@@ -5,7 +5,7 @@ local noun = require "aws.common.noun"
 local parameters = require "aws.common.parameters"
 local recipe = require "recipe"
 
-local MISSING = "DBParameterGroupNotFound DBParameterGroupNotFoundFault"
+local GONE = "DBParameterGroupNotFound DBParameterGroupNotFoundFault"
 
 local function set(name, values, apply_types)
   parameters.set(values, function(parameter, value)
@@ -25,15 +25,14 @@ return recipe.kind {
   outputs = { "arn" }, fixed = { "family" }, summary = { "family", "parameters" }, idempotent = true,
   compare = { tags = "given", parameters = parameters.comparer("1", "0"), description = "ignore" },
 
-  read = function(spec)
-    local r = noun.found(MISSING, aws.rds.describe_db_parameter_groups, aws.rds, { DBParameterGroupName = spec.name })
-    local group = r and r.DBParameterGroups[1]
+  read = noun.reader(GONE, function(spec)
+    local group = aws.rds:describe_db_parameter_groups({ DBParameterGroupName = spec.name }).DBParameterGroups[1]
     if not group then return nil end
     local function each(source) return aws.rds:each("describe_db_parameters", { DBParameterGroupName = spec.name, Source = source }) end
     return { id = group.DBParameterGroupName, arn = group.DBParameterGroupArn, family = group.DBParameterGroupFamily,
              parameters = parameters.read(spec.parameters, each),
              tags = noun.tag_map(aws.rds:list_tags_for_resource({ ResourceName = group.DBParameterGroupArn }).TagList) }
-  end,
+  end),
 
   create = function(spec, ctx)
     aws.rds:create_db_parameter_group {
@@ -54,6 +53,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete(MISSING, function() aws.rds:delete_db_parameter_group { DBParameterGroupName = current.id } end)
+    noun.delete(GONE, function() aws.rds:delete_db_parameter_group { DBParameterGroupName = current.id } end)
   end,
 }

@@ -3,6 +3,8 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "DBSubnetGroupNotFoundFault DBSubnetGroupNotFound"
+
 return recipe.kind {
   name = "aws.db_subnet_group",
   options = {
@@ -12,16 +14,16 @@ return recipe.kind {
   },
   outputs = { "arn" }, summary = { "subnets" }, compare = { tags = "given", subnets = "set" }, idempotent = true,
 
-  read = function(spec)
-    local missing = "DBSubnetGroupNotFoundFault DBSubnetGroupNotFound"
-    local r = noun.found(missing, aws.rds.describe_db_subnet_groups, aws.rds, { DBSubnetGroupName = spec.name })
-    local group = r and r.DBSubnetGroups[1]
-    if not group then return nil end
+  read = noun.reader(GONE, function(spec)
+    local group = aws.rds:describe_db_subnet_groups({ DBSubnetGroupName = spec.name }).DBSubnetGroups[1]
+    local tags = group and noun.found("InvalidParameterValue",               -- so RDS says here that there is no such ARN
+      aws.rds.list_tags_for_resource, aws.rds, { ResourceName = group.DBSubnetGroupArn })
+    if not tags then return nil end
     local subnets = {}
     for i, s in ipairs(group.Subnets) do subnets[i] = s.SubnetIdentifier end
     return { id = group.DBSubnetGroupName, arn = group.DBSubnetGroupArn, subnets = subnets, description = group.DBSubnetGroupDescription,
-             tags = noun.tag_map(aws.rds:list_tags_for_resource({ ResourceName = group.DBSubnetGroupArn }).TagList) }
-  end,
+             tags = noun.tag_map(tags.TagList) }
+  end),
 
   create = function(spec, ctx)
     return aws.rds:create_db_subnet_group({
@@ -40,7 +42,7 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("DBSubnetGroupNotFoundFault DBSubnetGroupNotFound", function()
+    noun.delete(GONE, function()
       aws.rds:delete_db_subnet_group { DBSubnetGroupName = current.id }
     end)
   end,

@@ -3,6 +3,8 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "ResourceNotFoundException"
+
 return recipe.kind {
   name = "aws.eb_application",
   options = {
@@ -11,14 +13,14 @@ return recipe.kind {
   },
   outputs = { "arn" }, summary = { "description" }, idempotent = true, compare = { tags = "given" },
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     local a = aws.elasticbeanstalk:describe_applications({ ApplicationNames = { spec.name } }).Applications
     a = a and a[1]
     return a and {
       id = a.ApplicationName, arn = a.ApplicationArn, description = a.Description,
       tags = noun.tag_map(aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = a.ApplicationArn }).ResourceTags),
     }
-  end,
+  end),
 
   create = function(spec, ctx)
     aws.elasticbeanstalk:create_application { ApplicationName = spec.name, Description = spec.description, Tags = noun.tags(spec, ctx) }

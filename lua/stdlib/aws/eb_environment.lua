@@ -9,6 +9,8 @@ local recipe = require "recipe"
 local secret = require "secret"
 local unknown = require "recipe.unknown"
 
+local GONE = "ResourceNotFoundException"
+
 --- Settings whose value is a list, in any order.
 local LISTS = { Subnets = true, ELBSubnets = true, SecurityGroups = true, InstanceTypes = true }
 local LAUNCH = "aws:autoscaling:launchconfiguration"
@@ -87,8 +89,11 @@ local function without_own(value, wanted)
   return table.concat(noun.minus(words(value), own), ",")
 end
 
+--- Nil when it is gone: both names came from Elastic Beanstalk, so one that it does not know was deleted since.
 local function settings_of(e, spec)
-  local answer = aws.elasticbeanstalk:describe_configuration_settings { ApplicationName = e.ApplicationName, EnvironmentName = e.EnvironmentName }
+  local answer = noun.found("InvalidParameterValue", aws.elasticbeanstalk.describe_configuration_settings, aws.elasticbeanstalk,
+    { ApplicationName = e.ApplicationName, EnvironmentName = e.EnvironmentName })
+  if not answer then return nil end
   local settings = {}
   for _, o in ipairs(answer.ConfigurationSettings[1].OptionSettings or {}) do
     settings[o.Namespace] = settings[o.Namespace] or {}
@@ -130,16 +135,17 @@ return recipe.kind {
   idempotent = true, timeout = 3600,
   compare = { tags = "given", settings = same_settings, platform = same_platform },
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     local e = beanstalk.find(spec.name)
-    return e and {
+    local settings = e and settings_of(e, spec)
+    return settings and {
       id = e.EnvironmentName, environment_id = e.EnvironmentId, arn = e.EnvironmentArn, application = e.ApplicationName, cname = e.CNAME,
       platform = e.PlatformArn, version = e.VersionLabel, health = e.Health, description = e.Description,
-      settings = settings_of(e, spec),
+      settings = settings,
       tags = noun.tag_map(aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = e.EnvironmentArn }).ResourceTags),
       state = e.Status, deleting = e.Status == "Terminating" or nil,
     }
-  end,
+  end),
 
   event = function(id) return beanstalk.last_event(id) end,
 

@@ -4,6 +4,8 @@ local errors = require "errors"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "ResourceNotFoundException"
+
 local function find(application, label)
   local list = aws.elasticbeanstalk:describe_application_versions({ ApplicationName = application, VersionLabels = { label } }).ApplicationVersions
   return list and list[1]
@@ -21,14 +23,14 @@ return recipe.kind {
   outputs = { "arn", "label", "status" }, fixed = { "application", "bucket", "key" }, summary = { "application", "key" },
   idempotent = true, compare = { tags = "given" },
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     local v = find(noun.id(spec.application), spec.name)
     return v and {
       id = v.VersionLabel, label = v.VersionLabel, arn = v.ApplicationVersionArn, application = v.ApplicationName, status = v.Status,
       bucket = v.SourceBundle and v.SourceBundle.S3Bucket, key = v.SourceBundle and v.SourceBundle.S3Key, description = v.Description,
       tags = noun.tag_map(aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = v.ApplicationVersionArn }).ResourceTags),
     }
-  end,
+  end),
 
   create = function(spec, ctx)
     aws.elasticbeanstalk:create_application_version {

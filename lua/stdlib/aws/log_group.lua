@@ -3,6 +3,8 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "ResourceNotFoundException"
+
 local function map(spec, ctx)
   local tags = {}
   for _, t in ipairs(noun.tags(spec, ctx)) do tags[t.Key] = t.Value end
@@ -17,7 +19,7 @@ return recipe.kind {
   },
   outputs = { "arn" }, summary = { "days" }, compare = { tags = "given" }, idempotent = true,
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     for group in aws.logs:each("describe_log_groups", { logGroupNamePrefix = spec.name }) do
       if group.logGroupName == spec.name then
         local arn = group.logGroupArn or group.arn:gsub(":%*$", "")
@@ -26,7 +28,7 @@ return recipe.kind {
       end
     end
     return nil
-  end,
+  end),
 
   create = function(spec, ctx)
     aws.logs:create_log_group { logGroupName = spec.name, tags = map(spec, ctx) }
@@ -40,6 +42,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("ResourceNotFoundException", function() aws.logs:delete_log_group { logGroupName = current.id } end)
+    noun.delete(GONE, function() aws.logs:delete_log_group { logGroupName = current.id } end)
   end,
 }

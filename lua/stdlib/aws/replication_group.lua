@@ -4,11 +4,10 @@ local errors = require "errors"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
-local MISSING = "ReplicationGroupNotFoundFault ReplicationGroupNotFound"
+local GONE = "ReplicationGroupNotFoundFault ReplicationGroupNotFound"
 
-local function look(name)
-  local r = noun.found(MISSING, aws.elasticache.describe_replication_groups, aws.elasticache, { ReplicationGroupId = name })
-  local group = r and r.ReplicationGroups[1]
+local look = noun.reader(GONE, function(name)
+  local group = aws.elasticache:describe_replication_groups({ ReplicationGroupId = name }).ReplicationGroups[1]
   if not group then return nil end
   local current = {
     id = group.ReplicationGroupId, arn = group.ARN, node_type = group.CacheNodeType, engine = group.Engine, state = group.Status,
@@ -33,10 +32,10 @@ local function look(name)
     current.parameter_group = cluster.CacheParameterGroup and cluster.CacheParameterGroup.CacheParameterGroupName
     for i, g in ipairs(cluster.SecurityGroups or {}) do current.groups[i] = g.SecurityGroupId end
   end
-  current.tags = noun.tag_map(noun.found("InvalidReplicationGroupState InvalidReplicationGroupStateFault " .. MISSING,
+  current.tags = noun.tag_map(noun.found("InvalidReplicationGroupState InvalidReplicationGroupStateFault",
     function() return aws.elasticache:list_tags_for_resource({ ResourceName = group.ARN }).TagList end))
   return current
-end
+end)
 
 --- With replicas it fails over by itself: without that, they are only half of what was asked for.
 local function same_replicas(want, have, _, current)
@@ -143,7 +142,7 @@ return recipe.kind {
 
   delete = function(current, ctx)
     local name = final_snapshot(current, ctx)
-    noun.delete(MISSING, function()
+    noun.delete(GONE, function()
       local ok, e = pcall(aws.elasticache.delete_replication_group, aws.elasticache,
         { ReplicationGroupId = current.id, FinalSnapshotIdentifier = name })
       if ok then return end

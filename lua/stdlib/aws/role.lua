@@ -6,6 +6,8 @@ local json = require "json"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "NoSuchEntity"
+
 --- Amazon's policies may be given without their "arn:aws:iam::aws:policy/".
 local function arn(policy)
   return policy:find "^arn:" and policy or "arn:aws:iam::aws:policy/" .. policy
@@ -69,7 +71,7 @@ local function set_inline(name, want, have)
   end
   for policy in pairs(have) do
     if not want[policy] then
-      noun.found("NoSuchEntity", aws.iam.delete_role_policy, aws.iam, { RoleName = name, PolicyName = policy })
+      noun.found(GONE, aws.iam.delete_role_policy, aws.iam, { RoleName = name, PolicyName = policy })
     end
   end
 end
@@ -78,7 +80,7 @@ local function set_policies(name, want, have)
   want = arns(want)
   for _, p in ipairs(noun.minus(want, have)) do aws.iam:attach_role_policy { RoleName = name, PolicyArn = p } end
   for _, p in ipairs(noun.minus(have, want)) do         -- gone already: nobody heard the answer to the first call
-    noun.found("NoSuchEntity", aws.iam.detach_role_policy, aws.iam, { RoleName = name, PolicyArn = p })
+    noun.found(GONE, aws.iam.detach_role_policy, aws.iam, { RoleName = name, PolicyArn = p })
   end
 end
 
@@ -98,13 +100,13 @@ return recipe.kind {
     policies = function(want, have) return diff.comparer "set"(arns(want), have) end,
   },
 
-  read = function(spec)
-    local answer = noun.found("NoSuchEntity", aws.iam.get_role, aws.iam, { RoleName = spec.name })
-    if not answer then return nil end
-    local role, policies, inline = answer.Role, {}, {}
+  read = noun.reader(GONE, function(spec)
+    local role, policies, inline = aws.iam:get_role({ RoleName = spec.name }).Role, {}, {}
     for p in aws.iam:each("list_attached_role_policies", { RoleName = spec.name }) do policies[#policies + 1] = p.PolicyArn end
     for name in aws.iam:each("list_role_policies", { RoleName = spec.name }) do
-      inline[name] = aws.iam:get_role_policy({ RoleName = spec.name, PolicyName = name }).PolicyDocument
+      local answer = noun.found(GONE, aws.iam.get_role_policy, aws.iam, { RoleName = spec.name, PolicyName = name })
+      if not answer then aws.iam:get_role { RoleName = spec.name } end     -- only the policy is gone, or the role with it
+      inline[name] = answer and answer.PolicyDocument
     end
     local statement = role.AssumeRolePolicyDocument.Statement[1] or {}
     return {
@@ -113,7 +115,7 @@ return recipe.kind {
       service = statement.Principal and plain(statement.Principal.Service),
       external_id = statement.Condition and statement.Condition.StringEquals and plain(statement.Condition.StringEquals["sts:ExternalId"]),
     }
-  end,
+  end),
 
   create = function(spec, ctx)
     aws.iam:create_role {
@@ -135,7 +137,7 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("NoSuchEntity", function()
+    noun.delete(GONE, function()
       set_policies(current.id, {}, current.policies)
       set_inline(current.id, {}, current.inline)
       aws.iam:delete_role { RoleName = current.id }

@@ -13,10 +13,12 @@ local secret = require "secret"
 
 local LIMIT = 65536                                          -- bytes of a value
 local SOON = 3600                                            -- seconds: a deletion that near was not scheduled, it is under way
-local MISSING = "ResourceNotFoundException"
+local GONE = "ResourceNotFoundException"
 
+--- Nil when it has none yet, and when the secret is gone or, as the second code says, going.
 local function value_of(arn)
-  local answer = noun.found(MISSING, aws.secretsmanager.get_secret_value, aws.secretsmanager, { SecretId = arn })
+  local codes = GONE .. " InvalidRequestException"
+  local answer = noun.found(codes, aws.secretsmanager.get_secret_value, aws.secretsmanager, { SecretId = arn })
   return answer and answer.SecretString
 end
 
@@ -48,15 +50,16 @@ local kind = recipe.kind {
   outputs = { "arn", "value" }, summary = { "description" }, idempotent = true,
   compare = { tags = "given", generate = "ignore", value = same },
 
-  read = function(spec, known)
-    local s = noun.found(MISSING, aws.secretsmanager.describe_secret, aws.secretsmanager, { SecretId = known or spec.name })
-    if not s then return nil end
+  read = noun.reader(GONE, function(spec, known)
+    local args = { SecretId = known or spec.name }
+    local s = aws.secretsmanager:describe_secret(args)
+    local value = not s.DeletedDate and value_of(s.ARN) or nil
+    if not (value or s.DeletedDate) then s = aws.secretsmanager:describe_secret(args) end    -- it may have been deleted since
     local active = not s.DeletedDate
     if not active and s.DeletedDate <= os.time() + SOON then return { id = s.ARN, deleting = true } end
-    local value
-    if active then value = value_of(s.ARN) else value = recipe.unknown(("aws.secret %q.value"):format(spec.name)) end
+    if not active then value = recipe.unknown(("aws.secret %q.value"):format(spec.name)) end
     return { id = s.ARN, arn = s.ARN, tags = noun.tag_map(s.Tags), description = s.Description, active = active, value = value }
-  end,
+  end),
 
   create = function(spec, ctx)
     local value = spec.value
@@ -85,7 +88,7 @@ local kind = recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete(MISSING, function()
+    noun.delete(GONE, function()
       aws.secretsmanager:delete_secret { SecretId = current.id, ForceDeleteWithoutRecovery = true }
     end)
   end,

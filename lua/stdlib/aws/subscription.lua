@@ -5,6 +5,8 @@ local log = require "log"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "NotFound"
+
 return recipe.kind {
   name = "aws.subscription",
   options = {
@@ -15,21 +17,19 @@ return recipe.kind {
   outputs = { "arn", "confirmed" }, fixed = { "topic", "protocol", "endpoint" }, summary = { "protocol", "endpoint" },
   tagless = true, idempotent = true,                         -- Subscribe answers with the one that there is
 
-  read = function(spec, known, ctx)
+  read = noun.reader(GONE, function(spec, known, ctx)
     if ctx.left_pending then return nil end
     local topic, protocol, endpoint = noun.id(spec.topic), spec.protocol, spec.endpoint
     if known then topic, protocol, endpoint = known:match "^(%S+) (%S+) (.+)$" end  -- another address in the recipe: the old one must go
-    return noun.found("NotFound", function()
-      for s in aws.sns:each("list_subscriptions_by_topic", { TopicArn = topic }) do
-        if s.Protocol == protocol and s.Endpoint == endpoint and s.SubscriptionArn ~= "Deleted" then  -- SNS shows it for a while
-          local confirmed = s.SubscriptionArn:find "^arn:" ~= nil
-          return { id = ("%s %s %s"):format(topic, s.Protocol, s.Endpoint), topic = topic, protocol = s.Protocol,
-                   endpoint = s.Endpoint, confirmed = confirmed, arn = confirmed and s.SubscriptionArn or nil }
-        end
+    for s in aws.sns:each("list_subscriptions_by_topic", { TopicArn = topic }) do
+      if s.Protocol == protocol and s.Endpoint == endpoint and s.SubscriptionArn ~= "Deleted" then  -- SNS shows it for a while
+        local confirmed = s.SubscriptionArn:find "^arn:" ~= nil
+        return { id = ("%s %s %s"):format(topic, s.Protocol, s.Endpoint), topic = topic, protocol = s.Protocol,
+                 endpoint = s.Endpoint, confirmed = confirmed, arn = confirmed and s.SubscriptionArn or nil }
       end
-      return nil
-    end)
-  end,
+    end
+    return nil
+  end),
 
   create = function(spec)
     local topic = noun.id(spec.topic)
@@ -48,7 +48,7 @@ return recipe.kind {
   delete = function(current, ctx)
     ctx.left_pending = not current.confirmed
     if current.confirmed then
-      noun.delete("NotFound", function() aws.sns:unsubscribe { SubscriptionArn = current.arn } end)
+      noun.delete(GONE, function() aws.sns:unsubscribe { SubscriptionArn = current.arn } end)
     end
   end,
 }

@@ -3,6 +3,8 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "NotFound ResourceNotFound"
+
 local function find(name)
   for topic in aws.sns:each "list_topics" do
     if topic.TopicArn:match "[^:]*$" == name then return topic.TopicArn end
@@ -15,11 +17,10 @@ return recipe.kind {
   options = { { "tags", "tags beside hkrun's", type = "table" } },
   outputs = { "arn" }, compare = { tags = "given" }, idempotent = true,   -- CreateTopic answers with the one that there is
 
-  read = function(spec)
+  read = noun.reader(GONE, function(spec)
     local arn = find(spec.name)
-    local tags = arn and noun.found("NotFound ResourceNotFound", aws.sns.list_tags_for_resource, aws.sns, { ResourceArn = arn })
-    return tags and { id = arn, arn = arn, tags = noun.tag_map(tags.Tags) }
-  end,
+    return arn and { id = arn, arn = arn, tags = noun.tag_map(aws.sns:list_tags_for_resource({ ResourceArn = arn }).Tags) }
+  end),
 
   create = function(spec, ctx)
     return aws.sns:create_topic({ Name = spec.name, Tags = noun.tags(spec, ctx) }).TopicArn
@@ -30,6 +31,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("NotFound", function() aws.sns:delete_topic { TopicArn = current.id } end)
+    noun.delete(GONE, function() aws.sns:delete_topic { TopicArn = current.id } end)
   end,
 }

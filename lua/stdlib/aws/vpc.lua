@@ -3,6 +3,8 @@ local aws = require "aws"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 
+local GONE = "InvalidVpcID.NotFound"
+
 local function find(spec, known, ctx)
   local found = aws.ec2:describe_vpcs { Filters = noun.ec2_filters(spec, known, ctx, "vpc-id") }
   return noun.only(found.Vpcs, spec, "VpcId")
@@ -16,7 +18,7 @@ end
 local function set_dns(id, fields)
   for field, member in pairs { dns_support = "EnableDnsSupport", dns_hostnames = "EnableDnsHostnames" } do
     if fields[field] ~= nil then
-      noun.settled("InvalidVpcID.NotFound", 30, function()
+      noun.settled(GONE, 30, function()
         aws.ec2:modify_vpc_attribute { VpcId = id, [member] = { Value = fields[field] } }
       end)
     end
@@ -33,13 +35,13 @@ return recipe.kind {
   },
   fixed = { "cidr" }, summary = { "cidr" }, compare = { tags = "given" },
 
-  read = function(spec, known, ctx)
+  read = noun.reader(GONE, function(spec, known, ctx)
     local vpc = find(spec, known, ctx)
     return vpc and {
       id = vpc.VpcId, cidr = vpc.CidrBlock, state = vpc.State, tags = noun.tag_map(vpc.Tags),
       dns_support = attribute(vpc.VpcId, "enableDnsSupport"), dns_hostnames = attribute(vpc.VpcId, "enableDnsHostnames"),
     }
-  end,
+  end),
 
   create = function(spec, ctx)
     local vpc = noun.hinted({ VpcLimitExceeded = "ask AWS for a higher quota of VPCs, or delete one" }, noun.made_once,
@@ -65,6 +67,6 @@ return recipe.kind {
   end,
 
   delete = function(current)
-    noun.delete("InvalidVpcID.NotFound", function() aws.ec2:delete_vpc { VpcId = current.id } end)
+    noun.delete(GONE, function() aws.ec2:delete_vpc { VpcId = current.id } end)
   end,
 }

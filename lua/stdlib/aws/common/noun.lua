@@ -96,6 +96,15 @@ function M.found(codes, fn, ...)
   error(r[2], 0)
 end
 
+--- The read of a noun that asks more than one question. The first may be answered from the time before a deletion, the
+--- next one from after it: then the thing is gone.
+---@param gone string codes that say that the thing itself does not exist
+---@param read fun(spec: table, known: string?, ctx: table): table?
+---@return function
+function M.reader(gone, read)
+  return function(...) return M.found(gone, read, ...) end
+end
+
 local BUSY = [[DependencyViolation ResourceInUse InvalidGroup.InUse InvalidParameterValue.InUse DeleteConflict
   InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBInstanceState CacheSubnetGroupInUse
   InvalidCacheParameterGroupState InvalidReplicationGroupState InvalidUserID.HasAssociation OperationInProgressException

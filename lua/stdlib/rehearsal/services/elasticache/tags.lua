@@ -7,7 +7,7 @@ local S = {}
 local TABLES = {
   replicationgroup = { "replication_groups", "ReplicationGroupNotFoundFault", "ReplicationGroup %s not found." },
   snapshot = { "snapshots", "SnapshotNotFoundFault", "%s is either not present or not available." },
-  subnetgroup = { "subnet_groups", "CacheSubnetGroupNotFoundFault", "Cache Subnet Group %s does not exist." },
+  subnetgroup = { "subnet_groups", "CacheSubnetGroupNotFoundFault", "Cache Subnet Group %s does not exist.", 400 },
   parametergroup = { "parameter_groups", "CacheParameterGroupNotFound", "CacheParameterGroup %s not found." },
 }
 
@@ -17,7 +17,7 @@ local function tags_of(cloud, p, ctx)
   local place = region == ctx.region and TABLES[kind]
   if not place then wire.fail("InvalidARN", 400, "ARN %s is invalid", p.ResourceName) end
   local found = managed.table_of(cloud, ctx, "elasticache", place[1])[name]
-  return found and found.tags or wire.fail(place[2], 404, place[3], name)
+  return found and found.tags or wire.fail(place[2], place[4] or 404, place[3], name)
 end
 
 function S.ListTagsForResource(cloud, p, ctx) return { TagList = tags_of(cloud, p, ctx) } end
