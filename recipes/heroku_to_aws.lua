@@ -65,15 +65,21 @@ local new = task.all {
 stage "config"                                   -- one secret with all config vars; the environment takes each by its key
 local vars = aws.secret { plan.name .. "/config", value = config.values(app, plan, new), description = "config vars of " .. plan.name }
 
-stage "deploy"                                   -- the environment starts with Beanstalk's sample application
-local environments = deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt,
-                                                 secrets = config.references(plan, vars.arn) })
+stage "deploy"                                   -- the environment starts with Beanstalk's sample application, and takes minutes
+local made = task.all {
+  environments = function()
+    return deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt,
+                                       secrets = config.references(plan, vars.arn) })
+  end,
+  watch = opt.create_alarm and function()
+    return aws.alarms { plan.name, email = opt.notification_email, db = new.db, cache = new.cache }
+  end or nil,
+}
+local environments = made.environments
 local web = environments[plan.environments[1].name]
 
-stage "alarms"
-if opt.create_alarm then
-  aws.alarms { plan.name, email = opt.notification_email, db = new.db, cache = new.cache, environment = web }
-end
+stage "alarms"                                   -- those of the stores are made by now
+if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment = web } end
 
 stage "cutover"
 local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt }

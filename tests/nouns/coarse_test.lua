@@ -109,6 +109,19 @@ T["aws.alarms: a topic, a mail, an alarm on each metric, of the cache on each no
     "alarm:shop-db-connections", "alarm:shop-db-cpu", "alarm:shop-db-memory", "alarm:shop-db-storage", "topic:shop-alarms" })
 end
 
+T["aws.alarms: later ones go to the topic of the first; who is told stands in one place"] = function()
+  test.equal(planned(function()
+    local first = aws.alarms { "shop", email = "ops@example.com", db = { id = "shop" } }
+    local more = aws.alarms { "shop", topic = first.topic, environment = { name = "shop-env" } }
+    test.equal(more.topic, first.topic)
+  end), {
+    "alarm:shop-app-5xx", "alarm:shop-app-health", "alarm:shop-db-connections", "alarm:shop-db-cpu", "alarm:shop-db-memory",
+    "alarm:shop-db-storage", "subscription:shop-alarms-email", "topic:shop-alarms" })
+  test.raises("either a topic or an email", function()
+    planned(function() aws.alarms { "shop", topic = "arn:aws:sns:us-east-1:1:t", email = "ops@example.com" } end)
+  end)
+end
+
 T["aws.alarms: each watches what CloudWatch has under that name"] = function()
   local made, topic = {}, "arn:aws:sns:us-east-1:1:shop-alarms"
   local world = lab.world(lab.merged(EMPTY))

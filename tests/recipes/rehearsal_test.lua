@@ -124,8 +124,9 @@ T["the calls are side by side: apply took little more than its critical path, in
   for _, one in ipairs(slow) do
     test.truthy(bars[one].start < bars["aws.db_instance:shop"].stop, one .. " beside the database")
   end
-  -- both are simulated: the clock's scale falls out of the ratio. A busy machine makes what is between two calls longer
-  test.truthy(t.seconds <= t.path_seconds * 1.2, ("%.2f times the critical path"):format(t.seconds / t.path_seconds))
+  test.truthy(bars["aws.alarm:shop-db-cpu"].start < bars["aws.eb_environment:shop"].stop, "alarms beside the environment")
+  -- both are simulated, and so is the time that this machine needs: the clock's scale falls out of the ratio
+  test.truthy(t.seconds <= t.path_seconds * 1.1, ("%.2f times the critical path"):format(t.seconds / t.path_seconds))
   test.match(cloud():hkrun({ "status", labs.recipe, "--timeline" }).stdout, "\ncritical path\n.*start the app on AWS .* %% of the run's ")
 end
 

@@ -1,5 +1,6 @@
 --- The alarms that a small production system needs, told to one e-mail address. The table below is what you edit.
 local aws = require "aws"
+local errors = require "errors"
 local noun = require "aws.common.noun"
 local task = require "task"
 
@@ -30,6 +31,7 @@ local NAMESPACE = { db = "AWS/RDS", cache = "AWS/ElastiCache", environment = "AW
 local declared = {
   { "name", "their common name", type = "string", required = true },
   { "email", "who is told; must confirm with the link in a mail", type = "string" },
+  { "topic", "of an earlier aws.alarms, whose people are told of these too", type = "any" },
   { "db", "of aws.postgres", type = "table" },
   { "cache", "of aws.cache", type = "table" },
   { "environment", "of aws.environment", type = "table" },
@@ -54,7 +56,8 @@ end
 ---@return { topic: string, names: string[] }
 return function(o)
   o = noun.options(o, declared, "aws.alarms")
-  local topic, list = aws.topic { o.name .. "-alarms", tags = o.tags }, {}
+  if o.topic and o.email then errors.usage "aws.alarms takes either a topic or an email: who is told is the topic's" end
+  local topic, list = o.topic or aws.topic { o.name .. "-alarms", tags = o.tags }, {}
   for _, what in ipairs { "db", "cache", "environment" } do
     for _, of in ipairs(o[what] and watched(what, o[what]) or {}) do
       for _, a in ipairs(ALARMS[what]) do list[#list + 1] = { what = what, of = of, below = a.below, table.unpack(a) } end
@@ -74,5 +77,5 @@ return function(o)
       end)
     end,
   }
-  return { topic = topic.id, names = made.names }
+  return { topic = noun.id(topic), names = made.names }
 end
