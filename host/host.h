@@ -62,6 +62,14 @@ char *host_locked_take (size_t size);
 void host_locked_give (char *bytes, size_t size);       /* wipes it */
 void host_locked_start (void);          /* at the head of main */
 
+/* --- readers of XML that take it as it arrives (shapereader.c) ----------- */
+
+typedef struct HostReader HostReader;
+HostReader *host_reader (lua_State *L, int arg);        /* raises for anything else */
+
+/* 0: not enough memory; 1: taken; 2: its play() has something to do now */
+int host_reader_add (HostReader *r, const char *bytes, size_t length);
+
 /* --- child processes (process.c) ----------------------------------------- */
 
 /* Kills them all with their groups; may be called in a signal handler. */

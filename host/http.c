@@ -101,7 +101,7 @@ static int http_open (lua_State *L) {            /* open(method, url) -> request
   luaL_argcheck(L, strlen(url) == size, 2, "a URL cannot hold a zero byte");
   if (strncasecmp(url, "https:", 6) == 0) host_need(L, "nghttp2");
   for (size_t i = 0; i < size; i++) if ((unsigned char)url[i] >= 0x80) host_need(L, "idn2");
-  Request *r = lua_newuserdatauv(L, sizeof *r, 1);
+  Request *r = lua_newuserdatauv(L, sizeof *r, 2);
   memset(r, 0, sizeof *r);
   r->pool = pool;
   r->in_fd = r->to_fd = -1;
@@ -227,6 +227,14 @@ static int request_to_range (lua_State *L) {     /* r:to_range(path, offset, len
   return 1;
 }
 
+static int request_to_reader (lua_State *L) {    /* r:to_reader(reader): a 2xx body goes there as it arrives, and id() is ready */
+  Request *r = request_check(L, NEW);
+  r->reader = host_reader(L, 2);
+  lua_settop(L, 2);
+  lua_setiuservalue(L, 1, 2);                    /* keeps it */
+  return 0;
+}
+
 static int request_ca (lua_State *L) {           /* r:ca(path): trust only what is in this PEM file */
   Request *r = request_check(L, NEW);
   curl_easy_setopt(r->easy, CURLOPT_CAINFO, luaL_checkstring(L, 2));
@@ -296,6 +304,13 @@ static int request_id (lua_State *L) {           /* r:id() -> id to await */
   return 1;
 }
 
+static int request_is_done (lua_State *L) {      /* r:is_done(): else id() was ready for the reader, and will be again */
+  Request *r = luaL_checkudata(L, 1, REQUEST);
+  r->is_told = false;
+  lua_pushboolean(L, r->state == DONE);
+  return 1;
+}
+
 static int request_label (lua_State *L) {        /* r:label() -> "GET https://host/path", fit for a message */
   lua_pushstring(L, request_check(L, NEW)->label);
   return 1;
@@ -324,27 +339,6 @@ static int http_close_idle (lua_State *L) {      /* close_idle() -> true, or fal
   return 1;
 }
 
-static int http_resolve (lua_State *L) {         /* resolve(base, location) -> url, same origin | nil, err */
-  size_t size;
-  const char *base = host_bytes(L, 1, &size), *location = luaL_checkstring(L, 2);
-  CURLU *u = curl_url();
-  char *parts[6] = { NULL }, *url = NULL;
-  static const CURLUPart origin[3] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };
-  bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, base, CURLU_PATH_AS_IS) == CURLUE_OK;
-  for (int i = 0; ok && i < 3; i++) curl_url_get(u, origin[i], &parts[i], CURLU_DEFAULT_PORT);
-  ok = ok && curl_url_set(u, CURLUPART_URL, location, CURLU_PATH_AS_IS) == CURLUE_OK && curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
-  for (int i = 0; ok && i < 3; i++) curl_url_get(u, origin[i], &parts[i + 3], CURLU_DEFAULT_PORT);
-  bool same = ok;
-  for (int i = 0; i < 3; i++) same = same && parts[i] != NULL && parts[i + 3] != NULL && strcasecmp(parts[i], parts[i + 3]) == 0;
-  if (ok) lua_pushstring(L, url);
-  for (int i = 0; i < 6; i++) curl_free(parts[i]);
-  curl_free(url);
-  if (u != NULL) curl_url_cleanup(u);
-  if (!ok) return host_fail(L, "protocol", NULL, 0, "the redirect does not lead to a valid URL");
-  lua_pushboolean(L, same);
-  return 2;
-}
-
 static int pool_gc (lua_State *L) {
   Pool *pool = luaL_checkudata(L, 1, POOL);
   while (pool->running != NULL) host_http_finish(pool->running, CURLE_ABORTED_BY_CALLBACK, false);
@@ -353,12 +347,12 @@ static int pool_gc (lua_State *L) {
 }
 
 static const luaL_Reg functions[] = {
-  { "open", http_open }, { "close_idle", http_close_idle }, { "resolve", http_resolve }, { NULL, NULL }
+  { "open", http_open }, { "close_idle", http_close_idle }, { "resolve", host_http_resolve }, { NULL, NULL }
 };
 
 static const luaL_Reg methods[] = {
   { "header", request_header }, { "body", request_body }, { "body_file", request_body_file }, { "to_file", request_to_file },
-  { "to_range", request_to_range },  { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "start", request_start },
+  { "to_range", request_to_range }, { "to_reader", request_to_reader }, { "is_done", request_is_done }, { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "start", request_start },
   { "cancel", request_cancel }, { "id", request_id }, { "label", request_label }, { "progress", request_progress }, { "result", request_result },
   { "close", request_close }, { NULL, NULL }
 };

@@ -34,10 +34,12 @@ typedef struct Request {
   int in_fd, to_fd;
   curl_off_t in_start, in_size, in_pos;
   Buffer head, body;             /* the answer */
+  HostReader *reader;            /* of a successful one, instead of the body */
   size_t limit;
   curl_off_t received;
   bool has_type, is_secret;
   lua_Integer id;
+  bool is_told;                  /* that id is ready, and nobody has looked since */
   CURLcode code;
   Fault fault;
   int fault_errno;
@@ -48,6 +50,8 @@ bool host_http_open (Pool *pool);                               /* false when me
 void host_http_shut (Pool *pool);                               /* closes the idle connections, too */
 void host_http_callbacks (Request *r);                          /* says where the answer goes and a file comes from */
 void host_http_finish (Request *r, CURLcode code, bool wake);   /* takes it out of curl's hands, if it is running */
+bool host_http_is_kept (const Request *r);                      /* whether the body of this status stays in memory */
 int host_http_answer (lua_State *L, const Request *r);          /* pushes status, headers, body, size | nil, err */
+int host_http_resolve (lua_State *L);
 
 #endif

@@ -1,10 +1,12 @@
 /*
-** What a request that is done answers: status, headers and body, or the error that explains why there are none.
+** What a request that is done answers: status, headers and body, or the error that explains why there are none; and
+** where a redirect leads.
 */
 #include "http.h"
 
 #include <ctype.h>
 #include <errno.h>
+#include <strings.h>
 
 /* adds a field to all[name], the list of its values; name is in lower case there. The next index has it as it came. */
 static void add_field (lua_State *L, int all, const char *name, size_t name_len, const char *value, size_t len) {
@@ -125,10 +127,30 @@ int host_http_answer (lua_State *L, const Request *r) {
   curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
   lua_pushinteger(L, status);
   push_headers(L, &r->head);
-  if (r->path != NULL && status / 100 == 2) lua_pushnil(L);
+  if (!host_http_is_kept(r)) lua_pushnil(L);
   else if (r->is_secret) host_push_secret(L, r->body.len > 0 ? r->body.data : "", r->body.len);
   else lua_pushlstring(L, r->body.len > 0 ? r->body.data : "", r->body.len);
   lua_pushinteger(L, (lua_Integer)r->received);
   return 4;
 }
 
+int host_http_resolve (lua_State *L) {           /* resolve(base, location) -> url, same origin | nil, err */
+  size_t size;
+  const char *base = host_bytes(L, 1, &size), *location = luaL_checkstring(L, 2);
+  CURLU *u = curl_url();
+  char *parts[6] = { NULL }, *url = NULL;
+  static const CURLUPart origin[3] = { CURLUPART_SCHEME, CURLUPART_HOST, CURLUPART_PORT };
+  bool ok = u != NULL && curl_url_set(u, CURLUPART_URL, base, CURLU_PATH_AS_IS) == CURLUE_OK;
+  for (int i = 0; ok && i < 3; i++) curl_url_get(u, origin[i], &parts[i], CURLU_DEFAULT_PORT);
+  ok = ok && curl_url_set(u, CURLUPART_URL, location, CURLU_PATH_AS_IS) == CURLUE_OK && curl_url_get(u, CURLUPART_URL, &url, 0) == CURLUE_OK;
+  for (int i = 0; ok && i < 3; i++) curl_url_get(u, origin[i], &parts[i + 3], CURLU_DEFAULT_PORT);
+  bool same = ok;
+  for (int i = 0; i < 3; i++) same = same && parts[i] != NULL && parts[i + 3] != NULL && strcasecmp(parts[i], parts[i + 3]) == 0;
+  if (ok) lua_pushstring(L, url);
+  for (int i = 0; i < 6; i++) curl_free(parts[i]);
+  curl_free(url);
+  if (u != NULL) curl_url_cleanup(u);
+  if (!ok) return host_fail(L, "protocol", NULL, 0, "the redirect does not lead to a valid URL");
+  lua_pushboolean(L, same);
+  return 2;
+}

@@ -123,6 +123,11 @@ void host_http_shut (Pool *pool) {
 
 /* ---- one request ------------------------------------------------------------------------------------------------ */
 
+static void tell (Request *r) {
+  if (!r->is_told) host_ready_loop(r->pool->loop, r->id);
+  r->is_told = true;
+}
+
 /* out of curl's hands; the file, if there is one, gets its name or disappears */
 void host_http_finish (Request *r, CURLcode code, bool wake) {
   if (r->state != RUNNING) return;
@@ -153,7 +158,7 @@ void host_http_finish (Request *r, CURLcode code, bool wake) {
     }
     if (!complete && r->part != NULL) unlink(r->part);
   }
-  if (wake) host_ready_loop(r->pool->loop, r->id);
+  if (wake) tell(r);
 }
 
 static size_t on_head (char *bytes, size_t one, size_t n, void *arg) {
@@ -173,20 +178,30 @@ static size_t write_fault (Request *r, Fault fault, int err) {
   return 0;
 }
 
-/* A successful body goes to the file where one is asked for; what an error says stays in memory. Writing to a local
-   file from the loop is a copy into the page cache. */
+bool host_http_is_kept (const Request *r) {
+  long status = 0;
+  curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+  return status / 100 != 2 || (r->path == NULL && r->reader == NULL);
+}
+
+/* A successful body goes to the file or the reader where one is asked for; what an error says stays in memory. Writing to
+   a local file from the loop is a copy into the page cache. */
 static size_t on_body (char *bytes, size_t one, size_t n, void *arg) {
   Request *r = arg;
-  long status = 0;
   n *= one;
   r->received += (curl_off_t)n;
-  curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
-  if (r->path == NULL || status / 100 != 2) {
+  if (host_http_is_kept(r)) {
     curl_off_t said = -1;
     if (r->body.len + n > r->limit) return write_fault(r, TOO_LARGE, 0);
     if (r->body.len == 0) curl_easy_getinfo(r->easy, CURLINFO_CONTENT_LENGTH_DOWNLOAD_T, &said);
     if (said > 0 && (size_t)said <= r->limit) (void)buffer_reserve(&r->body, (size_t)said);   /* else it grows */
     return buffer_add(&r->body, bytes, n) ? n : write_fault(r, NO_MEMORY, 0);
+  }
+  if (r->reader != NULL) {
+    if ((size_t)r->received > r->limit) return write_fault(r, TOO_LARGE, 0);
+    int taken = host_reader_add(r->reader, bytes, n);
+    if (taken == 2) tell(r);
+    return taken > 0 ? n : write_fault(r, NO_MEMORY, 0);
   }
   curl_off_t start = r->received - (curl_off_t)n;
   if (r->part == NULL && r->received > r->to_size) return write_fault(r, TOO_LONG, 0);

@@ -1,7 +1,9 @@
 /* host.shape: the shapes of a service model, for reading answers. shape.graph(describe) -> graph; describe(name) is
    asked once for each shape that a document holds, and answers { kind =, members = { { name =, wire =, shape =, ... } },
-   item =, key = }; describe(name, member, values) says whether a member is secret that depends on its neighbours. graph:xml(name, body) and graph:json(name, body) read a body; they answer nil, err of kind "protocol"
-   or "limit" when it is not what the shape says. Shapes live as long as their graph. */
+   item =, key = }; describe(name, member, values) says whether a member is secret that depends on its neighbours.
+   graph:xml(name, body) and graph:json(name, body) read a body; they answer nil, err of kind "protocol" or "limit" when it
+   is not what the shape says. graph:reader(name) makes a reader of XML that is still to come; it may then stand for the
+   body. Shapes live as long as their graph. */
 #include "shape.h"
 
 #include <string.h>
@@ -210,28 +212,29 @@ static int shape_graph (lua_State *L) {             /* graph(describe) -> graph 
   return 1;
 }
 
-/* graph:read(name, body): in protected mode, because the collector stands still meanwhile: nothing that a reader makes
-   is garbage, and walking what it has made so far would be half of its time. */
-static int read_with (lua_State *L, lua_CFunction reader) {
+/* The shape that a method names. Leaves (graph, name, body, keys) on the stack. */
+static Shape *asked (lua_State *L) {
   luaL_checkudata(L, 1, GRAPH);
   luaL_checkstring(L, 2);
-  host_bytes(L, 3, NULL);
   lua_settop(L, 3);
   lua_getiuservalue(L, 1, KEYS);
-  Shapes g = {1, 4};
-  lua_pushlightuserdata(L, shape_named(L, &g, 2));
-  lua_pushcfunction(L, reader);
-  lua_insert(L, 1);                                 /* reader(graph, name, body, keys, shape) */
+  return shape_named(L, &(Shapes){1, 4}, 2);
+}
+
+static int graph_reader (lua_State *L) { return shape_reader(L, asked(L)); }          /* (name) -> reader */
+
+static int graph_xml (lua_State *L) { return shape_xml(L, asked(L)); }    /* (name, body) -> result, root | nil, err */
+
+static int graph_json (lua_State *L) {              /* (name, body) -> value | nil, err; the collector: see shapereader.c */
+  lua_pushlightuserdata(L, asked(L));
+  lua_pushcfunction(L, shape_json);
+  lua_insert(L, 1);                                 /* shape_json(graph, name, body, keys, shape) */
   int running = lua_gc(L, LUA_GCISRUNNING);
   lua_gc(L, LUA_GCSTOP);
   int status = lua_pcall(L, 5, 2, 0);
   if (running) lua_gc(L, LUA_GCRESTART);
   return status == LUA_OK ? 2 : lua_error(L);
 }
-
-static int graph_xml (lua_State *L) { return read_with(L, shape_xml); }     /* -> result, root | nil, err */
-
-static int graph_json (lua_State *L) { return read_with(L, shape_json); }   /* -> value | nil, err */
 
 static int shape_time (lua_State *L) {              /* time(text) -> seconds since 1970, or nil */
   size_t length;
@@ -242,7 +245,7 @@ static int shape_time (lua_State *L) {              /* time(text) -> seconds sin
 
 int luaopen_host_shape (lua_State *L) {
   static const luaL_Reg functions[] = {{"graph", shape_graph}, {"time", shape_time}, {NULL, NULL}};
-  static const luaL_Reg methods[] = {{"xml", graph_xml}, {"json", graph_json}, {NULL, NULL}};
+  static const luaL_Reg methods[] = {{"reader", graph_reader}, {"xml", graph_xml}, {"json", graph_json}, {NULL, NULL}};
   luaL_newmetatable(L, GRAPH);
   luaL_newlib(L, methods);
   lua_setfield(L, -2, "__index");

@@ -69,7 +69,9 @@ int shape_push_time (lua_State *L, const char *s, size_t length);
 const char *shape_kind_name (ShapeKind kind);
 const char *shape_member_name (lua_State *L, const Shapes *g, const Member *member);
 
-int shape_xml (lua_State *L);                 /* methods of a graph: see shapexml.c, shapejson.c */
-int shape_json (lua_State *L);
+/* Methods of a graph, whose stack is (graph, name, body, keys): see shapereader.c, shapejson.c. */
+int shape_reader (lua_State *L, Shape *shape);
+int shape_xml (lua_State *L, Shape *shape);
+int shape_json (lua_State *L);                /* and the shape */
 
 #endif

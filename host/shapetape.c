@@ -8,8 +8,8 @@
 
 #define TAPE_NONE ((size_t)-1)
 
-static const size_t PART = 1 << 16;           /* bytes of a document that are recorded at a time */
-static const size_t LARGE = 1 << 20;          /* what is smaller is read before a thread has begun */
+enum { PART = 1 << 16 };                      /* bytes of a document that are recorded at a time */
+static const size_t LARGE = 1 << 18;          /* what is smaller is read before a thread has begun */
 
 static void refuse (Tape *t, const char *why) {
   if (t->refused == NULL) t->refused = why;
@@ -86,48 +86,118 @@ static void on_entity (void *data, const char *name, int parameter, const char *
 
 /* ---- recording ---- */
 
-/* Records the next reel, as many parts as it takes to have something to play; 0: not usable XML. */
-static int record (Tape *t) {
-  const Reel *before = t->reel;
-  Reel *r = t->reel = &t->reels[t->recorded % TAPE_REELS];
-  int fine = 1;
-  r->length = r->ready = 0;
-  if (t->text != TAPE_NONE) {
-    put(t, before->bytes + t->text, before->length - t->text);
-    t->text = 0;
+/* The next part of the document, with the mutex; 0: it is not there yet. */
+static int take (Tape *t, const char **part, size_t *length, int *is_last) {
+  while (t->first != NULL && t->at == t->first->length) {
+    Piece *done = t->first;
+    t->first = done->next;
+    t->at = 0;
+    host_wipe_free(done);
   }
-  do {                                        /* once for a document of no bytes, too */
-    size_t part = t->length - t->at < PART ? t->length - t->at : PART;
-    fine = XML_Parse(t->parser, t->document + t->at, (int)part, t->at + part == t->length) == XML_STATUS_OK;
-    t->at += part;
-    r->ready = t->at < t->length && t->text != TAPE_NONE ? t->text : r->length;
-  } while (fine && t->refused == NULL && t->at < t->length && r->ready == 0);
-  return fine && t->refused == NULL;
+  size_t left = t->first != NULL ? t->first->length - t->at : 0;
+  if (left == 0 && !t->is_ended) return 0;
+  *part = left > 0 ? t->first->bytes + t->at : "";
+  *length = left < PART ? left : PART;
+  *is_last = t->is_ended && *length == left && (t->first == NULL || t->first->next == NULL);
+  t->at += *length;
+  return 1;
 }
 
-/* notes, with the mutex, what became of the reel that was recorded */
-static void recorded (Tape *t, int fine) {
-  if (fine) t->recorded++;
-  else t->is_broken = 1;
-  t->is_over = !fine || t->at == t->length;
+/* Records a part; 0: not usable XML. */
+static int record (Tape *t, const char *part, size_t length, int is_last) {
+  if (!t->is_begun) {
+    const Reel *before = t->reel;
+    t->reel = &t->reels[t->recorded % TAPE_REELS];
+    t->reel->length = 0;
+    if (t->text != TAPE_NONE) {               /* a text that goes on */
+      put(t, before->bytes + t->text, before->length - t->text);
+      t->text = 0;
+    }
+  }
+  int fine = XML_Parse(t->parser, part, (int)length, is_last) == XML_STATUS_OK && t->refused == NULL;
+  t->reel->ready = !is_last && t->text != TAPE_NONE ? t->text : t->reel->length;
+  t->is_begun = !is_last && t->reel->ready == 0;
+  return fine;
+}
+
+/* Records the next part, with the mutex, which is free meanwhile; 0: it is not there yet. */
+static int step (Tape *t) {
+  const char *part;
+  size_t length;
+  int is_last;
+  if (!take(t, &part, &length, &is_last)) return 0;
+  pthread_mutex_unlock(&t->mutex);
+  int fine = record(t, part, length, is_last);
+  pthread_mutex_lock(&t->mutex);
+  t->is_broken = !fine;
+  t->is_over = !fine || is_last;
+  if (fine && !t->is_begun) t->recorded++;
+  pthread_cond_signal(&t->changed);
+  return 1;
 }
 
 static void *work (void *tape) {
   Tape *t = tape;
   pthread_mutex_lock(&t->mutex);
-  while (!t->is_over && !t->is_stopped) {
-    if (t->recorded - t->played == TAPE_REELS) {
-      pthread_cond_wait(&t->changed, &t->mutex);
-      continue;
-    }
-    pthread_mutex_unlock(&t->mutex);
-    int fine = record(t);
-    pthread_mutex_lock(&t->mutex);
-    recorded(t, fine);
-    pthread_cond_signal(&t->changed);
-  }
+  while (!t->is_over && !t->is_stopped)
+    if (t->recorded - t->played == TAPE_REELS || !step(t)) pthread_cond_wait(&t->changed, &t->mutex);
   pthread_mutex_unlock(&t->mutex);
   return NULL;
+}
+
+/* ---- the document ---- */
+
+/* Puts a piece behind the others. A second processor reads a large document ahead. */
+static void hand_over (Tape *t, Piece *piece) {
+  int was_large = t->length >= LARGE;
+  t->length += piece->length;
+  pthread_mutex_lock(&t->mutex);
+  if (t->first == NULL) t->first = piece;
+  else t->last->next = piece;
+  t->last = piece;
+  pthread_cond_signal(&t->changed);
+  pthread_mutex_unlock(&t->mutex);
+  if (!was_large && t->length >= LARGE && sysconf(_SC_NPROCESSORS_ONLN) > 1)
+    t->is_threaded = pthread_create(&t->thread, NULL, work, t) == 0;
+}
+
+static Piece *piece_new (const char *lent, size_t length) {
+  Piece *piece = malloc(sizeof *piece + (lent == NULL ? PART : 0));
+  if (piece != NULL) *piece = (Piece){NULL, lent != NULL ? lent : (const char *)(piece + 1), length};
+  return piece;
+}
+
+int tape_add (Tape *t, const char *bytes, size_t length) {
+  while (length > 0) {
+    if (t->filling == NULL) t->filling = piece_new(NULL, 0);
+    Piece *piece = t->filling;
+    if (piece == NULL) return 0;
+    size_t room = PART - piece->length, some = length < room ? length : room;
+    memcpy((char *)(piece + 1) + piece->length, bytes, some);
+    piece->length += some;
+    bytes += some;
+    length -= some;
+    if (some < room) break;
+    t->filling = NULL;
+    hand_over(t, piece);
+  }
+  return 1;
+}
+
+int tape_lend (Tape *t, const char *bytes, size_t length) {
+  Piece *piece = piece_new(bytes, length);
+  if (piece != NULL) hand_over(t, piece);
+  return piece != NULL;
+}
+
+void tape_end (Tape *t) {
+  Piece *piece = t->filling;
+  t->filling = NULL;
+  if (piece != NULL) hand_over(t, piece);
+  pthread_mutex_lock(&t->mutex);
+  t->is_ended = 1;
+  pthread_cond_signal(&t->changed);
+  pthread_mutex_unlock(&t->mutex);
 }
 
 /* ---- playing ---- */
@@ -137,6 +207,8 @@ int tape_open (Tape *t) {
   t->text = TAPE_NONE;
   t->parser = XML_ParserCreate_MM(NULL, &wiping, NULL);
   if (t->parser == NULL) return 0;
+  pthread_mutex_init(&t->mutex, NULL);
+  pthread_cond_init(&t->changed, NULL);
   XML_SetUserData(t->parser, t);
   XML_SetElementHandler(t->parser, on_start, on_end);
   XML_SetCharacterDataHandler(t->parser, on_text);
@@ -151,41 +223,39 @@ static void stop (Tape *t) {
   pthread_cond_signal(&t->changed);
   pthread_mutex_unlock(&t->mutex);
   pthread_join(t->thread, NULL);
-  pthread_mutex_destroy(&t->mutex);
-  pthread_cond_destroy(&t->changed);
   t->is_threaded = 0;
 }
 
-void tape_close (Tape *t) {
-  stop(t);
-  XML_Parser parser = t->parser;
-  t->parser = NULL;
-  if (parser != NULL) XML_ParserFree(parser);
-  for (size_t i = 0; i < TAPE_REELS; i++) {
-    host_wipe_free(t->reels[i].bytes);
-    t->reels[i].bytes = NULL;
+static void free_pieces (Piece *piece) {
+  while (piece != NULL) {
+    Piece *next = piece->next;
+    host_wipe_free(piece);
+    piece = next;
   }
 }
 
-void tape_start (Tape *t, const char *document, size_t length) {
-  t->document = document;
-  t->length = length;
-  if (length < LARGE || sysconf(_SC_NPROCESSORS_ONLN) < 2) return;
-  pthread_mutex_init(&t->mutex, NULL);
-  pthread_cond_init(&t->changed, NULL);
-  t->is_threaded = pthread_create(&t->thread, NULL, work, t) == 0;
+void tape_close (Tape *t) {
+  if (t->parser == NULL) return;
+  stop(t);
+  pthread_mutex_destroy(&t->mutex);
+  pthread_cond_destroy(&t->changed);
+  XML_ParserFree(t->parser);
+  t->parser = NULL;
+  free_pieces(t->filling);
+  free_pieces(t->first);
+  for (size_t i = 0; i < TAPE_REELS; i++) host_wipe_free(t->reels[i].bytes);
 }
 
 const Reel *tape_next (Tape *t) {
-  if (!t->is_threaded) {
-    if (t->is_over) return NULL;
-    recorded(t, record(t));
-    return t->is_broken ? NULL : t->reel;
-  }
   pthread_mutex_lock(&t->mutex);
   if (t->is_playing) t->played++;
   pthread_cond_signal(&t->changed);
-  while (t->recorded == t->played && !t->is_over) pthread_cond_wait(&t->changed, &t->mutex);
+  while (t->recorded == t->played && !t->is_over) {
+    if (!t->is_threaded) {
+      if (!step(t)) break;
+    } else if (t->is_ended) pthread_cond_wait(&t->changed, &t->mutex);
+    else break;
+  }
   t->is_playing = t->recorded > t->played;
   pthread_mutex_unlock(&t->mutex);
   return t->is_playing ? &t->reels[t->played % TAPE_REELS] : NULL;

@@ -1,42 +1,8 @@
-/* graph:xml(name, body) -> result, local name of the root | nil, err: reads XML with expat into the tables of a shape.
-   Elements that the shape does not have are passed over, whatever is in them; of namespaces only the prefix is looked
-   at, to leave it out. Declarations of entities are refused.
-   The document is recorded (shapetape.h) and played into Lua here. */
-#include "shape.h"
-#include "shapetape.h"
+/* Plays the tape of an XML document (shapetape.h) into the tables of a shape. Elements that the shape does not have are
+   passed over, whatever is in them; of namespaces only the prefix is looked at, to leave it out. */
+#include "shapexml.h"
 
 #include <string.h>
-
-#define READER "hkrun.shape.xml"
-
-typedef struct Frame {                              /* an open element whose shape holds others */
-  Shape *shape;
-  const Member *member;                             /* what it is in the frame around it */
-  int slot;                                         /* of its table; of the key of an entry, whose value comes next */
-  int hidden;
-  int entry;                                        /* of a map; `shape` is the map */
-  int values;
-  char unknown[64];                                 /* a union: the first element that is none of its members */
-  size_t unknown_length;
-} Frame;
-
-typedef struct Reader {
-  Tape tape;
-  Shapes g;
-  Frame frames[CODEC_DEPTH];
-  int open;                                         /* frames */
-  int skipped;                                      /* open elements from the first that is passed over */
-  const Member *leaf, *leaf_use;                    /* an open element of a scalar: in its frame, and by its shape */
-  int leaf_hidden, leaf_read;
-  char root[64];
-} Reader;
-
-static int reader_close (lua_State *L) {            /* __gc and __close; safe twice */
-  tape_close(&((Reader *)luaL_checkudata(L, 1, READER))->tape);
-  return 0;
-}
-
-/* ---- playing the tape into Lua: each open frame has its table on the stack, an open leaf its value once it is read ---- */
 
 static const char *local_name (const char *name, size_t *length) {
   const char *colon = memrchr(name, ':', *length);
@@ -246,8 +212,7 @@ static int on_value (lua_State *L, Reader *r, const char *name, size_t name_leng
   return 0;
 }
 
-/* plays a reel; 0, or the count of results of a failure */
-static int play (lua_State *L, Reader *r, const Reel *reel) {
+int shape_play (lua_State *L, Reader *r, const Reel *reel) {
   size_t name_length = 0;
   const char *name = NULL;
   for (size_t at = 0; at < reel->ready;) {
@@ -266,7 +231,7 @@ static int play (lua_State *L, Reader *r, const Reel *reel) {
         name = local_name(s, &name_length);
         name_length = name_length < sizeof r->root ? name_length : sizeof r->root - 1;
         memcpy(r->root, name, name_length);
-        frame_open(L, r, lua_touserdata(L, 5), NULL, host_is_secret(L, 3));
+        frame_open(L, r, r->shape, NULL, r->hidden);
         lua_newtable(L);
         break;
       case ATTRIBUTE: name = s; name_length = head.length; break;
@@ -279,39 +244,4 @@ static int play (lua_State *L, Reader *r, const Reel *reel) {
     if (failed) return failed;
   }
   return 0;
-}
-
-static Reader *reader_new (lua_State *L) {
-  Reader *r = lua_newuserdatauv(L, sizeof *r, 0);
-  memset(r, 0, sizeof *r);
-  if (luaL_newmetatable(L, READER)) {
-    static const luaL_Reg meta[] = {{"__gc", reader_close}, {"__close", reader_close}, {NULL, NULL}};
-    luaL_setfuncs(L, meta, 0);
-  }
-  lua_setmetatable(L, -2);
-  lua_toclose(L, -1);
-  r->g = (Shapes){1, 4};
-  if (!tape_open(&r->tape)) luaL_error(L, "not enough memory");
-  return r;
-}
-
-int shape_xml (lua_State *L) {                      /* (graph, name, body, keys, shape) */
-  size_t length;
-  const char *body = host_bytes(L, 3, &length);
-  host_need(L, "expat");
-  luaL_checkstack(L, 2 * CODEC_DEPTH + 32, "XML");
-  shape_need(L, &(Shapes){1, 4}, lua_touserdata(L, 5));
-  Reader *r = reader_new(L);
-  tape_start(&r->tape, body, length);
-  for (const Reel *reel; (reel = tape_next(&r->tape)) != NULL;) {
-    int failed = play(L, r, reel);
-    if (failed) return failed;
-  }
-  unsigned long line, column;
-  const char *fault = tape_fault(&r->tape, &line, &column);
-  if (fault != NULL)
-    return host_fail(L, r->tape.refused != NULL ? "limit" : "protocol", NULL, 0,
-                     "the answer is not usable XML at line %lu, column %lu: %s", line, column, fault);
-  lua_pushstring(L, r->root);                       /* below it only the root's table is left */
-  return 2;
 }

@@ -159,7 +159,8 @@ static int xml_decode (lua_State *L) {
   lua_settop(L, 2);
   host_leaves(L, &leaves, 1, 2);
   Reader *r = reader_new(L, &leaves);
-  tape_start(&r->tape, text, length);
+  if (!tape_lend(&r->tape, text, length)) return luaL_error(L, "not enough memory");
+  tape_end(&r->tape);
   for (const Reel *reel; (reel = tape_next(&r->tape)) != NULL;) play(L, r, reel);
   unsigned long line, column;
   const char *fault = tape_fault(&r->tape, &line, &column);

@@ -27,6 +27,7 @@ local declared = {
   { "ca", "PEM file of the only authorities to trust", type = "string" },
   { "to_file", "where the body of a 2xx answer goes, once complete; or the range { file =, offset =, length = } of a file that is there",
     type = "any" },
+  { "reader", "takes the body of a 2xx answer as it arrives; the answer's body is then the reader", type = "any" },
   { "secret_body", "the body of the answer is a secret", type = "boolean", default = false },
   { "follow", "how many redirects to follow", type = "integer", default = 0 },
   { "fresh", "on a new connection: one that was kept may be dead, and then it would be sent a second time", type = "boolean" },
@@ -90,13 +91,17 @@ local function send(o)
   elseif o.to_file then
     errors.check(op, request:to_file(o.to_file))
   end
+  if o.reader then request:to_reader(o.reader) end
   errors.check(op, request:start())
   local id = request:id()
-  while not task.await(id, o.progress and 0.2) do o.progress(request:progress()) end
+  repeat
+    local is_ready = task.await(id, o.progress and 0.2)
+    if not is_ready then o.progress(request:progress()) elseif o.reader then o.reader:play() end
+  until is_ready and request:is_done()
   local status, headers, body, size = request:result()
   errors.check(op, status, headers)
   if o.progress then o.progress(request:progress()) end
-  return setmetatable({ status = status, headers = headers, body = body, size = size, label = op }, Answer)
+  return setmetatable({ status = status, headers = headers, body = body or o.reader, size = size, label = op }, Answer)
 end
 
 --- What a redirect leads to. Another origin gets neither credentials nor

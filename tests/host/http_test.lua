@@ -410,6 +410,33 @@ T["a handle: closed twice, used too late, cancelled by another task"] = function
   test.raises("closed, not new", r.start, r)
 end
 
+T["a reader takes the body of a 2xx answer as it comes; an error's body is kept; a cut or too long one is as ever"] = function()
+  local answers = { ["/cut"] = { body = "<r>" .. ("<A>x</A>"):rep(100000) .. "</r>", cut = 300000 }, ["/miss"] = { status = 404, body = "no" },
+                    ["/good"] = { body = "<r>" .. ("<A>x</A>"):rep(100000) .. "</r>" }, ["/broken"] = { body = "<r></s>" }, ["/empty"] = {} }
+  local server = start(function(req) return answers[req.path] end)
+  local graph = require "host.shape".graph(function(name)
+    if name == "string" then return { kind = "string" } end
+    if name == "list" then return { kind = "list", item = { name = "member", wire = "member", shape = "string" } } end
+    return { kind = "struct", members = { { name = "A", wire = "A", shape = "list", flat = true } } }
+  end)
+  local function get(path, limit)
+    local reader = graph:reader "Root"
+    return http.get(server.url .. path, { reader = reader, limit = limit }), reader
+  end
+  local answer, reader = get "/good"
+  test.equal({ answer.status, answer.body == reader, answer.size }, { 200, true, 800007 })
+  local value, root = graph:xml("Root", answer.body)
+  test.equal({ #value.A, value.A[100000], root }, { 100000, "x", "r" })
+  test.equal({ get("/miss").status, get("/miss").body }, { 404, "no" })
+  test.equal(test.raises("cannot GET", get, "/cut").code, "cut")
+  test.equal(test.raises("larger than 1000 bytes", get, "/good", 1000).kind, "limit")
+  for path, said in pairs { ["/broken"] = "mismatched tag", ["/empty"] = "no element found" } do
+    local result, e = get(path).body:finish()
+    test.equal({ result, e.kind }, { nil, "protocol" })
+    test.match(e.message, said)
+  end
+end
+
 T["an answer above the limit is refused"] = function()
   local server = start(function() return { body = ("x"):rep(2000) } end)
   test.equal(http.get(server.url, { limit = 2000 }).size, 2000)

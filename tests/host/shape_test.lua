@@ -138,4 +138,69 @@ T["xml: a large answer is read whole; an error anywhere in it ends it, and whoev
   for _ = 1, 5 do test.raises("no string", graph.xml, graph, "Out", body) end
 end
 
+--- Gives a reader the answer in pieces of that size, and has it play after each; what it answers in the end.
+local function in_pieces(m, body, size)
+  local r = reader.begin_query(m, { output = "Out" })
+  for i = 1, #body, size do
+    r:add(body:sub(i, i + size - 1))
+    r:play()
+  end
+  return pcall(reader.query, m, { output = "Out" }, r)
+end
+
+T["xml: an answer that comes in pieces is read as one that is there"] = function()
+  local m = model.parse("toys", SHAPES)
+  local small, big = XML:gsub("NaN", "1"), large()                                -- NaN is equal to nothing
+  for body, sizes in pairs { [small] = { 1, 2, 7, 100, #small - 1, #small }, [big] = { 1000, 65535, 65536, 65537, 300000, #big } } do
+    local whole = reader.query(m, { output = "Out" }, body)
+    for _, size in ipairs(sizes) do
+      local ok, result = in_pieces(m, body, size)
+      test.equal({ ok, result }, { true, whole }, "pieces of " .. size)
+    end
+  end
+end
+
+T["xml: what is wrong in an answer that comes in pieces is told at its end, whatever comes behind it"] = function()
+  local m = model.parse("toys", SHAPES)
+  for _, size in ipairs { 1, 50 } do
+    for i = 0, #XML - 1 do
+      local ok, e = in_pieces(m, XML:sub(1, i), size)
+      test.equal({ ok, e.kind }, { false, "protocol" }, XML:sub(1, i))
+    end
+  end
+  for _, wrong in ipairs { "many", "</wrong>" } do
+    for _, at in ipairs { 1, 6000, 12000 } do
+      local body = large(at, wrong)
+      for _, size in ipairs { 65536, 700000 } do
+        local ok, e = in_pieces(m, body, size)
+        test.truthy(not ok)
+        test.match(e.message, wrong == "many" and 'Count is "many", not of type integer' or "mismatched tag")
+      end
+    end
+  end
+end
+
+T["xml: a reader may be left at any point, or used when it is over"] = function()
+  local m, big = model.parse("toys", SHAPES), large()
+  for _, n in ipairs { 0, 10, 1000000, #big } do
+    local r <close> = reader.begin_query(m, { output = "Out" })
+    r:add(big:sub(1, n))
+    r:play()
+    local _ = reader.begin_query(m, { output = "Out" }) -- the collector's
+  end
+  collectgarbage()
+  local r = reader.begin_query(m, { output = "Out" })
+  r:add "<r><Text>a</Text></r>"
+  local value, root = r:finish()
+  test.equal({ value.Text, root }, { "a", "r" })
+  r:add "more"
+  r:play()
+  test.raises("nothing more", r.finish, r)
+  local closed = reader.begin_query(m, { output = "Out" })
+  getmetatable(closed).__close(closed)
+  closed:add "<r/>"
+  test.raises("closed", closed.play, closed)
+  test.raises("closed", closed.finish, closed)
+end
+
 return T

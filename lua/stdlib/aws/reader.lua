@@ -125,14 +125,22 @@ function M.json(model, name, body)
   return value
 end
 
+local function answer_of(op) return "query answer " .. (op.output or "") .. (op.wrapper and " " .. op.wrapper or "") end
+
+--- A reader of the answer of a query or ec2 operation, for http.request{ reader = }: large answers are read while they come.
+---@param model aws.Model
+---@param op aws.Operation
+---@return userdata
+function M.begin_query(model, op) return graph(model, "xml"):reader(answer_of(op)) end
+
 --- Reads the answer of a query or ec2 operation.
 ---@param model aws.Model
 ---@param op aws.Operation
----@param body string
+---@param body string|userdata or the reader that was given it
 ---@return table result
 ---@return string? request_id
 function M.query(model, op, body)
-  local root, name = read(model, "xml", "query answer " .. (op.output or "") .. (op.wrapper and " " .. op.wrapper or ""), body)
+  local root, name = read(model, "xml", answer_of(op), body)
   local id = root[METADATA] and root[METADATA][REQUEST_ID] or root[REQUEST_ID]
   root[METADATA], root[REQUEST_ID] = nil, nil
   if name == "Error" or name == "ErrorResponse" then wrong("the answer of status 200 is an error: <%s>", name) end

@@ -107,11 +107,13 @@ local function once(self, op, args, opts)
   local headers, access_key_id = signing.headers(self, request)
   local body = request.body
   if body == "" and (request.method == "GET" or request.method == "HEAD") then body = nil end
+  local begin = not opts.to and self.protocol.begin
+  local reader <close> = begin and begin(self.model, op) or nil
   local ok, answer = pcall(http.request, {
     method = request.method, url = request.url, headers = headers, body = body,
     ca = self.options.ca or config.env "AWS_CA_BUNDLE" or config.profile(self.options.profile).ca_bundle,
     timeout = time_left(self, opts), connect_timeout = opts.connect_timeout or self.options.connect_timeout,
-    to_file = opts.to, fresh = opts.once, progress = opts.progress,
+    to_file = opts.to, reader = reader, fresh = opts.once, progress = opts.progress,
   })
   if not ok then
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end

@@ -1,7 +1,7 @@
 --- The ec2 protocol: query with lists that are always flat and names that start with a capital letter.
 local query = require "aws.protocol.query"
 
-local M = { result = query.result, error = query.error, data = query.data }
+local M = { begin = query.begin, result = query.result, error = query.error, data = query.data }
 
 ---@type aws.QueryDialect
 local EC2 = {

@@ -85,6 +85,8 @@ function M.request(model, op, args, dialect)
   }
 end
 
+M.begin = reader.begin_query
+
 ---@param model aws.Model
 ---@param op aws.Operation
 ---@param response aws.WireResponse

@@ -20,7 +20,7 @@ local M = {}
 ---@field status integer
 ---@field headers table<string, string>  by lower-case name
 ---@field spelling? table<string, string>  lower-case name -> as it came
----@field body? string           nil when it was written to a file
+---@field body? string|userdata  nil when it was written to a file; the reader that was given it, where the protocol has `begin`
 
 ---@class aws.RestBody            how a protocol writes and reads the body
 ---@field content_type string
