@@ -304,6 +304,7 @@ int host_job_cancelled (HostJob *job) { return atomic_load(&job->cancelled); }
 static void job_run (uv_work_t *work) {
   HostJob *job = work->data;
   job->kind->run(job, job->context);
+  host_registers_clear();
 }
 
 static void job_after (uv_work_t *work, int status) {
@@ -321,6 +322,7 @@ int host_job_start (lua_State *L, HostJob *job) {
   lua_pop(L, 1);
   job->id = host_id_new(L);
   job->work.data = job;
+  host_registers_clear();                           /* the first one starts the threads */
   int code = uv_queue_work(host_loop(L), &job->work, job_run, job_after);
   if (code != 0) return host_fail(L, "io", uv_err_name(code), 0, "cannot start a worker: %s", uv_strerror(code));
   job->running = 1;

@@ -9,6 +9,7 @@
 #ifndef HKRUN_HOST_H
 #define HKRUN_HOST_H
 
+#include <pthread.h>
 #include <stddef.h>
 #include <lua.h>
 #include <lauxlib.h>
@@ -69,6 +70,14 @@ HostReader *host_reader (lua_State *L, int arg);        /* raises for anything e
 
 /* 0: not enough memory; 1: taken; 2: its play() has something to do now */
 int host_reader_add (HostReader *r, const char *bytes, size_t length);
+
+/* --- threads (thread.c) -------------------------------------------------- */
+
+/* Starts one that takes no signals, which are the loop's; returns 0 or an errno. */
+int host_thread (pthread_t *thread, void *(*run) (void *), void *arg);
+
+/* Clears what copies of secrets may have left in vector registers. */
+void host_registers_clear (void);
 
 /* --- child processes (process.c) ----------------------------------------- */
 

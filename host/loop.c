@@ -47,6 +47,7 @@ typedef struct Loop {
   lua_Integer *ready;                   /* ids that became ready, in order */
   size_t count, size;
   Wait *buckets[BUCKETS];
+  uv_prepare_t before;                  /* the poll */
   uv_async_t async;                     /* sends from other threads */
   uv_mutex_t lock;
   struct HostWake *pending;
@@ -105,6 +106,11 @@ static int state_gc (lua_State *L) {
   return 0;
 }
 
+static void before_poll (uv_prepare_t *h) {
+  (void)h;
+  host_registers_clear();
+}
+
 static Loop *get (lua_State *L) {
   lua_getfield(L, LUA_REGISTRYINDEX, STATE ".state");
   Loop *l = lua_touserdata(L, -1);
@@ -118,10 +124,13 @@ static Loop *get (lua_State *L) {
   }
   lua_setmetatable(L, -2);
   if (uv_loop_init(&l->uv) != 0 || uv_mutex_init(&l->lock) != 0
-      || uv_async_init(&l->uv, &l->async, on_async) != 0)
+      || uv_async_init(&l->uv, &l->async, on_async) != 0
+      || uv_prepare_init(&l->uv, &l->before) != 0)
     luaL_error(L, "cannot start the event loop");
   l->uv.data = l;
   l->async.data = l;
+  uv_prepare_start(&l->before, before_poll);
+  uv_unref((uv_handle_t *)&l->before);
   l->open = 1;
   lua_setfield(L, LUA_REGISTRYINDEX, STATE ".state");
   return l;
@@ -332,6 +341,7 @@ static int loop_resolve (lua_State *L) {
   hints.ai_flags = AI_ADDRCONFIG;
   Wait *w = wait_new(L, l, RESOLVE);
   w->h.resolve.data = w;
+  host_registers_clear();
   int err = uv_getaddrinfo(&l->uv, &w->h.resolve, on_resolved, host, NULL,
                            &hints);
   if (err != 0) {

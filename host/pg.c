@@ -374,6 +374,7 @@ static int conn_cancel (lua_State *L) {
     return host_fail(L, "network", NULL, 0, "nothing to cancel: the connection is not up");
   }
   k->id = host_id_new(L);
+  host_registers_clear();
   if (uv_queue_work(k->loop, &k->work, cancel_work, cancel_done) != 0) {
     PQfreeCancel(k->request);
     free(k);

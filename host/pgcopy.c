@@ -192,7 +192,7 @@ static int engine_start (lua_State *L) {
   pthread_mutex_lock(&e->mutex);
   n = e->live = e->left = e->nworkers;
   for (i = 0; i < n; i++) {
-    if (pthread_create(&e->threads[i], NULL, host_pg_work, e) != 0) break;
+    if (host_thread(&e->threads[i], host_pg_work, e) != 0) break;
     e->nthreads++;
   }
   e->live = e->left = e->nthreads;

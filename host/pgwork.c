@@ -130,6 +130,7 @@ static PGconn *dial (Worker *w, const HostPgParams *p, const char *setup, const 
   PGconn *pg = PQconnectStartParams(p->keys, p->values, 0);
   PostgresPollingStatusType st = PGRES_POLLING_WRITING;
   while (pg != NULL && PQstatus(pg) != CONNECTION_BAD && st != PGRES_POLLING_OK) {
+    host_registers_clear();                          /* of the password */
     if ((r = wait_dial(w, pg, st, end, error)) != 1) break;
     st = PQconnectPoll(pg);
     if (st == PGRES_POLLING_FAILED) break;

@@ -16,8 +16,6 @@
 #include "redismove.h"
 
 #include <limits.h>
-#include <pthread.h>
-#include <signal.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
@@ -150,17 +148,6 @@ static void *job_thread (void *arg) {
   return NULL;
 }
 
-/* The thread takes no signals (they are the loop's), and a peer that went away is an error, not a SIGPIPE. */
-static int start_thread (Job *j) {
-  sigset_t all, before;
-  int rc;
-  sigfillset(&all);
-  (void)pthread_sigmask(SIG_SETMASK, &all, &before);
-  rc = pthread_create(&j->thread, NULL, job_thread, j);
-  (void)pthread_sigmask(SIG_SETMASK, &before, NULL);
-  return rc;
-}
-
 /* job:start(dbs, batch, exact, window, stall) -> true | nil, err */
 static int job_start (lua_State *L) {
   Job *j = check_job(L);
@@ -188,7 +175,7 @@ static int job_start (lua_State *L) {
   m->exact = lua_toboolean(L, 4);
   m->window = (size_t)window;
   m->stall = (int)(stall * 1000);
-  if (start_thread(j) != 0) return host_fail(L, "limit", "threads", 1, "no thread for a copy job");
+  if (host_thread(&j->thread, job_thread, j) != 0) return host_fail(L, "limit", "threads", 1, "no thread for a copy job");
   j->started = 1;
   lua_pushboolean(L, 1);
   return 1;

@@ -7,6 +7,7 @@
 ** Expiry is the source's own absolute time in milliseconds; servers before 7.0 lack PEXPIRETIME, there it is TIME +
 ** PTTL, which may be off by the length of a round.
 */
+#include "host.h"
 #include "redismove.h"
 
 #include <errno.h>
@@ -405,6 +406,7 @@ static int sign_in (Move *m, MoveEnd *e) {
     if (end_write(m, e) != 0 || (e->out.at < e->out.n && wait_end(m, e, e->write_want) != 0)) return -1;
   }
   explicit_bzero(e->out.p, e->out.cap);
+  host_registers_clear();
   while ((end = memchr(b->p, '\n', b->n)) == NULL) {
     if (b->n > MAX_LINE) return move_fail(m, "protocol", "protocol", 0, "%s: an endless line", end_name(m, e));
     if (wait_end(m, e, e->read_want) != 0 || end_read(m, e) != 0) return -1;

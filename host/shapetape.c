@@ -158,7 +158,7 @@ static void hand_over (Tape *t, Piece *piece) {
   pthread_cond_signal(&t->changed);
   pthread_mutex_unlock(&t->mutex);
   if (!was_large && t->length >= LARGE && sysconf(_SC_NPROCESSORS_ONLN) > 1)
-    t->is_threaded = pthread_create(&t->thread, NULL, work, t) == 0;
+    t->is_threaded = host_thread(&t->thread, work, t) == 0;
 }
 
 static Piece *piece_new (const char *lent, size_t length) {

@@ -6,6 +6,7 @@
 ** saves the two waits of 40 ms that a plain libssh connect has. libssh gets a
 ** duplicate, so that whoever polls never holds a descriptor that libssh closed.
 */
+#include "host.h"
 #include "sshconn.h"
 
 #include <arpa/inet.h>
@@ -364,6 +365,7 @@ int ssh_conn_run (SshConn *c, int stop_fd, int seconds) {
   long long end = now_ms() + seconds * 1000LL;
   for (;;) {
     int rc = ssh_conn_step(c);
+    host_registers_clear();             /* of keys */
     if (rc != 0) return rc;
     long long left = end - now_ms();
     if (left <= 0)

@@ -12,7 +12,6 @@
 #include <fcntl.h>
 #include <libssh/sftp.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -254,13 +253,9 @@ int ssh_transfer_new (lua_State *L) {
   if (t->local == NULL || t->remote == NULL || t->buffer == NULL)
     return luaL_error(L, "not enough memory");
   t->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  sigset_t all, before;
-  sigfillset(&all);
   int ok = t->stop >= 0;
   if (ok) {
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    ok = (errno = pthread_create(&t->thread, NULL, run, t)) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    ok = (errno = host_thread(&t->thread, run, t)) == 0;
     t->started = ok;
   }
   if (!ok)

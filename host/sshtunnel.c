@@ -21,7 +21,6 @@
 #include <netinet/tcp.h>
 #include <poll.h>
 #include <pthread.h>
-#include <signal.h>
 #include <stdatomic.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -417,13 +416,9 @@ int ssh_tunnel_new (lua_State *L) {
     return luaL_error(L, "not enough memory");
   for (int i = 0; i < MAX_PIPES; i++) t->pipes[i].fd = -1;
   t->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  sigset_t all, before;
-  sigfillset(&all);
   int ok = t->stop >= 0 && listen_local(t);
   if (ok) {
-    pthread_sigmask(SIG_SETMASK, &all, &before);
-    ok = (errno = pthread_create(&t->thread, NULL, run, t)) == 0;
-    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    ok = (errno = host_thread(&t->thread, run, t)) == 0;
     t->started = ok;
   }
   if (!ok)
