@@ -9,13 +9,14 @@ build='gcc libc6-dev make pkg-config git lua5.4 liblua5.4-dev libcurl4-openssl-d
   zlib1g-dev libedit-dev libmicrohttpd-dev'
 rehearsal='postgresql postgresql-contrib redis-server openssh-server openssh-client nodejs npm
   iproute2 nftables util-linux ca-certificates'
-tests='python3 python3-venv openssl curl lua-check'
+tests='python3 python3-venv openssl curl lua-check gdb-minimal'
 
 missing=
 for package in $build $rehearsal $tests; do
   case $package in
     nodejs) command -v node >/dev/null 2>&1 && continue ;;
     npm) command -v npm >/dev/null 2>&1 && continue ;;
+    gdb-minimal) command -v gcore >/dev/null 2>&1 && continue ;;
   esac
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=
   [ "$state" = installed ] || missing="$missing $package"
