@@ -23,7 +23,7 @@ typedef struct HostPgError {
   const char *kind;                                  /* static string, NULL = no failure */
   int retry;                                         /* may the same thing work if done again? */
   char code[6];                                      /* SQLSTATE, "" where the server gave none */
-  char *message, *detail, *hint, *context;           /* malloc'ed or NULL */
+  char *message, *detail, *hint, *context, *schema;  /* malloc'ed or NULL */
   long position;                                     /* in the statement, 1-based, 0 = unknown */
 } HostPgError;
 
@@ -34,6 +34,7 @@ void host_pg_push(lua_State *L, const PGresult *res, int row, int col);
 int host_pg_fingerprint(PGconn *pg, char out[65]);
 
 void host_pg_error_result(HostPgError *e, const PGconn *pg, const PGresult *res);
+void host_pg_error_fields(HostPgError *e, const char *(*get)(const void *report, int field), const void *report);
 void host_pg_error_conn(HostPgError *e, const PGconn *pg);       /* a failed connect or a lost connection */
 void host_pg_error_text(HostPgError *e, const char *kind, int retry, const char *text);
 void host_pg_error_free(HostPgError *e);

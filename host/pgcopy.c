@@ -2,7 +2,7 @@
 ** pgcopy.c: the parallel copy engine. Jobs are given from Lua before start(); n worker threads, each with at most
 ** one source and one target connection, do them in order of weight as soon as what they depend on is done.
 ** A job is either a stream (COPY ... TO STDOUT on the source, COPY ... FROM STDIN on the target, in one target
-** transaction) or a statement on the target. CopyData passes through unparsed in blocks of 64 KiB.
+** transaction) or a statement on the target. CopyData passes through unparsed (pgrelay.c).
 ** Raises: a wrong argument, a call out of order. Returns nil, err: what a job or a connection met (in result()).
 ** States: building -> running -> finished (its id is ready) -> closed. Worker threads never touch Lua.
 */
@@ -41,7 +41,6 @@ static void stop (Engine *e) {
 static void free_job (Job *j) {
   if (j == NULL) return;
   free(j->source);
-  free(j->before);
   free(j->target);
   free(j->after);
   free(j->after_jobs);
@@ -66,6 +65,7 @@ static int engine_close (lua_State *L) {             /* close, __gc and __close;
   free(e->target_setup);
   free(e->source_pin);
   free(e->target_pin);
+  free(e->ledger);
   host_pg_params_free(&e->source);
   host_pg_params_free(&e->target);
   host_pg_error_free(&e->fatal);
@@ -89,7 +89,20 @@ static char *field_copy (lua_State *L, int table, const char *name, int required
   return copy;
 }
 
-/* pgcopy.new(source, target, workers, {snapshot =, source_setup =, target_setup =, stop_on_error =}) -> engine */
+static double field_number (lua_State *L, int table, const char *name) {
+  double n;
+  lua_getfield(L, table, name);
+  n = luaL_optnumber(L, -1, 0);
+  lua_pop(L, 1);
+  return n;
+}
+
+/*
+** pgcopy.new(source, target, workers, {snapshot =, source_setup =, target_setup =, source_pin =, target_pin =,
+**   ledger =, patience =, rate =}) -> engine
+** ledger: the schema whose unique key says that a job was done already. patience: seconds for which a lost connection
+** is made again. rate: bytes a second, of all workers together.
+*/
 static int engine_new (lua_State *L) {
   lua_Integer n = luaL_checkinteger(L, 3);
   Engine *e;
@@ -112,9 +125,9 @@ static int engine_new (lua_State *L) {
   e->target_setup = field_copy(L, 4, "target_setup", 0);
   e->source_pin = field_copy(L, 4, "source_pin", 0);
   e->target_pin = field_copy(L, 4, "target_pin", 0);
-  lua_getfield(L, 4, "stop_on_error");
-  e->stop_on_error = lua_toboolean(L, -1);
-  lua_pop(L, 1);
+  e->ledger = field_copy(L, 4, "ledger", 0);
+  e->patience = field_number(L, 4, "patience");
+  e->rate = field_number(L, 4, "rate");
   e->wake = host_wake_new(L);
   return 1;
 }
@@ -138,9 +151,10 @@ static int field_list (lua_State *L, int table, const char *name, int **out) {
 }
 
 /*
-** engine:add{source =, before = "BEGIN", target =, after =, needs = {index...}, locks = {n | -n...}, weight =} -> index
-** source: a COPY TO STDOUT; target: its COPY FROM STDIN, or a statement if there is no source. before and after
-** run in the target's transaction around the COPY. locks: n (1...) is held alone, -n is shared.
+** engine:add{source =, target =, after =, needs = {index...}, locks = {n | -n...}, weight =, builds =} -> index
+** source: a COPY TO STDOUT; target: statements that end in its COPY FROM STDIN, or statements alone if there is no
+** source. A stream is a transaction, which ends with `after`; in that :rows and :bytes are the numbers of this COPY.
+** locks: n (1...) is held alone, -n is shared. builds: idle workers let the server's parallel workers help.
 */
 static int engine_add (lua_State *L) {
   Engine *e = check_engine(L);
@@ -161,9 +175,7 @@ static int engine_add (lua_State *L) {
   if (j == NULL) luaL_error(L, "not enough memory");
   j->target = field_copy(L, 2, "target", 1);
   j->source = field_copy(L, 2, "source", 0);
-  j->before = field_copy(L, 2, "before", 0);
   j->after = field_copy(L, 2, "after", 0);
-  if (j->before == NULL && j->source != NULL) j->before = strdup("BEGIN");
   j->nafter = field_list(L, 2, "needs", &j->after_jobs);
   j->nlocks = field_list(L, 2, "locks", &j->locks);
   for (i = 0; i < j->nafter; i++)
@@ -173,8 +185,9 @@ static int engine_add (lua_State *L) {
     if (n < 1 || n > 10000000) luaL_error(L, "a lock is a number from 1 on");
     if (n > e->nlocks) e->nlocks = n;
   }
-  lua_getfield(L, 2, "weight");
-  j->weight = luaL_optnumber(L, -1, 0);
+  j->weight = field_number(L, 2, "weight");
+  lua_getfield(L, 2, "builds");
+  j->builds = lua_toboolean(L, -1);
   e->jobs[e->njobs++] = j;
   e->draft = NULL;
   lua_pushinteger(L, e->njobs);
@@ -289,6 +302,8 @@ static const luaL_Reg functions[] = { { "new", engine_new }, { NULL, NULL } };
 
 int luaopen_host_pgcopy (lua_State *L) {
   host_need(L, "pq");
+  host_need(L, "crypto");
+  host_need(L, "ssl");
   luaL_newmetatable(L, PG_COPY);
   luaL_setfuncs(L, meta, 0);
   luaL_newlib(L, methods);

@@ -1,5 +1,6 @@
 /*
-** pgcopy.h: the copy engine's state, shared by pgcopy.c (Lua's side, the loop's thread) and pgwork.c (the workers).
+** pgcopy.h: the copy engine's state, shared by pgcopy.c (Lua's side, the loop's thread) and the workers: pgwork.c
+** (the queue), pgdial.c (their connections), pgrelay.c (a table's bytes from one server to the other).
 ** What is not atomic belongs to the mutex once the threads run; a job that is running belongs to its worker.
 */
 #ifndef HKRUN_PGCOPY_H
@@ -15,10 +16,11 @@
 enum { JOB_WAITING, JOB_RUNNING, JOB_DONE, JOB_FAILED, JOB_SKIPPED };
 
 typedef struct HostPgJob {
-  char *source, *before, *target, *after;            /* SQL; source NULL = a statement job */
+  char *source, *target, *after;                     /* SQL; source NULL = a statement job */
   int *after_jobs, nafter;                           /* indexes of the jobs this one waits for */
   int *locks, nlocks;                                /* n = holds thing n alone, -n = shares it */
   double weight;
+  int builds, helpers;                               /* builds an index: that many parallel workers may help */
   int state;                                         /* under the mutex */
   double seconds;
   atomic_llong bytes, rows;
@@ -28,10 +30,13 @@ typedef struct HostPgJob {
 typedef struct HostPgEngine {
   HostPgParams source, target;
   char *snapshot, *source_setup, *target_setup, *source_pin, *target_pin;
-  HostPgJob **jobs, *draft;                                /* draft: a job in the making, kept for close if Lua raises */
-  int njobs, size, nworkers, nthreads, left, running, live, stop_on_error;
+  char *ledger;                                      /* schema of the table of marks, NULL = there is none */
+  HostPgJob **jobs, *draft;                          /* draft: a job in the making, kept for close if Lua raises */
+  int njobs, size, nworkers, nthreads, left, running, live;
   int nlocks;
   int *held;                                         /* per lock: -1 alone, n > 0 shared by n */
+  double patience, rate;                             /* seconds to try again after a lost connection; bytes a second, 0 = all */
+  double paid_until;                                 /* when the bytes that were taken are paid for (under the mutex) */
   pthread_t threads[HOST_PG_WORKERS];
   pthread_mutex_t mutex;
   pthread_cond_t cond;
@@ -43,6 +48,24 @@ typedef struct HostPgEngine {
   int open;
 } HostPgEngine;
 
+typedef struct HostPgWorker {
+  HostPgEngine *e;
+  PGconn *source, *target;
+  int streams;                                       /* a COPY is under way on both, of which libpq knows nothing */
+} HostPgWorker;
+
 void *host_pg_work(void *engine);                    /* the body of a worker thread */
+
+/* pgdial.c; 1 = done, 0 = the error is set */
+int host_pg_stopped(HostPgEngine *e);
+double host_pg_clock(void);
+int host_pg_pause(HostPgEngine *e, double seconds);  /* 0 = cancelled meanwhile */
+int host_pg_cancelled(HostPgError *error);           /* sets it; always 0 */
+int host_pg_run(HostPgWorker *w, PGconn *pg, const char *sql, HostPgError *error);
+int host_pg_connect(HostPgWorker *w, int with_source, HostPgError *error);
+void host_pg_drop(HostPgWorker *w, PGconn **pg, int ask_to_stop);
+
+/* pgrelay.c: both COPYs at once, their bytes unparsed; 1 = both ended well, and the rows */
+int host_pg_relay(HostPgWorker *w, HostPgJob *j, long long *rows);
 
 #endif

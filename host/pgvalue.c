@@ -132,6 +132,7 @@ void host_pg_error_free (HostPgError *e) {
   free(e->detail);
   free(e->hint);
   free(e->context);
+  free(e->schema);
   memset(e, 0, sizeof *e);
 }
 
@@ -169,15 +170,15 @@ void host_pg_error_conn (HostPgError *e, const PGconn *pg) {
     }
 }
 
-void host_pg_error_result (HostPgError *e, const PGconn *pg, const PGresult *res) {
-  const char *code = PQresultErrorField(res, PG_DIAG_SQLSTATE), *at = PQresultErrorField(res, PG_DIAG_STATEMENT_POSITION);
-  const char *text = PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY);
-  if (text == NULL) text = PQresultErrorMessage(res);
-  if (text == NULL || *text == '\0') text = pg != NULL ? PQerrorMessage(pg) : "unknown error";
-  host_pg_error_text(e, "remote", 0, text);
-  e->detail = copy_text(PQresultErrorField(res, PG_DIAG_MESSAGE_DETAIL));
-  e->hint = copy_text(PQresultErrorField(res, PG_DIAG_MESSAGE_HINT));
-  e->context = copy_text(PQresultErrorField(res, PG_DIAG_CONTEXT));
+/* reads one field of an error report: PG_DIAG_MESSAGE_PRIMARY and its kin */
+void host_pg_error_fields (HostPgError *e, const char *(*get)(const void *report, int field), const void *report) {
+  const char *code = get(report, PG_DIAG_SQLSTATE), *at = get(report, PG_DIAG_STATEMENT_POSITION);
+  const char *text = get(report, PG_DIAG_MESSAGE_PRIMARY);
+  host_pg_error_text(e, "remote", 0, text != NULL ? text : "unknown error");
+  e->detail = copy_text(get(report, PG_DIAG_MESSAGE_DETAIL));
+  e->hint = copy_text(get(report, PG_DIAG_MESSAGE_HINT));
+  e->context = copy_text(get(report, PG_DIAG_CONTEXT));
+  e->schema = copy_text(get(report, PG_DIAG_SCHEMA_NAME));
   e->position = at != NULL ? strtol(at, NULL, 10) : 0;
   if (code == NULL) {                                /* libpq's own: the connection is gone */
     e->kind = "network";
@@ -192,13 +193,27 @@ void host_pg_error_result (HostPgError *e, const PGconn *pg, const PGresult *res
   else if (strncmp(code, "40", 2) == 0 || one_of(code, "55P03 53300")) e->retry = 1;
 }
 
+static const char *result_field (const void *report, int name) {
+  return PQresultErrorField(report, name);
+}
+
+void host_pg_error_result (HostPgError *e, const PGconn *pg, const PGresult *res) {
+  host_pg_error_fields(e, result_field, res);
+  if (PQresultErrorField(res, PG_DIAG_MESSAGE_PRIMARY) == NULL) {
+    const char *text = PQresultErrorMessage(res);
+    if (text == NULL || *text == '\0') text = pg != NULL ? PQerrorMessage(pg) : "unknown error";
+    free(e->message);
+    e->message = copy_text(text);
+  }
+}
+
 static void field (lua_State *L, const char *name, const char *value) {
   if (value == NULL || *value == '\0') return;
   lua_pushstring(L, value);
   lua_setfield(L, -2, name);
 }
 
-/* pushes {kind, message, code, retry, detail, hint, context, position} */
+/* pushes {kind, message, code, retry, detail, hint, context, schema, position} */
 void host_pg_error_table (lua_State *L, const HostPgError *e) {
   host_fail(L, e->kind != NULL ? e->kind : "io", e->code[0] != '\0' ? e->code : NULL, e->retry,
             "%s", e->message != NULL ? e->message : "not enough memory");
@@ -206,6 +221,7 @@ void host_pg_error_table (lua_State *L, const HostPgError *e) {
   field(L, "detail", e->detail);
   field(L, "hint", e->hint);
   field(L, "context", e->context);
+  field(L, "schema", e->schema);
   if (e->position > 0) {
     lua_pushinteger(L, e->position);
     lua_setfield(L, -2, "position");

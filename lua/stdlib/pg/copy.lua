@@ -94,8 +94,7 @@ local function add_data(engine, t, o, binary)
   if t.pages * 8192 >= o.split and o.can_split then parts = math.min(16, math.max(2, t.pages * 8192 // (96 * 1024 * 1024))) end
   if parts == 1 then
     return { engine:add { source = ("COPY %s%s TO STDOUT (FORMAT %s)"):format(t.name, list, format),
-      before = "BEGIN; TRUNCATE ONLY " .. t.name,
-      target = ("COPY %s%s FROM STDIN (FORMAT %s, FREEZE)"):format(t.name, list, format), weight = t.bytes * 2 + 1 } }
+      target = ("TRUNCATE ONLY %s; COPY %s%s FROM STDIN (FORMAT %s, FREEZE)"):format(t.name, t.name, list, format), weight = t.bytes * 2 + 1 } }
   end
   local jobs = {}
   for i = 0, parts - 1 do
@@ -110,8 +109,7 @@ end
 
 local LARGE_OBJECTS = {
   source = "COPY (SELECT oid, lo_get(oid) FROM pg_largeobject_metadata ORDER BY oid) TO STDOUT",
-  before = "BEGIN; CREATE TEMP TABLE hkrun_large_objects (oid oid, data bytea) ON COMMIT DROP",
-  target = "COPY hkrun_large_objects FROM STDIN",
+  target = "CREATE TEMP TABLE hkrun_large_objects (oid oid, data bytea) ON COMMIT DROP; COPY hkrun_large_objects FROM STDIN",
   after = "SELECT count(lo_from_bytea(oid, data)) FROM hkrun_large_objects",
 }
 
