@@ -6,12 +6,31 @@ local M = {}
 
 --- Members that say how the rehearsal does it, or when: not what there is.
 local SKIPPED = {}
-for name in ([[order tokens events host sshd pid process server plane node nodes doors app public KeyFingerprint PublicDnsName PublicIpAddress
-    PrivateDnsName streams dir file next config_name
+for name in ([[order tokens events host KeyFingerprint PublicDnsName PublicIpAddress PrivateDnsName streams dir file next config_name
     token storedBytes DbiResourceId RoleId InstanceProfileId]]):gmatch "%S+" do SKIPPED[name] = true end
 
+--- A number under such a name is a moment.
+local MOMENTS = { "Time$", "Timestamp$", "^Date", "Date$", "At$", "_at$", "^created$", "^modified$", "^ValidTill$" }
+
 local function is_moment(key, value)
-  return type(value) == "number" and value > 1e9 or type(key) == "string" and (key:find "Time$" or key:find "Timestamp$" or key:find "Date$") ~= nil
+  if type(value) ~= "number" or type(key) ~= "string" then return false end
+  for _, pattern in ipairs(MOMENTS) do
+    if key:find(pattern) then return true end
+  end
+  return false
+end
+
+--- Since PostgreSQL 15 rds.force_ssl is 1 where nobody sets it: a parameter group in which it was never set is as good as one
+--- in which it was set to 1.
+local function effective(v)
+  if not (type(v.set) == "table" and tostring(v.family):find "^postgres") then return v end
+  local group, set = {}, {}
+  for key, x in pairs(v) do group[key] = x end
+  for name, own in pairs(v.set) do set[name] = own end
+  local own = set["rds.force_ssl"]
+  set["rds.force_ssl"] = own and own.value or tonumber(v.family:match "%d+") >= 15 and "1" or "0"
+  group.set = set
+  return group
 end
 
 local function tag_of(value, wanted)
@@ -50,9 +69,8 @@ local function canonical(v, names)
     table.sort(copy)
     return copy
   end
-  for key, x in pairs(v) do
-    -- rds.force_ssl is 1 by default where it is set to 1: a group that was made and not set is as good
-    if not SKIPPED[key] and not is_moment(key, x) and key ~= "rds.force_ssl" then
+  for key, x in pairs(effective(v)) do
+    if not SKIPPED[key] and not is_moment(key, x) then
       local name = plain_text(key, names)
       while copy[name] ~= nil do name = name .. "'" end      -- two of one name: that must show
       copy[name] = canonical(x, names)
