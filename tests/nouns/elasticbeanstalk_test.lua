@@ -1,7 +1,6 @@
 --- The nouns of Elastic Beanstalk, request by request (see tests/support/noun_lab.lua).
 local aws = require "aws"
 local beanstalk = require "aws.common.beanstalk"
-local effects = require "recipe.effects"
 local errors = require "errors"
 local lab = dofile "tests/support/noun_lab.lua"
 local recipe_lab = dofile "tests/support/recipe_lab.lua"
@@ -134,7 +133,6 @@ T["a deployment that is not seen yet is no deployment that failed, and one that 
       return {}
     end,
   }
-  effects.settle = 10
   test.equal(beanstalk.deploy({ note = function() end }, "shop", "v2", 60), "Green")
   test.equal(#world.changing, 2)
 end

@@ -3,6 +3,7 @@
 --- would leave the process fails, so that whatever still unwinds cannot help.
 local apply = require "recipe.apply"
 local destroy = require "recipe.destroy"
+local effects = require "recipe.effects"
 local errors = require "errors"
 local host_journal = require "host.journal"
 local load = require "recipe.load"
@@ -111,7 +112,9 @@ return function()
   local lab = setmetatable({ dir = test.tmpdir(), things = {}, calls = {}, made = {}, out = {}, effects = 0, next_id = 0 }, Lab)
   host_journal.open = function(path) return proxy(lab, path) end
   log.sink = function(_, line) lab.out[#lab.out + 1] = line end
-  test.defer(function() host_journal.open, log.sink = open_file, print_line end)
+  local settle = effects.settle
+  effects.settle = 0                                         -- reads see at once what was done, also by hand
+  test.defer(function() host_journal.open, log.sink, effects.settle = open_file, print_line, settle end)
 
   function lab:call(name, fn)
     task.sleep(0)                                            -- a call takes a turn of the loop

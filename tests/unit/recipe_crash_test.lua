@@ -99,9 +99,7 @@ end
 
 T["a read that still misses what the killed run made does not make it twice"] = function()
   local l = lab()
-  local before = effects.settle
   effects.settle = 3
-  test.defer(function() effects.settle = before end)
   local loose = l.kind("lab.loose", {
     idempotent = false,
     create = function(spec, ctx)                             -- like CreateVpc: no token, only tags

@@ -1,5 +1,7 @@
 --- What was changed by hand: a plan reports exactly the field, apply brings it back, and what is not ours stays.
+local effects = require "recipe.effects"
 local lab = dofile "tests/support/recipe_lab.lua"
+local secret = require "secret"
 local test = require "test"
 local T = test.cases()
 
@@ -79,6 +81,50 @@ T["of a map only the members that differ are shown"] = function()
   test.equal(changes(), { settings = { old = { y = 3 }, new = { y = 2 } } })
   l:apply(fn)
   test.equal(l.things["thing-1"].settings, { x = 1, y = 2, z = 4 })
+end
+
+--- A thing whose next reads are answered from the time before its last change.
+local function seen_late(l)
+  local kind = l.kind("lab.late", { read = function()
+    l.reads = (l.reads or 0) + 1
+    local thing = l.things["thing-1"]
+    if l.old_answers and l.old_answers > 0 then
+      l.old_answers = l.old_answers - 1
+      thing = l.before
+    end
+    local copy = thing and {}
+    for k, v in pairs(thing or {}) do copy[k] = v end
+    return copy
+  end })
+  --- Plans while so many reads are answered from before; returns the action, and how many reads it took.
+  function l.looks(fn, before, answers)
+    l.before, l.old_answers, l.reads = before, answers, 0
+    local e = l:plan(fn).entries[1]
+    l.old_answers = 0
+    return e.action, l.reads
+  end
+  return kind
+end
+
+T["a plan by another process reads again what was changed a moment ago, until it is seen or must be"] = function()
+  local l = lab()
+  local thing, size = seen_late(l), 1
+  local function fn() thing { "a", size = size, password = l.password } end
+  l:apply(fn)
+  effects.settle = 60
+  test.equal({ l.looks(fn, nil, 3) }, { "none", 4 }, "it was made")
+  local before = { id = "thing-1", name = "a", size = 1, tags = l.things["thing-1"].tags }
+  size = 2
+  test.equal({ l.looks(fn, before, 0) }, { "change", 1 }, "the recipe has changed: that is no late read")
+  l:apply(fn)
+  test.equal({ l.looks(fn, before, 3) }, { "none", 4 }, "it was changed")
+  effects.settle = 0
+  test.equal({ l.looks(fn, before, 3) }, { "change", 1 }, "long ago: that is a change by hand")
+  test.equal({ l.looks(fn, nil, 3) }, { "create", 1 }, "long ago: somebody deleted it")
+  effects.settle = 60
+  l.password, before.password = secret.new "marked-4418", secret.new "marked-4417"
+  l.things["thing-1"].password = l.password
+  test.equal({ l.looks(fn, before, 2) }, { "none", 3 }, "a secret, which is on no record")
 end
 
 return T

@@ -415,11 +415,9 @@ local function unheard(l, how, verb)
 end
 
 T["a create without an answer is looked for before it is asked for again: one thing, complete"] = function()
-  local before = effects.settle
-  effects.settle = 0.2
-  test.defer(function() effects.settle = before end)
   for how, wanted in pairs { lost = 1, dropped = 2 } do
     local l = lab()
+    effects.settle = 0.2
     local make, calls = unheard(l, how, "create")
     l:apply(function() make { "a", size = 3 } end)
     test.equal({ how, calls(), l:state() }, { how, wanted, { a = { size = 3 } } })

@@ -51,6 +51,34 @@ local function mark_drift(noun)
   end
 end
 
+--- In what the thing that is there differs from what is asked for, and why that cannot be brought about in place.
+local function compare(noun)
+  noun.changes, noun.drift = effects.changes(noun, noun.current), nil
+  noun.reason = forced(noun.kind, noun.changes)
+  mark_drift(noun)
+end
+
+--- Whether a difference can come from a read that does not see yet what was last done: the recipe does not explain it, or
+--- nobody can tell, because no record has the secret.
+local function may_be_late(noun)
+  if noun.mem.updating then return false end
+  for _, c in ipairs(noun.changes) do
+    if c.drift or noun.mem.state == "created" or diff.has_secret(c.old) or diff.has_secret(c.new) then return true end
+  end
+  return false
+end
+
+--- What was done a moment ago may not be seen yet: it is read again as long as that can be the reason of a difference.
+local function settle(noun)
+  if not (noun.mem and noun.mem.id == noun.current.id and may_be_late(noun)) then return end
+  effects.settled(noun, noun.mem.changed, function(current)
+    if not current then return false end
+    noun.current = current
+    compare(noun)
+    return not may_be_late(noun)
+  end)
+end
+
 --- Fills noun.action (none, create, change, replace, adopt, read), and current, changes and reason with it.
 ---@param noun table as from effects.noun
 function M.noun(noun)
@@ -74,9 +102,8 @@ function M.noun(noun)
     return
   end
   owner.check(noun)
-  noun.changes = effects.changes(noun, noun.current)
-  noun.reason = forced(kind, noun.changes)
-  mark_drift(noun)
+  compare(noun)
+  settle(noun)
   for _, c in ipairs(noun.mem and noun.mem.id == noun.current.id and effects.unrecorded(noun) or {}) do
     noun.changes[#noun.changes + 1] = c
     noun.changes[c.field] = c

@@ -87,16 +87,25 @@ end
 
 local function there(current) return current ~= nil end
 
+--- Reads again until `good` says so, as long as a read may still miss what was done at that time.
+---@param noun table
+---@param at number? seconds since 1970
+---@param good fun(current: table?): boolean
+---@return table? current
+function M.settled(noun, at, good)
+  local left = (at or 0) + M.settle - loop.time()
+  return left > 0 and poll(noun, noun.mem.id, left, good) or nil
+end
+
 --- Reads a noun. After a crash a read may miss what an unanswered call made, so it is given time to show up.
 function M.read(noun)
   local mem = noun.mem
   local current = read_once(noun, mem and mem.id)
   if current or not mem then return current end
-  if mem.state == "intent" and not noun.kind.idempotent and noun.run.mode ~= "plan" then
-    return poll(noun, nil, math.max(0, (mem.at or 0) + M.settle - os.time()), there)
-  end
-  if mem.state == "created" and noun.run.mode ~= "plan" then
-    current = poll(noun, mem.id, M.settle, there)
+  if mem.id then
+    current = M.settled(noun, mem.changed, there)
+  elseif not noun.kind.idempotent and noun.run.mode ~= "plan" then
+    return M.settled(noun, mem.at, there)
   end
   if not current and mem.id then
     noun.vanished = true

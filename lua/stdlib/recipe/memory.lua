@@ -71,13 +71,13 @@ function on.stage(m, rec) m.stage = rec.name end
 
 function on.intent(m, rec)
   local n = noun(m, rec)
-  n.kind, n.gen, n.spec, n.id, n.state, n.at = rec.kind, rec.gen, rec.spec, nil, "intent", rec.t
+  n.kind, n.gen, n.spec, n.id, n.state, n.at, n.changed = rec.kind, rec.gen, rec.spec, nil, "intent", rec.t, nil
   n.adopted, n.keep, n.stage, n.inside = nil, rec.keep, m.stage, rec.inside
 end
 
 function on.created(m, rec)
   local n = noun(m, rec)
-  n.id, n.state, n.made, n.by = rec.id, "created", rec.at, rec.by
+  n.id, n.state, n.made, n.by, n.changed = rec.id, "created", rec.at, rec.by, rec.t
 end
 
 function on.ready(m, rec)
@@ -95,7 +95,7 @@ function on.update(m, rec) noun(m, rec).updating = true end
 
 function on.updated(m, rec)
   local n = noun(m, rec)
-  n.updating, n.spec, n.keep = nil, rec.spec or n.spec, rec.keep
+  n.updating, n.spec, n.keep, n.changed = nil, rec.spec or n.spec, rec.keep, rec.t
   m.done[rec.key] = true
 end
 
