@@ -41,7 +41,7 @@ local rows = recipe.once("copy and compare", function()
   local session <close> = bastion:open()
   local to = { url = db.url, via = session }
   for _, f in ipairs(pg.check { from = opt.from, to = to }) do
-    recipe.need(f.severity ~= "error", "%s: %s; %s", f.name, f.value, f.remedy or "")
+    recipe.need(f.severity ~= "error", "%s; %s", f.message, f.remedy)
   end
   pg.copy { from = opt.from, to = to, restart = true }
   local list = { { "table", "rows", "checksum" } }

@@ -70,7 +70,7 @@ local function postgres(app, moved)
   facts.bytes = db:value "SELECT pg_database_size(current_database())"
   facts.tables = db:value [[SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_']]
-  if not moved then facts.findings = pg.check { from = source } end
+  if not moved then facts.findings = pg.check { from = source, app = app } end
   return facts
 end
 
@@ -176,12 +176,14 @@ function M.report(facts, plan)
   end
   if #rows > 1 then recipe.report("Add-ons", rows) end
 
-  rows = {}
-  for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do
-    if f.severity ~= "ok" then rows[#rows + 1] = { f.severity, f.name, f.value, f.remedy or "" } end
-    recipe.need(f.severity ~= "error", "the Heroku database cannot be copied: %s is %s; %s", f.name, f.value, f.remedy or "")
+  rows = { { "severity", "finding", "what to do" } }
+  for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do       -- the worst first
+    if f.severity ~= "ok" then rows[#rows + 1] = { f.severity, f.message, f.remedy } end
   end
-  if #rows > 0 then recipe.report("Findings in the database", rows) end
+  if #rows > 1 then recipe.report("Findings in the database", rows) end
+  for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do
+    recipe.need(f.severity ~= "error", "the Heroku database cannot be copied: %s; %s", f.message, f.remedy)
+  end
 end
 
 return M

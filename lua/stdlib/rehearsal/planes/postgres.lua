@@ -139,7 +139,9 @@ local function set_up(conn, o)
     conn:exec("CREATE ROLE " .. role .. " LOGIN" .. ({ superuser = " SUPERUSER", rds = " CREATEDB CREATEROLE", heroku = "" })[o.rights])
     if o.rights == "rds" then
       -- In RDS membership of rds_replication is the right to replicate; here an attribute is, and those are not inherited.
-      conn:exec(RDS_ROLES .. (conn:info().version >= 150000 and RDS_ROLES_15 or "") .. ("GRANT rds_superuser TO %s; ALTER ROLE %s REPLICATION"):format(role, role))
+      conn:exec(RDS_ROLES)
+      if conn:info().version >= 150000 then conn:exec(RDS_ROLES_15) end
+      conn:exec(("GRANT rds_superuser TO %s; ALTER ROLE %s REPLICATION"):format(role, role))
     end
   end
   if o.password then alter_password(conn, o.user, o.password) end
