@@ -60,18 +60,20 @@ static int by_name (const void *key, const void *entry) {
   return strcmp(key, embedded_at(((const HostEmbedded *)entry)->name));
 }
 
-/* Pushes what a gzip file of our own build holds; its last four bytes are the size of that. */
+/* Pushes what a gzip file of our own build holds. Its head is ten bytes, its last four are the size of what it holds; the
+   sum before them is not looked at: who can change a byte of the binary can change the sum. */
 static void push_inflated (lua_State *L, const char *bytes, size_t size) {
+  enum { HEAD = 10, TAIL = 8 };
   const unsigned char *end = (const unsigned char *)bytes + size;
   size_t room = end[-4] | (size_t)end[-3] << 8 | (size_t)end[-2] << 16 | (size_t)end[-1] << 24;
   luaL_Buffer b;
   z_stream z = {0};
   z.next_out = (Bytef *)luaL_buffinitsize(L, &b, room);
   z.avail_out = (uInt)room;
-  z.next_in = (z_const Bytef *)bytes;
-  z.avail_in = (uInt)size;
+  z.next_in = (z_const Bytef *)bytes + HEAD;
+  z.avail_in = (uInt)(size - HEAD - TAIL);
   host_need(L, "z");
-  if (inflateInit2(&z, MAX_WBITS + 16) != Z_OK) luaL_error(L, "out of memory");
+  if (inflateInit2(&z, -MAX_WBITS) != Z_OK) luaL_error(L, "out of memory");
   int end_of_stream = inflate(&z, Z_FINISH) == Z_STREAM_END;
   inflateEnd(&z);
   if (!end_of_stream) luaL_error(L, "an embedded file is damaged");

@@ -34,7 +34,7 @@ struct Shape {
   Member **slots;                             /* hash table of its members by wire, open addressing */
   size_t mask;
   Member item, key;                           /* item: of a list, or the value of a map */
-  int usual;                                  /* members that the last value had */
+  int usual;                                  /* members or items that the last value had */
 };
 
 /* What a reader needs at hand; the two are stack indices. */

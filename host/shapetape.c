@@ -16,7 +16,8 @@ static void refuse (Tape *t, const char *why) {
   XML_StopParser(t->parser, XML_FALSE);
 }
 
-static void put (Tape *t, const void *from, size_t length) {
+/* Makes the reel longer by that much; NULL: there is no memory. */
+static char *more (Tape *t, size_t length) {
   Reel *r = t->reel;
   if (r->room - r->length < length) {
     size_t room = r->room > 0 ? r->room : PART;
@@ -24,20 +25,27 @@ static void put (Tape *t, const void *from, size_t length) {
     char *bytes = host_wipe_realloc(r->bytes, room);
     if (bytes == NULL) {
       refuse(t, "not enough memory");
-      return;
+      return NULL;
     }
     r->bytes = bytes;
     r->room = room;
   }
-  memcpy(r->bytes + r->length, from, length);
   r->length += length;
+  return r->bytes + r->length - length;
+}
+
+static void put (Tape *t, const void *from, size_t length) {
+  char *to = more(t, length);
+  if (to != NULL) memcpy(to, from, length);
 }
 
 static void note (Tape *t, unsigned char what, const char *s, size_t length) {
   Note head = {what, (unsigned)length};
   t->text = what == TEXT ? t->reel->length : TAPE_NONE;
-  put(t, &head, sizeof head);
-  put(t, s, length);
+  char *to = more(t, sizeof head + length);
+  if (to == NULL) return;
+  memcpy(to, &head, sizeof head);
+  memcpy(to + sizeof head, s, length);
 }
 
 static void on_start (void *data, const char *name, const char **attributes) {

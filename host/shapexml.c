@@ -4,6 +4,8 @@
 
 #include <string.h>
 
+enum { FEW = 8 };                                   /* items that a list has room for because the last one had them */
+
 static const char *local_name (const char *name, size_t *length) {
   const char *colon = memrchr(name, ':', *length);
   if (colon == NULL) return name;
@@ -97,8 +99,12 @@ static void begin (lua_State *L, Reader *r, const Member *member, int hidden) {
     return;
   }
   frame_open(L, r, shape, member, hidden);
-  lua_createtable(L, 0, shape->usual);
-  if (shape->kind == SHAPE_LIST) host_mark_array(L);
+  if (shape->kind == SHAPE_LIST) {
+    lua_createtable(L, shape->usual < FEW ? shape->usual : FEW, 0);
+    host_mark_array(L);
+  } else {
+    lua_createtable(L, 0, shape->usual);
+  }
 }
 
 static void on_element (lua_State *L, Reader *r, const char *name, size_t length) {
@@ -183,8 +189,8 @@ static int end_element (lua_State *L, Reader *r) {
     end_entry(L, r, f);
     return 0;
   }
+  f->shape->usual = f->values;
   if (f->shape->kind == SHAPE_STRUCT) {
-    f->shape->usual = f->values;
     if (f->shape->has_late && !f->hidden) shape_reveal(L, &r->g, f->shape);
     if (f->unknown_length > 0 && f->values == 0) {
       lua_pop(L, 1);

@@ -56,27 +56,29 @@ end
 local KINDS = { struct = true, list = true, map = true }
 for kind in pairs(M.LETTERS) do KINDS[kind] = true end
 
-local LOCATIONS = { "uri", "querystring", "header", "headers", "statusCode" }
+local LOCATIONS = { uri = true, querystring = true, header = true, headers = true, statusCode = true }
+
+--- What the other words of a member set.
+local FIELDS = {
+  query = "query", flat = "flattened", attr = "attribute", stream = "streaming", token = "idempotency_token", host = "host_label",
+  time = "timestamp_format", json = "json_value", secret = "sensitive", eventpayload = "event_payload", eventheader = "event_header",
+  prefix = "xml_prefix",
+}
 
 --- "Key!:ObjectKey;uri=Key" -> a member.
 local function decode_member(text)
   local head, words = text:match "^([^;]*);?(.*)$"
   local name, required, shape = head:match "^([^:!]+)(!?):?(.*)$"
-  local said = traits(words, ";")
-  local member = {
-    name = name, shape = shape == "" and name:sub(1, 1):upper() .. name:sub(2) or shape_name(shape),
-    required = required == "!" or nil, wire = text_of(said.wire), query = said.query,
-    flattened = said.flat, attribute = said.attr, streaming = said.stream, idempotency_token = said.token,
-    host_label = said.host, timestamp_format = said.time, json_value = said.json, sensitive = said.secret,
-    event_payload = said.eventpayload, event_header = said.eventheader,
-    xml_namespace = text_of(said.ns), xml_prefix = said.prefix,
-  }
-  if said.low then member.wire = name:sub(1, 1):lower() .. name:sub(2) end
-  for _, location in ipairs(LOCATIONS) do
-    if said[location] then
-      member.location = location
-      member.wire = said[location] ~= true and unescape(said[location]) or nil
-    end
+  local member = { name = name, shape = shape == "" and name:sub(1, 1):upper() .. name:sub(2) or shape_name(shape),
+                   required = required == "!" or nil }
+  for key, value in pairs(traits(words, ";")) do
+    if key == "low" then member.wire = name:sub(1, 1):lower() .. name:sub(2)
+    elseif key == "wire" then member.wire = unescape(value)
+    elseif key == "ns" then member.xml_namespace = unescape(value)
+    elseif LOCATIONS[key] then
+      member.location = key
+      member.wire = value ~= true and unescape(value) or nil
+    elseif FIELDS[key] then member[FIELDS[key]] = value end
   end
   return member
 end
@@ -85,6 +87,17 @@ local function decode_error(name, said)
   if not said.error then return nil end
   return { code = text_of(said.code) or name, shape = name, status = math.tointeger(tonumber(said.status)),
            sender = said.sender == true }
+end
+
+--- Has a shape's enum be decoded when it is first asked for: that of EC2's InstanceType has 1,500 values.
+local function with_enum(shape, words)
+  return setmetatable(shape, { __index = function(t, key)
+    if key ~= "enum" and key ~= "enum_set" then return nil end
+    setmetatable(t, nil)
+    t.enum, t.enum_set = split(words), {}
+    for _, value in ipairs(t.enum) do t.enum_set[value] = true end
+    return t[key]
+  end })
 end
 
 local function decode_shape(name, line)
@@ -110,11 +123,7 @@ local function decode_shape(name, line)
       shape[member.name] = member -- member of a list; key and value of a map
     end
   end
-  if said.enum then
-    shape.enum, shape.enum_set = split(said.enum), {}
-    for _, value in ipairs(shape.enum) do shape.enum_set[value] = true end
-  end
-  return shape
+  return said.enum and with_enum(shape, said.enum) or shape
 end
 
 -- Operations --------------------------------------------------------------------------------------------------------
