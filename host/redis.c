@@ -15,7 +15,7 @@
 ** A wrong argument raises; everything else is nil, err.
 */
 #include "codec.h"
-#include "stream.h"
+#include "redismove.h"
 
 #include <limits.h>
 #include <poll.h>
@@ -211,7 +211,7 @@ static void push_remote (lua_State *L, const redisReply *r) {
   lua_setfield(L, -2, "kind");
   lua_pushlstring(L, r->str, n);
   lua_setfield(L, -2, "code");
-  lua_pushlstring(L, r->str, r->len);
+  lua_pushlstring(L, r->str, host_redis_said(r->str, r->len));
   lua_setfield(L, -2, "message");
   lua_pushboolean(L, strncmp(r->str, "LOADING", 7) == 0 || strncmp(r->str, "TRYAGAIN", 8) == 0);
   lua_setfield(L, -2, "retry");

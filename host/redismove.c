@@ -48,10 +48,16 @@ static int fail_end (Move *m, MoveEnd *e) {
 }
 
 /* An error line "-CODE text" from one end. */
+size_t host_redis_said (const char *line, size_t n) {
+  const char *arguments = memmem(line, n, ", with args", 11);
+  return arguments != NULL ? (size_t)(arguments - line) : n;
+}
+
 static int fail_remote (Move *m, MoveEnd *e, const char *what, const char *line, size_t n) {
   char code[40];
   size_t k = 0;
   if (n > 0 && line[0] == '-') line++, n--;
+  n = host_redis_said(line, n);
   while (k < n && k < sizeof code - 1 && line[k] != ' ') k++;
   memcpy(code, line, k);
   code[k] = '\0';

@@ -39,4 +39,7 @@ typedef struct Move {
 void host_move_run (Move *m);                /* on the worker thread; the outcome is in kind */
 void host_move_free (Move *m);               /* the streams, buffers and strings; safe twice */
 
+/* How much of an error reply may be shown: a server that does not know a command repeats its arguments, secrets too. */
+size_t host_redis_said (const char *line, size_t n);
+
 #endif

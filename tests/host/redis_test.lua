@@ -61,6 +61,17 @@ T["an error does not quote what AUTH or CONFIG were given"] = function()
   test.truthy(not tostring(e):find "swordfish", "no password in the error")
 end
 
+T["a server that does not know a command repeats its arguments: they are not shown"] = function()
+  local r = open(start { settings = { ["rename-command"] = 'HELLO ""' } }.url)
+  local e = test.raises("ERR unknown command 'HELLO'$", r.command, r, "HELLO", 3, "AUTH", "default", secret.new "swordfish-4711")
+  test.equal({ e.kind, e.code }, { "remote", "ERR" })
+  local nameless = server.start { dir = test.tmpdir(), settings = { ["rename-command"] = 'AUTH ""' } }
+  test.defer(function() nameless:stop() end)
+  e = test.raises("cannot sign in to Redis .*: ERR unknown command 'AUTH'$", redis.open,
+    ("redis://:swordfish-4711@%s:%d"):format(nameless.host, nameless.port))
+  test.truthy(not e.message:find "swordfish")
+end
+
 T["a pipeline answers in order, and raises the first error after reading all"] = function()
   local r = open(start().url)
   local commands = {}
@@ -107,8 +118,8 @@ T["a server killed while it answers is a network error; the next command connect
   s:kill()
   waiting:join()
   test.equal({ ok, e.kind, e.code, e.retry }, { false, "network", "EOF", true })
+  s:stop()                                       -- waits for its end: until then its port may take a connection
   test.raises("Connection refused", r.ping, r)
-  s:stop()
   local again = server.start { dir = dir, port = s.port }
   test.equal(r:ping(), "PONG")
   again:stop()
