@@ -255,6 +255,24 @@ static int secret_encode (lua_State *L) {           /* encode(value, kind) -> th
   return 1;
 }
 
+static int secret_hide (lua_State *L) {             /* hide(text, secret) -> text with (secret) in its place */
+  size_t left, length;
+  const char *text = luaL_checklstring(L, 1, &left), *found;
+  luaL_checkudata(L, 2, SECRET);
+  const char *bytes = host_bytes(L, 2, &length);
+  luaL_Buffer b;
+  luaL_buffinit(L, &b);
+  while (length > 0 && (found = memmem(text, left, bytes, length)) != NULL) {
+    luaL_addlstring(&b, text, (size_t)(found - text));
+    luaL_addstring(&b, "(secret)");
+    left -= (size_t)(found - text) + length;
+    text = found + length;
+  }
+  luaL_addlstring(&b, text, left);
+  luaL_pushresult(&b);
+  return 1;
+}
+
 static int secret_random (lua_State *L) {           /* random(n [, alphabet]) -> secret of n characters */
   lua_Integer count = luaL_checkinteger(L, 1);
   size_t letters;
@@ -289,7 +307,7 @@ static void secret_metatable (lua_State *L) {       /* pushes it; other bindings
 int luaopen_host_secret (lua_State *L) {
   static const luaL_Reg functions[] = {
     {"new", secret_new}, {"is", secret_is}, {"size", secret_size}, {"sha256", secret_sha256},
-    {"concat", secret_concat}, {"encode", secret_encode}, {"random", secret_random}, {"equal", secret_eq},
+    {"concat", secret_concat}, {"encode", secret_encode}, {"random", secret_random}, {"equal", secret_eq}, {"hide", secret_hide},
     {"wipe", secret_close}, {"parse_url", host_secret_parse_url}, {"build_url", host_secret_build_url}, {NULL, NULL}
   };
   luaL_newlib(L, functions);

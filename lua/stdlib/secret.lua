@@ -57,6 +57,19 @@ M.size = host.size
 ---@return string
 M.sha256 = host.sha256
 
+--- A message of somebody who was given secrets, without them: a service may
+--- repeat in an error what it was sent.
+---@param message string
+---@param given any a secret, or a table that holds some
+---@return string
+function M.hide(message, given)
+  if host.is(given) then return host.hide(message, given) end
+  if type(given) == "table" then
+    for _, value in pairs(given) do message = M.hide(message, value) end
+  end
+  return message
+end
+
 --- Wipes a secret now; any later use of it raises.
 ---@param value Secret
 M.wipe = host.wipe

@@ -4,6 +4,7 @@ local postgres = require "rehearsal.planes.postgres"
 local secret = require "secret"
 local task = require "task"
 local test = require "test"
+local text = require "text"
 local host = require "host.pg"
 
 local T = test.cases()
@@ -56,6 +57,10 @@ T["an error says statement, code, detail and place, and the connection goes on"]
   conn:exec "CREATE TEMP TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)"
   e = test.raises("duplicate key", conn.query, conn, "INSERT INTO t VALUES (1)")
   test.equal(e.code, "23505") test.match(e.detail, "already exists")
+  e = test.raises('invalid input syntax for type integer: "%(secret%)"', conn.query, conn, "SELECT $1::text::int", secret.new "hush-4711")
+  test.truthy(not test.show(e):find "4711", "in no field")
+  e = test.raises('at or near "%(secret%)"', conn.exec, conn, text("ALTER ROLE app PASSWORD %s", secret.new "hush4711"))
+  test.truthy(not test.show(e):find "4711", "in no field")
   e = test.raises("division by zero", conn.exec, conn, "SELECT 1; SELECT 1/0; SELECT 2")
   test.equal(e.code, "22012")
   test.equal(conn:value "SELECT count(*) FROM t", 1)

@@ -194,4 +194,11 @@ T["an error that names a secret does not quote it"] = function()
   end
 end
 
+T["a message is shown without the secrets that were given"] = function()
+  local given = { { Name = "n", Key = secret.new "ab" }, list = { secret.new "", secret.new "c.d" }, 7 }
+  test.equal(secret.hide("ab, xabab and c.d, cxd", given), "(secret), x(secret)(secret) and (secret), cxd")
+  test.equal(secret.hide("as it is", nil), "as it is")
+  test.equal(secret.hide("whole", secret.new "whole"), "(secret)")
+end
+
 return T

@@ -118,6 +118,12 @@ T["errors carry Heroku's id, a hint, and no secret"] = function()
   end
 end
 
+T["what Heroku repeats of a secret that it was sent is not in the error"] = function()
+  local opts = fake { ["PATCH /apps/shop/config-vars"] = { status = 422, json = { id = "invalid_params", message = "KEY: hush-4711 is too long" } } }
+  local body = { KEY = secret.new "hush-4711", OTHER = secret.new "" }
+  test.raises("KEY: %(secret%) is too long", function() heroku.client(opts):call("PATCH", "/apps/shop/config-vars", { json = body }) end)
+end
+
 T["429 and 503 are waited out; a POST is not sent twice after a 503"] = function()
   local opts, _, counts = fake {
     ["GET /apps/shop"] = function(_, n)

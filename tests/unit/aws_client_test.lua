@@ -369,9 +369,9 @@ T["user data is encoded for the caller, policies are decoded"] = function()
 end
 
 T["a secret in the arguments reaches the service and nothing else"] = function()
-  local rds, seen = client("rds", function() return { status = 400, body = "<R><Error><Code>Bad</Code><Message>no</Message></Error></R>" } end)
+  local rds, seen = client("rds", function() return { status = 400, body = "<R><Error><Code>Bad</Code><Message>mark-4711 is short</Message></Error></R>" } end)
   local args = { DBInstanceIdentifier = "d", DBInstanceClass = "c", Engine = "postgres", MasterUserPassword = secret.new "mark-4711" }
-  local e = test.raises("Bad", rds.create_db_instance, rds, args)
+  local e = test.raises("%(secret%) is short %(Bad%)", rds.create_db_instance, rds, args)
   test.match(seen[1].body, "MasterUserPassword=mark%-4711")
   test.truthy(not test.show(e):find "mark%-4711" and not tostring(rds:request("create_db_instance", args).body):find "mark")
 end

@@ -12,6 +12,7 @@ local quirks = require "aws.quirks"
 local request_of = require "aws.request"
 local retry = require "retry"
 local s3 = require "aws.protocol.s3"
+local secret = require "secret"
 local shape = require "aws.shape"
 local signing = require "aws.signing"
 local task = require "task"
@@ -131,6 +132,7 @@ local function once(self, op, args, opts)
     return result, meta
   end
   if errors.is(result, "remote") and learn(self, op, args, result, response, access_key_id) then result.retry, result.retry_after = true, 0 end
+  if errors.is(result, "remote") then result.message = secret.hide(result.message, args) end
   local asked = tonumber(answer.headers["x-amz-retry-after"])
   if errors.is(result) and asked and asked >= 0 then result.asked = asked / 1000 end
   error(result, 0)

@@ -174,7 +174,11 @@ function Client:call(method, path, opts)
     for _, name in ipairs { "x-heroku-warning", "warning-message" } do
       if answer.headers[name] then log.warn("Heroku: %s", answer.headers[name]) end
     end
-    if not answer:ok() then errors.raise(failure(op, answer)) end
+    if not answer:ok() then
+      local e = failure(op, answer)
+      e.message = secret.hide(e.message, o.json)
+      errors.raise(e)
+    end
     if method ~= "GET" and method ~= "HEAD" then calls.note(("heroku.%s %s"):format(method, path), answer.headers["request-id"]) end
     if answer.status == 204 or answer.size == 0 then return nil, answer end
     return without_nulls(answer:json { secrets = o.secrets }), answer

@@ -7,6 +7,7 @@ local errors = require "errors"
 local host = require "host.pg"
 local lists = require "host.list"
 local readonly = require "readonly"
+local secret = require "secret"
 local task = require "task"
 
 local M = {}
@@ -25,6 +26,10 @@ local function raise(self, err, sql)
   for k, v in pairs(err) do fields[k] = v end
   fields.op = "query " .. self.name
   fields.statement = sql
+  for _, name in ipairs { "message", "detail", "hint", "context" } do        -- the server repeats what it refuses
+    local said = fields[name] and secret.hide(fields[name], self.given)
+    fields[name] = said and secret.is(sql) and said:gsub('"[^"]*"', '"(secret)"') or said
+  end
   local message = {}
   for part in (fields.message or ""):gmatch "[^\n]+" do message[#message + 1] = part end
   fields.message = table.concat(message, "; ")
@@ -90,7 +95,12 @@ local function step(self, sql, method, ...)
 end
 
 local function send(self, sql, how, ...)
-  local ok, err = self.handle:send(sql, { ... }, select("#", ...), how)
+  local values, n = { ... }, select("#", ...)
+  self.given = nil
+  for i = 1, n do
+    if secret.is(values[i]) then self.given = values end
+  end
+  local ok, err = self.handle:send(sql, values, n, how)
   if not ok then raise(self, err, sql) end
   self.until_time = task.now() + self.timeout
 end
