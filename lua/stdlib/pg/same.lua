@@ -1,14 +1,11 @@
---- pg.same: are two databases the same? Schema, sequences, and of every table
---- the rows: both servers compute, side by side, a sum of 64-bit hashes of each
---- row's text, which does not depend on the order; only the sums travel. Each
---- side is read in one snapshot.
-local catalog = require "pg.catalog"
-local connection = require "pg.connection"
+--- pg.same: are two databases the same? Every object and property of the schema (pg/schema.lua), the sequences, and all
+--- rows: both servers compute, side by side, order-free sums of 64-bit hashes for each chunk of each table; only those
+--- sums travel (pg/same/). What differs is named: the table, the chunk, the keys. A difference that came about by accident
+--- is missed once in 2^64; it is no proof against somebody who wants two tables to look alike.
 local endpoint = require "pg.endpoint"
 local errors = require "errors"
 local log = require "log"
 local options = require "options"
-local schema = require "pg.schema"
 local task = require "task"
 
 local M = {}
@@ -21,89 +18,37 @@ local DECLARED = {
   { "tables", "only these tables: \"schema.table\", with * as a wildcard", type = "list" },
   { "exclude", "tables to leave out", type = "list" },
   { "schema", "compare the schema and the sequences too", type = "boolean", default = true },
-  { "schema_map", "schemas that count as another, for extensions", type = "table", default = { heroku_ext = "public" } },
-  { "jobs", "tables at once, one connection to either side each", type = "integer", default = 2 },
+  { "rows", "compare the rows", type = "boolean", default = true },
+  { "tolerate", "differences that do not count: a kind of object (\"publication\"), a property (\"owner\", \"grants\", \"comment\"), " ..
+    "or a property of a kind (\"extension schema\", \"extension version\", \"sequence value\", \"materialized view rows\")",
+    type = "list", default = {} },
+  { "schema_map", "schemas of a that have another name in b", type = "table", default = { heroku_ext = "public" } },
+  { "role_map", "roles of a that have another name in b; the two login roles count as one", type = "table", default = {} },
+  { "live", "one side is written to: what differs is read again until it agrees", type = "boolean", default = false },
+  { "deadline", "seconds for which a live database may take to agree", type = "number", default = 60 },
+  { "journal", "a table, or the path of a file, that keeps what was read, for a call that goes on after an interruption", type = "any" },
+  { "jobs", "tables at once, and the most connections to either side", type = "integer", default = 2 },
   { "quiet", "return the differences instead of raising", type = "boolean", default = false },
   { "progress", "show progress", type = "boolean", default = true },
-  { "timeout", "seconds for one table", type = "number", default = 6 * 3600 },
+  { "timeout", "seconds for one statement", type = "number", default = 6 * 3600 },
 }
 
--- Tables only: a materialized view is computed anew, from rows that are compared; its definition, and whether it is
--- filled, belong to the schema.
-local RELATIONS = [[SELECT format('%I.%I', n.nspname, c.relname) AS name, n.nspname || '.' || c.relname AS plain, pg_table_size(c.oid) AS bytes,
-    (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
-      WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped) AS columns
-  FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind = 'r' AND c.relpersistence <> 't' AND ]] .. catalog.is_user("pg_class", "c.oid")
+-- What may be tolerated and is no fact of the schema.
+local WORDS = { ["sequence value"] = true, ["materialized view rows"] = true, ["large objects"] = true, ["large objects owner"] = true,
+                ["large objects grants"] = true }
 
---- One side: the connections that read the same snapshot.
-local function open_side(e, jobs, timeout)
-  local side = { free = {}, all = {} }
-  for i = 1, jobs do
-    local conn = connection.open(e, { timeout = timeout, application_name = "hkrun same" })
-    side.all[i], side.free[i] = conn, conn
-    conn:exec(catalog.SOURCE)
-    conn:exec "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
-    if i == 1 then side.snapshot = conn:value "SELECT pg_export_snapshot()"
-    else conn:exec("SET TRANSACTION SNAPSHOT " .. connection.quote_value(side.snapshot)) end
+local function tolerance(list)
+  local set = {}
+  for _, word in ipairs(list) do set[word] = true end
+  return function(kind, property)
+    return (set[kind] or property and (set[property] or set[kind .. " " .. property])) and true or false
   end
-  return side
 end
 
-local function close_side(side)
-  for _, conn in ipairs(side and side.all or {}) do conn:close() end
-end
-
--- ROW(...) and no alias: a table may have a column of any name.
-local function checksum(conn, name, columns)
-  local row = conn:query(([[SELECT count(*) AS n, coalesce(sum(hashtextextended(ROW(%s)::text COLLATE "C", 0)), 0) AS digest
-    FROM ONLY %s]]):format(columns or "", name))[1]
-  return row.n, row.digest
-end
-
-local function large_objects(conn)
-  local row = conn:query([[SELECT count(*) AS n, coalesce(sum(hashtextextended(oid || md5(lo_get(oid)), 0)), 0) AS digest
-    FROM pg_largeobject_metadata]])[1]
-  return row.n, row.digest
-end
-
---- Both sides of one table.
-local function compare_table(side_a, side_b, t)
-  local slot = table.remove(side_a.slots)
-  local a, b = side_a.all[slot], side_b.all[slot]
-  local function read(conn, columns)
-    if t.large then return { large_objects(conn) } end
-    return { checksum(conn, t.name, columns) }
-  end
-  local both = task.all {
-    a = function() return read(a, t.a) end,
-    b = function() return read(b, t.b) end,
-  }
-  side_a.slots[#side_a.slots + 1] = slot
-  local r = { table = t.plain, rows_a = both.a[1], checksum_a = both.a[2], rows_b = both.b[1], checksum_b = both.b[2] }
-  r.equal = r.rows_a == r.rows_b and r.checksum_a == r.checksum_b
-  return r
-end
-
-local function common_tables(a, b, o)
-  local tables, by_name = {}, {}
-  for row in b:rows(RELATIONS) do by_name[row.name] = row end
-  for row in a:rows(RELATIONS) do
-    local other = by_name[row.name]
-    local wanted = (not o.tables or catalog.matches(row.plain, o.tables)) and not catalog.matches(row.plain, o.exclude)
-    if other and wanted then
-      tables[#tables + 1] = { name = row.name, plain = row.plain, bytes = row.bytes, a = row.columns, b = other.columns }
-    end
-  end
-  table.sort(tables, function(x, y) if x.bytes ~= y.bytes then return x.bytes > y.bytes end return x.name < y.name end)
-  if not o.tables and (a:value "SELECT count(*) FROM pg_largeobject_metadata" > 0 or b:value "SELECT count(*) FROM pg_largeobject_metadata" > 0) then
-    tables[#tables + 1] = { plain = "large objects", large = true, bytes = 0 }
-  end
-  return tables
-end
-
-local function compare_sequences(a, b, list)
-  local states = {}
+local function compare_sequences(a, b, o)
+  local catalog = require "pg.catalog"
+  local list, states = {}, {}
+  if o.tolerates("sequence", "value") then return list end
   for _, s in ipairs(catalog.sequences(b)) do states[s.name] = s end
   for _, s in ipairs(catalog.sequences(a)) do
     local other = states[s.name]
@@ -112,62 +57,104 @@ local function compare_sequences(a, b, list)
         other.last, other.called and "" or " (unused)")
     end
   end
+  return list
 end
 
-local function run(from, to, o)
-  local sides = task.all {
-    a = function() return open_side(from, o.jobs, o.timeout) end,
-    b = function() return open_side(to, o.jobs, o.timeout) end,
-  }
-  local _ <close> = setmetatable({}, { __close = function() close_side(sides.a) close_side(sides.b) end })
-  local a, b = sides.a.all[1], sides.b.all[1]
-  local differences = {}
-  if o.schema then
-    local read = task.all {
-      a = function() return schema.read(a, o.schema_map) end,
-      b = function() return schema.read(b, o.schema_map) end,
-    }
-    differences = schema.compare(read.a, read.b)
-    compare_sequences(a, b, differences)
+--- Reads until both agree or the time for that is over.
+local function until_agreed(o, read)
+  local list = read()
+  local stop, pause = task.now() + o.deadline, 0.1
+  while o.live and #list > 0 and task.now() < stop do
+    task.sleep(math.min(pause, math.max(0, stop - task.now())))
+    pause = math.min(pause * 2, 5)
+    list = read()
   end
-  local tables = common_tables(a, b, o)
+  return list
+end
+
+--- What differs in the schema and the sequences.
+local function compare_schema(a, b, o, left_out)
+  local schema = require "pg.schema"
+  local how = { schema_map = o.schema_map, roles = o.role_map }
+  local differences = until_agreed(o, function()
+    local read = task.all { a = function() return schema.read(a, how) end, b = function() return schema.read(b, how) end }
+    schema.check_words(o.tolerate, { read.a, read.b }, WORDS)
+    return schema.compare(read.a, read.b, o.tolerates, left_out)
+  end)
+  local sequences = until_agreed(o, function() return compare_sequences(a, b, o) end)
+  table.move(sequences, 1, #sequences, #differences + 1, differences)
+  return differences
+end
+
+local function compare_rows(sides, o, tables)
+  local rows = require "pg.same.rows"
+  local parts = require "pg.same.parts".open(o.journal)
   local total, done = 0, 0
   for _, t in ipairs(tables) do total = total + t.bytes end
   local progress = o.progress and total > 0 and log.progress { what = "compare " .. o.name, total = total, unit = "bytes" }
-  sides.a.slots = {}
-  for i = 1, o.jobs do sides.a.slots[i] = i end
+  local slots = {}
+  for i = 1, math.min(#sides.a.all, #sides.b.all) do slots[i] = i end
   local list = task.map(tables, function(t)
-    local r = compare_table(sides.a, sides.b, t)
-    done = done + t.bytes
-    if progress then progress:update(done) end
+    local slot = table.remove(slots)
+    local r = rows.compare(sides, slot, t, o, parts, function(bytes)
+      done = done + bytes
+      if progress then progress:update(done) end
+    end)
+    slots[#slots + 1] = slot
     return r
-  end, { limit = o.jobs })
+  end, { limit = #slots })
   if progress then progress:done() end
   table.sort(list, function(x, y) return x.table < y.table end)
+  list.resumed = parts.reused > 0 and parts.reused or nil
+  return list
+end
+
+local function run(from, to, o)
+  local side = require "pg.same.side"
+  local a <close> = side.open(from, o)
+  local b <close> = side.open(to, o)
+  local sides = { a = a, b = b, old = math.min(a.version, b.version) < 140000, encodings = a.encoding ~= b.encoding }
+  local tables, lost, left_out = require "pg.same.tables".read(a.all[1], b.all[1], o)
+  local differences = lost
+  if o.schema then differences = compare_schema(a.all[1], b.all[1], o, left_out) end
+  local list = o.rows and compare_rows(sides, o, tables) or {}
   list.schema = differences
   return list
 end
 
---- Compares two databases.
+--- One sentence about a table whose rows differ.
+local function say(t)
+  if t.error then return ("%s could not be compared: %s"):format(t.table, t.error) end
+  local s = t.rows_a ~= t.rows_b and ("%s has %d rows in a and %d in b"):format(t.table, t.rows_a, t.rows_b)
+    or ("%s has as many rows in both (%d), but not the same ones"):format(t.table, t.rows_a)
+  if t.rows_a == 0 or t.rows_b == 0 then return s end
+  local parts = {}
+  for i, found in ipairs(t.different) do
+    parts[i] = ("in %s: %s%s"):format(found.chunk, table.concat(found.keys, ", "), found.more and (" and %d more"):format(found.more) or "")
+  end
+  if t.chunks_different > #parts then parts[#parts + 1] = ("%d of %d chunks differ"):format(t.chunks_different, t.chunks) end
+  return s .. " (" .. table.concat(parts, "; ") .. ")"
+end
+
+--- Compares two databases: pg.same{ a, b } or pg.same{ a = , b = }.
 ---@param given table see DECLARED
----@return { table: string, rows_a: integer, rows_b: integer, checksum_a: string, checksum_b: string, equal: boolean }[] list
---- with .differences (sentences) and .equal
+---@return { table: string, rows_a: integer, rows_b: integer, checksum_a: string, checksum_b: string, equal: boolean, different: table[] }[] list
+--- with .differences (sentences) and .equal; .resumed is the number of parts that an earlier call had read
 function M.same(given)
   local o = options.check(given, DECLARED, "pg.same")
   local first, second = o.a or o[1], o.b or o[2]
   if not first or not second then errors.usage("pg.same needs two databases: pg.same{ a, b }") end
   if o.jobs < 1 or o.jobs > 32 then errors.usage("pg.same: jobs must be between 1 and 32, not %d", o.jobs) end
+  if o.live and o.journal then errors.usage("pg.same: a live database is compared in one go, without a journal") end
   local from, to = endpoint.read(first), endpoint.read(second)
   o.name = ("%s with %s"):format(from.name, to.name)
+  o.roles, o.tolerates = o.role_map, tolerance(o.tolerate)
   local _ <close> = setmetatable({}, { __close = function() endpoint.release(from) endpoint.release(to) end })
   endpoint.reach(from)
   endpoint.reach(to)
   local list = run(from, to, o)
   local differences = {}
-  for _, t in ipairs(list) do
-    if t.rows_a ~= t.rows_b then differences[#differences + 1] = ("%s has %d rows in a and %d in b"):format(t.table, t.rows_a, t.rows_b)
-    elseif not t.equal then differences[#differences + 1] = ("%s has as many rows in both (%d), but not the same ones"):format(t.table, t.rows_a) end
-  end
+  for _, t in ipairs(list) do if not t.equal then differences[#differences + 1] = say(t) end end
   table.move(list.schema, 1, #list.schema, #differences + 1, differences)
   list.differences, list.equal = differences, #differences == 0
   if not list.equal and not o.quiet then

@@ -1,117 +1,207 @@
---- The schema of a database as a list of (object, definition), in the server's
---- own words (pg_get_indexdef and its kin), so that two databases can be laid
---- side by side. Owners and privileges are no part of it.
--- luacheck: no max line length (SQL)
-local catalog = require "pg.catalog"
+--- The schema of a database as facts: objects, and of each its properties, in
+--- the server's own words (pg_get_indexdef and its kin), so that two databases
+--- can be laid side by side. The queries are in pg/schema/.
+---
+--- Members of extensions are no facts, and are named without their schema: where
+--- an extension stands is one property of the extension, and not a difference in
+--- each column of its types. The role that reads counts as the same on both sides.
+local errors = require "errors"
+local options = require "options"
 
 local M = {}
 
-local function user(class, oid) return catalog.is_user(class, oid) end
-local RELATION = " FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace "
-local NAME = "format('%I.%I', n.nspname, c.relname)"
+local PARTS = { "pg.schema.database", "pg.schema.relations", "pg.schema.routines" }
 
-local QUERIES = {
-  [[SELECT 'schema ' || quote_ident(n.nspname) AS object, '' AS definition FROM pg_namespace n WHERE ]] .. user("pg_namespace", "n.oid"),
-  [[SELECT 'extension ' || extname AS object, 'in ' || quote_ident(n.nspname) AS definition
-    FROM pg_extension e JOIN pg_namespace n ON n.oid = e.extnamespace]],
-  [[SELECT CASE c.relkind WHEN 'v' THEN 'view ' WHEN 'm' THEN 'materialized view ' WHEN 'f' THEN 'foreign table ' ELSE 'table ' END || ]] .. NAME ..
-    [[ AS object, concat_ws('; ', c.relpersistence, 'replica identity ' || c.relreplident::text, CASE WHEN c.relrowsecurity THEN 'row security' END,
-      CASE WHEN c.relforcerowsecurity THEN 'forced' END, array_to_string(c.reloptions, ','), 'partition by ' || pg_get_partkeydef(c.oid),
-      pg_get_expr(c.relpartbound, c.oid), (SELECT 'inherits ' || string_agg(i.inhparent::regclass::text, ',' ORDER BY i.inhseqno)
-        FROM pg_inherits i WHERE i.inhrelid = c.oid), CASE WHEN c.relkind = 'm' AND NOT c.relispopulated THEN 'not populated' END,
-      CASE WHEN c.relkind IN ('v', 'm') THEN pg_get_viewdef(c.oid) END) AS definition]] .. RELATION ..
-    [[WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND c.relpersistence <> 't' AND ]] .. user("pg_class", "c.oid"),
-  [[SELECT 'column ' || ]] .. NAME .. [[ || '.' || quote_ident(a.attname) AS object,
-      concat_ws(' ', row_number() OVER (PARTITION BY c.oid ORDER BY a.attnum), format_type(a.atttypid, a.atttypmod),
-      CASE WHEN a.attcollation <> t.typcollation THEN 'COLLATE ' || (SELECT collname FROM pg_collation WHERE oid = a.attcollation) END,
-      CASE WHEN a.attnotnull THEN 'NOT NULL' END, 'IDENTITY ' || nullif(a.attidentity::text, ''), CASE a.attgenerated WHEN '' THEN 'DEFAULT ' ELSE 'GENERATED ' END
-      || pg_get_expr(d.adbin, d.adrelid), 'storage ' || a.attstorage::text, 'statistics ' || nullif(a.attstattarget, -1)::text) AS definition]] .. RELATION ..
-    [[JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped JOIN pg_type t ON t.oid = a.atttypid
-    LEFT JOIN pg_attrdef d ON d.adrelid = c.oid AND d.adnum = a.attnum
-    WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f', 'c') AND c.relpersistence <> 't' AND ]] .. user("pg_class", "c.oid"),
-  [[SELECT 'index ' || ]] .. NAME .. [[ AS object, concat_ws('; ', pg_get_indexdef(c.oid), CASE WHEN NOT i.indisvalid THEN 'invalid' END,
-      CASE WHEN i.indisclustered THEN 'clustered' END, CASE WHEN i.indisreplident THEN 'replica identity' END,
-      (SELECT 'part of ' || h.inhparent::regclass FROM pg_inherits h WHERE h.inhrelid = c.oid)) AS definition]] .. RELATION ..
-    [[JOIN pg_index i ON i.indexrelid = c.oid WHERE c.relkind IN ('i', 'I') AND ]] .. user("pg_class", "i.indrelid"),
-  [[SELECT 'constraint ' || quote_ident(k.conname) || ' on ' || coalesce(nullif(k.conrelid, 0)::regclass::text, k.contypid::regtype::text) AS object,
-      pg_get_constraintdef(k.oid) AS definition FROM pg_constraint k JOIN pg_namespace n ON n.oid = k.connamespace
-    WHERE k.contype <> 'n' AND ]] .. user("pg_constraint", "k.oid") ..
-    [[ AND NOT EXISTS (SELECT FROM pg_depend y WHERE y.deptype = 'e' AND y.classid = 'pg_class'::regclass AND y.objid = k.conrelid)
-    AND NOT EXISTS (SELECT FROM pg_depend y WHERE y.deptype = 'e' AND y.classid = 'pg_type'::regclass AND y.objid = k.contypid)]],
-  [[SELECT 'trigger ' || quote_ident(t.tgname) || ' on ' || ]] .. NAME .. [[ AS object,
-      pg_get_triggerdef(t.oid) || CASE t.tgenabled WHEN 'O' THEN '' WHEN 'D' THEN '; disabled' ELSE '; fires ' || t.tgenabled::text END AS definition]] .. RELATION ..
-    [[JOIN pg_trigger t ON t.tgrelid = c.oid WHERE NOT t.tgisinternal AND ]] .. user("pg_class", "c.oid"),
-  [[SELECT 'event trigger ' || evtname AS object, concat_ws(' ', evtevent, evtfoid::regproc, evtenabled, evttags) AS definition FROM pg_event_trigger]],
-  [[SELECT 'rule ' || quote_ident(r.rulename) || ' on ' || ]] .. NAME .. [[ AS object, pg_get_ruledef(r.oid) || r.ev_enabled::text AS definition]] .. RELATION ..
-    [[JOIN pg_rewrite r ON r.ev_class = c.oid WHERE r.rulename <> '_RETURN' AND ]] .. user("pg_class", "c.oid"),
-  [[SELECT 'policy ' || quote_ident(p.polname) || ' on ' || ]] .. NAME .. [[ AS object, concat_ws(' ', p.polpermissive, p.polcmd, p.polroles::regrole[],
-      pg_get_expr(p.polqual, c.oid), 'CHECK ' || pg_get_expr(p.polwithcheck, c.oid)) AS definition]] .. RELATION ..
-    [[JOIN pg_policy p ON p.polrelid = c.oid WHERE ]] .. user("pg_class", "c.oid"),
-  [[SELECT CASE p.prokind WHEN 'a' THEN 'aggregate ' ELSE 'function ' END || p.oid::regprocedure AS object,
-      CASE WHEN p.prokind = 'a' THEN (SELECT concat_ws(' ', aggtransfn, aggfinalfn, aggtranstype::regtype, agginitval, aggkind) FROM pg_aggregate WHERE aggfnoid = p.oid)
-      ELSE pg_get_functiondef(p.oid) END AS definition FROM pg_proc p JOIN pg_namespace n ON n.oid = p.pronamespace WHERE ]] .. user("pg_proc", "p.oid") ..
-    " AND NOT EXISTS (SELECT FROM pg_depend y WHERE y.classid = 'pg_proc'::regclass AND y.objid = p.oid AND y.deptype = 'i')",
-  [[SELECT 'type ' || t.oid::regtype AS object, concat_ws(' ', t.typtype, (SELECT string_agg(quote_literal(enumlabel), ',' ORDER BY enumsortorder) FROM pg_enum
-      WHERE enumtypid = t.oid), CASE WHEN t.typtype = 'd' THEN format_type(t.typbasetype, t.typtypmod) || ' ' || t.typnotnull::text || ' ' || coalesce(t.typdefault, '') END,
-      (SELECT rngsubtype::regtype::text FROM pg_range WHERE rngtypid = t.oid)) AS definition
-    FROM pg_type t JOIN pg_namespace n ON n.oid = t.typnamespace WHERE (t.typtype IN ('e', 'd', 'r')
-      OR (t.typtype = 'c' AND (SELECT relkind FROM pg_class WHERE oid = t.typrelid) = 'c')) AND ]] .. user("pg_type", "t.oid"),
-  [[SELECT 'sequence ' || ]] .. NAME .. [[ AS object, concat_ws(' ', s.seqtypid::regtype, s.seqstart, s.seqincrement, s.seqmin, s.seqmax, s.seqcache, s.seqcycle,
-      (SELECT 'owned by ' || d.refobjid::regclass || '.' || d.refobjsubid::text FROM pg_depend d WHERE d.classid = 'pg_class'::regclass AND d.objid = c.oid
-        AND d.deptype IN ('a', 'i') AND d.refclassid = 'pg_class'::regclass AND d.refobjsubid = 0)) AS definition]] .. RELATION ..
-    "JOIN pg_sequence s ON s.seqrelid = c.oid WHERE c.relpersistence <> 't' AND " .. user("pg_class", "c.oid"),
-  [[SELECT 'statistics ' || format('%I.%I', n.nspname, s.stxname) AS object, pg_get_statisticsobjdef(s.oid) AS definition
-    FROM pg_statistic_ext s JOIN pg_namespace n ON n.oid = s.stxnamespace WHERE ]] .. user("pg_statistic_ext", "s.oid"),
-  [[SELECT 'operator ' || o.oid::regoperator AS object, o.oprcode::text AS definition FROM pg_operator o JOIN pg_namespace n ON n.oid = o.oprnamespace
-    WHERE ]] .. user("pg_operator", "o.oid"),
-  [[SELECT 'collation ' || format('%I.%I', n.nspname, l.collname) AS object, concat_ws(' ', l.collprovider, l.collcollate, l.collctype, l.collisdeterministic) AS definition
-    FROM pg_collation l JOIN pg_namespace n ON n.oid = l.collnamespace WHERE ]] .. user("pg_collation", "l.oid"),
-  [[SELECT 'comment on ' || CASE x.classoid WHEN 'pg_class'::regclass THEN x.objoid::regclass::text || coalesce('.' || (SELECT quote_ident(attname) FROM pg_attribute
-      WHERE attrelid = x.objoid AND attnum = x.objsubid AND x.objsubid > 0), '') ELSE pg_describe_object(x.classoid, x.objoid, x.objsubid) END AS object,
-      x.description AS definition FROM pg_description x JOIN pg_class c ON x.classoid = 'pg_class'::regclass AND x.objoid = c.oid
-    JOIN pg_namespace n ON n.oid = c.relnamespace WHERE ]] .. user("pg_class", "c.oid"),
-}
+-- Kinds that a query finds beside the one that it is named after.
+local MORE = { "view", "materialized view", "foreign table", "procedure", "aggregate" }
 
---- object -> definition.
----@param conn PgConnection with catalog.PLAIN set
----@param map table<string, string> schemas to rename
----@return table<string, string>
-function M.read(conn, map)
-  local found = {}
-  local function rename(s)
-    for from, to in pairs(map) do
-      s = s:gsub("%f[%w_]" .. from .. "%f[^%w_]", to)
+local MEMBERS = [[SELECT DISTINCT quote_ident(n.nspname) AS schema, m.name FROM (
+    SELECT 'pg_proc'::regclass AS class, oid, proname AS name, pronamespace AS space FROM pg_proc
+    UNION ALL SELECT 'pg_type'::regclass, oid, typname, typnamespace FROM pg_type
+    UNION ALL SELECT 'pg_class'::regclass, oid, relname, relnamespace FROM pg_class
+    UNION ALL SELECT 'pg_operator'::regclass, oid, oprname, oprnamespace FROM pg_operator
+    UNION ALL SELECT 'pg_opclass'::regclass, oid, opcname, opcnamespace FROM pg_opclass
+    UNION ALL SELECT 'pg_collation'::regclass, oid, collname, collnamespace FROM pg_collation
+    UNION ALL SELECT 'pg_ts_dict'::regclass, oid, dictname, dictnamespace FROM pg_ts_dict
+    UNION ALL SELECT 'pg_ts_config'::regclass, oid, cfgname, cfgnamespace FROM pg_ts_config) m
+  JOIN pg_namespace n ON n.oid = m.space JOIN pg_depend d ON d.classid = m.class AND d.objid = m.oid AND d.deptype = 'e'
+  WHERE n.nspname <> 'pg_catalog']]
+
+local function plain_pattern(s) return (s:gsub("%W", "%%%0")) end
+
+--- A function that brings a text into the words that both sides share.
+---@param conn PgConnection
+---@param o { schema_map: table<string, string>, roles: table<string, string> }
+local function translator(conn, o)
+  local members = {}
+  for row in conn:rows(MEMBERS) do
+    members[row.schema] = members[row.schema] or {}
+    members[row.schema][row.name] = true
+    members[row.schema]["_" .. row.name] = true      -- its array type
+  end
+  local login = conn:value "SELECT session_user::text"
+  local function role(name) return name == login and "the login role" or o.roles[name] or name end
+  return function(s)
+    s = s:gsub("\1([^\2]*)\2", role)
+    for schema, names in pairs(members) do
+      local prefix = "%f[%w_\"]" .. plain_pattern(schema) .. "%."
+      s = s:gsub(prefix .. "([%w_]+)", function(name) return names[name] and name or nil end)
+      s = s:gsub("OPERATOR%(" .. plain_pattern(schema) .. "%.([^()]+)%)", function(name) return names[name] and "OPERATOR(" .. name .. ")" or nil end)
     end
+    for from, to in pairs(o.schema_map) do s = s:gsub("%f[%w_]" .. plain_pattern(from) .. "%f[^%w_]", (to:gsub("%%", "%%%%"))) end
     return s
   end
-  for _, query in ipairs(QUERIES) do
-    for row in conn:rows(query) do
-      if not (row.object:find "^schema " and (map[row.object:match "^schema (.*)$"] or row.object == "schema public")) then
-        found[rename(row.object)] = rename(row.definition or "")
+end
+
+--- A list of grants, whose roles may have other names now, in order.
+local function sorted_lines(s)
+  local lines = {}
+  for line in s:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  table.sort(lines)
+  return table.concat(lines, "; ")
+end
+
+---@class PgSchema
+---@field objects table<string, { kind: string, of: string?, properties: table<string, string> }>
+---@field words table<string, boolean> all that may be tolerated: kinds, properties, and both
+---@field version integer
+
+--- Reads all facts.
+---@param conn PgConnection with catalog.PLAIN set
+---@param o { schema_map: table<string, string>, roles: table<string, string> }
+---@return PgSchema
+function M.read(conn, o)
+  local objects, words = {}, {}
+  local translate = translator(conn, o)
+  local function kind_of(object, default)
+    for _, kind in ipairs(MORE) do if object:sub(1, #kind + 1) == kind .. " " then return kind end end
+    return default
+  end
+  for _, part in ipairs(PARTS) do
+    for _, entry in ipairs(require(part)) do
+      local default, query = entry[1], entry[2]
+      local rows = conn:query(query)
+      words[default] = true
+      for _, column in ipairs(rows.columns) do
+        if column ~= "object" and column ~= "of" then words[column], words[default .. " " .. column] = true, true end
+      end
+      for _, row in ipairs(rows) do
+        local object = translate(row.object)
+        local fact = { kind = kind_of(object, default), of = row.of and translate(row.of), properties = {} }
+        for name, value in pairs(row) do
+          if name ~= "object" and name ~= "of" then
+            value = translate(tostring(value))
+            fact.properties[name] = name == "grants" and sorted_lines(value) or value
+          end
+        end
+        if fact.kind ~= default then for name in pairs(row) do words[fact.kind .. " " .. name] = true end end
+        if not (default == "schema" and o.schema_map[row.object:match "^schema (.*)$"]) then objects[object] = fact end
       end
     end
   end
-  return found
+  for _, kind in ipairs(MORE) do words[kind] = true end
+  return { objects = objects, words = words, version = conn:info().version }
+end
+
+--- Refuses a word that no difference could have.
+function M.check_words(tolerate, read, more)
+  local names = {}
+  for _, set in ipairs { read.a and read.a.words or {}, read.b and read.b.words or {}, more } do
+    for word in pairs(set) do names[#names + 1] = word end
+  end
+  for _, word in ipairs(tolerate) do
+    local known = false
+    for _, name in ipairs(names) do known = known or name == word end
+    if not known then
+      local near = options.nearest(word, names)
+      errors.usage("pg.same: nothing is called %q that could be tolerated%s", word, near and (", did you mean %q?"):format(near) or "")
+    end
+  end
+end
+
+--- Where two long texts differ, or the whole of short ones.
+local function excerpts(x, y)
+  if #x <= 80 and #y <= 80 then return x, y end
+  local i = 1
+  while x:byte(i) == y:byte(i) do i = i + 1 end
+  local from = math.max(1, i - 30)
+  local function cut(s) return (from > 1 and "..." or "") .. s:sub(from, i + 50) .. (#s > i + 50 and "..." or "") end
+  return cut(x), cut(y)
+end
+
+local function said(v) return v and ("%q"):format(v):gsub("\\\n", " ") or "nothing" end
+
+local function say(object, kind, property, x, y)
+  if property == "comment" and not (x and y) then
+    return ("comment on %s is missing in %s"):format(object:gsub("^" .. kind .. " ", ""), x and "b" or "a")
+  end
+  if x and y then x, y = excerpts(x, y) end
+  return ("%s differs in %s: %s in a, %s in b"):format(object, property, said(x), said(y))
+end
+
+--- The columns that both have, in the order of one.
+local function common(order, other)
+  local has, list = {}, {}
+  for name in (other .. ", "):gmatch "(.-), " do has[name] = true end
+  for name in (order .. ", "):gmatch "(.-), " do if has[name] then list[#list + 1] = name end end
+  return table.concat(list, ", ")
+end
+
+-- The text of a definition, without what one major version writes and another leaves out.
+local function essence(s)
+  return (s:gsub("%f[%w_\"][%w_\"]+%.", ""):gsub("[%s()]", ""):gsub("::[%w]+", ""))
+end
+
+local WRITTEN = { definition = true, default = true, condition = true, check = true, generated = true, ["partition bound"] = true }
+
+local function same_value(property, x, y, other_major)
+  if x == y then return true end
+  if not x or not y then return false end
+  if property == "column order" then return common(x, y) == common(y, x) end
+  return other_major and WRITTEN[property] and essence(x) == essence(y)
+end
+
+--- Whether anything stands in a schema, besides members of extensions.
+local function holds(objects, schema)
+  for object in pairs(objects) do if object:find(" " .. schema .. ".", 1, true) then return true end end
+  return false
 end
 
 --- What differs, one sentence each, sorted.
+---@param a PgSchema
+---@param b PgSchema
+---@param tolerates fun(kind: string, property: string?): boolean
+---@param left_out table<string, boolean> names of tables that are not compared
 ---@return string[]
-function M.compare(a, b)
-  local list = {}
-  local function first_difference(x, y)
-    local i = 1
-    while x:byte(i) == y:byte(i) do i = i + 1 end
-    local from = math.max(1, i - 20)
-    return x:sub(from, i + 40), y:sub(from, i + 40)
+function M.compare(a, b, tolerates, left_out)
+  local list, lost = {}, {}
+  local other_major = a.version // 10000 ~= b.version // 10000
+  for _, side in ipairs { { a.objects, b.objects }, { b.objects, a.objects } } do
+    for object, fact in pairs(side[1]) do if not side[2][object] then lost[object] = fact end end
   end
-  for object, definition in pairs(a) do
-    if b[object] == nil then list[#list + 1] = object .. " is missing in b"
-    elseif b[object] ~= definition then
-      list[#list + 1] = ("%s differs: %q in a, %q in b"):format(object, first_difference(definition, b[object]))
+  local function is_left_out(object, fact)
+    local name = (fact.of or object):match "^table (.*)$" or (fact.properties["owned by"] or ""):match "^(.*)%."
+    return name and left_out[name]
+  end
+  for object, fact in pairs(lost) do
+    local for_extension = fact.kind == "schema" and tolerates("extension", "schema")
+      and not holds((a.objects[object] and a or b).objects, object:match "^schema (.*)$")
+    if not (fact.of and lost[fact.of]) and not tolerates(fact.kind) and not for_extension and not is_left_out(object, fact) then
+      list[#list + 1] = ("%s is missing in %s"):format(object, a.objects[object] and "b" or "a")
     end
   end
-  for object in pairs(b) do
-    if a[object] == nil then list[#list + 1] = object .. " is missing in a" end
+  for object, fact in pairs(a.objects) do
+    local other, names = b.objects[object], {}
+    if other and not is_left_out(object, fact) then
+      for name in pairs(fact.properties) do names[name] = true end
+      for name in pairs(other.properties) do names[name] = true end
+    end
+    for name in pairs(names) do
+      local x, y = fact.properties[name], other.properties[name]
+      if not same_value(name, x, y, other_major) and not tolerates(fact.kind, name) then
+        list[#list + 1] = say(object, fact.kind, name, x, y)
+      end
+    end
   end
   table.sort(list)
   return list
