@@ -190,6 +190,9 @@ T["destroy --yes leaves nothing on AWS, and Heroku as it was"] = function()
   local r = lab:hkrun({ "destroy", labs.recipe, "--yes" }, { timeout = 240 })
   test.equal(r.code, 0, r.stdout .. r.stderr)
   test.equal(lab:ask "left", {})
+  for _, what in ipairs { "final snapshot [^\n]* database shop", "final snapshot [^\n]* cache shop", "bucket elasticbeanstalk%-us%-east%-1%-%d+" } do
+    test.match(r.stdout, what .. "[^\n]* stays; ")
+  end
   local slow, first = { DeleteDBInstance = true, DeleteReplicationGroup = true, TerminateEnvironment = true }, nil
   local calls, asked = lab:ask "calls", 0
   for i = mark + 1, #calls do                                -- all three are asked for before what any of them stood on may go

@@ -7,6 +7,7 @@ local recipe = require "recipe"
 local secret = require "secret"
 local task = require "task"
 local test = require "test"
+local text = require "text"
 local T = test.cases()
 
 local function stores()
@@ -37,6 +38,42 @@ T["what takes AWS ten minutes, and a recipe's own hour, is over at once, and lea
   end
   test.destroy(stores)
   test.equal(cloud:left(), {})
+end
+
+T["destroy tells of the bucket and the log groups that Elastic Beanstalk leaves, and they are there"] = function()
+  local cloud <close> = test.cloud()
+  local function site(delete)
+    return function()
+      local net = aws.network { "shop", cidr = "10.40.0.0/16", zones = 2 }
+      local machine = aws.role { "shop-machine", service = "ec2.amazonaws.com" }
+      local profile = aws.instance_profile { "shop-machine", role = machine }
+      local app = aws.eb_application { "shop" }
+      for _, name in ipairs { "shop-web", "shop-api" } do
+        aws.eb_environment { name, application = app, settings = {
+          ["aws:ec2:vpc"] = { VPCId = net.id, Subnets = text("%s,%s", net.public[1], net.public[2]), AssociatePublicIpAddress = "true" },
+          ["aws:autoscaling:launchconfiguration"] = { IamInstanceProfile = profile.name },
+          ["aws:elasticbeanstalk:environment"] = { EnvironmentType = "SingleInstance" },
+          ["aws:elasticbeanstalk:cloudwatch:logs"] = { StreamLogs = "true", DeleteOnTerminate = delete, RetentionInDays = "14" },
+        } }
+      end
+    end
+  end
+  local group, bucket = "/aws/elasticbeanstalk/shop-web/web", "elasticbeanstalk-us-east-1-123456789012"
+  test.apply(site "false")
+  aws.logs:create_log_group { logGroupName = group }
+  aws.logs:put_retention_policy { logGroupName = group, retentionInDays = 14 }
+  local said = test.destroy(site "false").output
+  test.match(said, "\nthe log group /aws/elasticbeanstalk/shop%-web/web stays; CloudWatch bills [^\n]* until it is 14 days old\n"
+    .. "    to delete it:   aws logs delete%-log%-group %-%-log%-group%-name /aws/elasticbeanstalk/shop%-web/web\n")
+  local _, times = said:gsub("the bucket " .. bucket:gsub("%-", "%%-"), "")
+  test.equal(times, 1, "two environments, one bucket")
+  test.equal(cloud:left(), { "logs logGroups " .. group })
+  local e = test.raises("explicit deny", function() aws.s3:delete_bucket { Bucket = bucket } end)
+  test.equal(e.code, "AccessDenied")
+  aws.s3:delete_bucket_policy { Bucket = bucket }            -- as it was told
+  aws.s3:delete_bucket { Bucket = bucket }
+  test.apply(site "true")
+  test.truthy(not test.destroy(site "true").output:find("log group", 1, true), "nothing to tell where all groups go")
 end
 
 T["a wait that never ends finds its deadline in simulated time"] = function()

@@ -122,6 +122,22 @@ local function tag_list(map)
   return list
 end
 
+local STREAM = "aws:elasticbeanstalk:cloudwatch:logs"
+
+--- The log groups that outlive the environment, as its settings say.
+local function kept_groups(current)
+  local keeps, list = {}, {}
+  for namespace, switch in pairs { [STREAM] = "StreamLogs", [STREAM .. ":health"] = "HealthStreamingEnabled" } do
+    local settings = current.settings[namespace] or {}
+    keeps[namespace] = settings[switch] == "true" and settings.DeleteOnTerminate ~= "true" or nil
+  end
+  if not next(keeps) then return list end
+  for group in aws.logs:each("describe_log_groups", { logGroupNamePrefix = ("/aws/elasticbeanstalk/%s/"):format(current.id) }) do
+    if keeps[group.logGroupName:find "/environment%-health%.log$" and STREAM .. ":health" or STREAM] then list[#list + 1] = group end
+  end
+  return list
+end
+
 return recipe.kind {
   name = "aws.eb_environment",
   options = {
@@ -178,6 +194,27 @@ return recipe.kind {
     if e.CNAME == current.cname and e.Health == current.health then return nil end
     current.cname, current.health, current.version = e.CNAME, e.Health, e.VersionLabel
     return current
+  end,
+
+  --- Elastic Beanstalk never deletes its bucket, and protects it with a policy (Developer Guide, "Using Elastic Beanstalk with
+  --- Amazon S3"). Machines, groups and network interfaces go with the environment.
+  leaves = function(current)
+    local region, account = current.arn:match "^arn:[^:]*:[^:]*:([^:]*):([^:]*):"
+    local bucket = ("elasticbeanstalk-%s-%s"):format(region, account)
+    local list = { {
+      what = ("the bucket %s, which Elastic Beanstalk has for all environments of the region,"):format(bucket),
+      cost = "S3 bills what it holds, at about 0.023 $ per GB and month",
+      delete = ("where no environment is left: aws s3api delete-bucket-policy --bucket %s && aws s3 rb --force s3://%s"):format(bucket, bucket),
+    } }
+    for _, group in ipairs(kept_groups(current)) do
+      list[#list + 1] = {
+        what = "the log group " .. group.logGroupName,
+        cost = ("CloudWatch bills what it holds, at about 0.03 $ per GB and month%s"):format(
+          group.retentionInDays and (", until it is %d days old"):format(group.retentionInDays) or ""),
+        delete = "aws logs delete-log-group --log-group-name " .. group.logGroupName,
+      }
+    end
+    return list
   end,
 
   delete = function(current)

@@ -59,18 +59,23 @@ end
 ---@param n table a noun of the memory
 ---@return string for its line
 function M.data_note(r, n)
-  local kind = kinds.find(n.kind)
-  if not kind.leaves then return "" end
+  local kind, has_data = kinds.find(n.kind), false
+  for _, field in ipairs(kind.fields) do has_data = has_data or field == "final_snapshot" end
+  if not has_data then return "" end
   return effects.noun(r, kind, n.spec, n.key).ctx.final_snapshot and "  (with a final snapshot)" or "  (NO final snapshot: its data is lost)"
 end
 
---- Says what is left of what was deleted, how to get it back, and how to be rid of it.
+--- Says what is left of what was deleted, how to get it back, and how to be rid of it. Two things may leave the same.
 ---@param r table
 function M.tell_left(r)
+  local told = {}
   for _, x in ipairs(r.memory.leaves) do
-    log.out("%s stays; %s", x.what, x.cost)
-    log.out("    to get it back: %s", x.restore)
-    log.out("    to delete it:   %s", x.delete)
+    if not told[x.what] then
+      told[x.what] = true
+      log.out("%s stays; %s", x.what, x.cost)
+      if x.restore then log.out("    to get it back: %s", x.restore) end
+      log.out("    to delete it:   %s", x.delete)
+    end
   end
   if r.memory.leaves[1] then r.journal:write { ev = "told" } end
 end

@@ -26,7 +26,7 @@ local declared_kind = {
   { "create", "function(spec, ctx) -> id; without it the noun only looks things up", type = "function" },
   { "update", "function(spec, current, changes, ctx); without it every change replaces", type = "function" },
   { "delete", "function(current, ctx)", type = "function" },
-  { "leaves", "function(current, ctx) -> what its deletion leaves behind: a list of { what=, cost=, restore=, delete= }, or nil", type = "function" },
+  { "leaves", "function(current, ctx) -> what its deletion leaves behind: a list of { what=, cost=, restore?=, delete= }, or nil", type = "function" },
   { "ready", "function(current, ctx) -> current|nil: waits until it is usable", type = "function" },
 }
 
@@ -139,8 +139,9 @@ end
 --- those to be set: the recipe's, and the engine's own where someone took them away.
 --- `ready(current, ctx)` waits until it is usable and returns it as it is then; nothing if it was ready all along.
 --- `delete(current, ctx)` begins the deletion; the engine reads until the thing is gone. A thing with data takes a last
---- snapshot of it where `ctx.final_snapshot` says so, under a name that is the same however often it is asked for, and
---- tells of it in `leaves(current, ctx)`.
+--- snapshot of it where `ctx.final_snapshot` says so, under a name that is the same however often it is asked for. It has
+--- the option `final_snapshot`.
+--- `leaves(current, ctx)` tells what outlives the deletion: that snapshot, log groups, whatever the service keeps.
 --- An error with `lost = true` says that a call may have been done or not: the engine looks before it asks again.
 --- `ctx.note(text)` shows what is waited for, `ctx.event()` is what `event` answers, `ctx.timeout` the seconds there are.
 --- Fields that are only used at creation: compare = { field = "ignore" }.

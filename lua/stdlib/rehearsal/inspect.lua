@@ -26,7 +26,7 @@ local LEFTOVERS = {
   { "ec2", "DescribeKeyPairs", "KeyPairs", "KeyName" },
   { "iam", "ListRoles", "Roles", "RoleName" },
   { "iam", "ListInstanceProfiles", "InstanceProfiles", "InstanceProfileName" },
-  { "s3", "ListBuckets", "Buckets", "Name" },
+  { "s3", "ListBuckets", "Buckets", "Name", "^elasticbeanstalk%-" },  -- the account's, for whatever comes
   { "secretsmanager", "ListSecrets", "SecretList", "Name" },
   { "rds", "DescribeDBInstances", "DBInstances", "DBInstanceIdentifier" },
   { "rds", "DescribeDBSubnetGroups", "DBSubnetGroups", "DBSubnetGroupName" },

@@ -53,8 +53,21 @@ function S.GetBucketLocation(cloud, p)
   return { LocationConstraint = region ~= "us-east-1" and region or "" }
 end
 
+--- Of a bucket's policy only this is enforced: that nobody may delete it.
+local function denies_deletion(policy)
+  for _, statement in ipairs(policy and json.decode(policy).Statement or {}) do
+    local who = type(statement.Principal) == "table" and statement.Principal.AWS or statement.Principal
+    if statement.Effect == "Deny" and statement.Action == "s3:DeleteBucket" and who == "*" then return true end
+  end
+  return false
+end
+
 function S.DeleteBucket(cloud, p)
   local b = bucket_of(cloud, p.Bucket)
+  if denies_deletion(b.BucketPolicy) then
+    wire.fail("AccessDenied", 403, "User is not authorized to perform: s3:DeleteBucket on resource: \"arn:aws:s3:::%s\" with an explicit deny "
+      .. "in a resource-based policy", p.Bucket)
+  end
   if next(b.objects) then wire.fail("BucketNotEmpty", 409, "The bucket you tried to delete is not empty") end
   buckets(cloud)[p.Bucket] = nil
   fs.rmtree(b.dir)

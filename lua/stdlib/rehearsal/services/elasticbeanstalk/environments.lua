@@ -95,7 +95,8 @@ end
 
 local function launching(cloud, ctx, env, label)
   C.event(cloud, ctx, env, "INFO", "createEnvironment is starting.")
-  C.event(cloud, ctx, env, "INFO", "Using elasticbeanstalk-%s-%s as Amazon S3 storage bucket for environment data.", ctx.region, cloud.account)
+  local bucket = cloud:service "elasticbeanstalk"._storage(cloud, ctx)
+  C.event(cloud, ctx, env, "INFO", "Using %s as Amazon S3 storage bucket for environment data.", bucket)
   local up, deployed = bring_up(cloud, ctx, env, label)
   if env.Status ~= "Launching" then return end          -- terminated meanwhile
   if not up then

@@ -24,15 +24,22 @@ end
 
 -- Logs ---------------------------------------------------------------------
 
---- Elastic Beanstalk's own bucket of the account, made when it is first needed.
+--- What guards the bucket against being deleted by mistake, as Elastic Beanstalk writes it.
+local GUARD = [[{"Version":"2008-10-17","Statement":[{"Sid":"eb-58950a8c-feb6-11e2-89e0-0800277d041b","Effect":"Deny",]]
+  .. [["Principal":{"AWS":"*"},"Action":"s3:DeleteBucket","Resource":"arn:aws:s3:::%s"}]}]]
+
+--- Elastic Beanstalk's own bucket of the account and region, made when it is first needed. It is never deleted by itself.
 local function storage(cloud, ctx)
   local name, s3 = ("elasticbeanstalk-%s-%s"):format(ctx.region, cloud.account), cloud:service "s3"
   if not pcall(s3.HeadBucket, cloud, { Bucket = name }, ctx) then
     local where = ctx.region ~= "us-east-1" and { LocationConstraint = ctx.region } or nil
     s3.CreateBucket(cloud, { Bucket = name, CreateBucketConfiguration = where }, ctx)
+    s3.PutBucketPolicy(cloud, { Bucket = name, Policy = GUARD:format(name) }, ctx)
   end
   return name
 end
+
+S._storage = storage
 
 function S.CreateStorageLocation(cloud, _, ctx)
   return { S3Bucket = storage(cloud, ctx) }
