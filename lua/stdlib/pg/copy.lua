@@ -331,4 +331,6 @@ function M.copy(given)
   return { tables = result, seconds = task.now() - started, bytes = bytes }
 end
 
+M.OPTIONS = DECLARED
+
 return M

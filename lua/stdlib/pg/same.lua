@@ -165,4 +165,6 @@ function M.same(given)
   return list
 end
 
+M.OPTIONS = DECLARED
+
 return M
