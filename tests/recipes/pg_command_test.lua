@@ -6,6 +6,8 @@ local postgres = require "rehearsal.planes.postgres"
 local process = require "process"
 local test = require "test"
 
+local heroku_lab = dofile "tests/support/heroku_lab.lua"
+
 local T = test.cases()
 
 local EXE = fs.realpath "/proc/self/exe"
@@ -97,6 +99,19 @@ T["a password stands in the environment or in ~/.pgpass; on the command line it 
   test.equal(r.code, 0)
   test.match(r.stderr, "^warning: a password on the command line can be read by everybody on this machine")
   test.truthy(not r.stderr:find "s3cret")
+end
+
+T["heroku:APP is the app's database as it is now, and who owns DATABASE_URL is told"] = function()
+  local lab = heroku_lab.start { formation = {}, addons = { { plan = "heroku-postgresql:standard-0", as = "DATABASE" } } }
+  local env = { HEROKU_HOST = lab.cloud.url, HEROKU_DATA_HOST = "127.0.0.1", HEROKU_API_KEY = lab.heroku.key }
+  local r = hkrun({ "check", "heroku:tiny", "--only", "database-url,source-tls" }, env)
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.match(r.stdout, "info +database%-url +postgresql%-%S+ +DATABASE_URL of tiny belongs to the attachment DATABASE of postgresql%-")
+  test.match(r.stdout, "%-> heroku addons:attach postgresql%-%S+ %-%-as HEROKU_POSTGRESQL_OLD %-a tiny && heroku addons:detach DATABASE %-a tiny")
+  test.match(r.stdout, "2 checks: 0 errors, 0 warnings, 1 to know of, 1 ok")
+  r = hkrun({ "check", "heroku:tiny/PINK" }, env)
+  test.equal(r.code, 2)
+  test.match(r.stderr, "^hkrun: the app tiny has no config var PINK_URL %(it has .*DATABASE_URL")
 end
 
 T["what is typed wrongly is said in one line, with exit code 2"] = function()
