@@ -94,10 +94,10 @@ local function send(o)
   if o.reader then request:to_reader(o.reader) end
   errors.check(op, request:start())
   local id = request:id()
-  repeat
-    local is_ready = task.await(id, o.progress and 0.2)
-    if not is_ready then o.progress(request:progress()) elseif o.reader then o.reader:play() end
-  until is_ready and request:is_done()
+  while not (task.await(id, o.progress and 0.2) and request:is_done()) do
+    if o.reader then o.reader:play() end
+    if o.progress then o.progress(request:progress()) end
+  end
   local status, headers, body, size = request:result()
   errors.check(op, status, headers)
   if o.progress then o.progress(request:progress()) end
