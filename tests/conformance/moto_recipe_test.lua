@@ -141,7 +141,8 @@ T["moto: the provisioning nouns are made, found unchanged, read back by boto3, c
   local url, dir = start_moto(), test.tmpdir()
   local env = { AWS_ENDPOINT_URL = url, AWS_ACCESS_KEY_ID = "AK", AWS_SECRET_ACCESS_KEY = "SK", AWS_REGION = "us-east-1", HOME = dir,
                 LANG = "C.UTF-8",
-                PATH = os.getenv "PATH", NO_PROXY = "*", HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }
+                PATH = os.getenv "PATH", NO_PROXY = "*", HKRUN_SETTLE = "0",
+                HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }
   fs.write(dir .. "/provision.lua", recipe)
   fs.write(dir .. "/bundle.zip", ("x"):rep(1000))
   local function hkrun(...)

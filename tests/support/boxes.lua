@@ -80,7 +80,7 @@ function M.folder(recipe)
 end
 
 function M.env(more)
-  local e = { PATH = os.getenv "PATH", HOME = os.getenv "HOME", LANG = "C.UTF-8" }
+  local e = { PATH = os.getenv "PATH", HOME = os.getenv "HOME", LANG = "C.UTF-8", HKRUN_SETTLE = "0" }
   local lib = os.getenv "HKRUN_LIB"
   e.HKRUN_LIB = lib and fs.realpath(lib) or nil
   for k, v in pairs(more or {}) do e[k] = v end
