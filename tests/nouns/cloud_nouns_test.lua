@@ -165,8 +165,8 @@ aws.alarms { "shop", email = "ops@example.com", db = new.db, cache = new.cache, 
 recipe.report("Addresses", { { "db", new.db.endpoint }, { "url", new.db.url }, { "web", web.url } })
 ]]
 
-T["database, cache, environment and alarms: made, no change, changed, deleted"] = function()
-  local l = lab(stores)
+T["database, cache, environment and alarms, seen late: made, no change, changed, deleted"] = function()
+  local l = lab(stores, { stale = 0.2 })
   there_and_stays(l, 36)
   local env = l.cloud:service "elasticbeanstalk".DescribeEnvironments(l.cloud, {}, { region = "us-east-1" }).Environments[1]
   test.equal({ env.Status, env.EnvironmentName }, { "Ready", "shop-web" })
