@@ -137,4 +137,20 @@ T["a deployment that is not seen yet is no deployment that failed, and one that 
   test.equal(#world.changing, 2)
 end
 
+T["a deployment that failed says why: all errors of this update, not only that it failed"] = function()
+  local old, states = { Status = "Ready", VersionLabel = "v1", Health = "Red" }, { "Ready", "Updating" }
+  local function event(severity, message) return { Severity = severity, Message = message } end
+  lab.world {
+    ["elasticbeanstalk DescribeEnvironments"] = function()
+      return { Environments = { lab.merged(old, { Status = table.remove(states, 1) or "Ready" }) } }
+    end,
+    ["elasticbeanstalk UpdateEnvironment"] = {},
+    ["elasticbeanstalk DescribeEvents"] = { Events = {
+      event("ERROR", "Failed to deploy application."), event("INFO", "Rolling back."), event("ERROR", "The bundle has no Procfile."),
+      event("INFO", "Environment update is starting."), event("ERROR", "An older one.") } },
+  }
+  local e = test.raises("cannot deploy v2 to shop: ", beanstalk.deploy, { note = function() end }, "shop", "v2", 60)
+  test.equal(e.message, "The bundle has no Procfile. Failed to deploy application.")
+end
+
 return T

@@ -25,6 +25,18 @@ function M.last_event(name, severity)
   return events and events[1] and events[1].Message
 end
 
+--- The errors of an environment's last update, the first first: the last only says that it failed, those before it why.
+---@param name string
+---@return string?
+function M.update_errors(name)
+  local said = {}
+  for _, e in ipairs(aws.elasticbeanstalk:describe_events({ EnvironmentName = name, MaxRecords = 30 }).Events or {}) do
+    if e.Message == "Environment update is starting." then break end
+    if e.Severity == "ERROR" then table.insert(said, 1, e.Message) end
+  end
+  return said[1] and table.concat(said, " ") or nil
+end
+
 --- The newest recommended platform version of the Docker branch.
 ---@return string arn
 function M.platform()
@@ -108,7 +120,7 @@ function M.deploy(ctx, name, label, seconds)
     local is_old = now.VersionLabel ~= label
     seen = seen or now.Status ~= "Ready" or task.now() > asked + effects.settle   -- until then it may be as it was before the call
     if seen and now.Status == "Ready" and is_old then
-      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, name), message = M.last_event(name, "ERROR") or "it went back",
+      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, name), message = M.update_errors(name) or "it went back",
                      hint = "the environment's logs say more; apply again tries again" }
     end
     return now.Status == "Ready" and not is_old and now.Health == "Green"

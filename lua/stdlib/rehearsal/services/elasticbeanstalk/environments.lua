@@ -41,7 +41,9 @@ local function attempt(fn, failed)
   local ok, e = xpcall(fn, function(e) return type(e) == "table" and e.aws and e or errors.handler(e) end)
   if ok then return true end
   if errors.is(e, "cancelled") then error(e, 0) end
-  if errors.is(e, "bug") then require "log".warn("the rehearsal's Elastic Beanstalk: %s\n%s", tostring(e), e.traceback or "") end
+  if errors.is(e) and e.kind ~= "invalid" then               -- the rehearsal failed, not the app or its bundle
+    require "log".warn("the rehearsal's Elastic Beanstalk: %s\n%s", tostring(e), e.traceback or "")
+  end
   failed(reason(e))
   return false
 end

@@ -259,7 +259,10 @@ function M.run(cloud, ctx, env, services, folder)
   local place = env.place
   env.CNAME = place.cname or ("%s:%d"):format(place.address, inside or 80)
   env.EndpointURL = env.CNAME
-  if env.folder and env.folder ~= folder then fs.rmtree(env.folder) end
+  if env.folder and env.folder ~= folder then               -- what a process that had to be killed still writes goes with the environment
+    local ok, e = pcall(fs.rmtree, env.folder)
+    if not ok then log.debug("the folder of an old version stays: %s", tostring(e)) end
+  end
   env.folder = folder
   log.debug("environment %s runs %d processes", env.EnvironmentName, #env.app.entries)
 end
