@@ -62,7 +62,7 @@ end
 --- Compares two databases; raises an error that names what differs.
 function M.same(o) return require("pg.same").same(o) end
 
---- Looks for what would make a migration fail; changes nothing.
+--- Looks for what would make a move fail or surprise; changes nothing. See docs/pg-check.md.
 function M.check(o) return require("pg.check").check(o) end
 
 return M
