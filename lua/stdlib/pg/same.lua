@@ -78,7 +78,7 @@ local function compare_schema(a, b, o, left_out)
   local how = { schema_map = o.schema_map, roles = o.role_map }
   local differences = until_agreed(o, function()
     local read = task.all { a = function() return schema.read(a, how) end, b = function() return schema.read(b, how) end }
-    schema.check_words(o.tolerate, { read.a, read.b }, WORDS)
+    schema.check_words(o.tolerate, read, WORDS)
     return schema.compare(read.a, read.b, o.tolerates, left_out)
   end)
   local sequences = until_agreed(o, function() return compare_sequences(a, b, o) end)
