@@ -144,11 +144,11 @@ static void sql_name (char *name, const char *sql) {
   name[n] = '\0';
 }
 
-static void statement (PGconn *pg, const char *sql) {
+static void statement (const void *who, const char *sql) {
   char name[NAME];
   if (is_read(sql)) return;
   sql_name(name, sql);
-  await_answer(pg, effect(name));
+  await_answer(who, effect(name));
 }
 
 static int my_send_query (PGconn *pg, const char *sql) {
@@ -162,8 +162,10 @@ static int my_send_params (PGconn *pg, const char *sql, int n, const Oid *types,
   return send_params(pg, sql, n, types, values, lengths, formats, result);
 }
 
+static void end_of_copy (const void *who) { await_answer(who, effect("sql end of COPY")); }
+
 static int my_copy_end (PGconn *pg, const char *reason) {
-  await_answer(pg, effect("sql end of COPY"));
+  end_of_copy(pg);
   return copy_end(pg, reason);
 }
 
@@ -206,9 +208,16 @@ static const char *writes (const char *s, const char *end) {
   return NULL;
 }
 
+/* what the copy says past libpq, each in a write of its own: a query, and that all rows were sent */
+static void relayed (SSL *ssl, const char *message, int n) {
+  if (n == 5 && memcmp(message, "c\0\0\0\4", 5) == 0) end_of_copy(ssl);
+  else if (n > 5 && message[0] == 'Q' && message[n - 1] == '\0') statement(ssl, message + 5);
+}
+
 static int my_ssl_write (SSL *ssl, const void *bytes, int n) {
   const char *command = writes(bytes, (const char *)bytes + n);
-  if (command != NULL) {
+  if (command == NULL) relayed(ssl, bytes, n);
+  else {
     char name[NAME];
     snprintf(name, sizeof name, "redis %s", command);
     await_answer(ssl, effect(name));
