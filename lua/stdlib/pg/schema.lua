@@ -41,14 +41,20 @@ local function translator(conn, o)
   end
   local login = conn:value "SELECT session_user::text"
   local function role(name) return name == login and "the login role" or o.roles[name] or name end
+  local rules = {}
+  for schema, names in pairs(members) do
+    rules[#rules + 1] = { schema .. ".", "%f[%w_\"]" .. plain_pattern(schema) .. "%.([%w_]+)", function(name) return names[name] and name or nil end }
+    rules[#rules + 1] = { "OPERATOR(" .. schema .. ".", "OPERATOR%(" .. plain_pattern(schema) .. "%.([^()]+)%)",
+      function(name) return names[name] and "OPERATOR(" .. name .. ")" or nil end }
+  end
+  for from, to in pairs(o.schema_map) do
+    rules[#rules + 1] = { from, "%f[%w_]" .. plain_pattern(from) .. "%f[^%w_]", (to:gsub("%%", "%%%%")) }
+  end
   return function(s)
-    s = s:gsub("\1([^\2]*)\2", role)
-    for schema, names in pairs(members) do
-      local prefix = "%f[%w_\"]" .. plain_pattern(schema) .. "%."
-      s = s:gsub(prefix .. "([%w_]+)", function(name) return names[name] and name or nil end)
-      s = s:gsub("OPERATOR%(" .. plain_pattern(schema) .. "%.([^()]+)%)", function(name) return names[name] and "OPERATOR(" .. name .. ")" or nil end)
+    if s:find("\1", 1, true) then s = s:gsub("\1([^\2]*)\2", role) end
+    for _, rule in ipairs(rules) do
+      if s:find(rule[1], 1, true) then s = s:gsub(rule[2], rule[3]) end   -- most texts name no extension: that is quick
     end
-    for from, to in pairs(o.schema_map) do s = s:gsub("%f[%w_]" .. plain_pattern(from) .. "%f[^%w_]", (to:gsub("%%", "%%%%"))) end
     return s
   end
 end
