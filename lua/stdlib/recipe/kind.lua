@@ -26,7 +26,7 @@ local declared_kind = {
   { "create", "function(spec, ctx) -> id; without it the noun only looks things up", type = "function" },
   { "update", "function(spec, current, changes, ctx); without it every change replaces", type = "function" },
   { "delete", "function(current, ctx)", type = "function" },
-  { "leaves", "function(current, ctx) -> what its deletion leaves behind: a list of { what=, cost=, restore?=, delete= }, or nil", type = "function" },
+  { "leaves", "function(current, ctx) -> what deleting it leaves behind: a list of { what=, cost=, restore?=, delete= }, or nil", type = "function" },
   { "ready", "function(current, ctx) -> current|nil: waits until it is usable", type = "function" },
 }
 
