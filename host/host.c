@@ -11,6 +11,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 #include <lualib.h>
 #include <zlib.h>
 
@@ -114,6 +116,14 @@ static const char *embedded (const char *name, size_t *size) {
   return embedded_at(e->start);
 }
 
+/* Gives back the memory of what was read of the embedded files, and of what the kernel mapped along with it: more than is
+   read. They are a file's pages, there again when they are needed. */
+static void give_back (void) {
+  const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
+  uintptr_t from = ((uintptr_t)host_embedded_bytes + page - 1) & ~(page - 1), to = (uintptr_t)host_embedded_end & ~(page - 1);
+  (void)madvise((void *)from, to - from, MADV_DONTNEED);
+}
+
 /* Pushes the bytes of an embedded file, or of the one on disk; 0 if none. */
 static int push_resource (lua_State *L, const char *name) {
   if (folder() != NULL) return push_file(L, name);
@@ -122,6 +132,7 @@ static int push_resource (lua_State *L, const char *name) {
   if (bytes == NULL) return 0;
   if (size > 18 && memcmp(bytes, "\x1f\x8b", 2) == 0) push_inflated(L, bytes, size);
   else lua_pushlstring(L, bytes, size);
+  give_back();
   return 1;
 }
 
@@ -169,6 +180,7 @@ static int search_embedded (lua_State *L) {
     return 1;
   }
   if (luaL_loadbufferx(L, code, size, lua_pushfstring(L, "@%s", name), "bt") != LUA_OK) return lua_error(L);
+  if (folder() == NULL) give_back();
   lua_pushstring(L, name);
   return 2;
 }

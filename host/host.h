@@ -92,6 +92,7 @@ typedef struct HostEmbedded {           /* offsets from host_embedded: nothing t
 } HostEmbedded;
 extern const HostEmbedded host_embedded[];      /* sorted by name */
 extern const size_t host_embedded_count;
+extern const char host_embedded_bytes[], host_embedded_end[];   /* where the files are */
 
 /* --- the list of bindings: one line each --------------------------------- */
 

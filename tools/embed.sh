@@ -14,14 +14,16 @@ for name in $names; do # the names together: a search touches few pages
   printf '.Ln%d:	.asciz "%s"\n' $n "$name"
   n=$((n + 1))
 done
+printf '	.section .rodata.embedded,"a"\n	.globl host_embedded_bytes\nhost_embedded_bytes:\n'      # apart, for the same reason
 n=0
 for name in $names; do
-  file=lua/$name section=.rodata
+  file=lua/$name
   case $name in *.luac) file=build/compiled/$name ;; esac
-  [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz section=.rodata.packed     # apart, for the same reason
-  printf '	.section %s,"a"\n.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $section $n "$file" $n
+  [ ! -e "$packed/$name.gz" ] || file=$packed/$name.gz
+  printf '.Ls%d:	.incbin "%s"\n.Le%d:	.byte 0\n' $n "$file" $n
   n=$((n + 1))
 done
+printf '	.globl host_embedded_end\nhost_embedded_end:\n'
 printf '	.section .rodata\n	.balign 8\n	.globl host_embedded\nhost_embedded:\n.Lembedded:\n'
 i=0
 while [ $i -lt $n ]; do
