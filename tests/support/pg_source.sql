@@ -148,7 +148,7 @@ INSERT INTO app.webhook_deliveries (webhook_id,status,req,resp,at) SELECT 1+i%20
 INSERT INTO app.notifications (user_id,data,read_at) SELECT 1000+i%:us, jsonb_build_object('t','mention','i',i), NULL FROM generate_series(1,:aud/4) i;
 INSERT INTO app.feature_flags SELECT 'flag_'||i, i%2=0, 0.5 FROM generate_series(1,40) i;
 INSERT INTO app.settings VALUES (true,'hk "demo" \ site','{"a": 1.10, "b": null}');
-INSERT INTO app.files (name,content) SELECT 'lo-'||i, lo_from_bytea(0, app.blob(i, 20000+(i*7919)%200000)) FROM generate_series(1,:lo) i;
+INSERT INTO app.files (name,content) SELECT 'lo-'||i, lo_from_bytea((50000000 + i)::oid, app.blob(i, 20000+(i*7919)%200000)) FROM generate_series(1,:lo) i;
 INSERT INTO app.cache SELECT 'k'||i,'v'||i FROM generate_series(1,1000) i;
 INSERT INTO app.b_side SELECT i,NULL FROM generate_series(1,100) i; INSERT INTO app.a_side SELECT i,i FROM generate_series(1,100) i; UPDATE app.b_side SET a_id=id;
 INSERT INTO billing.plans VALUES ('free',0,'[0,10)'),('pro',49.99,'[10,1000]'),('enterprise',NULL,'empty');

@@ -137,10 +137,19 @@ end
 
 local function said(v) return v and ("%q"):format(v):gsub("\\\n", " ") or "nothing" end
 
+-- The entries of one list of grants that the other does not have.
+local function only(x, y)
+  local has, list = {}, {}
+  for entry in (y .. "; "):gmatch "(.-); " do has[entry] = true end
+  for entry in (x .. "; "):gmatch "(.-); " do if not has[entry] then list[#list + 1] = entry end end
+  return #list > 0 and table.concat(list, "; ") or nil
+end
+
 local function say(object, kind, property, x, y)
   if property == "comment" and not (x and y) then
     return ("comment on %s is missing in %s"):format(object:gsub("^" .. kind .. " ", ""), x and "b" or "a")
   end
+  if x and y and property == "grants" then x, y = only(x, y), only(y, x) end
   if x and y then x, y = excerpts(x, y) end
   return ("%s differs in %s: %s in a, %s in b"):format(object, property, said(x), said(y))
 end

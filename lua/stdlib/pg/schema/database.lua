@@ -50,7 +50,8 @@ return {
 
   { "publication", [[SELECT 'publication ' || quote_ident(p.pubname) AS object, p.puballtables AS "all tables", concat_ws(', ', CASE WHEN p.pubinsert THEN 'insert' END, CASE WHEN p.pubupdate THEN 'update' END,
       CASE WHEN p.pubdelete THEN 'delete' END, CASE WHEN p.pubtruncate THEN 'truncate' END) AS changes, p.pubviaroot AS "via root",
-      (SELECT string_agg(concat_ws(' ', t.schemaname || '.' || t.tablename, ]] .. sql.maybe("t", "attnames") .. ", " .. sql.maybe("t", "rowfilter") .. [[), ', ' ORDER BY t.schemaname, t.tablename)
+      (SELECT string_agg(concat_ws(' ', t.schemaname || '.' || t.tablename, CASE WHEN EXISTS (SELECT FROM pg_publication_rel r WHERE r.prpubid = p.oid
+          AND ]] .. sql.maybe("r", "prattrs") .. [[ IS NOT NULL) THEN ]] .. sql.maybe("t", "attnames") .. [[ END, ]] .. sql.maybe("t", "rowfilter") .. [[), ', ' ORDER BY t.schemaname, t.tablename)
         FROM pg_publication_tables t WHERE t.pubname = p.pubname AND NOT p.puballtables) AS tables, ]] .. sql.owner "p.pubowner" .. ", " .. sql.comment("p.oid", "pg_publication") .. [[ FROM pg_publication p]] },
 
   { "subscription", [[SELECT 'subscription ' || quote_ident(s.subname) AS object, s.subenabled AS enabled, s.subslotname::text AS slot, ]] .. sql.options "s.subpublications" .. [[ AS publications,

@@ -4,9 +4,9 @@ local sql = require "pg.schema.sql"
 
 local user = sql.user
 
---- For catalogs without a namespace: made by a user, and no part of an extension.
+--- For catalogs without a namespace: made by a user, and no part of an extension or of another object.
 local function made(class, oid)
-  return ("%s >= 16384 AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = '%s'::regclass AND x.objid = %s AND x.deptype = 'e')"):format(oid, class, oid)
+  return ("%s >= 16384 AND NOT EXISTS (SELECT FROM pg_depend x WHERE x.classid = '%s'::regclass AND x.objid = %s AND x.deptype IN ('e', 'i'))"):format(oid, class, oid)
 end
 
 -- A row as text, without what is no fact (its oid) or stands elsewhere.
