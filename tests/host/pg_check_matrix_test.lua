@@ -4,22 +4,23 @@ local check = require "pg.check"
 local fs = require "fs"
 local pg = require "pg"
 local postgres = require "rehearsal.planes.postgres"
+local task = require "task"
 local test = require "test"
 local versions = dofile "tests/support/postgres_versions.lua"
 
 local T = test.cases()
 
 local dir = fs.tmpdir "hkrun-pgmatrix-"
-local main = postgres.start { dir = dir .. "/main", user = "owner", password = "x", rights = "heroku", database = "clean",
+local main = postgres.start { dir = dir .. "/main", user = "owner", rights = "heroku", database = "clean",
   settings = { max_prepared_transactions = 5, allow_in_place_tablespaces = "on", autovacuum = "off" } }
-local other = postgres.start { dir = dir .. "/other", user = "owner", password = "x", rights = "heroku", database = "clean",
+local other = postgres.start { dir = dir .. "/other", user = "owner", rights = "heroku", database = "clean",
   settings = { wal_level = "logical", max_wal_senders = 1, max_replication_slots = 1, wal_sender_timeout = "5s", max_slot_wal_keep_size = "1GB",
     idle_in_transaction_session_timeout = "1min", ["rds.force_ssl"] = "0", max_locks_per_transaction = 10, max_connections = 20,
-    autovacuum_naptime = "1s", autovacuum_vacuum_cost_delay = "100ms", autovacuum_vacuum_cost_limit = 1 } }
+    autovacuum_naptime = "1s" } }
 
 local CLEAN = "CREATE TABLE t (id bigserial PRIMARY KEY, v varchar(20))"
 
-local function at(database, plane) return { host = "127.0.0.1", port = (plane or main).port, user = "owner", password = "x", database = database } end
+local function at(database, plane) return { host = "127.0.0.1", port = (plane or main).port, user = "owner", database = database } end
 local function admin(database, plane)
   plane = plane or main
   return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database }
@@ -234,7 +235,13 @@ for i, case in ipairs(CASES) do
     if case.fix ~= false and is_sql(by_id[id].remedy) then           -- the remedy helps
       run(admin(case.plane and "postgres" or case.target and "target_" .. i or case.fix or name, case.plane), by_id[id].remedy)
       o.only = { id }
-      test.equal(findings(o)[id].severity, "ok", by_id[id].remedy)
+      local now
+      for _ = 1, held and 200 or 1 do                                -- a session that is ended goes in its own time
+        now = findings(o)[id]
+        if now.severity == "ok" then break end
+        task.sleep(0.05)
+      end
+      test.equal(now.severity, "ok", by_id[id].remedy)
     end
     if case.after then run(admin(name), case.after) end
   end
@@ -264,9 +271,11 @@ end
 
 T["what is left out is not complained of"] = function()
   make "partly"
-  run(at "partly", "CREATE TABLE k (v int); CREATE TABLE old (v int)")
-  local by_id = findings { from = at "partly", exclude = { "old" } }
+  run(at "partly", [[CREATE TABLE k (v int); CREATE TABLE old (v int); CREATE SEQUENCE old_s AS int; SELECT setval('old_s', 2147483647);
+    CREATE SEQUENCE s AS int; SELECT setval('s', 2000000000)]])
+  local by_id = findings { from = at "partly", exclude = { "old*" } }
   test.equal(by_id["tables-without-key"].objects, { "public.k" })
+  test.equal({ by_id["sequences-near-end"].objects, by_id["sequences-near-end"].measured }, { { "public.s" }, "93 %" })
 end
 
 -- A server that is set up badly for logical replication; each setting is one finding.
@@ -297,12 +306,13 @@ end
 
 T["a vacuum against wraparound is found, due or running"] = function()
   make("old", other)
-  run(at("old", other), [[CREATE TABLE v (id int PRIMARY KEY, x varchar(200)) WITH (autovacuum_freeze_max_age = 100000);
+  run(at("old", other), [[CREATE TABLE v (id int PRIMARY KEY, x varchar(200)) WITH (autovacuum_freeze_max_age = 100000,
+      autovacuum_vacuum_cost_delay = 100, autovacuum_vacuum_cost_limit = 1);
     DO $$ BEGIN FOR i IN 1..110000 LOOP BEGIN INSERT INTO v VALUES (i, 'x'); EXCEPTION WHEN unique_violation THEN NULL; END; END LOOP; END $$]])
   local conn <close> = pg.open(admin("old", other))
   for _ = 1, 600 do
     if conn:value "SELECT count(*) FROM pg_stat_progress_vacuum WHERE relid = 'v'::regclass" == 1 then break end
-    require("task").sleep(0.05)
+    task.sleep(0.05)
   end
   agrees(findings({ from = admin("old", other) })["wraparound-vacuum"],
     { "wraparound-vacuum", "warning", 1, "public.v", "^VACUUM %(FREEZE%) public.v; /%* or wait for pid %d+ %*/$" })
@@ -312,7 +322,7 @@ local function app(config_url, attachments)
   return { name = "shop", config = { DATABASE_URL = config_url }, attachments = attachments }
 end
 T["the owner of DATABASE_URL is named, and what config:set needs first"] = function()
-  local url = ("postgres://owner:x@127.0.0.1:%d/clean"):format(main.port)
+  local url = ("postgres://owner@127.0.0.1:%d/clean"):format(main.port)
   local addon = { id = "1", name = "postgresql-curved-1" }
   local database, old = { name = "DATABASE", addon = addon }, { name = "HEROKU_POSTGRESQL_PINK", addon = addon }
   local cases = {
@@ -359,7 +369,7 @@ T["a follower is found"] = function()
 end
 
 T["other majors: pg_dump, the target and DMS may be too old for them"] = function()
-  local newer <close> = postgres.start { dir = dir .. "/newer", user = "owner", password = "x", rights = "heroku", database = "clean", bin = versions.bin(18) }
+  local newer <close> = postgres.start { dir = dir .. "/newer", user = "owner", rights = "heroku", database = "clean", bin = versions.bin(18) }
   run(at("clean", newer), CLEAN)
   local by_id, bad = findings { from = at("clean", newer), to = at "empty" }
   test.equal(bad, { "pg-dump", "target-version" })

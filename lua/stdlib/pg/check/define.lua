@@ -50,9 +50,9 @@ function M.objects(def)
     local sql = def.sql
     if type(sql) == "function" then sql = sql(c) end
     if not sql then return nil end
-    local rows, names, remedies = (def.on == "to" and c.to or c.from):query(sql), {}, {}
-    for _, row in ipairs(rows) do
-      if not c.is_excluded(row.name) then names[#names + 1], remedies[#remedies + 1] = row.name, row.remedy end
+    local rows, names, remedies = {}, {}, {}
+    for _, row in ipairs((def.on == "to" and c.to or c.from):query(sql)) do
+      if not c.is_excluded(row.name) then rows[#rows + 1], names[#names + 1], remedies[#remedies + 1] = row, row.name, row.remedy end
     end
     if #names == 0 then return M.ok(0) end
     return M.finding(def.severity, def.measure and def.measure(rows) or #names, ("%s (%s): %s"):format(def.name, M.some(names), def.why),

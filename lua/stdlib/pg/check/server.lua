@@ -34,10 +34,13 @@ local function target_version(c)
   return ok(b)
 end
 
+local asked = {}                                     -- major versions of pg_dump by path: it does not change while we run
+
 local function pg_dump(c)
   local path, need = process.which "pg_dump", major(c.from)
   if not path then return finding("error", "not installed", "the schema is read by pg_dump, which is not installed", client(need)) end
-  local have = math.tointeger(tonumber(process.run({ path, "--version", timeout = 10 }).stdout:match "(%d+)")) or 0
+  local have = asked[path] or math.tointeger(tonumber(process.run({ path, "--version", timeout = 10 }).stdout:match "(%d+)")) or 0
+  asked[path] = have
   if have < need then
     return finding("error", have, ("pg_dump %d refuses a server of version %d"):format(have, need), client(need))
   end
