@@ -75,6 +75,7 @@ local CASES = {
   { "exclusive-locks", "warning", 1, "public.t", "^SELECT pg_terminate_backend%(%d+%);$", held = "BEGIN; LOCK TABLE t" },
   { "tablespaces", "info", 1, "public.t", "SET TABLESPACE pg_default", own = "ALTER TABLE t SET TABLESPACE odd" },
   { "database-settings", "warning", 1, "TimeZone", "^ALTER DATABASE empty SET \"?TimeZone\"? = 'Europe/Berlin';$", to = EMPTY, fix = false, own = "ALTER DATABASE %s SET timezone = 'Europe/Berlin'" },
+  { "database-settings", "warning", 1, "jit", "^ALTER ROLE owner SET jit = 'off';$", own = "ALTER ROLE owner SET jit = off", fix = false, after = "ALTER ROLE owner RESET ALL" },
   { "subscriptions", "warning", 1, "feed", "^ALTER SUBSCRIPTION feed DISABLE;", admin = [[SET client_min_messages = error;
     CREATE SUBSCRIPTION feed CONNECTION 'host=/nonexistent' PUBLICATION p WITH (connect = false); UPDATE pg_subscription SET subenabled = true]],
     after = "UPDATE pg_subscription SET subenabled = false; ALTER SUBSCRIPTION feed SET (slot_name = NONE); DROP SUBSCRIPTION feed" },
@@ -109,8 +110,9 @@ local CASES = {
   { "tables-without-key", "info", 1, "public.k", "^ALTER TABLE public.k REPLICA IDENTITY FULL;", own = "CREATE TABLE k (v int); CREATE TABLE fine (id int UNIQUE)" },
   { "unlogged-tables", "info", 1, 'public."U"', '^ALTER TABLE public."U" SET LOGGED;', own = 'CREATE UNLOGGED TABLE "U" (id int PRIMARY KEY)' },
   { "generated-columns", "info", 1, "public.g.twice", "ALTER COLUMN twice DROP EXPRESSION;", own = "CREATE TABLE g (id int PRIMARY KEY, twice int GENERATED ALWAYS AS (id * 2) STORED)" },
-  { "sequences-near-end", "warning", "93 %%", "public.s_id_seq", "^ALTER SEQUENCE public.s_id_seq AS bigint; ALTER TABLE public.s ALTER COLUMN id TYPE bigint;$", own = "CREATE TABLE s (id serial PRIMARY KEY); SELECT setval('s_id_seq', 2000000000)" },
+  { "sequences-near-end", "warning", "93 %%", "public.s_id_seq", "^ALTER SEQUENCE public.s_id_seq AS bigint MAXVALUE 9223372036854775807; ALTER TABLE public.s ALTER COLUMN id TYPE bigint;$", own = "CREATE TABLE s (id serial PRIMARY KEY); SELECT setval('s_id_seq', 2000000000)" },
   { "sequences-near-end", "warning", "92 %%", "public.q", "ALTER COLUMN id TYPE bigint;$", own = [[CREATE TABLE s (id smallint PRIMARY KEY); CREATE SEQUENCE q OWNED BY s.id; SELECT setval('q', 30000)]] },
+  { "sequences-near-end", "warning", "100 %%", "public.alone", "^ALTER SEQUENCE public.alone AS bigint MAXVALUE 9223372036854775807;$", own = "CREATE SEQUENCE alone AS int; SELECT setval('alone', 2147483647)" },
   { "invalid-indexes", "warning", 1, "public.broken", "^REINDEX INDEX CONCURRENTLY public.broken;", own = "CREATE INDEX broken ON t (v)", admin = "UPDATE pg_index SET indisvalid = false WHERE indexrelid = 'broken'::regclass" },
   { "constraints-not-valid", "info", 1, "short on public.t", "^ALTER TABLE public.t VALIDATE CONSTRAINT short;", own = "ALTER TABLE t ADD CONSTRAINT short CHECK (length(v) < 3) NOT VALID" },
   { "rules", "info", 1, "public.t", "^DROP RULE twice ON public.t;", own = "CREATE RULE twice AS ON INSERT TO t DO ALSO NOTHING" },

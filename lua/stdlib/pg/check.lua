@@ -39,8 +39,8 @@ for _, area in ipairs { "server", "rights", "schema", "data", "capture", "dms", 
 end
 
 local RANK = { error = 1, warning = 2, info = 3, ok = 4 }
-local READ_ONLY = table.concat({ "SET default_transaction_read_only = on", "SET statement_timeout = '%ds'", "SET lock_timeout = '2s'", "SET jit = off",
-  "SET idle_in_transaction_session_timeout = '60s'", "SET search_path = ''" }, "; ")
+local READ_ONLY = table.concat({ "SET default_transaction_read_only = on", "SET statement_timeout = '%ds'", "SET lock_timeout = '2s'",
+  "SET jit = off", "SET idle_in_transaction_session_timeout = '60s'", "SET search_path = ''" }, "; ")
 
 local function concerns(check, o)
   if o.only and not o.only[check.id] then return false end

@@ -99,9 +99,9 @@ end
 local KEYS = "EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL)"
 
 -- What a sequence can still give: its own end, or that of the column that it feeds.
-local SEQUENCES = [[SELECT s.name, s.used AS value, format('ALTER SEQUENCE %s AS bigint;', s.name) ||
-    coalesce(format(' ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', s.owner, s.attname), '') AS remedy
-  FROM (SELECT ]] .. NAME .. [[ AS name, format('%I.%I', tn.nspname, t.relname) AS owner, a.attname,
+local SEQUENCES = [[SELECT s.name, s.used AS value, format('ALTER SEQUENCE %s AS bigint MAXVALUE 9223372036854775807;', s.name) ||
+    CASE WHEN s.attname IS NULL THEN '' ELSE format(' ALTER TABLE %s ALTER COLUMN %I TYPE bigint;', s.owner, s.attname) END AS remedy
+  FROM (SELECT ]] .. NAME .. [[ AS name, CASE WHEN a.attname IS NOT NULL THEN format('%I.%I', tn.nspname, t.relname) END AS owner, a.attname,
       round(100.0 * CASE c.relkind WHEN 'S' THEN pg_sequence_last_value(c.oid) END / least(q.seqmax, CASE a.atttypid WHEN 21 THEN 32767 WHEN 23 THEN 2147483647 ELSE q.seqmax END))::int8 AS used ]] ..
   RELATIONS:gsub("WHERE", [[JOIN pg_sequence q ON q.seqrelid = c.oid
     LEFT JOIN pg_depend d ON d.classid = 'pg_class'::regclass AND d.objid = c.oid AND d.refclassid = 'pg_class'::regclass AND d.deptype IN ('a', 'i') AND d.refobjsubid > 0
