@@ -117,11 +117,13 @@ static const char *embedded (const char *name, size_t *size) {
 }
 
 /* Gives back the memory of what was read of the embedded files, and of what the kernel mapped along with it: more than is
-   read. They are a file's pages, there again when they are needed. */
-static void give_back (void) {
+   read. They are a file's pages, there again when they are needed. The few modules of a start are not worth it. */
+static void give_back (size_t size) {
+  static size_t total;                  /* read so far */
   const uintptr_t page = (uintptr_t)sysconf(_SC_PAGESIZE);
   uintptr_t from = ((uintptr_t)host_embedded_bytes + page - 1) & ~(page - 1), to = (uintptr_t)host_embedded_end & ~(page - 1);
-  (void)madvise((void *)from, to - from, MADV_DONTNEED);
+  total += size;
+  if (total > 128 * 1024) (void)madvise((void *)from, to - from, MADV_DONTNEED);
 }
 
 /* Pushes the bytes of an embedded file, or of the one on disk; 0 if none. */
@@ -132,7 +134,7 @@ static int push_resource (lua_State *L, const char *name) {
   if (bytes == NULL) return 0;
   if (size > 18 && memcmp(bytes, "\x1f\x8b", 2) == 0) push_inflated(L, bytes, size);
   else lua_pushlstring(L, bytes, size);
-  give_back();
+  give_back(size);
   return 1;
 }
 
@@ -180,7 +182,7 @@ static int search_embedded (lua_State *L) {
     return 1;
   }
   if (luaL_loadbufferx(L, code, size, lua_pushfstring(L, "@%s", name), "bt") != LUA_OK) return lua_error(L);
-  if (folder() == NULL) give_back();
+  if (folder() == NULL) give_back(size);
   lua_pushstring(L, name);
   return 2;
 }
