@@ -25,16 +25,33 @@ local BINARY = [[(SELECT bool_and((t.oid < 16384 OR t.typtype = 'e' OR (t.typtyp
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')]]
 
+-- Types whose binary form has not changed since PostgreSQL 10.
+local STABLE = [[(SELECT bool_and(a.atttypid = ANY ('{bool,bytea,"char",int2,int4,int8,float4,float8,text,varchar,bpchar,json,jsonb,uuid,date,time,timetz,
+  timestamp,timestamptz,interval,int4[],int8[],text[],varchar[]}'::regtype[]))
+  FROM pg_attribute a WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '')]]
+
+-- A key of one whole number, by which the rows can be cut into ranges.
+local KEY = [[(SELECT quote_ident(a.attname) FROM pg_index i JOIN pg_attribute a ON a.attrelid = c.oid AND a.attnum = i.indkey[0]
+  WHERE i.indrelid = c.oid AND i.indisprimary AND i.indnkeyatts = 1 AND a.atttypid IN ('int2'::regtype, 'int4'::regtype, 'int8'::regtype))]]
+
 M.TABLES = [[SELECT c.oid::int8 AS oid, format('%I.%I', n.nspname, c.relname) AS name, n.nspname || '.' || c.relname AS plain,
-    c.relkind::text AS kind, c.relpersistence::text AS persistence,
+    c.relkind::text AS kind, c.relpersistence::text AS persistence, pg_relation_filenode(c.oid)::int8 AS file,
     CASE WHEN c.relkind = 'r' THEN pg_table_size(c.oid) ELSE 0 END AS bytes,
     CASE WHEN c.relkind = 'r' THEN pg_relation_size(c.oid) / current_setting('block_size')::int ELSE 0 END AS pages,
     (SELECT string_agg(quote_ident(a.attname), ', ' ORDER BY a.attnum) FROM pg_attribute a
       WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '') AS columns,
-    coalesce(]] .. BINARY .. [[, false) AS portable
+    coalesce(]] .. BINARY .. ", false) AS portable, coalesce(" .. STABLE .. ", false) AS stable, " .. KEY .. [[ AS key,
+    EXISTS (SELECT FROM pg_index i WHERE i.indrelid = c.oid AND i.indexprs IS NOT NULL) AS expressions
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind IN ('r', 'p') AND c.relpersistence <> 't' AND ]] .. M.is_user("pg_class", "c.oid") .. [[
-  ORDER BY 6 DESC, 2]]
+  ORDER BY 7 DESC, 2]]
+
+--- Of each index: its size and, where it is that of a primary key or a unique constraint, how it is made alone.
+M.INDEXES = [[SELECT quote_ident(c.relname) AS name, format('%I.%I', n.nspname, t.relname) AS "table", pg_relation_size(c.oid) AS bytes,
+    am.amname AS method, k.contype::text AS constraint, k.condeferrable AS deferrable, k.condeferred AS deferred, pg_get_indexdef(c.oid) AS definition
+  FROM pg_index i JOIN pg_class c ON c.oid = i.indexrelid JOIN pg_class t ON t.oid = i.indrelid JOIN pg_namespace n ON n.oid = t.relnamespace
+  JOIN pg_am am ON am.oid = c.relam LEFT JOIN pg_constraint k ON k.conindid = c.oid AND k.conrelid = t.oid AND k.contype IN ('p', 'u', 'x')
+  WHERE c.relkind = 'i' AND t.relkind = 'r' AND ]] .. M.is_user("pg_class", "t.oid")
 
 M.SEQUENCES = [[SELECT format('%I.%I', n.nspname, c.relname) AS name FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
   WHERE c.relkind = 'S' AND c.relpersistence <> 't' AND ]] .. M.is_user("pg_class", "c.oid") .. " ORDER BY 1"

@@ -10,14 +10,17 @@ local M = {}
 -- ArchiveEntry calls with SECTION_POST_DATA).
 local POST = {}
 for name in ("INDEX|INDEX ATTACH|CONSTRAINT|CHECK CONSTRAINT|FK CONSTRAINT|TRIGGER|EVENT TRIGGER|RULE|POLICY|ROW SECURITY|STATISTICS|" ..
-  "MATERIALIZED VIEW DATA|PUBLICATION|PUBLICATION TABLE|SUBSCRIPTION|DEFAULT ACL"):gmatch "[^|]+" do POST[name] = true end
+  "MATERIALIZED VIEW DATA|PUBLICATION|PUBLICATION TABLE|SUBSCRIPTION|DEFAULT ACL|ACL"):gmatch "[^|]+" do POST[name] = true end
 
 ---@class DumpEntry
 ---@field name string as in pg_dump's comment: "orders orders_pkey"
 ---@field type string "TABLE", "FK CONSTRAINT"
 ---@field schema string
+---@field owner string|nil who owns it on the source
+---@field owner_sql string|nil the statement that says so
 ---@field sql string
 ---@field table? string the quoted table that an index or constraint belongs to
+---@field quoted? string the name of the index or constraint, as SQL has it
 ---@field references? string the table that a foreign key points to
 
 --- Reads a quoted or plain name, with its schema, at `at`.
@@ -45,7 +48,8 @@ local function locate(entry)
   local sql = entry.sql
   if entry.type == "INDEX" then
     local at = after(sql, "^CREATE INDEX ") or after(sql, "^CREATE UNIQUE INDEX ")
-    local _, next_at = qualified_name(sql, at or 1)
+    local next_at
+    entry.quoted, next_at = qualified_name(sql, at or 1)
     at = at and (after(sql, "^ ON ONLY ", next_at) or after(sql, "^ ON ", next_at))
     entry.table = at and qualified_name(sql, at)
   elseif entry.type == "CONSTRAINT" or entry.type == "FK CONSTRAINT" then
@@ -53,7 +57,11 @@ local function locate(entry)
     local next_at
     if at then entry.table, next_at = qualified_name(sql, at) end
     local name_at = at and after(sql, "^%s+ADD CONSTRAINT ", next_at)
-    local refs = name_at and after(sql, " REFERENCES ", select(2, qualified_name(sql, name_at)))
+    local refs
+    if name_at then
+      entry.quoted, next_at = qualified_name(sql, name_at)
+      refs = after(sql, " REFERENCES ", next_at)
+    end
     if entry.type == "FK CONSTRAINT" and refs then entry.references = qualified_name(sql, refs) end
   end
 end
@@ -66,16 +74,21 @@ function M.split(text)
   local function finish(stop)
     if not entry then return end
     entry.sql = text:sub(entry.from, stop):gsub("^%s+", ""):gsub("%s+$", "")
+    if entry.owner then
+      local at = entry.sql:find("\n\nALTER [^\n]* OWNER TO [^\n]+;$")
+      if at then entry.owner_sql, entry.sql = entry.sql:sub(at + 2), entry.sql:sub(1, at - 1):gsub("%s+$", "") end
+    end
     is_post = is_post or POST[entry.type] ~= nil
     locate(entry)
     local list = is_post and post or pre
     if entry.sql ~= "" then list[#list + 1] = entry end
   end
   while true do
-    local from, stop, name, kind, schema = text:find("\n%-%-\n%-%- Name: ([^\n]-); Type: ([^\n;]-); Schema: ([^\n;]-); Owner: [^\n]*\n%-%-\n", at)
+    local from, stop, name, kind, schema, owner =
+      text:find("\n%-%-\n%-%- Name: ([^\n]-); Type: ([^\n;]-); Schema: ([^\n;]-); Owner: ([^\n]*)\n%-%-\n", at)
     if not from then break end
     finish(from)
-    entry = { name = name, type = kind, schema = schema, from = stop + 1 }
+    entry = { name = name, type = kind, schema = schema, from = stop + 1, owner = owner ~= "-" and owner ~= "" and owner or nil }
     at = stop
   end
   local tail = text:find("\n%-%-\n%-%- PostgreSQL database dump complete", at)
@@ -91,19 +104,22 @@ local function explain(e, stderr)
       message = ("pg_dump %s cannot read a server of version %s"):format(program, server),
       hint = "install postgresql-client-" .. server }
   end
-  errors.raise { op = "read the schema of " .. e.name, kind = "remote",
+  local is_lost = stderr:find "connection to server" or stderr:find "server closed the connection" or stderr:find "terminating connection"
+  errors.raise { op = "read the schema of " .. e.name, kind = is_lost and "network" or "remote", retry = is_lost and true or nil,
     message = (stderr:gsub("pg_dump: ", ""):gsub("%s*\n%s*", "; "):gsub("; $", "")) }
 end
 
 --- Runs pg_dump on a reached endpoint, in the given snapshot.
 ---@param e PgEndpoint
----@param o { snapshot: string, exclude: string[] }
+---@param o { snapshot: string, exclude: string[], owners: boolean, privileges: boolean }
 ---@return DumpEntry[] pre, DumpEntry[] post
 function M.read(e, o)
-  local argv = { "pg_dump", "--section=pre-data", "--section=post-data", "--no-owner", "--no-privileges", "--no-tablespaces",
+  local argv = { "pg_dump", "--section=pre-data", "--section=post-data", "--no-tablespaces",
     "--no-blobs", "--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password",
     env = endpoint.environment(e), timeout = 600 }
   if o.snapshot then argv[#argv + 1] = "--snapshot=" .. o.snapshot end
+  if not o.owners then argv[#argv + 1] = "--no-owner" end
+  if not o.privileges then argv[#argv + 1] = "--no-privileges" end
   for _, name in ipairs(o.exclude or {}) do argv[#argv + 1] = "--exclude-table=" .. name end
   local r = process.run(argv)
   if r.code ~= 0 then explain(e, r.stderr) end

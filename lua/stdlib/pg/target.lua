@@ -1,6 +1,7 @@
 --- The database that a copy goes into: is it empty, what did an earlier copy
 --- leave, may that be dropped. A comment on the database is the mark of a copy:
---- it says whether it was finished and how many rows it had written.
+--- it says whether it was finished and how many rows it had written. What an
+--- unfinished one has done stands in its ledger (copy/ledger.lua).
 local catalog = require "pg.catalog"
 local connection = require "pg.connection"
 local errors = require "errors"
@@ -28,7 +29,7 @@ end
 function M.begin(conn, source) set_comment(conn, MARK:format(source, "incomplete")) end
 
 -- Writes to user tables so far, as the server counts them (it forgets them in a crash).
-local WRITES = [[SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int8 FROM pg_stat_user_tables]]
+local WRITES = [[SELECT coalesce(sum(n_tup_ins + n_tup_upd + n_tup_del), 0)::int8 FROM pg_stat_user_tables WHERE schemaname <> 'hkrun_copy']]
 local OTHERS = [[SELECT count(*) FROM pg_stat_activity WHERE datname = current_database() AND pid <> pg_backend_pid() AND application_name = $1]]
 
 --- Waits until our own sessions have left, so that the server has counted their writes.
@@ -41,13 +42,19 @@ local function settled_writes(conn, application)
   return conn:value(WRITES)
 end
 
+--- The copy is whole: its ledger goes with the same commit.
 function M.finish(conn, source, application)
-  set_comment(conn, MARK:format(source, ("complete at %d writes"):format(settled_writes(conn, application))))
+  local writes = settled_writes(conn, application)
+  local tx <close> = conn:transaction()
+  set_comment(conn, MARK:format(source, ("complete at %d writes"):format(writes)))
+  conn:exec "DROP SCHEMA IF EXISTS hkrun_copy CASCADE"
+  tx:commit()
 end
 
 local OBJECTS = [[SELECT c.relkind::text AS kind, format('%I.%I', n.nspname, c.relname) AS name
   FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND ]] .. catalog.is_user("pg_class", "c.oid") .. " ORDER BY c.relkind, 2"
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'hkrun_copy'
+  AND ]] .. catalog.is_user("pg_class", "c.oid") .. " ORDER BY c.relkind, 2"
 
 local DROPS = {
   "SELECT format('DROP EVENT TRIGGER %I CASCADE', evtname) FROM pg_event_trigger",
@@ -81,7 +88,8 @@ end
 
 --- Makes the target empty, or raises if that would drop what is not ours.
 ---@param o { restart: boolean, reset: boolean }
-function M.prepare(conn, o)
+---@param why string|nil why an unfinished copy cannot be gone on with
+function M.prepare(conn, o, why)
   local objects = conn:query(OBJECTS)
   local _, state = M.mark(conn)
   if objects.n == 0 and conn:value "SELECT count(*) FROM pg_largeobject_metadata" == 0 then
@@ -97,7 +105,8 @@ function M.prepare(conn, o)
       errors.raise { op = op, kind = "invalid", message = "the target database is not empty: it holds " .. what,
                      hint = "give an empty database, or reset = true to drop all of it" }
     elseif not o.restart then
-      errors.raise { op = op, kind = "invalid", message = "the target database holds what an earlier copy left: " .. what,
+      errors.raise { op = op, kind = "invalid",
+                     message = "the target database holds what an earlier copy left: " .. what .. (why and "; " .. why or ""),
                      hint = "give restart = true to drop that and copy again" }
     end
     local writes = state:match "^complete at (%d+) writes"
