@@ -2,6 +2,8 @@
 # make demo     rehearses recipes/heroku_to_aws.lua on the sample app
 # make check    builds and passes all tests
 # make crash    kills the migration before and after each of its effects, and applies it again
+# make kill-pg  kills copies of PostgreSQL at random moments, and goes on with them
+# make bench-pg measures pg.copy against pgcopydb and pg_dump
 # make deps     installs what the build and the tests need (Debian)
 # make docs     rewrites docs/modules.md from the annotations of the public modules
 # make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
@@ -35,7 +37,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres check crash test judge-all bench models docs install clean
+.PHONY: all deps demo tools postgres check crash kill-pg test judge-all bench bench-pg models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -106,6 +108,17 @@ judge-all: all tools # boto3 and hkrun make every call of every service: half an
 
 bench: deps all tools
 	@tests/bench/run.sh
+
+# pg.copy against pgcopydb and pg_dump, where they are installed; SCALE=0.02 ROUNDS=1 for a first look.
+bench-pg: all
+	@mkdir -p build/bench
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o build/bench/pg_relay tests/bench/pg_relay.c
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -pthread -o build/bench/pg_link tests/bench/pg_link.c
+	@python3 -B tests/bench/pg.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/pg_relay $(CURDIR)/build/bench/pg_link $(or $(SCALE),1) $(or $(ROUNDS),5)
+
+# Kills, cuts and starves a copy of PostgreSQL at random moments, and wants it whole after each: about an hour.
+kill-pg: all
+	@./hkrun - < tests/crash/pg.lua
 
 install: all
 	install -D -m 755 $(HKRUN) $(DESTDIR)$(PREFIX)/bin/hkrun

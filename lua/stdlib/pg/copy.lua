@@ -30,6 +30,7 @@ M.OPTIONS = {
   { "privileges", "keep grants, to roles that the target has", type = "boolean", default = true },
   { "roles", "roles of the source and what they are called in the target", type = "table", default = {} },
   { "large_objects", "copy large objects", type = "boolean", default = true },
+  { "analyze", "leave statistics behind", type = "boolean", default = true },
   { "split", "bytes from which on a table is copied in parts", type = "integer" },
   { "rate", "bytes a second, at most", type = "number" },
   { "memory", "bytes for building indexes, all workers together", type = "integer", default = 256 * 1024 * 1024 },

@@ -45,7 +45,7 @@ local function after(s, pattern, from)
 end
 
 local function locate(entry)
-  local sql = entry.sql
+  local sql = entry.sql:gsub("^SET default_[^\n]+;\n", "")
   if entry.type == "INDEX" then
     local at = after(sql, "^CREATE INDEX ") or after(sql, "^CREATE UNIQUE INDEX ")
     local next_at
@@ -70,14 +70,21 @@ end
 ---@return DumpEntry[] pre, DumpEntry[] post
 function M.split(text)
   local pre, post, is_post = {}, {}, false
-  local at, entry = 1, nil
+  local at, entry, settings = 1, nil, nil
   local function finish(stop)
     if not entry then return end
-    entry.sql = text:sub(entry.from, stop):gsub("^%s+", ""):gsub("%s+$", "")
-    if entry.owner then
-      local at = entry.sql:find("\n\nALTER [^\n]* OWNER TO [^\n]+;$")
-      if at then entry.owner_sql, entry.sql = entry.sql:sub(at + 2), entry.sql:sub(1, at - 1):gsub("%s+$", "") end
+    local sql = text:sub(entry.from, stop):gsub("^%s+", ""):gsub("%s+$", "")
+    local set
+    set, settings = settings, nil
+    while true do                                    -- what pg_dump sets for the entries that follow
+      local cut = sql:find("\n\nSET default_[^\n]+;$")
+      if not cut then break end
+      settings = sql:sub(cut + 2) .. "\n" .. (settings or "")
+      sql = sql:sub(1, cut - 1):gsub("%s+$", "")
     end
+    local owner_at = entry.owner and sql:find("\n\nALTER [^\n]* OWNER TO [^\n]+;$")
+    if owner_at then entry.owner_sql, sql = sql:sub(owner_at + 2), sql:sub(1, owner_at - 1):gsub("%s+$", "") end
+    entry.sql = (set or "") .. sql
     is_post = is_post or POST[entry.type] ~= nil
     locate(entry)
     local list = is_post and post or pre

@@ -16,8 +16,9 @@ local Plan = {}
 Plan.__index = Plan
 
 ---@param ledger PgLedger
-function M.new(ledger)
-  return setmetatable({ ledger = ledger, jobs = {}, complete = {}, sizes = {}, ids = {}, locks = 0, left_out = {}, lost = {} }, Plan)
+---@param is_analyzing boolean
+function M.new(ledger, is_analyzing)
+  return setmetatable({ ledger = ledger, analyze = is_analyzing, jobs = {}, complete = {}, sizes = {}, ids = {}, locks = 0, left_out = {}, lost = {} }, Plan)
 end
 
 --- A number for what may be locked.
@@ -79,6 +80,7 @@ local function key_apart(self, entry, t, index, needs)
 end
 
 local function analyze(self, t, needs)
+  if not self.analyze then return nil end
   return self:statement { mark = "analyze " .. t.name, object = t.name, what = "analyze " .. t.plain, sql = "ANALYZE " .. t.name, needs = needs,
     locks = { self:lock(t.name) }, cost = math.min(t.bytes / 4, SAMPLE) }
 end
@@ -88,7 +90,8 @@ local function follow(self, t, data, entries, indexes)
   if t.bytes < SMALL then
     local sql = {}
     for i, entry in ipairs(entries) do sql[i] = entry.sql:gsub(";$", "") end
-    sql[#sql + 1] = "ANALYZE " .. t.name
+    if self.analyze then sql[#sql + 1] = "ANALYZE " .. t.name end
+    if #sql == 0 then return {} end
     return { self:statement { mark = "after " .. t.name, object = t.name, what = "indexes of " .. t.plain, needs = data,
       sql = table.concat(sql, ";\n"), locks = { self:lock(t.name) }, cost = t.bytes * 2 } }
   end

@@ -127,7 +127,7 @@ local function data(source, conn, from, to, o, s)
     end
   end
   mask.tables(source, conn, s.tables, ledger, o, failed)
-  local plan = plans.new(ledger)
+  local plan = plans.new(ledger, o.analyze)
   plan:tables(s.tables, s.post, indexes, o)
   if o.large_objects then objects.plan(source, plan) end
   plan:foreign_keys(s.post, s.is_excluded)
@@ -149,12 +149,12 @@ end
 local function whole(conn, from, to, o, s, failed)
   make.entries(conn, s.ledger, select_entries(s.post, "|VIEW|MATERIALIZED VIEW|INDEX|CONSTRAINT|"), failed)
   make.entries(conn, s.ledger, select_entries(s.post, "|INDEX ATTACH|"), failed)
-  local plan = plans.new(s.ledger)
+  local plan = plans.new(s.ledger, o.analyze)
   plan.all_complete = true
   plan:foreign_keys(s.post, s.is_excluded)
   plan:chain(select_entries(s.post, "|MATERIALIZED VIEW DATA|"))
   for _, t in ipairs(s.tables) do
-    if t.kind == "p" then analyze_whole(plan, t) end
+    if t.kind == "p" and o.analyze then analyze_whole(plan, t) end
   end
   local more = fill.run(plan, from, to, o)
   raise_lost(more, o)
@@ -180,7 +180,7 @@ local function finish(source, conn, o, s, failed)
   make.sequences(conn, catalog.sequences(source))
   local views = {}
   for row in conn:rows(VIEWS) do views[#views + 1] = "ANALYZE " .. row.name end
-  if #views > 0 then conn:exec(table.concat(views, "; ")) end
+  if #views > 0 and o.analyze then conn:exec(table.concat(views, "; ")) end
 end
 
 local function raise_failed(failed, o)
