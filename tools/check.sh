@@ -29,8 +29,8 @@ lint () {
 }
 
 suite luacheck lint
-suite 'units and bindings' ./hkrun test tests/unit tests/host
-suite 'the same under the sanitizers' build/asan/hkrun test tests/unit tests/host
-suite 'nouns, recipes, foreign judges' ./hkrun test tests/nouns tests/recipes recipes/examples tests/conformance
+suite 'units and bindings' ./hkrun test --timeout=900 tests/unit tests/host
+suite 'the same under the sanitizers' build/asan/hkrun test --timeout=900 tests/unit tests/host
+suite 'nouns, recipes, foreign judges' ./hkrun test --timeout=900 tests/nouns tests/recipes recipes/examples tests/conformance
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]

@@ -21,6 +21,7 @@ local alarms = {}           -- id -> what the scheduler calls when it is ready, 
 local running               -- the task that runs now
 local serial = 0            -- of tasks, and of whoever asks for one
 local live = 0              -- tasks that have not ended
+local all = setmetatable({}, { __mode = "k" })      -- they themselves
 local clock = loop          -- whose timers sleep uses; in simulated time another's
 
 local function cancelled_error()
@@ -43,6 +44,7 @@ end
 local function finish(task, ok, ...)
   task.done, task.ok, task.result = true, ok, table.pack(...)
   live = live - 1
+  all[task] = nil
   for _, joiner in ipairs(task.joiners) do wake(joiner, task) end
 end
 
@@ -71,6 +73,7 @@ local function new(fn, parent, ...)
     finish(task, xpcall(fn, errors.handler, table.unpack(args, 1, args.n)))
   end)
   live = live + 1
+  all[task] = true
   wake(task)
   return task
 end
@@ -337,6 +340,35 @@ end
 
 --- How many tasks have not ended.
 function M.count() return live end
+
+--- A task and those below it that have not ended, the oldest first.
+---@param task Task
+---@return Task[]
+function M.below(task)
+  local list = {}
+  for one in pairs(all) do
+    local t = one
+    while t and t ~= task do t = t.parent end
+    if t then list[#list + 1] = one end
+  end
+  table.sort(list, function(a, b) return a.serial < b.serial end)
+  return list
+end
+
+--- Calls fn, which must not wait, after so many seconds of the machine's time, also where time is simulated.
+---@return fun() call_off
+function M.alarm(seconds, fn)
+  local id = loop.timer(seconds)
+  local function call_off()
+    alarms[id] = nil
+    loop.cancel(id)
+  end
+  alarms[id] = function()
+    call_off()
+    fn()
+  end
+  return call_off
+end
 
 --- Whether a cancel was raised in the running task. Who catches errors to try
 --- again compares before and after: another failure may have hidden it.

@@ -66,6 +66,15 @@ function M.raises(pattern, fn, ...)
   return e
 end
 
+--- Gives the case that runs so many seconds in all, of the machine's own time also where time is simulated; outside of a
+--- case, each of the file's. Without it a case has 300, or what `hkrun test --timeout=SECONDS` says. One that takes longer
+--- fails, with what it waits for, and the next begins.
+---@param seconds number
+function M.deadline(seconds)
+  if type(seconds) ~= "number" or seconds <= 0 then errors.usage("test.deadline takes seconds, not %s", show(seconds)) end
+  if not require "test.deadline".extend(seconds) then M.file_deadline = seconds end
+end
+
 --- Runs fn when the case ends, last first.
 function M.defer(fn) deferred[#deferred + 1] = fn end
 

@@ -66,6 +66,42 @@ T["`test` takes the tests here, files, or folders, and says when there are none"
     .. "ok a_test.lua: is in\n3 passed, 0 failed\n", "each has the modules beside it")
 end
 
+T["a case that hangs fails with what it waits for, is cleaned up after, and the next begins"] = function()
+  local dir = test.tmpdir()
+  fs.write(dir .. "/a_test.lua", [[
+local process, task, test = require "process", require "task", require "test"
+local T = test.cases()
+test.deadline(0.5)
+T["sleeps"] = function() test.defer(function() print "cleaned up" end) task.sleep(1000) print "not reached" end
+T["waits for two"] = function()
+  task.all { a = function() task.sleep(1000) end,
+             b = function() process.run { "sleep", "1000" } end }
+end
+T["in simulated time"] = function() local _ <close> = test.cloud() repeat task.sleep(20) until false end
+T["computes"] = function() repeat until false end
+T["will not be cancelled"] = function() pcall(task.sleep, 1000) end
+T["longer"] = function() test.deadline(60) task.sleep(0.6) end
+T["an hour of simulated time"] = function()
+  test.deadline(60)
+  local _ <close> = test.cloud()
+  task.sleep(3600)
+end
+return T]])
+  local r = hkrun(dir, "test")
+  test.equal({ r.code, r.stdout:match "([^\n]*)\n$", r.stderr }, { 1, "2 passed, 5 failed", "" })
+  local said = { sleeps = "it waits at a_test%.lua:4 %(task%.sleep%)", computes = "it computes at a_test%.lua:10",
+                 ["waits for two"] = "it waits at a_test%.lua:6 %(task%.all%), .*a_test%.lua:7 %(process%.run%)",
+                 ["in simulated time"] = "it waits at a_test%.lua:9", ["will not be cancelled"] = "it waits at a_test%.lua:11" }
+  for name, what in pairs(said) do
+    test.match(r.stdout, ("not ok a_test%%.lua: %s\n  it did not end within 0%%.5 s: [^\n]*%s"):format(name, what))
+  end
+  test.match(r.stdout, "cleaned up\nnot ok a_test%.lua: sleeps")
+  test.truthy(not r.stdout:find "not reached")
+  fs.write(dir .. "/b_test.lua", 'local test = require "test" local T = test.cases() T["x"] = function() require("task").sleep(9) end return T')
+  test.match(hkrun(dir, "test", "--timeout=0.5", "b_test.lua").stdout, "not ok b_test%.lua: x\n  it did not end within 0%.5 s: ")
+  test.match(hkrun(dir, "test", "--timeout=soon").stderr, "%-%-timeout: soon is not a number of seconds")
+end
+
 T["a case that fails shows where, why, and what the recipe printed"] = function()
   local dir = test.tmpdir()
   fs.write(dir .. "/a.lua", 'local recipe, aws = require "recipe", require "aws"\naws.topic "a"\nrecipe.need(false, "it is %s", "so")')

@@ -1,6 +1,7 @@
 --- hkrun test [FILE|FOLDER...]: runs test files, each case in the loop, each
 --- followed by a check that nothing was left open. Without arguments, the
 --- *_test.lua of the current folder.
+local deadline = require "test.deadline"
 local errors = require "errors"
 local fs = require "fs"
 local task = require "task"
@@ -30,13 +31,23 @@ local function descriptors() return #fs.list "/proc/self/fd" end
 
 local open_before                     -- descriptors that were open when the last case had ended
 
+local CLEANING = 120                    -- seconds
+
+--- What was deferred, in time of its own.
+local function clean_up(fn)
+  local ok, e = deadline.run(CLEANING, fn)
+  if ok then ok, e = not e, e end
+  if not ok and errors.is(e, "timeout") then e.message = "cleaning up: " .. e.message end
+  return ok, e
+end
+
 --- Runs a case, and looks whether it has left anything open. Garbage is only collected where something is: it may be that.
-local function run_case(case)
+local function run_case(case, seconds)
   test.output = nil
   local tasks = task.count()
-  local ok, e = xpcall(case.fn, errors.handler)
-  local bad = test.cleanup()
-  if ok and bad then ok, e = false, bad end
+  local ok, e = deadline.run(seconds, case.fn)
+  local cleaned, bad = clean_up(test.cleanup)
+  if ok and not cleaned then ok, e = false, bad end
   if ok and task.count() > tasks then ok, e = false, (task.count() - tasks) .. " tasks were left running" end
   for _ = 1, 20 do                      -- closing handles takes a turn of the loop
     if descriptors() <= open_before then break end
@@ -58,6 +69,7 @@ local function forget_modules(before)
 end
 
 local function load_cases(path)
+  test.file_deadline = nil
   test.folder = path:match "^(.*)/[^/]*$" or "."
   package.path = ("%s/?.lua;%s/?/init.lua"):format(test.folder, test.folder)
   local chunk, err = loadfile(path)
@@ -67,9 +79,10 @@ local function load_cases(path)
 end
 
 local HELP = {
-  "usage: hkrun test [--only=PATTERN] [FILE|FOLDER ...]",
+  "usage: hkrun test [--only=PATTERN] [--timeout=SECONDS] [FILE|FOLDER ...]",
   "Runs the cases of test files: those that are given, those of a folder and the folders in it, or the *_test.lua here.",
-  "  --only=PATTERN  only cases whose name has this Lua pattern",
+  "  --only=PATTERN     only cases whose name has this Lua pattern",
+  ("  --timeout=SECONDS  what a case may take where its file does not say otherwise (test.deadline); else %d"):format(deadline.DEFAULT),
 }
 
 --- What recipes printed in a case that failed: its end.
@@ -84,14 +97,21 @@ return {
       for _, line in ipairs(HELP) do print(line) end
       return 0
     end
-    local files, only, passed, failed = {}, nil, 0, 0
+    local files, only, seconds, passed, failed = {}, nil, deadline.DEFAULT, 0, 0
+    local words = 0
     for _, word in ipairs(args) do
-      local pattern = word:match "^%-%-only=(.*)$"
+      local pattern, limit = word:match "^%-%-only=(.*)$", word:match "^%-%-timeout=(.*)$"
       if pattern then only = pattern
+      elseif limit then
+        seconds = tonumber(limit)
+        if not (seconds and seconds > 0) then errors.usage("--timeout: %s is not a number of seconds", limit) end
       elseif word:find "^%-" then errors.usage("hkrun test has no option %s", word)
-      else files_of(word, files) end
+      else
+        words = words + 1
+        files_of(word, files)
+      end
     end
-    if #args == (only and 1 or 0) then files = files_here() end
+    if words == 0 then files = files_here() end
     if #files == 0 then errors.usage("there is no *_test.lua in %s", table.concat(args, " ")) end
     term.interactive = function() return false end   -- a case that asks brings its own answer, also where there is a terminal
     task.sleep(0)                       -- the loop's own descriptors are open now
@@ -101,7 +121,7 @@ return {
       for name in pairs(package.loaded) do loaded[name] = true end
       for _, case in ipairs(load_cases(path)) do
         if not only or case.name:find(only) then
-          local ok, e = run_case(case)
+          local ok, e = run_case(case, test.file_deadline or seconds)
           passed, failed = passed + (ok and 1 or 0), failed + (ok and 0 or 1)
           print(("%s %s: %s"):format(ok and "ok" or "not ok", path, case.name))
           if not ok then
@@ -110,16 +130,19 @@ return {
             print_output(test.output or {})
           end
           io.stdout:flush()
+          if task.is_stopping() then break end
         end
       end
-      local bad = test.cleanup_file()
-      if bad then
+      local cleaned, bad = clean_up(test.cleanup_file)
+      if not cleaned then
         failed = failed + 1
         print(("not ok %s: cleaning up after its cases\n  %s"):format(path, tostring(bad)))
       end
       forget_modules(loaded)
+      if task.is_stopping() then break end
     end
     print(("%d passed, %d failed"):format(passed, failed))
+    if task.is_stopping() then return 130 end
     return failed == 0 and passed > 0 and 0 or 1
   end,
 }
