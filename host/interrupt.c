@@ -4,15 +4,17 @@
 ** Code that computes and never waits: the handler has the watched coroutine call a function before its next
 ** instruction; nothing is paid until then. A second Ctrl-C of somebody who was told that the first is being obeyed:
 ** the handler ends the process itself, whatever it does and whichever threads it has. No exit handler runs, no stream
-** is flushed: what counts is on disk already. Children go along and the terminal is as it was.
+** is flushed: what counts is on disk already. Children go along, the terminal is as it was, and what was drawn at its
+** bottom line is cleared by the bytes that were left here for that.
 **
-** Lua (host.interrupt): watch(fn), for the coroutine that runs; unwatch(); leave(on); asked().
+** Lua (host.interrupt): watch(fn), for the coroutine that runs; unwatch(); leave(on); asked(); clears(bytes).
 */
 #include "host.h"
 
 #include <errno.h>
 #include <pthread.h>
 #include <signal.h>
+#include <string.h>
 #include <termios.h>
 #include <time.h>
 #include <unistd.h>
@@ -27,6 +29,8 @@ static volatile long long asked_at;     /* ms, when it was first asked to end; 0
 static pthread_t loop_thread;
 static struct termios terminal;         /* as it was found */
 static int has_terminal;
+static char clearing[32];               /* what clears the bottom of the terminal */
+static volatile size_t clearing_size;
 
 static long long now (void) {
   struct timespec t;
@@ -38,6 +42,8 @@ static void leave (void) {
   host_kill_children();
   if (has_terminal && tcgetpgrp(STDIN_FILENO) == getpgrp())     /* else it would stop us */
     tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
+  ssize_t written = clearing_size > 0 ? write(STDERR_FILENO, clearing, clearing_size) : 0;
+  (void)written;
   _exit(EXIT_CODE);
 }
 
@@ -109,9 +115,21 @@ static int interrupt_asked (lua_State *L) {
   return 0;
 }
 
+/* clears(bytes: string): what is written to standard error when the process is left; "" for nothing */
+static int interrupt_clears (lua_State *L) {
+  size_t size;
+  const char *bytes = luaL_checklstring(L, 1, &size);
+  luaL_argcheck(L, size <= sizeof clearing, 1, "too long");
+  clearing_size = 0;
+  memcpy(clearing, bytes, size);
+  clearing_size = size;
+  return 0;
+}
+
 int luaopen_host_interrupt (lua_State *L) {
   static const luaL_Reg functions[] = {
     { "watch", interrupt_watch }, { "unwatch", interrupt_unwatch }, { "leave", interrupt_leave }, { "asked", interrupt_asked },
+    { "clears", interrupt_clears },
     { NULL, NULL }
   };
   luaL_newlib(L, functions);

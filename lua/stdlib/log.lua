@@ -1,6 +1,7 @@
 --- What a run says: lines and progress on standard error, results (`out`) on standard output.
 --- On a terminal the progress of what runs now is redrawn at the bottom; elsewhere it is plain lines, now and then.
 --- Strings pass through as they are, secrets print as (secret). NO_COLOR is honoured.
+local interrupt = require "host.interrupt"
 local task = require "task"
 local term = require "term"
 
@@ -41,7 +42,10 @@ function M.sink(stream, line)
 end
 
 local function erase()
-  if drawn > 0 then io.stderr:write(("\r\27[%dA\27[J"):format(drawn)) end   -- \r: a Ctrl-C was echoed there
+  if drawn > 0 then
+    io.stderr:write(("\r\27[%dA\27[J"):format(drawn))       -- \r: a Ctrl-C was echoed there
+    interrupt.clears ""
+  end
   drawn = 0
 end
 
@@ -95,6 +99,7 @@ local function draw()
     io.stderr:write(line, "\n")
     drawn = drawn + 1
   end
+  if drawn > 0 then interrupt.clears(("\r\27[%dA\27[J"):format(drawn)) end
   io.stderr:flush()
   last_draw = task.now()
 end

@@ -1,6 +1,7 @@
 --- The terminal: whether there is one, lines and hidden input from it.
 local errors = require "errors"
 local host = require "host.term"
+local interrupt = require "host.interrupt"
 local task = require "task"
 
 local M = {}
@@ -23,18 +24,29 @@ end
 ---@return table handle
 function M.editor() return require("host.editor").open() end
 
+--- Runs fn, which asks in the line of the cursor: who leaves the process meanwhile begins a new one.
+local function asking(fn)
+  interrupt.clears "\r\n"
+  local r = table.pack(pcall(fn))
+  interrupt.clears ""
+  if not r[1] then error(r[2], 0) end
+  return table.unpack(r, 2, r.n)
+end
+
 --- Asks for one line; nil at the end of input. Waits as a task does, so that Ctrl-C cancels it.
 ---@param prompt string
 ---@return string|nil
 function M.line(prompt)
   local editor <close> = errors.check("use the terminal", M.editor())
-  editor:begin(prompt)
-  local line, err = task.step(editor, "line")
-  if err then
-    io.stdout:write "\n"
-    errors.raise(err)
-  end
-  return line
+  return asking(function()
+    editor:begin(prompt)
+    local line, err = task.step(editor, "line")
+    if err then
+      io.stdout:write "\n"
+      errors.raise(err)
+    end
+    return line
+  end)
 end
 
 --- Asks for something that must not be seen.
@@ -42,11 +54,13 @@ end
 ---@return any secret nil at the end of input
 function M.password(prompt)
   local hidden <close> = errors.check("use the terminal", host.hidden())
-  io.stderr:write(prompt)
-  task.wait_fd(0, "read")
-  local line, err = task.step(hidden, "line")
-  if err then errors.raise(err) end
-  return line
+  return asking(function()
+    io.stderr:write(prompt)
+    task.wait_fd(0, "read")
+    local line, err = task.step(hidden, "line")
+    if err then errors.raise(err) end
+    return line
+  end)
 end
 
 M.env = host.env
