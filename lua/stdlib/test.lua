@@ -98,7 +98,14 @@ end
 ---     test.equal(made.summary.create, 1)
 ---     test.equal(cloud:left(), { "sqs QueueUrls orders" })
 ---
----@param o? { region?: string, servers?: boolean, faults?: table }
+--- With `heroku` it has a Heroku side too, on which one app is, told as in a rehearsal.yml: its formation, config vars,
+--- add-ons, domains and drains. Its dynos are up, and databases have URLs, behind which is nothing; with `servers` its
+--- processes run from the folder `source`, on a PostgreSQL and a Redis of their own.
+---
+---     local cloud <close> = test.cloud { heroku = { app = "shop", formation = { web = 2 }, config = { COLOR = "red" },
+---                                                   addons = { "heroku-postgresql:standard-0" } } }
+---
+---@param o? { region?: string, servers?: boolean, faults?: table, heroku?: table }
 ---@return TestCloud cloud `:left()` what is in the account; `:calls()` the calls that could change something; `.output`
 function M.cloud(o) return require "test.cloud".start(o) end
 

@@ -1,6 +1,8 @@
 --- test.cloud: a cloud of a case's own, in simulated time, and recipes in it.
 local aws = require "aws"
 local fs = require "fs"
+local heroku = require "heroku"
+local http = require "http"
 local log = require "log"
 local process = require "process"
 local recipe = require "recipe"
@@ -147,6 +149,67 @@ T["a run tells what there was to do, what was reported, printed and returned"] =
   test.equal(test.apply(alerts "b").reports.Made[1][1], "topic")
   test.match(test.destroy(alerts "b").output, "nothing left")
   test.equal(cloud:calls(), { "sns CreateTopic", "sns TagResource", "sns DeleteTopic" })
+end
+
+--- What there is to see of an app from outside: dynos by type, maintenance, the names of its config vars.
+local function seen(app)
+  local dynos, vars = {}, {}
+  for _, p in ipairs(app.formation) do dynos[p.type] = ("%d %s"):format(p.quantity, p.size) end
+  for name, value in pairs(app.config) do vars[#vars + 1] = test.truthy(secret.is(value)) and name end
+  table.sort(vars)
+  return { dynos = dynos, vars = table.concat(vars, " "), maintenance = app.maintenance }
+end
+
+local SHOP = {
+  app = "shop", formation = { web = 2, worker = { quantity = 1, size = "Standard-2X" } }, config = { COLOR = "red" },
+  domains = { "shop.example.com" }, drains = { "syslog+tls://logs.example.com:6514" },
+  addons = { "heroku-postgresql:standard-0", "heroku-redis:premium-0",
+             { plan = "papertrail:choklad", as = "LOGS", config = { LOGS_API_TOKEN = "t" } }, "scheduler:standard" },
+}
+
+T["a Heroku side: an app as it was told, frozen and thawed by a recipe"] = function()
+  local cloud <close> = test.cloud { heroku = SHOP }
+  local app = heroku.app "shop"
+  local before = seen(app)
+  test.equal(before, { dynos = { web = "2 Standard-1X", worker = "1 Standard-2X" }, maintenance = false,
+                       vars = "COLOR DATABASE_URL LOGS_API_TOKEN REDIS_URL" })
+  test.equal({ app.postgres.plan, app.redis.plan, #app.addons }, { "heroku-postgresql:standard-0", "heroku-redis:premium-0", 4 })
+  test.equal(secret.parse_url(app.postgres.url).host, "postgres.invalid")
+  local function frozen(fails)
+    return function()
+      local freeze <close> = heroku.app "shop":freeze()
+      if fails then error "it broke" end
+      freeze:keep()
+    end
+  end
+  test.raises("it broke", test.apply, frozen(true))
+  test.equal(seen(heroku.app "shop"), before, "it goes on by itself")
+  test.apply(frozen(false))
+  test.equal(seen(heroku.app "shop"), { dynos = { web = "0 Standard-1X", worker = "0 Standard-2X" }, maintenance = true, vars = before.vars })
+  test.equal(#cloud.cloud.heroku.app.dynos, 0, "and its dynos are down")
+  test.equal(cloud:calls()[1], "heroku PATCH /apps/{app}")
+end
+
+T["a Heroku side is asked for in the right words"] = function()
+  for pattern, given in pairs {
+    ["no option confg %(did you mean config%?%)"] = { app = "shop", confg = {} },
+    ["app is the app's name"] = { app = {} }, ["an add%-on is \"SERVICE:PLAN\""] = { app = "shop", addons = { "papertrail" } },
+    ["must begin with LOGS_"] = { app = "shop", addons = { { plan = "papertrail:x", as = "LOGS", config = { TOKEN = "t" } } } },
+  } do
+    local cloud
+    test.raises(pattern, function() cloud = test.cloud { heroku = given } end)
+    test.raises("give it a source", function() cloud = test.cloud { servers = true, heroku = { app = "shop" } } end)
+    test.equal(cloud, nil)
+  end
+end
+
+T["with servers the app on Heroku runs"] = function()
+  local dir = test.tmpdir()
+  fs.chmod(dir, 493)
+  fs.write(dir .. "/web.js", [[require('node:http').createServer((q, r) => r.end(process.env.COLOR)).listen(process.env.PORT)]], 420)
+  fs.write(dir .. "/Procfile", "web: node web.js\n", 420)
+  local cloud <close> = test.cloud { servers = true, heroku = { app = "tiny", source = dir, formation = { web = 1 }, config = { COLOR = "red" } } }
+  test.equal(http.get(cloud.cloud.heroku.app.router.url, { timeout = 20 }).body, "red")
 end
 
 T["a cloud that nobody closes ends with its case"] = function()

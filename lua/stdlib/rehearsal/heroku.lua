@@ -102,7 +102,9 @@ local function provision(heroku, app, given)
   local addon = { id = id, name = addon_name(service, id), service = service, plan = given.plan, first_name = given.as,
     values = values_of(given), created_at = api.now() }
   local dir = fs.join(heroku.dir, "addons", addon.name)
-  if service == "heroku-postgresql" then addon.store = stores.postgres(dir, given.plan)
+  local is_data = service == "heroku-postgresql" or service == "heroku-redis"
+  if is_data and not heroku.cloud.servers then addon.store = stores.none(given.plan)
+  elseif service == "heroku-postgresql" then addon.store = stores.postgres(dir, given.plan)
   elseif service == "heroku-redis" then addon.store = stores.redis(dir, given.plan) end
   if addon.store then
     table.insert(heroku.stores, addon.store)
@@ -172,7 +174,8 @@ local function set_up(heroku, o)
   local manifest, addons = o.manifest, o.manifest.addons or {}
   local made = task.all {
     app = function()
-      return app_model.new { manifest = manifest, app_dir = fs.realpath(o.app_dir), dir = heroku.dir, cache = o.cache or default_cache() }
+      return app_model.new { manifest = manifest, app_dir = fs.realpath(o.app_dir), dir = heroku.dir, cache = o.cache or default_cache(),
+                             servers = heroku.cloud.servers }
     end,
     addons = function()
       return task.map(addons, function(given) return provision(heroku, manifest.app, given) end)
@@ -189,7 +192,7 @@ local function set_up(heroku, o)
   for _, hostname in ipairs(manifest.domains or {}) do app:add_domain(hostname) end
   for _, url in ipairs(manifest.drains or {}) do app:add_drain(url) end
   first_releases(app)
-  prepare(app, manifest.commands or {}, o)
+  if app.servers then prepare(app, manifest.commands or {}, o) end
   dynos.converge(app)
   wait_up(app)
 end

@@ -20,6 +20,7 @@ local M = {}
 local declared = {
   { "region", "its region", type = "string", default = "us-east-1" },
   { "servers", "real servers behind databases, caches and machines", type = "boolean", default = false },
+  { "heroku", "the app on its Heroku: { app=, formation=, config=, addons=, ... }", type = "table" },
   { "faults", "what goes wrong: { throttle = 0.05, error = 0.01, seed = 7 }", type = "table" },
 }
 
@@ -53,6 +54,12 @@ local function environment(env)
   return new, back
 end
 
+local function file_of(path)
+  local beside = test.folder and fs.join(test.folder, path)
+  if beside and path:sub(1, 1) ~= "/" and fs.exists(beside) then return beside end
+  return path
+end
+
 --- Starts the case's cloud.
 ---@return TestCloud
 function M.start(o)
@@ -63,6 +70,13 @@ function M.start(o)
   self.cloud = clouds.start { dir = fs.join(self.dir, "cloud"), scale = SCALE, region = o.region, servers = o.servers, faults = o.faults }
   open = self
   test.defer(function() self:close() end)
+  if o.heroku then
+    local ok, e = pcall(require "test.heroku", self.cloud, o.heroku, file_of)
+    if not ok then
+      self:close()
+      error(e, 0)
+    end
+  end
   local env
   env, self.env_before = environment(self.cloud:env())
   process.setenv(env)
@@ -80,9 +94,9 @@ function Cloud:close()
   if open ~= self then return end
   open = nil
   task.simulate(false)
-  log.sink, config.getenv = self.sink, self.getenv
+  log.sink, config.getenv = self.sink, self.getenv or config.getenv
   self.cloud:stop()
-  process.setenv(self.env_before)
+  process.setenv(self.env_before or {})
   aws.forget()
   test.output = self.output             -- the runner shows it where the case fails
 end
@@ -105,12 +119,6 @@ end
 --- Lets so much simulated time pass.
 ---@param seconds number
 function Cloud:pass(seconds) self.cloud.clock:sleep(seconds) end
-
-local function file_of(path)
-  local beside = test.folder and fs.join(test.folder, path)
-  if beside and path:sub(1, 1) ~= "/" and fs.exists(beside) then return beside end
-  return path
-end
 
 --- A recipe as the engine takes it; what its chunk returns is kept.
 local function loaded(recipe)

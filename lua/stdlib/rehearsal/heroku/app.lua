@@ -88,7 +88,7 @@ end
 
 --- The release phase, then new dynos.
 function App:roll_out(release)
-  local command = self.process_types.release
+  local command = self.servers and self.process_types.release
   local ok, e = true, nil
   if command then ok, e = pcall(self.run_command, self, "run the release phase", command) end
   if errors.is(e, "cancelled") then error(e, 0) end
@@ -146,7 +146,7 @@ local function formation_of(app, given)
 end
 
 --- Makes the app of a manifest from its folder; nothing runs yet.
----@param o { manifest: table, app_dir: string, dir: string, cache: string }
+---@param o { manifest: table, app_dir: string, dir: string, cache: string, servers: boolean } servers: its processes run
 ---@return HerokuAppModel
 function M.new(o)
   local given = o.manifest.app
@@ -154,12 +154,12 @@ function M.new(o)
     id = api.uuid("app", given.name), name = given.name, region = given.region or "us", stack = given.stack or "heroku-24",
     buildpacks = given.buildpacks or {}, maintenance = false, created_at = api.now(), updated_at = api.now(),
     vars = {}, addons = {}, attachments = {}, releases = {}, dynos = {}, domains = {}, drains = {}, features = {}, sessions = {},
-    logs = logs.new(), dir = o.dir,
+    logs = logs.new(), dir = o.dir, servers = o.servers,
   }, App)
   for name, value in pairs(o.manifest.config or {}) do app.vars[name] = tostring(value) end
   fs.mkdir_p(o.dir)
   app.build = build.make { app_dir = o.app_dir, dir = fs.join(o.dir, "slug"), cache = o.cache,
-    install = o.manifest.commands and o.manifest.commands.install }
+    install = o.servers and o.manifest.commands and o.manifest.commands.install }
   app.process_types = app.build.process_types
   app.dyno_dir = fs.join(o.dir, "app")
   build.copy(app.build.dir, app.dyno_dir)             -- the dynos' disk, which is theirs to write

@@ -87,7 +87,17 @@ local function live(self)
   return code
 end
 
+--- A dyno of a cloud without servers: nothing runs, until it is told to stop.
+local function stand(self)
+  self:set_state "starting"
+  self:set_state "up"
+  self.told = task.event()
+  while not self.stopping do self.told.wait() end
+  self:set_state "down"
+end
+
 local function run(self)
+  if not self.app.servers then return stand(self) end
   local pause = 1
   while not self.stopping do
     local began = task.now()
@@ -118,6 +128,8 @@ function Dyno:stop()
     end)
   elseif self.state == "crashed" then
     self.task:cancel()                  -- it waits for its next life
+  elseif self.told then
+    self.told.set()
   end
 end
 

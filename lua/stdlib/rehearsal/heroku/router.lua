@@ -53,7 +53,7 @@ local function web_dynos(app)
   for _, dyno in ipairs(app.dynos) do
     if dyno.type == "web" and not dyno.stopping then
       any = true
-      if dyno.state == "up" then up[#up + 1] = dyno elseif dyno.state == "starting" then starting = true end
+      if dyno.state == "up" and dyno.port then up[#up + 1] = dyno elseif dyno.state == "starting" then starting = true end
     end
   end
   return up, starting, any

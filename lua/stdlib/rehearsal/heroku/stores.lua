@@ -111,4 +111,24 @@ end
 
 function Redis:stop() self.plane:stop() end
 
+local Nothing = {}
+Nothing.__index = Nothing
+
+function Nothing.facts() return { bytes = 8388608, tables = 0, connections = 0, memory = 1048576, version = "7.2.4" } end
+function Nothing:set(name, value) self.settings[name] = value end
+function Nothing.stop() end
+
+--- A data add-on without a server, for a cloud that has none: its URL is of a name that never resolves (RFC 2606).
+---@param plan string
+function M.none(plan)
+  local facts = catalog.plans[plan] or { connections = 40 }
+  local is_redis = plan:find "^heroku%-redis" ~= nil
+  local self = { limit = facts.connections, facts_of_plan = facts, host = is_redis and "redis.invalid" or "postgres.invalid",
+    port = is_redis and 6379 or 5432, user = "u" .. sign.hex(sign.random(7)), database = "d" .. sign.hex(sign.random(7)), version = "16.4",
+    began = loop.time(), settings = { maxmemory_policy = "noeviction", notify_keyspace_events = "", timeout = 300 } }
+  self.url = secret.build_url { scheme = is_redis and "rediss" or "postgres", user = is_redis and "" or self.user,
+    password = secret.random(32, "0123456789abcdef"), host = self.host, port = self.port, path = is_redis and "" or "/" .. self.database }
+  return setmetatable(self, Nothing)
+end
+
 return M
