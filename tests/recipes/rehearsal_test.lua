@@ -63,6 +63,7 @@ T["plan: shows key properties, (known after apply), and counts what it lists"] =
   test.truthy(plan, "a plan")
   test.match(plan, 'aws%.vpc "shop"  cidr 10%.40%.0%.0/16')
   test.match(plan, "known after apply")
+  test.truthy(not plan:find "{}" and not plan:find " \n", "empty lists and blanks at the ends of lines are not shown")
   local _, creates = plan:gsub("\n%s+%+ ", "")
   local _, runs = plan:gsub("\n%s+> ", "")
   test.match(plan, ("\nPlan: %d to create, %d to run%%.\n"):format(creates, runs))

@@ -163,7 +163,7 @@ T["a database leaves a final snapshot, and destroy says how to get it back and h
   test.equal(l.snapshots, { ["final-thing-1"] = true })
   test.match(l:text(), 'lab.db "shop"  thing%-1  %(with a final snapshot%)')
   test.match(l:text(), "the snapshot final%-thing%-1 stays; 1 %$ a month\n    to get it back: restore final%-thing%-1\n"
-    .. "    to delete it:   drop final%-thing%-1")
+    .. "    to delete it:   drop final%-thing%-1\ndestroy: nothing left but what is told above$")
   l.out = {}
   l:destroy(nothing)
   test.equal(l.out, { "destroy: nothing left" })             -- told once

@@ -75,7 +75,7 @@ local function print_reports(reports)
       for i, cell in ipairs(row) do
         cells[i] = i < #row and cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) or cell
       end
-      log.out("%s", "  " .. table.concat(cells, "  "))
+      log.out("%s", (("  " .. table.concat(cells, "  ")):gsub(" +$", "")))
     end
   end
 end

@@ -67,6 +67,7 @@ end
 
 --- Says what is left of what was deleted, how to get it back, and how to be rid of it. Two things may leave the same.
 ---@param r table
+---@return boolean told there was something to tell
 function M.tell_left(r)
   local told = {}
   for _, x in ipairs(r.memory.leaves) do
@@ -78,6 +79,7 @@ function M.tell_left(r)
     end
   end
   if r.memory.leaves[1] then r.journal:write { ev = "told" } end
+  return next(told) ~= nil
 end
 
 local function remove(r, n)
@@ -177,9 +179,10 @@ function M.run(r, o)
     pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
     if not ok then error(e, 0) end
   end
-  M.tell_left(r)
+  local told = M.tell_left(r)
   if #doomed > 0 or next(memory.onces) or next(memory.guards) then r.journal:write { ev = "destroyed" } end
-  log.out("destroy: %s", #spared == 0 and "nothing left" or ("nothing left but %d that stay"):format(#spared))
+  local but = #spared > 0 and (" but %d that stay%s"):format(#spared, told and ", and what is told above" or "") or told and " but what is told above"
+  log.out("destroy: nothing left%s", but or "")
   return 0
 end
 

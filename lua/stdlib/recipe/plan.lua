@@ -2,6 +2,7 @@
 local json = require "json"
 local log = require "log"
 local plain = require "recipe.plain"
+local unknown = require "recipe.unknown"
 
 local M = {}
 
@@ -49,6 +50,9 @@ local function change(c, mixed)
   return ("%s: %s -> %s%s"):format(c.field, plain.show(c.old), plain.show(c.new), note)
 end
 
+--- Whether a field says nothing: an empty list or map.
+local function is_empty(v) return type(v) == "table" and not unknown.is(v) and next(v) == nil end
+
 --- What stands behind a thing's title: its changes, or what it will be, and why.
 local function details(e)
   local parts, notes, changed, by_hand = {}, {}, {}, 0
@@ -60,7 +64,8 @@ local function details(e)
   end
   if e.action == "create" or e.action == "replace" then
     for _, f in ipairs(e.of and (e.of.summary or e.of.fixed) or {}) do
-      if e.spec[f] ~= nil and f ~= "name" and not changed[f] then parts[#parts + 1] = f .. " " .. plain.show(e.spec[f]) end
+      local value = e.spec[f]
+      if value ~= nil and f ~= "name" and not changed[f] and not is_empty(value) then parts[#parts + 1] = f .. " " .. plain.show(value) end
     end
   end
   if e.action == "adopt" then notes[#notes + 1] = ("take over %s, which this recipe did not make"):format(e.id) end
