@@ -15,6 +15,7 @@ local M = {}
 --- person who runs the recipe is CLIENT, public addresses follow, from another
 --- part of it in each process, so that rehearsals stand side by side.
 M.CLIENT = "198.18.0.1"
+local PUBLIC = 250 * 250                -- so many
 local GATEWAY = "169.254.1.1"
 local links = 0                         -- made by this process, for their names
 
@@ -42,13 +43,9 @@ end
 
 --- A namespace, held by a process of ours.
 local function namespace()
-  local holder = process.start { "unshare", "--net", "sleep", "infinity", stdout = "null",
+  local holder = process.start { "unshare", "--net", "sh", "-c", "echo; exec sleep infinity > /dev/null", stdout = "pipe",
                                  env = { PATH = "/usr/bin:/bin" } }
-  local own = run { "readlink", "/proc/self/ns/net" }
-  for _ = 1, 200 do                     -- until unshare has happened
-    local r = process.run { "readlink", ("/proc/%d/ns/net"):format(holder.pid) }
-    if r.code == 0 and r.stdout ~= own then break end
-  end
+  holder:read_line()                    -- it is in its namespace
   return { holder = holder, pid = holder.pid,
            prefix = { "nsenter", ("--net=/proc/%d/ns/net"):format(holder.pid), "--" } }
 end
@@ -155,11 +152,12 @@ function Network:publish(host, ports, inspect)
   if not self.isolated then return host.address end
   local vpc = host.vpc
   local address
+  local tries = 0
   repeat                                -- other clouds of this machine take addresses of the same range
     address = ("198.18.%d.%d"):format(1 + self.next_public // 250, self.next_public % 250 + 1)
-    self.next_public = self.next_public + 1
+    self.next_public, tries = (self.next_public + 1) % PUBLIC, tries + 1
     local ok, e = pcall(ip, nil, "route", "add", address .. "/32", "dev", vpc.link, "src", M.CLIENT)
-    if not ok and (self.next_public > 10000 or not tostring(e):find("File exists", 1, true)) then error(e, 0) end
+    if not ok and (tries == PUBLIC or not tostring(e):find("File exists", 1, true)) then error(e, 0) end
   until ok
   vpc.public[address] = { host = host, ports = ports, inspect = inspect }
   ip(vpc.ns, "address", "add", address .. "/32", "dev", "up0")

@@ -44,6 +44,22 @@ local function boot(cloud, ctx, instance)
   set_state(instance, "running")
 end
 
+local function stop_machine(cloud, instance)
+  if instance.sshd then instance.sshd:stop() end
+  if instance.host then cloud.net:remove_host(instance.host) end
+  instance.sshd, instance.host, instance.PublicIpAddress = nil, nil, nil
+end
+
+--- Gives back what a machine has that will not run again.
+local function end_machine(cloud, ctx, instance)
+  stop_machine(cloud, instance)
+  network._free_address(cloud, ctx, instance.SubnetId, instance.InstanceId)
+  for _, group in ipairs(instance.SecurityGroups) do security._use_groups(cloud, ctx, { group.GroupId }, instance.InstanceId, nil) end
+  set_state(instance, "terminated")
+  volumes._release(cloud, ctx, instance)
+  cloud:after(3600, function() C._remove(cloud, ctx, instance.InstanceId) end)
+end
+
 function S.RunInstances(cloud, p, ctx)
   local store = cloud:store("ec2", ctx.region)
   store.tokens = store.tokens or {}
@@ -83,7 +99,7 @@ function S.RunInstances(cloud, p, ctx)
   cloud:after(25, function()
     local ok, e = pcall(boot, cloud, ctx, instance)
     if ok then return end
-    set_state(instance, "terminated")    -- as EC2 says of a machine that it cannot start
+    end_machine(cloud, ctx, instance)    -- as EC2 does with a machine that it cannot start
     instance.StateReason = { Code = "Server.InternalError", Message = "Server.InternalError: " .. tostring(e) }
     error(e, 0)
   end)
@@ -117,12 +133,6 @@ function S.DescribeInstanceStatus(cloud, p, ctx)
   return { InstanceStatuses = result }
 end
 
-local function stop_machine(cloud, instance)
-  if instance.sshd then instance.sshd:stop() end
-  if instance.host then cloud.net:remove_host(instance.host) end
-  instance.sshd, instance.host, instance.PublicIpAddress = nil, nil, nil
-end
-
 function S.TerminateInstances(cloud, p, ctx)
   local changes = {}
   for i, id in ipairs(p.InstanceIds) do
@@ -135,13 +145,7 @@ function S.TerminateInstances(cloud, p, ctx)
     if before.Name ~= "terminated" then set_state(instance, "shutting-down") end
     changes[i] = { InstanceId = id, PreviousState = before, CurrentState = instance.State }
     cloud:after(20, function()
-      if instance.State.Name ~= "shutting-down" then return end
-      stop_machine(cloud, instance)
-      network._free_address(cloud, ctx, instance.SubnetId, id)
-      for _, group in ipairs(instance.SecurityGroups) do security._use_groups(cloud, ctx, { group.GroupId }, id, nil) end
-      set_state(instance, "terminated")
-      volumes._release(cloud, ctx, instance)
-      cloud:after(3600, function() C._remove(cloud, ctx, id) end)
+      if instance.State.Name == "shutting-down" then end_machine(cloud, ctx, instance) end
     end)
   end
   return { TerminatingInstances = changes }
