@@ -26,6 +26,7 @@ local DECLARED = {
   { "key", "its key (PEM)", type = "string" },
   { "admin", "name of the superuser, who comes by the socket only", type = "string", default = "hkrun_admin" },
   { "force_ssl", "refuse plaintext, as rds.force_ssl does", type = "boolean" },
+  { "template", "folder that keeps what initdb made, for other clusters of this admin", type = "string" },
   { "settings", "server settings by name", type = "table", default = {} },
   { "prefix", "words before the command, such as ip netns exec NAME", type = "list", default = {} },
   { "bin", "folder of the programs, of another version than the one installed", type = "string" },
@@ -54,11 +55,25 @@ end
 
 local function program(o, name) return o.bin and fs.join(o.bin, name) or name end
 
+local function make_folder(dir)
+  fs.mkdir_p(dir, 448)                               -- 0700
+  own(dir)
+end
+
+local function copy(from, to) run("copy a database cluster to " .. to, { "cp", "-a", from .. "/.", to, cwd = to }) end
+
+--- Copying a cluster takes a tenth of the time of making one.
 local function initialize(o, data)
-  fs.mkdir_p(data, 448)                              -- 0700
-  own(o.dir) own(data)
+  make_folder(data)
+  own(o.dir)
+  if o.template and fs.exists(o.template .. "/PG_VERSION") then return copy(o.template, data) end
   run("make a database cluster in " .. data, { program(o, "initdb"), "-D", data, "-U", o.admin, "-A", "trust", "-E", "UTF8",
     "--locale=C.UTF-8", "--no-sync", cwd = data })
+  if not o.template then return end
+  local part = ("%s.%d"):format(o.template, o.port)
+  make_folder(part)
+  copy(data, part)
+  if not pcall(fs.rename, part, o.template) then fs.rmtree(part) end   -- another was faster
 end
 
 local function write_own(path, bytes)

@@ -44,7 +44,7 @@ function M.start(cloud, db)
   db.server = cloud:plane "postgres".start {
     dir = db.dir, host = db.place.address, port = db.DbInstancePort, user = db.MasterUsername, password = db.password, database = db.DBName,
     rights = "rds", admin = "rdsadmin", cert = files.cert, key = files.key, force_ssl = force_ssl, settings = settings,
-      prefix = db.place.host.prefix,
+      template = cloud.dir .. "/postgres.template", prefix = db.place.host.prefix,
   }
   db.DBParameterGroups[1].ParameterApplyStatus = "in-sync"
 end
