@@ -82,7 +82,8 @@ stage "alarms"                                   -- those of the stores are made
 if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment = web } end
 
 stage "cutover"
-local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt }
+local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
+                                       has_run = function() return deploy.has_run(environments, new.code) end }
 recipe.once("reach the new stores", steps.reach)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
 local freeze <close> = app:freeze()              -- Heroku goes on by itself if anything below fails
@@ -91,7 +92,6 @@ local copied = task.all {
   redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
 }
 local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
-recipe.once(cutover.WENT_LIVE, function() end)
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
 live:keep()

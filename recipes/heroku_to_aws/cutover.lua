@@ -12,9 +12,6 @@ local task = require "task"
 
 local M = {}
 
---- On record, for ever, once the app has run on AWS.
-M.WENT_LIVE = "start the app on AWS for the first time"
-
 local ROOTS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 
 -- What may be another on RDS, and is no fault of the copy.
@@ -50,7 +47,7 @@ local function with_hint(copy, o)
 end
 
 --- What every step needs: the way to the new stores.
----@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table }
+---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table, has_run: fun(): boolean }
 function M.steps(o)
   local app, facts, new, opt = o.app, o.facts, o.new, o.opt
   local steps = {}
@@ -90,7 +87,7 @@ function M.steps(o)
       return r:command "DBSIZE" == 0
     end)
     -- What a cutover left that was called off before the app ran on AWS is a copy, and may go.
-    local is_copy = was_empty and not recipe.done(M.WENT_LIVE)
+    local is_copy = was_empty and not o.has_run()
     local done = with_hint(redis.copy, { from = audit.redis_source(app, facts.redis.pin), to = to,
       restart = true, replace = opt.overwrite or is_copy })
     return { keys = done.keys, seconds = done.seconds, method = done.method }

@@ -65,8 +65,27 @@ function M.code(app, plan, account, opt)
   return code
 end
 
+local FIRST = "start the app on AWS for the first time"
+
+local function may_have_run(environments, code)
+  for name, environment in pairs(environments) do
+    if environment:may_have_run(code.versions[name]) then return true end
+  end
+  return false
+end
+
+--- Whether the app may have run on AWS, so that the new stores may hold what Heroku's do not.
+---@param environments table<string, any> of aws.environment, by name
+---@param code table of `code`
+---@return boolean
+function M.has_run(environments, code)
+  local begun, kept = recipe.remembered(FIRST)
+  return kept or begun ~= nil and may_have_run(environments, code)
+end
+
 --- Starts the app on AWS: web and workers run from here. A guard: if the block is left without keep(), the environments
---- get the parked version, so that no worker goes on beside those of Heroku.
+--- get the parked version, so that no worker goes on beside those of Heroku. That the app has run stays on record then,
+--- unless it was refused at once: from that on, what is in the new stores is not dropped unasked.
 ---@param environments table<string, any> of aws.environment, by name
 ---@param code table of `code`
 function M.live(environments, code)
@@ -76,11 +95,17 @@ function M.live(environments, code)
   local function deploy(version_of)
     task.map(names, function(name) environments[name]:deploy(version_of(name)) end)
   end
-  return recipe.guard {
+  local first = recipe.guard { key = FIRST, apply = function() end, undo = function() end }
+  local live = recipe.guard {
     key = "serve from AWS", what = "start the app on AWS",
     apply = function() deploy(function(name) return code.versions[name] end) end,
-    undo = function() deploy(function() return code.parked end) end,
+    undo = function()
+      if may_have_run(environments, code) then first:keep() end
+      first:close()
+      deploy(function() return code.parked end)
+    end,
   }
+  return setmetatable({ keep = function() first:keep() live:keep() end }, { __close = function(_, e) live:close(e) end })
 end
 
 --- Makes the environments.

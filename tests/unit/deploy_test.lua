@@ -2,6 +2,9 @@
 package.path = "recipes/?.lua;" .. package.path
 local aws = require "aws"
 local deploy = require "heroku_to_aws.deploy"
+local errors = require "errors"
+local lab = dofile "tests/support/recipe_lab.lua"
+local recipe = require "recipe"
 local test = require "test"
 local T = test.cases()
 
@@ -20,6 +23,49 @@ T["the environments get the options of the recipe: platform, days of logs, healt
   test.equal(seen.shop, { "shop", application = "shop", network = "net", groups = { "sg-1" }, platform = "arn:p", instance_type = "t3.small",
     load_balanced = true, min_instances = 2, max_instances = 2, health_path = "/up", secrets = { URL = "arn" }, log_days = 7 })
   test.equal({ seen["shop-worker"].log_days, seen["shop-worker"].health_path }, { 7, nil })
+end
+
+local function refuse() errors.raise { kind = "auth", message = "the credentials have expired" } end
+
+--- Goes live once; `o.deploy` and `o.may_have_run` answer for the environment, and `o.fails` after that.
+---@return { ok: boolean, has_run: boolean, deployed: string[] } has_run: what was known before
+local function go_live(l, o)
+  local seen = { deployed = {} }
+  local web = { may_have_run = o.may_have_run or function() return false end, deploy = function(_, version)
+    seen.deployed[#seen.deployed + 1] = version
+    if o.deploy then o.deploy(version) end
+  end }
+  seen.ok = pcall(l.apply, l, function()
+    seen.has_run = deploy.has_run({ web = web }, { versions = { web = "v1" } })
+    local live <close> = deploy.live({ web = web }, { versions = { web = "v1" }, parked = "parked" })
+    if o.fails and not recipe.planning() then errors.raise { kind = "remote", message = "the smoke test failed" } end
+    live:keep()
+  end)
+  return seen
+end
+
+T["an app that AWS refused to start has not run there: what was copied for it may be dropped"] = function()
+  local l = lab()
+  test.equal(go_live(l, { deploy = function(version) if version == "v1" then refuse() end end }),
+    { ok = false, has_run = false, deployed = { "v1", "parked" } })
+  test.equal(go_live(l, {}), { ok = true, has_run = false, deployed = { "v1" } })
+  test.equal(go_live(l, {}), { ok = true, has_run = true, deployed = {} })
+end
+
+T["an app that was started on AWS and stopped again has run there, for ever"] = function()
+  local l = lab()
+  test.equal(go_live(l, { may_have_run = function() return true end, fails = true }),
+    { ok = false, has_run = false, deployed = { "v1", "parked" } })
+  test.equal(go_live(l, { deploy = refuse }), { ok = false, has_run = true, deployed = { "v1", "parked" } })
+  test.equal(go_live(l, {}).has_run, true)
+end
+
+T["whether it has run is asked again where that could not be seen"] = function()
+  for _, ran in ipairs { false, true } do
+    local l = lab()
+    test.equal(go_live(l, { deploy = refuse, may_have_run = refuse }).ok, false)
+    test.equal(go_live(l, { may_have_run = function() return ran end }).has_run, ran)
+  end
 end
 
 return T

@@ -105,8 +105,18 @@ Environment.__index = Environment
 function Environment:deploy(version)
   local label = noun.id(version)
   local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
-  local ctx = { note = function(s) p:note(s) end }
+  local ctx = { note = function(s) p:note(s) end, taken = function() self.taken[label] = true end }
   self.health = beanstalk.deploy(ctx, self.name, label, DEPLOY)
+end
+
+--- Whether a version may have run there: it was deployed by this run, if in vain, or is now, or something is under way.
+---@param version any of aws.eb_version, or its label
+---@return boolean
+function Environment:may_have_run(version)
+  local label = noun.id(version)
+  if self.taken[label] then return true end
+  local now = beanstalk.find(self.name)
+  return now == nil or now.Status ~= "Ready" or now.VersionLabel == label
 end
 
 --- Makes or finds an environment.
@@ -129,6 +139,6 @@ return function(o)
   }
   local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
                                  timeout = o.timeout, settings = settings(o, roles.service.name, roles.profile.name) }
-  return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version },
-                      Environment)
+  return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version,
+                        taken = {} }, Environment)
 end

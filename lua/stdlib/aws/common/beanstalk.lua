@@ -108,13 +108,14 @@ function M.update(ctx, seconds, args)
 end
 
 --- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already.
----@param ctx table with note
+---@param ctx table with note, and taken, which is called once Beanstalk has taken it
 ---@param name string of the environment
 ---@param label string of the version
 ---@param seconds number
 ---@return string health
 function M.deploy(ctx, name, label, seconds)
   M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label })
+  ctx.taken()
   local seen, asked = false, task.now()
   return M.wait(ctx, name, seconds, function(now)
     local is_old = now.VersionLabel ~= label
