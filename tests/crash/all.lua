@@ -1,23 +1,31 @@
---- make crash: the whole migration, killed before and after each mutating call and each effect on a database, a Redis or
---- a file, each time on a cloud of its own, and applied again; the same with faults instead of kills; 200 rounds of two
---- runs at once. Hours: each trial is a whole migration. In parts, on two machines or days:
+--- make crash: the whole migration of a small app (tests/crash/app), killed before and after each mutating call and each
+--- effect on a database, a Redis or a file, and simply applied again; the same with faults instead of kills; kills while a
+--- bundle is built; 200 rounds of two runs at once. Each point is tried in a migration of its own, from an empty account
+--- on; each destroy that follows is killed at a point of its own.
 ---
----     make crash FROM=1 STEP=1 WORKERS=2 ONLY=kills MATCH='^kill after ec2 '
+---     make crash WORKERS=4 ONLY=kills MATCH='^kill after ec2 '
 ---
---- tries the trials FROM, FROM+STEP, ... of kills, faults, files or locks, whose names are like MATCH (a Lua pattern).
+--- tries only kills, faults, files or locks, only the points whose names are like MATCH (a Lua pattern), so many at a time.
 ---
---- Prints a line for each trial that found something, and at the end calls, kills, failures.
+--- What was tried and was right is noted in build/crash.done, so that a run that was ended goes on where it was; a run that
+--- comes to its end without a failure removes it. Prints what was found wrong, and at the end calls, kills and failures.
 local crash = dofile "tests/support/crash_lab.lua"
 local disk_kills = dofile "tests/support/disk_kills.lua"
+local fs = require "fs"
 local log = require "log"
 local task = require "task"
 local two_runs = dofile "tests/support/two_runs.lua"
 
-local from, step = tonumber(os.getenv "FROM" or 1), tonumber(os.getenv "STEP" or 1)
-local workers, only = tonumber(os.getenv "WORKERS" or 2), os.getenv "ONLY" or ""
-local match = os.getenv "MATCH" or ""
-local FILES = tonumber(os.getenv "FILES" or 40)   -- of the 1,700 files of the app's own code that a bundle is made of: each so many
+local workers, only, match = tonumber(os.getenv "WORKERS" or 4), os.getenv "ONLY" or "", os.getenv "MATCH" or ""
+local RECORD = "build/crash.done"
 local ROUNDS = 200
+
+local done = fs.exists(RECORD) and crash.count_lines(RECORD) or {}
+
+local function note(name)
+  done[name] = 1
+  fs.append(RECORD, name .. "\n")
+end
 
 local function total(counts)
   local n = 0
@@ -25,61 +33,88 @@ local function total(counts)
   return n
 end
 
---- One trial: a point of the apply, and one of the destroy that follows it.
-local function try(calm, point, leaving)
-  local trial <close> = crash.start()
-  local reached = trial:through("apply", point)
+--- The points that are meant and have not been tried yet, to be taken one after the other.
+local function left_of(points)
+  local list, next_one = {}, 0
+  for _, point in ipairs(points) do
+    local name = crash.name(point)
+    if not done[name] and (point.during or name:find(match)) then list[#list + 1] = point end
+  end
+  return function()
+    next_one = next_one + 1
+    return list[next_one]
+  end, #list
+end
+
+--- One trial: a point of the apply, if one is left, and one of the destroy that follows it.
+---@return table result, RehearsalLab? lab the cloud, if it may be used again
+local function try(calm, lab, point, leaving)
+  local trial <close> = crash.start(lab)
+  local reached = trial:through("apply", point or {})
   trial:check(calm)
   local left_reached = trial:destroy(leaving)
-  return { problems = trial.problems, reached = reached, left_reached = left_reached }
+  return { problems = trial.problems, reached = reached, left_reached = left_reached }, trial:finish()
 end
 
 local function run(calm, what, points, leaving)
-  local began, tried, kills, failures, missed = task.now(), 0, 0, 0, 0
-  local chosen = {}
-  for i = from, #points, step do
-    if crash.name(points[i]):find(match) then chosen[#chosen + 1] = i end
-  end
-  local function count(point, reached)
+  local began, tried, struck, failures, missed = task.now(), 0, 0, 0, 0
+  local next_point, n = left_of(points)
+  local next_leaving, n_leaving = left_of(leaving)
+  local trials = math.max(n, match == "" and n_leaving or 0)
+  log.out("%s: %d points, %d of them left to try; in destroy %d and %d", what, #points, n, #leaving, n_leaving)
+
+  local function count(point, reached, is_right)
     if not point then return end
-    kills = kills + (reached and 1 or 0)
+    struck = struck + (reached and 1 or 0)
     if not reached then
       missed = missed + 1
       log.out("  did not come: %s", crash.name(point))
     end
+    if is_right then note(crash.name(point)) end
   end
-  task.map(chosen, function(i)
-    local point, other = points[i], #leaving > 0 and leaving[(i - 1) % #leaving + 1] or nil
-    local ok, result = pcall(try, calm, point, other)
-    if not ok then result = { problems = { tostring(result) } } end
-    tried = tried + 1
-    count(point, result.reached)
-    count(other, result.left_reached)
-    if #result.problems > 0 then
-      failures = failures + 1
-      log.out("FAIL %s %d: %s%s", what, i, crash.name(point), other and "; " .. crash.name(other) or "")
-      for _, problem in ipairs(result.problems) do log.out("       %s", (problem:gsub("\n", "\n       "))) end
+
+  local function work()
+    local lab
+    while tried < trials do
+      local point, other = next_point(), next_leaving()
+      if not point and not (other and match == "") then break end
+      local ok, result, again = pcall(try, calm, lab, point, other)
+      lab = ok and again or nil
+      if not ok then result = { problems = { tostring(result) } } end
+      tried = tried + 1
+      count(point, result.reached, #result.problems == 0)
+      count(other, result.left_reached, #result.problems == 0)
+      if #result.problems > 0 then
+        failures = failures + 1
+        log.out("FAIL %s: %s; %s", what, point and crash.name(point) or "-", other and crash.name(other) or "-")
+        for _, problem in ipairs(result.problems) do log.out("       %s", (problem:gsub("\n", "\n       "))) end
+      end
+      if tried % 20 == 0 then
+        log.out("%s: %d of %d tried; %.0f s so far, %d failures", what, tried, trials, task.now() - began, failures)
+      end
     end
-    if tried % 10 == 0 then
-      log.out("%s: %d of %d tried, up to %d; %.0f s so far, %d failures", what, tried, #chosen, i, task.now() - began, failures)
-    end
-  end, { limit = workers })
-  log.out("%s: %d trials of %d points, %d %s, %d points that did not come, %d failures, %.0f s", what, tried, #points, kills, what, missed,
-    failures, task.now() - began)
+    if lab then lab:stop() end
+  end
+
+  local crew = {}
+  for i = 1, math.min(workers, trials) do crew[i] = work end
+  task.all(crew)
+  log.out("%s: %d trials, %d %s, %d points that did not come, %d failures, %.0f s", what, tried, struck, what, missed, failures,
+    task.now() - began)
   return failures
 end
 
 local failures = 0
 if only ~= "locks" and only ~= "files" then
-  local calm = crash.calm()
+  local calm, calm_lab = crash.calm()
+  if calm_lab then calm_lab:stop() end
   log.out("An undisturbed apply makes %d mutating calls and %d effects on databases, Redis and files; destroy %d and %d.",
     total(calm.calls), total(calm.effects), total(calm.destroy_calls), total(calm.destroy_effects))
   for _, what in ipairs { "kills", "faults" } do
     if only == "" or only == what then
-      local o = { faults = what == "faults", files = FILES }
-      local points = crash.points(calm.calls, calm.effects, o)
-      o.during = "destroy"
-      failures = failures + run(calm, what, points, crash.points(calm.destroy_calls, calm.destroy_effects, o))
+      local faults = what == "faults"
+      failures = failures + run(calm, what, crash.points(calm.calls, calm.effects, { faults = faults }),
+        crash.points(calm.destroy_calls, calm.destroy_effects, { faults = faults, during = "destroy" }))
     end
   end
 end
@@ -90,7 +125,7 @@ if only == "" or only == "files" then
     failures = failures + 1
     log.out("FAIL files: %s", tostring(result))
   end
-  log.out("files: %d kills while a small bundle is built, %d failures, %.0f s", ok and result or 0, ok and 0 or 1, task.now() - began)
+  log.out("files: %d kills while a bundle is built, %d failures, %.0f s", ok and result or 0, ok and 0 or 1, task.now() - began)
 end
 if only == "" or only == "locks" then
   local began = task.now()
@@ -101,5 +136,7 @@ if only == "" or only == "locks" then
   end
   log.out("locks: %d rounds of two runs at once, %d failures, %.0f s", ROUNDS, ok and 0 or 1, task.now() - began)
 end
+crash.clean()
 log.out("%d failures", failures)
+if failures == 0 and only == "" and match == "" then fs.remove(RECORD) end
 os.exit(failures == 0 and 0 or 1)

@@ -56,7 +56,7 @@ local function plain_text(s, names)
   s = s:gsub("%f[%w]e%-%x%x%x%x%x%x%x%x%x%x%f[%X]", "e-ID"):gsub("%f[%u]AWSEBSecurityGroup%-[%u%d]+", "AWSEBSecurityGroup-ID")
   s = s:gsub("(:secret:[%w/_%-]+)%-%w%w%w%w%w%w%f[^%w]", "%1-ID"):gsub("%f[%d]198%.18%.%d+%.%d+", "PUBLIC")
   s = s:gsub("%f[%d](10%.%d+%.%d+%.%d+)%f[^%d](.?)", function(address, after) return (after == "/" and address or "PRIVATE") .. after end)
-  s = s:gsub("ssh%-ed25519 %S+", "KEY"):gsub("/tmp/[%w%-]+", "DIR"):gsub("%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z", "MOMENT")
+  s = s:gsub("ssh%-ed25519 %S+", "KEY"):gsub("/[%w/%-]*/hkrun%-%l+%-%w+", "DIR"):gsub("%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z", "MOMENT")
   return (s:gsub("%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x", "UUID"))
 end
 

@@ -12,6 +12,7 @@ local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
 local marks = dofile "tests/support/marks.lua"
 local process = require "process"
+local judge = dofile "tests/crash/judge.lua"
 
 local M = {}
 
@@ -25,14 +26,86 @@ local AGAIN = 3                         -- times that an apply may be needed aft
 local Trial = {}
 Trial.__index = Trial
 
---- A cloud whose time flies.
-function M.start()
-  local lab = labs.start { app = "examples/shop", orders = 200, jobs = 20, scale = 20000, by_hand = true,
-    options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health", HKRUN_SMOKE_PATH = "/totals" } }
-  return setmetatable({ lab = lab, problems = {}, n = 0, pid_file = lab.dir .. "/pid" }, Trial)
+local APP = "small"                      -- tests/crash/app
+local JOBS = 40
+
+local app_dir
+
+--- A folder with the app and the program that runs it, the same for all clouds.
+local function app()
+  if app_dir then return app_dir end
+  app_dir = fs.tmpdir "hkrun-small-"
+  fs.chmod(app_dir, 493)                -- the app's processes are another user's
+  for name, from in pairs { app = "tests/crash/app", hkrun = EXE } do
+    local r = process.run { "cp", "-R", from, app_dir .. "/" .. name, env = { PATH = os.getenv "PATH" } }
+    if r.code ~= 0 then error(r.stderr, 0) end
+  end
+  fs.append(app_dir .. "/app/rehearsal.yml", ("  PROGRAM: %s/hkrun\n"):format(app_dir))
+  return app_dir
 end
 
-function Trial:stop() self.lab:stop() end
+--- Removes that folder.
+function M.clean()
+  if app_dir then fs.rmtree(app_dir) end
+  app_dir = nil
+end
+
+--- A cloud whose time flies, with the app on its Heroku.
+local function start_lab()
+  return labs.start { app = app() .. "/app", scale = 20000, by_hand = true,
+    options = { HKRUN_APP = APP, HKRUN_HEALTH_PATH = "/health" } }
+end
+
+local function heroku(lab, method, path, body)
+  local answer = http.request { method = method, url = lab.env.HEROKU_HOST .. "/apps/" .. APP .. path, json = body, timeout = 60,
+    headers = { Accept = "application/vnd.heroku+json; version=3", Authorization = "Bearer " .. lab.env.HEROKU_API_KEY } }
+  if not answer:ok() then error(("Heroku answered %d to %s %s"):format(answer.status, method, path), 2) end
+  return answer:json()
+end
+
+local function old_stores(lab)
+  return { database = lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, redis = lab.said.HKRUN_REHEARSAL_OLD_REDIS_URL }
+end
+
+--- Everything as it was before the first trial: an empty account, the app at work on Heroku with all its jobs to do.
+local function renew(lab)
+  lab:ask "fresh"
+  for _, name in ipairs { "work", "tmp" } do
+    fs.rmtree(lab.dir .. "/" .. name)
+    fs.mkdir_p(lab.dir .. "/" .. name, 448)
+  end
+  judge.seed(old_stores(lab), JOBS)
+  heroku(lab, "PATCH", "", { maintenance = false })
+  heroku(lab, "PATCH", "/formation", { updates = { { type = "web", quantity = 1 }, { type = "worker", quantity = 1 } } })
+end
+
+--- A trial on a cloud of its own, or on that of a trial that has ended well.
+---@param lab? RehearsalLab of trial:finish()
+---@return Trial
+function M.start(lab)
+  lab = lab or start_lab()
+  local trial = setmetatable({ lab = lab, problems = {}, n = 0, pid_file = lab.dir .. "/pid" }, Trial)
+  local ok, e = pcall(renew, lab)
+  if not ok then
+    trial:stop()
+    error(e, 0)
+  end
+  return trial
+end
+
+--- The cloud, for another trial: if this one left nothing there that should not be.
+---@return RehearsalLab?
+function Trial:finish()
+  if #self.problems > 0 or #self.lab:ask "left" > 0 then return nil end
+  local lab = self.lab
+  self.lab = nil
+  return lab
+end
+
+function Trial:stop()
+  if self.lab then self.lab:stop() end
+  self.lab = nil
+end
 Trial.__close = Trial.stop
 
 function Trial:problem(fmt, ...) self.problems[#self.problems + 1] = fmt:format(...) end
@@ -125,15 +198,10 @@ function Trial:through(command, point)
   return reached
 end
 
-local function heroku(lab, path)
-  return http.get(lab.env.HEROKU_HOST .. "/apps/shop" .. path, { headers = { Accept = "application/vnd.heroku+json; version=3",
-    Authorization = "Bearer " .. lab.env.HEROKU_API_KEY } }):json()
-end
-
 --- Heroku's side: what runs, and whether visitors are let in.
 function Trial:heroku()
-  local found = { maintenance = heroku(self.lab, "").maintenance }
-  for _, row in ipairs(heroku(self.lab, "/formation")) do found[row.type] = math.tointeger(row.quantity) end
+  local found = { maintenance = heroku(self.lab, "GET", "").maintenance }
+  for _, row in ipairs(heroku(self.lab, "GET", "/formation")) do found[row.type] = math.tointeger(row.quantity) end
   return found
 end
 
@@ -146,14 +214,10 @@ local function variables(app)
   return found
 end
 
---- The app's own judge: no row, key or job is lost or was done twice.
+--- No row, key or job is lost or was done twice.
+---@return string[] what is wrong
 function Trial:judge(app)
-  local said = self.lab.said
-  local r = self.lab:foreign { "node", "bin/verify.js", cwd = said.HKRUN_REHEARSAL_APP_DIR, timeout = 120, may_fail = true, env = {
-    PATH = os.getenv "PATH", HOME = self.lab.dir, MODE = "after", WAIT = "60", PGSSLROOTCERT = self.lab.env.PGSSLROOTCERT,
-    OLD_DATABASE_URL = said.HKRUN_REHEARSAL_OLD_DATABASE_URL, OLD_REDIS_URL = said.HKRUN_REHEARSAL_OLD_REDIS_URL,
-    NEW_DATABASE_URL = app.env.DATABASE_URL, NEW_REDIS_URL = app.env.REDIS_URL } }
-  return r.code == 0 and {} or { (r.stdout:match '"problems": (%[.-%])' or r.stderr) }
+  return judge.compare(old_stores(self.lab), { database = app.env.DATABASE_URL, redis = app.env.REDIS_URL }, JOBS)
 end
 
 --- What there is once it has been applied.
@@ -188,7 +252,7 @@ function Trial:search()
   end
   local app = self.lab:ask "apps"[1]
   local env = app and app.env or {}
-  for _, name in ipairs { "SESSION_SECRET", "STRIPE_SECRET_KEY", "SENDGRID_PASSWORD", "PAPERTRAIL_API_TOKEN" } do add(env[name]) end
+  for _, name in ipairs { "SESSION_SECRET", "PAPERTRAIL_API_TOKEN" } do add(env[name]) end
   for _, url in ipairs { env.DATABASE_URL or "", env.REDIS_URL or "", said.HKRUN_REHEARSAL_OLD_DATABASE_URL, said.HKRUN_REHEARSAL_OLD_REDIS_URL } do
     add(url:match "://[^:]*:([^@]+)@")
   end
@@ -235,6 +299,7 @@ end
 
 --- A migration that nothing disturbs: what it ends with, and all points at which something could go wrong.
 ---@return { outcome: string[], calls: table, effects: table, destroy_calls: table, destroy_effects: table }
+---@return RehearsalLab? lab its cloud, for a trial
 function M.calm()
   local trial <close> = M.start()
   local calm = {}
@@ -248,13 +313,13 @@ function M.calm()
   if code ~= 0 or #trial.lab:ask "left" > 0 then error("the undisturbed destroy failed: " .. last_lines(said), 0) end
   calm.destroy_calls = trial:calls(n)
   calm.destroy_effects = M.count_lines(log .. ".destroy")
-  return calm
+  return calm, trial:finish()
 end
 
 --- All that can go wrong once: each kind at each call, and a kill or a lost connection at each effect.
 ---@param calls table<string, integer>
 ---@param effects table<string, integer>
----@param o { faults?: boolean, files?: integer, during?: string } files: each so many of the files' own effects
+---@param o { faults?: boolean, during?: string }
 ---@return table[] points in an order that is always the same
 function M.points(calls, effects, o)
   local list = {}
@@ -275,7 +340,7 @@ function M.points(calls, effects, o)
   end
   for effect, count in pairs(effects) do
     local is_disk = not effect:find "^sql " and not effect:find "^redis "
-    for n = 1, effect:find " sync$" and 0 or count, effect:find "^file " and count > 40 and o.files or 1 do
+    for n = 1, effect:find " sync$" and 0 or count do
       if not o.faults then
         add { effect = effect, n = n, how = "before" }
         add { effect = effect, n = n, how = "after" }

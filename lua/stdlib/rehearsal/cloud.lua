@@ -223,6 +223,19 @@ function M.start(o)
   return cloud
 end
 
+local function stop_services(cloud)
+  for _, s in pairs(service_modules) do
+    if s and s._stop then s._stop(cloud) end
+  end
+  cloud.net:close()
+end
+
+--- Makes the account a new one, in which nothing is; Heroku's side stays.
+function Cloud:empty()
+  stop_services(self)
+  self.state, self.calls, self.doors, self.exact_faults = {}, {}, nil, exact_faults.new {}
+end
+
 --- Ends everything: tasks, services' servers, the network, the HTTP server.
 function Cloud:stop()
   if self.stopped then return end
@@ -233,10 +246,7 @@ function Cloud:stop()
   for _, t in ipairs(pending) do t:cancel() end
   for _, t in ipairs(pending) do pcall(t.join, t) end
   if self.heroku then self.heroku:stop() end
-  for _, s in pairs(service_modules) do
-    if s and s._stop then s._stop(self) end
-  end
-  self.net:close()
+  stop_services(self)
 end
 
 return M

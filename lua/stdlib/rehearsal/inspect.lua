@@ -1,5 +1,5 @@
 --- What `hkrun rehearse` and the tests ask of the rehearsal cloud itself, beside
---- the APIs: GET /_hkrun/calls, /left, /apps, /state, and POST /_hkrun/faults. AWS has no such pages;
+--- the APIs: GET /_hkrun/calls, /left, /apps, /state, /fresh, and POST /_hkrun/faults. AWS has no such pages;
 --- recipes and the standard library do not use them.
 local errors = require "errors"
 local exact_faults = require "rehearsal.exact_faults"
@@ -123,9 +123,15 @@ local function faults(cloud, req)
   return { struck = cloud.exact_faults.struck }
 end
 
+--- A new, empty account.
+local function fresh(cloud)
+  cloud:empty()
+  return json.array {}
+end
+
 local M = { calls = calls, left = left }
 
-local PAGES = { calls = calls, left = left, apps = apps, state = state, faults = faults }
+local PAGES = { calls = calls, left = left, apps = apps, state = state, faults = faults, fresh = fresh }
 
 --- Answers a page. Whoever asks shows the cloud's own secret key.
 function M.answer(cloud, what, req)
