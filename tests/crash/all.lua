@@ -11,6 +11,7 @@
 --- comes to its end without a failure removes it. Prints what was found wrong, and at the end calls, kills and failures.
 local crash = dofile "tests/support/crash_lab.lua"
 local disk_kills = dofile "tests/support/disk_kills.lua"
+local errors = require "errors"
 local fs = require "fs"
 local log = require "log"
 local task = require "task"
@@ -79,6 +80,7 @@ local function run(calm, what, points, leaving)
       local point, other = next_point(), next_leaving()
       if not point and not (other and match == "") then break end
       local ok, result, again = pcall(try, calm, lab, point, other)
+      if not ok and errors.is(result, "cancelled") then error(result, 0) end
       lab = ok and again or nil
       if not ok then result = { problems = { tostring(result) } } end
       tried = tried + 1

@@ -43,6 +43,12 @@ T["after its effect: it took place, and the reply is an error, or none"] = funct
   test.equal(effects, { 1, 2 })
 end
 
+T["a call that its service refuses meets the fault after it all the same"] = function()
+  local faults = exact_faults.new { { call = "ec2 DeleteVpc", fault = "drop", when = "after" } }
+  local answer = faults:around({ api = "ec2", operation = "DeleteVpc" }, error, function() error { aws = true, code = "DependencyViolation" } end)
+  test.equal(answer, { drop = true })
+end
+
 T["a kill ends the process before the connection is closed"] = function()
   local p <close> = process.start { "sleep", "60" }
   local pid_file = test.tmpdir() .. "/pid"

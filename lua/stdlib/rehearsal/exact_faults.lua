@@ -68,7 +68,10 @@ function Faults:around(call, refuse, act)
   local met = self:meet(call)
   if not met then return act() end
   self.struck, call.fault = self.struck + 1, met.fault
-  if met.when == "after" then act() end
+  if met.when == "after" then
+    local ok, e = pcall(act)            -- what the service refuses meets its fault too
+    if not ok and errors.is(e, "cancelled") then error(e, 0) end
+  end
   if met.fault == "kill" then process.run { "sh", "-c", 'kill -KILL "$(cat "$0")"', met.pid_file }
   elseif met.fault == "hang" then return { drop = true, delay = HANG }
   elseif met.fault ~= "drop" then refuse(met.fault) end
