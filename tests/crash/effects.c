@@ -2,7 +2,8 @@
 ** effects.c: a library for LD_PRELOAD that stops hkrun at one effect on a database, a Redis or a file, exactly and
 ** repeatably, without a line for it in hkrun.
 **
-**   EFFECTS_LOG=FILE   appends the name of each effect, a line each: "sql CREATE TABLE", "redis RESTORE", "journal write"
+**   EFFECTS_LOG=FILE   appends the name of each effect, a line each: "sql CREATE TABLE", "redis RESTORE", "journal write";
+**                      and "cut" when a connection was lost
 **   EFFECTS_AT=NAME|N|HOW   at the N-th effect of that name: HOW is "before" or "after" (SIGKILL before the message is
 **                      sent, or when its answer is there and hkrun has not seen it), "cut" (the connection is lost then)
 **                      or "pause" (SIGSTOP before it)
@@ -41,15 +42,18 @@ static struct { const void *who; int chosen; } open_effects[OPEN];
 
 static void stop (void) { syscall(SYS_kill, getpid(), SIGKILL); }
 
+static void note (const char *name) {
+  char line[NAME + 1];
+  if (log_fd < 0) return;
+  int n = snprintf(line, sizeof line, "%s\n", name);
+  syscall(SYS_write, log_fd, line, (size_t)n);
+}
+
 /* notes an effect; true when it is the chosen one. Kills at once if that is to be before it. */
 static int effect (const char *name) {
   int chosen = 0;
   pthread_mutex_lock(&lock);
-  if (log_fd >= 0) {
-    char line[NAME + 1];
-    int n = snprintf(line, sizeof line, "%s\n", name);
-    syscall(SYS_write, log_fd, line, (size_t)n);
-  }
+  note(name);
   if (at.n > 0 && strcmp(name, at.name) == 0) chosen = ++at.seen == at.n;
   pthread_mutex_unlock(&lock);
   if (chosen && strcmp(at.how, "before") == 0) stop();
@@ -90,9 +94,10 @@ static void answered (const void *who) {
 static void cut (const void *who, int fd) {
   if (strcmp(at.how, "cut") != 0 || !is_awaited(who, 0)) return;
   struct pollfd poll_fd = { fd, POLLIN, 0 };
-  int ends[2];
-  if (poll(&poll_fd, 1, 0) != 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
+  int ends[2], is_blocking = (fcntl(fd, F_GETFL) & O_NONBLOCK) == 0;
+  if (poll(&poll_fd, 1, is_blocking ? -1 : 0) != 1 || socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, ends) != 0) return;
   is_awaited(who, 1);
+  note("cut");
   dup2(ends[0], fd);                    /* what is there is not read any more, unlike after shutdown() */
   close(ends[0]);
   close(ends[1]);
