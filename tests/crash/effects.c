@@ -65,8 +65,8 @@ static void await_answer (const void *who, int chosen) {
   pthread_mutex_lock(&lock);
   for (int i = 0; i < OPEN; i++) {
     if (open_effects[i].who != NULL && open_effects[i].who != who) continue;
+    open_effects[i].chosen = chosen || (open_effects[i].who == who && open_effects[i].chosen);   /* several may be on their way */
     open_effects[i].who = who;
-    open_effects[i].chosen = chosen;
     break;
   }
   pthread_mutex_unlock(&lock);
