@@ -415,6 +415,12 @@ static int loop_poll (lua_State *L) {
 }
 
 /* now() -> seconds on a clock that only goes forward */
+/* ready(id)   wakes whoever waits for it, before what it stands for has happened */
+static int loop_ready (lua_State *L) {
+  host_ready(L, luaL_checkinteger(L, 1));
+  return 0;
+}
+
 static int loop_now (lua_State *L) {
   lua_pushnumber(L, (lua_Number)uv_hrtime() / 1e9);
   return 1;
@@ -433,7 +439,7 @@ int luaopen_host_loop (lua_State *L) {
     { "timer", loop_timer }, { "watch", loop_watch },
     { "signal", loop_signal }, { "resolve", loop_resolve },
     { "resolved", loop_resolved }, { "cancel", loop_cancel },
-    { "poll", loop_poll }, { "now", loop_now }, { "time", loop_time },
+    { "ready", loop_ready }, { "poll", loop_poll }, { "now", loop_now }, { "time", loop_time },
     { NULL, NULL }
   };
   luaL_newlib(L, functions);

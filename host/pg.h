@@ -23,13 +23,18 @@ typedef struct HostPgError {
   const char *kind;                                  /* static string, NULL = no failure */
   int retry;                                         /* may the same thing work if done again? */
   char code[6];                                      /* SQLSTATE, "" where the server gave none */
-  char *message, *detail, *hint, *context, *schema;  /* malloc'ed or NULL */
+  char *message, *detail, *hint, *context;           /* malloc'ed or NULL */
+  char *schema, *table, *column, *constraint;        /* the same: what it is about */
   long position;                                     /* in the statement, 1-based, 0 = unknown */
 } HostPgError;
 
 void host_pg_params(lua_State *L, int arg, HostPgParams *p);     /* raises on a bad table */
 void host_pg_params_free(HostPgParams *p);
+
+void host_pg_values_open(lua_State *L);                          /* once, before the first host_pg_push */
 void host_pg_push(lua_State *L, const PGresult *res, int row, int col);
+void host_pg_push_text(lua_State *L, Oid type, const char *s, size_t len);   /* s ends in a zero byte */
+int host_pg_push_array(lua_State *L, Oid type, const char *s, size_t len);   /* 0 = not an array that is known */
 
 int host_pg_fingerprint(PGconn *pg, char out[65]);
 

@@ -1,7 +1,7 @@
 /*
 ** pgvalue.c: PostgreSQL's values, parameters and errors as Lua and plain C see them.
-** int2/int4/int8/oid -> integer, float4/float8 -> float, bool -> boolean, bytea -> bytes, NULL -> nil;
-** everything else, numeric and json included, is the server's own text: exact, and the caller decides.
+** int2/int4/int8/oid -> integer, float4/float8 -> float, bool -> boolean, bytea -> bytes, json -> its value, arrays ->
+** lists (pgarray.c), NULL -> nil; all else, numeric included, is the server's own text: exact, and the caller decides.
 */
 #include <stdlib.h>
 #include <string.h>
@@ -11,7 +11,10 @@
 #include "pg.h"
 
 enum { OID_BOOL = 16, OID_BYTEA = 17, OID_INT8 = 20, OID_INT2 = 21, OID_INT4 = 23, OID_OID = 26,
-       OID_FLOAT4 = 700, OID_FLOAT8 = 701 };
+       OID_JSON = 114, OID_FLOAT4 = 700, OID_FLOAT8 = 701, OID_JSONB = 3802 };
+
+#define JSON_DECODE "hkrun.pg.json"                  /* in the registry: host.json's decode */
+#define FLOAT_DIGITS 17                              /* a double is written with no more */
 
 /* {host = "h", password = <secret>, ...} at `arg` -> libpq's two arrays */
 void host_pg_params (lua_State *L, int arg, HostPgParams *p) {
@@ -79,19 +82,61 @@ static void push_bytea (lua_State *L, const char *s, size_t len) {
   luaL_pushresultsize(&b, (len - 2) / 2);
 }
 
-/* pushes one field of a text-format result */
-void host_pg_push (lua_State *L, const PGresult *res, int row, int col) {
-  const char *s = PQgetvalue(res, row, col);
-  size_t len = (size_t)PQgetlength(res, row, col);
-  if (PQgetisnull(res, row, col)) { lua_pushnil(L); return; }
-  switch (PQftype(res, col)) {
+void host_pg_values_open (lua_State *L) {
+  lua_getglobal(L, "require");
+  lua_pushliteral(L, "host.json");
+  lua_call(L, 1, 1);
+  lua_getfield(L, -1, "decode");
+  lua_setfield(L, LUA_REGISTRYINDEX, JSON_DECODE);
+  lua_pop(L, 1);
+}
+
+/* is there a number with a fraction that a double cannot hold? (Integers that are too large the decoder refuses.) */
+static int loses_digits (const char *s) {
+  int quoted = 0;
+  for (; *s != '\0'; s++) {
+    int digits = 0, fraction = 0;
+    if (*s == '"') quoted = !quoted;
+    else if (quoted && *s == '\\') s++;
+    if (quoted || *s < '0' || *s > '9') continue;
+    for (; (*s >= '0' && *s <= '9') || *s == '.'; s++) {
+      if (*s == '.') fraction = 1;
+      else if (*s != '0' || digits > 0) digits++;
+    }
+    if (digits > FLOAT_DIGITS && (fraction || *s == 'e' || *s == 'E')) return 1;
+    while ((*s >= '0' && *s <= '9') || *s == 'e' || *s == 'E' || *s == '+' || *s == '-') s++;
+    s--;
+  }
+  return 0;
+}
+
+/* the document's value; the text itself where Lua cannot hold all of it */
+static void push_json (lua_State *L, const char *s, size_t len) {
+  lua_pushlstring(L, s, len);
+  if (loses_digits(s)) return;
+  lua_getfield(L, LUA_REGISTRYINDEX, JSON_DECODE);
+  lua_pushvalue(L, -2);
+  lua_call(L, 1, 1);
+  if (lua_isnil(L, -1)) lua_pop(L, 1);
+  else lua_remove(L, -2);
+}
+
+void host_pg_push_text (lua_State *L, Oid type, const char *s, size_t len) {
+  switch (type) {
     case OID_BOOL: lua_pushboolean(L, s[0] == 't'); break;
     case OID_INT8: case OID_INT2: case OID_INT4: case OID_OID:
       lua_pushinteger(L, (lua_Integer)strtoll(s, NULL, 10)); break;
     case OID_FLOAT4: case OID_FLOAT8: lua_pushnumber(L, strtod(s, NULL)); break;   /* reads NaN and Infinity too */
     case OID_BYTEA: push_bytea(L, s, len); break;
-    default: lua_pushlstring(L, s, len);
+    case OID_JSON: case OID_JSONB: push_json(L, s, len); break;
+    default: if (!host_pg_push_array(L, type, s, len)) lua_pushlstring(L, s, len);
   }
+}
+
+/* pushes one field of a text-format result */
+void host_pg_push (lua_State *L, const PGresult *res, int row, int col) {
+  if (PQgetisnull(res, row, col)) lua_pushnil(L);
+  else host_pg_push_text(L, PQftype(res, col), PQgetvalue(res, row, col), (size_t)PQgetlength(res, row, col));
 }
 
 /* the SHA-256 of the server's certificate in hex, 64 digits and a zero; 0 = no TLS */
@@ -133,6 +178,9 @@ void host_pg_error_free (HostPgError *e) {
   free(e->hint);
   free(e->context);
   free(e->schema);
+  free(e->table);
+  free(e->column);
+  free(e->constraint);
   memset(e, 0, sizeof *e);
 }
 
@@ -179,6 +227,9 @@ void host_pg_error_fields (HostPgError *e, const char *(*get)(const void *report
   e->hint = copy_text(get(report, PG_DIAG_MESSAGE_HINT));
   e->context = copy_text(get(report, PG_DIAG_CONTEXT));
   e->schema = copy_text(get(report, PG_DIAG_SCHEMA_NAME));
+  e->table = copy_text(get(report, PG_DIAG_TABLE_NAME));
+  e->column = copy_text(get(report, PG_DIAG_COLUMN_NAME));
+  e->constraint = copy_text(get(report, PG_DIAG_CONSTRAINT_NAME));
   e->position = at != NULL ? strtol(at, NULL, 10) : 0;
   if (code == NULL) {                                /* libpq's own: the connection is gone */
     e->kind = "network";
@@ -213,7 +264,7 @@ static void field (lua_State *L, const char *name, const char *value) {
   lua_setfield(L, -2, name);
 }
 
-/* pushes {kind, message, code, retry, detail, hint, context, schema, position} */
+/* pushes {kind, message, code, retry, detail, hint, context, schema, table, column, constraint, position} */
 void host_pg_error_table (lua_State *L, const HostPgError *e) {
   host_fail(L, e->kind != NULL ? e->kind : "io", e->code[0] != '\0' ? e->code : NULL, e->retry,
             "%s", e->message != NULL ? e->message : "not enough memory");
@@ -222,6 +273,9 @@ void host_pg_error_table (lua_State *L, const HostPgError *e) {
   field(L, "hint", e->hint);
   field(L, "context", e->context);
   field(L, "schema", e->schema);
+  field(L, "table", e->table);
+  field(L, "column", e->column);
+  field(L, "constraint", e->constraint);
   if (e->position > 0) {
     lua_pushinteger(L, e->position);
     lua_setfield(L, -2, "position");

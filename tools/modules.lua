@@ -11,7 +11,8 @@ local ROOT = "lua/stdlib/"
 local MODULES = {
   { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" }, { "test", "test", "test/cloud" },
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
-  { "pg", "pg", "pg/connection", "pg/copy", "pg/check", "pg/same" }, { "redis", "redis", "redis/copy", "redis/same" },
+  { "pg", "pg", "pg/connection", "pg/statement", "pg/transaction", "pg/copyio", "pg/notify", "pg/copy", "pg/check", "pg/same" },
+  { "redis", "redis", "redis/copy", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
   { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },

@@ -1,21 +1,25 @@
 --- PostgreSQL: connections, and a database as a whole: check, copy, same.
 local connection = require "pg.connection"
 local errors = require "errors"
+local json = require "json"
 local options = require "options"
 local readonly = require "readonly"
+local values = require "pg.values"
 
 local M = {}
 
 local OPEN = {
   { "timeout", "seconds that one statement may take", type = "number", default = 3600 },
-  { "connect_timeout", "seconds for connecting", type = "number", default = 15 },
+  { "connect_timeout", "seconds for connecting, with all attempts", type = "number", default = 15 },
+  { "attempts", "how often to connect to a server that starts, is full, or does not answer", type = "integer", default = 4 },
+  { "read_only", "let the server refuse to write; a reading whose connection is lost is then repeated", type = "boolean", default = false },
   { "application_name", "how the session is called on the server", type = "string" },
   { "via", "an ssh session to tunnel through", type = "any" },
 }
 
---- Connects to a database.
+--- Connects to a database. docs/postgres.md has all that can be done with it.
 ---@param where any postgres:// URL (string or secret), or { url=, via=, ca=, sslmode=, pin=, insecure= }
----@param opts? { timeout: number, connect_timeout: number, application_name: string, via: any }
+---@param opts? { timeout: number, connect_timeout: number, attempts: integer, read_only: boolean, application_name: string, via: any }
 ---@return PgConnection
 function M.open(where, opts)
   if where == nil then errors.usage("pg.open needs a database URL") end
@@ -29,29 +33,34 @@ function M.open(where, opts)
   return connection.open(where, o)
 end
 
-M.quote_name = connection.quote_name
-M.quote_value = connection.quote_value
+--- Quotes a name for SQL text: "order".
+function M.quote_name(name) return values.quote_name(name) end
+
+--- Quotes a value for SQL text: 'it''s'. Parameters are better.
+function M.quote_value(value) return values.quote_value(value) end
+
+--- NULL inside a list; as a parameter, NULL. The same as json.null.
+M.null = json.null
 
 --- Bytes as a bytea parameter.
----@param bytes string
-function M.bytea(bytes)
-  return "\\x" .. bytes:gsub(".", function(c) return ("%02x"):format(c:byte()) end)
-end
+---@param bytes string|Secret
+function M.bytea(bytes) return values.bytea(bytes) end
 
---- A list as an array parameter: strings, numbers, booleans; nil holes need n.
+--- A list as an array parameter, with pg.null or nil holes, which need n. A list given as a parameter is one already.
 ---@param list any[]
 ---@param n? integer
-function M.array(list, n)
-  local parts = {}
-  for i = 1, n or #list do
-    local v = list[i]
-    if v == nil then parts[i] = "NULL"
-    elseif type(v) == "table" then parts[i] = M.array(v)
-    elseif type(v) == "string" then parts[i] = '"' .. v:gsub('[\\"]', "\\%0") .. '"'
-    else parts[i] = tostring(v) end
-  end
-  return "{" .. table.concat(parts, ",") .. "}"
-end
+function M.array(list, n) return values.array(list, n) end
+
+--- Any value as a json or jsonb parameter. A table with names is one already; a list alone is not, it is an array.
+---@param value any
+---@return string|Secret
+function M.json(value) return json.encode(value) end
+
+--- Seconds since 1970-01-01 UTC of a timestamp or date as the server writes it; one without a zone is taken as UTC. An
+--- integer where there is no fraction, math.huge for infinity. to_timestamp($1) is the way back.
+---@param text string
+---@return number
+function M.epoch(text) return values.epoch(text) end
 
 --- Copies a whole database: one snapshot, schema, rows, indexes, sequences.
 function M.copy(o)

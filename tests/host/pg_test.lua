@@ -14,41 +14,6 @@ local plane = postgres.start { dir = dir .. "/main", password = secret.new "s3cr
 
 local function open(o) return pg.open(plane.url, o) end
 
-T["a value of every type comes back native or as exact text"] = function()
-  local conn <close> = open()
-  local rows = conn:query [[SELECT 1::int2 a, 2::int4 b, 9223372036854775807::int8 c, 1.5::float4 d, 'NaN'::float8 e,
-    '-Infinity'::float8 f, true g, false h, 123456789012345678901234567890.12345::numeric i, NULL::text j, '{"a":1}'::json k,
-    '\x00ff5c'::bytea l, 'it''s'::text m, '2024-01-02 03:04:05.678901'::timestamp n, ARRAY[1,NULL,3] o, 'a'::"char" p]]
-  local r = rows[1]
-  test.equal(rows.n, 1)
-  test.equal(math.type(r.a), "integer") test.equal(r.a, 1) test.equal(r.b, 2)
-  test.equal(r.c, math.maxinteger) test.equal(math.type(r.c), "integer")
-  test.equal(r.d, 1.5) test.equal(r.e ~= r.e, true) test.equal(r.f, -math.huge)
-  test.equal(r.g, true) test.equal(r.h, false)
-  test.equal(r.i, "123456789012345678901234567890.12345")
-  test.equal(r.j, nil) test.equal(r.k, '{"a":1}') test.equal(r.l, "\0\255\\") test.equal(r.m, "it's")
-  test.equal(r.n, "2024-01-02 03:04:05.678901") test.equal(r.o, "{1,NULL,3}") test.equal(r.p, "a")
-  test.equal(rows.columns[3], "c")
-  test.equal(rows:select("a"):count(), 1)
-end
-
-T["a value of every Lua type arrives"] = function()
-  local conn <close> = open()
-  local r = conn:query("SELECT $1::int8 a, $2::float8 b, $3::bool c, $4::text d, $5::bytea e, $6::text[] f, $7::float8 g, $8::text h",
-    math.mininteger, 0.1, true, "x'y\\z", pg.bytea "\0\1\255", pg.array { 'a"b', "c\\d", "e,f" }, -math.huge, secret.new "hidden")[1]
-  test.equal(r.a, math.mininteger) test.equal(r.b, 0.1) test.equal(r.c, true) test.equal(r.d, "x'y\\z")
-  test.equal(r.e, "\0\1\255") test.equal(r.f, [[{"a\"b","c\\d","e,f"}]]) test.equal(r.g, -math.huge)
-  test.equal(r.h, "hidden")
-  test.equal(conn:value("SELECT $1::text IS NULL AND $2::text = 'last'", nil, "last"), true)
-end
-
-T["a parameter that SQL cannot take is refused at the caller"] = function()
-  local conn <close> = open()
-  test.raises("zero byte", conn.query, conn, "SELECT $1::text", "a\0b")
-  test.raises("table", conn.query, conn, "SELECT $1::text", {})
-  test.equal(conn:value "SELECT 1", 1)
-end
-
 T["an error says statement, code, detail and place, and the connection goes on"] = function()
   local conn <close> = open()
   local e = test.raises("relation \"nowhere\" does not exist", conn.query, conn, "SELECT * FROM nowhere")
@@ -85,58 +50,6 @@ T["rows stream, and leaving early leaves the connection usable"] = function()
     if row.g == 3 then break end
   end
   test.equal(conn:value "SELECT 42", 42)
-end
-
-T["a transaction left without commit is rolled back, also a nested one"] = function()
-  local conn <close> = open()
-  conn:exec "CREATE TEMP TABLE t (v int)"
-  do
-    local tx <close> = conn:transaction()
-    conn:exec "INSERT INTO t VALUES (1)"
-    do
-      local _ <close> = conn:transaction()
-      conn:exec "INSERT INTO t VALUES (2)"
-    end
-    do
-      local inner <close> = conn:transaction()
-      conn:exec "INSERT INTO t VALUES (3)"
-      inner:commit()
-    end
-    tx:commit()
-  end
-  pcall(function()
-    local _ <close> = conn:transaction { isolation = "serializable" }
-    conn:exec "INSERT INTO t VALUES (4)"
-    error "stop"
-  end)
-  test.equal(conn:value "SELECT array_agg(v ORDER BY v)::text FROM t", "{1,3}")
-  local tx = conn:transaction()
-  pcall(conn.exec, conn, "SELECT 1/0")
-  test.equal(test.raises("rolled back", tx.commit, tx).code, "25P02")
-  test.equal(conn.handle:status(), "idle")
-end
-
-T["COPY goes in and out, and a failing source undoes it"] = function()
-  local conn <close> = open()
-  conn:exec "CREATE TEMP TABLE t (a int, b text)"
-  test.equal(conn:copy_in("COPY t FROM STDIN", { "1\tone\n2\t", "\\N\n" }), 2)
-  local line = ("x"):rep(90)
-  local i = 0
-  test.equal(conn:copy_in("COPY t FROM STDIN", function() i = i + 1 return i <= 5000 and ("%d\t%s\n"):format(i + 2, line) or nil end), 5000)
-  local out = {}
-  for bytes in conn:copy_out "COPY (SELECT * FROM t ORDER BY a) TO STDOUT" do out[#out + 1] = bytes end
-  local all = table.concat(out)
-  test.equal(all:sub(1, 11), "1\tone\n2\t\\N\n")
-  test.equal(select(2, all:gsub("\n", "")), 5002)
-  test.raises("my own reason", conn.copy_in, conn, "COPY t FROM STDIN", function() error("my own reason", 0) end)
-  test.raises("invalid input syntax", conn.copy_in, conn, "COPY t FROM STDIN", "x\ty\n")
-  for _ in conn:copy_out "COPY (SELECT repeat('y', 1000) FROM generate_series(1, 100000)) TO STDOUT" do -- luacheck: ignore 512
-    break
-  end
-  test.equal(conn:value "SELECT count(*) FROM t", 5002)
-  test.raises("use conn:copy", conn.exec, conn, "COPY t TO STDOUT")
-  test.raises("not a COPY FROM", conn.copy_in, conn, "SELECT 1", "")
-  test.equal(conn:value "SELECT 1", 1)
 end
 
 T["a closed handle answers with an error, not a crash"] = function()

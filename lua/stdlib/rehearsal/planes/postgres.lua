@@ -118,7 +118,7 @@ local function wait_ready(plane, o, data)
   local pg = require "pg"
   local deadline = task.now() + 60
   while true do
-    local ok, conn = pcall(pg.open, admin(o, data))
+    local ok, conn = pcall(pg.open, admin(o, data), { attempts = 1 })
     if ok then return conn end
     if errors.is(conn, "cancelled") then error(conn, 0) end
     if not plane.process:is_running() or task.now() > deadline then
