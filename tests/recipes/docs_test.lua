@@ -94,6 +94,13 @@ T["the reference's recipes do what it shows, without a cloud"] = function()
   test.truthy(files >= 3 and commands >= 15, "the reference has recipes and sessions")
 end
 
+T["the programs of the page on PostgreSQL do on a server what it shows"] = function()
+  local postgres = require "rehearsal.planes.postgres"
+  local plane <close> = postgres.start { dir = test.tmpdir() .. "/pg", database = "shop" }
+  local files, commands = follow("docs/postgres.md", { LANG = "C.UTF-8", DATABASE_URL = plane.url })
+  test.truthy(files >= 4 and commands >= 6, "the page has programs and sessions")
+end
+
 T["docs/modules.md is what `make docs` writes"] = function()
   local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = fs.read "tools/modules.lua", timeout = 60,
     env = { PATH = os.getenv "PATH", HKRUN_LIB = os.getenv "HKRUN_LIB", ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }
