@@ -120,6 +120,4 @@ function M.copy(given)
   return result
 end
 
-M.OPTIONS = DECLARED
-
 return M
