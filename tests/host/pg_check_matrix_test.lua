@@ -64,9 +64,11 @@ end
 -- admin = SQL of the superuser, to = the target, o = more options, also = what else must be found.
 local CASES = {
   { "something-to-copy", "warning", 0, nil, "right database", own = "DROP TABLE t" },
-  { "something-to-copy", "warning", 0, nil, "narrower", o = { exclude = { "public.*" } } },
+  { "something-to-copy", "warning", 0, nil, "include and exclude", o = { exclude = { "public.*" } } },
+  { "something-to-copy", "warning", 0, nil, "include and exclude", o = { include = { "other" } } },
   { "connections", "error", "^%d of 3 free$", nil, "ps:scale", admin = "ALTER DATABASE %s CONNECTION LIMIT 3" },
   { "connections", "warning", "^%d+ of 57 free$", nil, "ps:scale", o = { reserve = 1000 } },
+  { "connections", "error", "^[12] of 3 free$", nil, "ps:scale", o = { connections = 3 }, admin = "ALTER DATABASE %s CONNECTION LIMIT 3", held = "SELECT 1" },
   { "target-connections", "error", "^%d of 3 free$", nil, "end other sessions", to = function()
     run(admin "postgres", "CREATE DATABASE narrow OWNER owner CONNECTION LIMIT 3")
     return at "narrow" end },
@@ -278,6 +280,7 @@ T["what is left out is not complained of"] = function()
   local by_id = findings { from = at "partly", exclude = { "old*" } }
   test.equal(by_id["tables-without-key"].objects, { "public.k" })
   test.equal({ by_id["sequences-near-end"].objects, by_id["sequences-near-end"].measured }, { { "public.s" }, "93 %" })
+  test.equal(findings({ from = at "partly", include = { "old" } })["tables-without-key"].objects, { "public.old" })
 end
 
 -- A server that is set up badly for logical replication; each setting is one finding.

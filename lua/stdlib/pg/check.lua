@@ -16,8 +16,10 @@ M.OPTIONS = {
   { "mover", "what moves the rows: pg.copy, or a task of AWS DMS", type = "string", default = "copy",
     one_of = { "copy", "full-load", "full-load-and-cdc" } },
   { "jobs", "workers that the copy will use", type = "integer", default = 2 },
+  { "connections", "connections to either side that the copy may have, in all", type = "integer" },
   { "reserve", "connections to leave to others", type = "integer", default = 3 },
-  { "exclude", "tables to leave out: \"schema.table\", with * as a wildcard", type = "list" },
+  { "include", "only these tables: \"schema.table\", with * as a wildcard", type = "list" },
+  { "exclude", "tables to leave out", type = "list" },
   { "schema_map", "schemas that the copy renames", type = "table", default = { heroku_ext = "public" } },
   { "app", "Heroku app (or its name) whose DATABASE_URL is looked at", type = "any" },
   { "space", "bytes that the target can hold", type = "integer" },
@@ -87,15 +89,20 @@ end
 function M.check(given)
   local o = options.check(given, M.OPTIONS, "pg.check")
   if o.jobs < 1 then errors.usage("pg.check: jobs must be 1 or more, not %d", o.jobs) end
+  if o.connections and o.connections < 2 then errors.usage "pg.check: a copy takes 2 connections at least" end
   o.only = wanted(o.only)
   local source = endpoint.read(o.from)
   local from <close> = connection.open(source, { timeout = o.timeout + 5, application_name = "hkrun check" })
   local to <close> = o.to and connection.open(o.to, { timeout = o.timeout + 5, application_name = "hkrun check" }) or nil
   for _, conn in ipairs { from, to } do conn:exec(READ_ONLY:format(math.ceil(o.timeout))) end
   local c = { from = from, to = to, o = o, host = source.host, database = source.database }
+  --- Of an object's quoted name: "schema.table", "schema.table.column", "constraint on schema.table".
   function c.is_excluded(name)
     local plain = name:gsub('"', ""):gsub("^.* on ", "")
-    return catalog.matches(plain, o.exclude) or catalog.matches(plain:match "^[^.]+%.[^.]+" or plain, o.exclude)
+    local relation = plain:match "^[^.]+%.[^.]+" or plain
+    local is_relation = relation:find(".", 1, true) and not relation:find("(", 1, true)
+    if o.include and is_relation and not catalog.matches(relation, o.include) then return true end
+    return catalog.matches(relation, o.exclude)
   end
   local list, order = json.array { errors = 0, warnings = 0 }, {}
   for i, check in ipairs(M.CHECKS) do

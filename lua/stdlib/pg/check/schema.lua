@@ -16,11 +16,11 @@ local function something(c)
   local tables, left = 0, 0
   for row in c.from:rows("SELECT n.nspname || '.' || c.relname AS plain " .. RELATIONS .. " AND c.relkind IN ('r', 'p')") do
     tables = tables + 1
-    if not catalog.matches(row.plain, c.o.exclude) then left = left + 1 end
+    if not c.is_excluded(row.plain) then left = left + 1 end
   end
   if left > 0 then return ok(left) end
-  return finding("warning", left, tables == 0 and "the source has no tables" or ("exclude leaves out all %d tables"):format(tables),
-    tables == 0 and "look whether the URL names the right database" or "give narrower patterns as exclude")
+  return finding("warning", left, tables == 0 and "the source has no tables" or ("include and exclude leave out all %d tables"):format(tables),
+    tables == 0 and "look whether the URL names the right database" or "give other patterns as include and exclude")
 end
 
 local EXTENSIONS = [[SELECT e.extname AS name, e.extversion AS version, n.nspname AS schema FROM pg_extension e

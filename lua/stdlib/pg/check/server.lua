@@ -76,10 +76,10 @@ local FREE = [[WITH s AS (SELECT usesysid, datid FROM pg_stat_activity WHERE pid
     UNION ALL SELECT datconnlimit, (SELECT count(*) FROM s WHERE datid = d.oid) FROM pg_database d
       WHERE datname = current_database() AND datconnlimit >= 0) l ORDER BY l.allowed - l.used LIMIT 1]]
 
---- Room for the copy's sessions on one side: two of its own and one for each job.
+--- Room for the copy's sessions on one side: one for each job, one that holds the snapshot, and pg_dump for a while.
 local function connections(side, remedy)
   return function(c)
-    local row, need = c[side]:query(FREE)[1], c.o.jobs + 2
+    local row, need = c[side]:query(FREE)[1], math.min(c.o.jobs + 2, c.o.connections or math.maxinteger)
     local free = row.allowed - row.used
     local measured = ("%d of %d free"):format(math.max(free, 0), row.allowed)
     if free >= need + c.o.reserve then return ok(measured) end
@@ -87,7 +87,8 @@ local function connections(side, remedy)
     return finding(free < need and "error" or "warning", measured,
       ("%d connections are allowed, %d in use, and the copy needs %d%s"):format(row.allowed, row.used, need,
         free < need and "" or (", which leaves fewer than the reserve of %d"):format(c.o.reserve)),
-      jobs >= 1 and ("give jobs = %d, or %s"):format(jobs, remedy) or remedy)
+      jobs >= 1 and ("give jobs = %d, or %s"):format(jobs, remedy)
+        or free - c.o.reserve >= 2 and ("give connections = %d, or %s"):format(free - c.o.reserve, remedy) or remedy)
   end
 end
 
