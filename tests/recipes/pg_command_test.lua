@@ -84,9 +84,13 @@ T["copy, then same: equal, and then not"] = function()
 end
 
 T["a copy that cannot be is one line and exit code 1"] = function()
-  local r = hkrun { "copy", "env:A", "env:B", "--no-progress" }
+  make "taken"
+  run("taken", "CREATE TABLE mine (id int)")
+  local r = hkrun({ "copy", "env:A", "env:TAKEN", "--no-progress" }, { TAKEN = url("taken", "s3cret") })
   test.equal({ r.code, r.stdout }, { 1, "" })
-  test.match(r.stderr, "^hkrun: .*restart = true")
+  test.match(r.stderr, "^hkrun: .*public.mine.*reset = true")
+  local _, lines = r.stderr:gsub("\n", "")
+  test.equal(lines, 1)
 end
 
 T["a password stands in the environment or in ~/.pgpass; on the command line it is warned of"] = function()
