@@ -105,6 +105,8 @@ end
 for i, column in ipairs { "name", "amount", "org", "at" } do
   case("values of " .. column .. " exchanged between two rows", "more.wide", exchange("more.wide", column, 10 * i, 10 * i + 1), { ("more%%.wide has .*id %d is not the same, id %d is not"):format(10 * i, 10 * i + 1) })
 end
+case("texts exchanged between two rows", "more.two_keys", "UPDATE more.two_keys x SET v = y.v FROM more.two_keys y WHERE (x.b, y.b) IN (('b1', 'b2'), ('b2', 'b1'))",
+  { "more%.two_keys has as many .*in chunk 1 of 1: %(a, b%) %(1, b1%) is not the same, %(a, b%) %(2, b2%) is not the same" })
 case("two columns exchanged in a row", "more.wide", "UPDATE more.wide SET name = code, code = name WHERE id = 2999", { "more%.wide has .*id from %d+ to %d+: id 2999 is" })
 case("rows that meet in a key are exchanged", "more.wide", "UPDATE more.wide SET org = -1 WHERE id = 5; UPDATE more.wide SET org = 5 WHERE id = 6", { "more%.wide has .*id 5 is not the same, id 6 is" })
 case("columns exchanged in a table without a key", "more.keyless", "UPDATE more.keyless SET b = c, c = b WHERE ctid = '(0,1)'", { "more%.keyless has as many .*the row %x+ is missing in [ab], the row %x+ is missing" })

@@ -55,7 +55,7 @@ CREATE TABLE more.keyless (a int, b text, c text); INSERT INTO more.keyless SELE
 CREATE TABLE more.wide (id bigint PRIMARY KEY, org bigint, at timestamptz, name text, code text, amount numeric);
 INSERT INTO more.wide SELECT g, g % 7, '2024-01-01'::timestamptz + g * interval '1 s', 'n' || g, 'c' || g, g / 3.0 FROM generate_series(1, 3000) g;
 CREATE TABLE more.text_key (k text PRIMARY KEY, v text); INSERT INTO more.text_key SELECT 'key ' || g, repeat(md5(g::text), 20) FROM generate_series(1, 3000) g;
-CREATE TABLE more.two_keys (a int, b text, v text, PRIMARY KEY (a, b)); INSERT INTO more.two_keys SELECT g % 50, 'b' || g, 'v' FROM generate_series(1, 500) g;
+CREATE TABLE more.two_keys (a int, b text, v text, PRIMARY KEY (a, b)); INSERT INTO more.two_keys SELECT g % 50, 'b' || g, 'v' || g FROM generate_series(1, 500) g;
 INSERT INTO more.parted SELECT g, (ARRAY['de', 'fr', 'us'])[1 + g % 3] FROM generate_series(1, 30) g; REFRESH MATERIALIZED VIEW more.filled;
 SELECT lo_from_bytea(80001, '\x0001'), lo_from_bytea(80002, decode(repeat('ab', 5000000), 'hex')), lo_from_bytea(80003, '\x'), lo_from_bytea(80004, '\x05'), lo_from_bytea(80005, '\x05');
 GRANT SELECT ON LARGE OBJECT 80001 TO app_ro; COMMENT ON LARGE OBJECT 80003 IS 'empty';
