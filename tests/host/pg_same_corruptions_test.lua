@@ -13,7 +13,7 @@ local test = require "test"
 local T = test.cases()
 
 local dir = fs.tmpdir "hkrun-pgsame-"
-local plane = postgres.start { dir = dir, settings = { shared_buffers = "64MB", max_wal_size = "4GB" } }
+local plane = postgres.start { dir = dir, settings = { shared_buffers = "64MB", max_wal_size = "4GB", autovacuum = "off" } }
 
 local function at(database) return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database } end
 local function exec(database, sql)

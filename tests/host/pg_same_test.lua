@@ -11,7 +11,7 @@ local test = require "test"
 local T = test.cases()
 
 local dir = fs.tmpdir "hkrun-same-"
-local plane = postgres.start { dir = dir .. "/main" }
+local plane = postgres.start { dir = dir .. "/main", settings = { autovacuum = "off" } }
 
 local function at(database, user) return { host = plane.admin.host, port = plane.port, user = user or "hkrun_admin", database = database } end
 local function exec(database, sql, user)
@@ -77,6 +77,20 @@ T["where much differs, some of it is named and the rest counted"] = function()
   both(NUMBERS)
   exec("b", "UPDATE numbers SET v = 'all'")
   test.match(said(), "id from %-3000 to %S+: id %-2%d+ is not the same, .* and %d+ more; .*; .*; (%d+) of %1 chunks differ%)$")
+end
+
+T["a table of as many columns as there can be is compared, each column of it"] = function()
+  local columns, ones = {}, {}
+  for i = 1, 1600 do columns[i], ones[i] = ("c%d %s"):format(i, i % 2 == 0 and "int8" or "bool"), i % 2 == 0 and "1" or "NULL" end
+  both(("CREATE TABLE wide (%s); INSERT INTO wide VALUES (%s); CREATE TABLE narrow (); INSERT INTO narrow DEFAULT VALUES"):format(table.concat(columns, ", "), table.concat(ones, ", ")))
+  test.equal(same().differences, {})
+  for _, column in ipairs { "c2 = 2", "c1599 = true", "c1600 = NULL", "c900 = 3" } do
+    exec("b", "UPDATE wide SET " .. column)
+    test.match(said { schema = false }, "public.wide has as many rows in both")
+    exec("b", ("UPDATE wide SET %s = %s"):format(column:match "^(%w+)", column:find "true" and "NULL" or "1"))
+  end
+  exec("b", "INSERT INTO narrow DEFAULT VALUES")
+  test.match(said(), "public.narrow has 1 rows in a and 2 in b")
 end
 
 T["where rows lie, and in which order columns were made, is no difference of rows"] = function()
