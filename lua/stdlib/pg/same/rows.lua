@@ -77,7 +77,8 @@ local function compare(conns, t, o, sides, parts, advance)
   if o.live then different = settle(conns, plan, sums, o) end
   local behind = #different > 0 and is_behind(conns, t, plan, sums)
   if behind then different = {} end
-  local r = { table = t.plain, behind = behind or nil, equal = #different == 0, chunks = plan.last and plan.last + 1 or plan.count, chunks_different = #different }
+  local r = { table = t.plain, behind = behind or nil, equal = #different == 0, chunks_different = #different,
+              chunks = plan.last and plan.last + 1 or plan.count }
   r.rows_a, r.checksum_a = chunks.total(sums.a)
   r.rows_b, r.checksum_b = chunks.total(sums.b)
   if not r.equal then r.different = keys.find(conns.a, conns.b, t, plan, different, sums) end

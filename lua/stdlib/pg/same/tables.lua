@@ -75,7 +75,8 @@ local function large_objects(o)
   local function known(expression)
     expression = expression:gsub(" AS %w+$", "")
     for from, to in pairs(o.roles) do
-      expression = ("replace(%s, chr(1) || %s || chr(2), chr(1) || %s || chr(2))"):format(expression, connection.quote_value(from), connection.quote_value(to))
+      expression = ("replace(%s, chr(1) || %s || chr(2), chr(1) || %s || chr(2))"):format(expression,
+        connection.quote_value(from), connection.quote_value(to))
     end
     return ("replace(%s, chr(1) || session_user || chr(2), 'the login role')"):format(expression)
   end
