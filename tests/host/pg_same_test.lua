@@ -5,6 +5,7 @@ local fs = require "fs"
 local json = require "json"
 local pg = require "pg"
 local postgres = require "rehearsal.planes.postgres"
+local process = require "process"
 local task = require "task"
 local test = require "test"
 
@@ -159,6 +160,20 @@ T["a comparison that was cut off goes on with what was read, unless it has chang
     test.equal(same { journal = journal }.equal, true)
   end
   test.equal(test.raises("journal is a table or the path", same, { journal = 5 }).kind, "usage")
+end
+
+T["a process that is killed leaves a journal that the next one goes on with"] = function()
+  both(NUMBERS .. "CREATE TABLE big AS SELECT g AS v, repeat('x', 500) AS pad FROM generate_series(1, 20000) g")
+  local journal = fs.join(dir, "killed")
+  local code = ('require "pg".same { a = %q, b = %q, jobs = 1, journal = %q, progress = false }'):format(
+    ("postgres://postgres@127.0.0.1:%d/a"):format(plane.port), ("postgres://postgres@127.0.0.1:%d/b"):format(plane.port), journal)
+  local p <close> = process.start { "/proc/self/exe", "-e", code, stdout = "null", stderr = "null", env = { PATH = os.getenv "PATH", HOME = dir, HKRUN_LIB = os.getenv "HKRUN_LIB" } }
+  while p:is_running() and not (fs.exists(journal) and fs.read(journal):find "\n") do task.sleep(0.002) end
+  p:kill "KILL"
+  p:wait(20)
+  local r = same { journal = journal }
+  test.equal(r.differences, {})
+  test.truthy(r.resumed >= 1, "something was read before")
 end
 
 T["parts that do not go together are read again before anything is said"] = function()
