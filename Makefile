@@ -22,7 +22,7 @@ CFLAGS.asan    := -O1 -g3 -fsanitize=address,undefined -fno-sanitize-recover=und
 LDFLAGS.asan   := -fsanitize=address,undefined
 
 CFLAGS  = -std=c11 -D_GNU_SOURCE -pthread $(WARN) $(HARD) $(CFLAGS.$(CONFIG)) $(shell pkg-config --cflags $(PKGS) 2>/dev/null)
-LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed $(LDFLAGS.$(CONFIG))
+LDFLAGS = -pie -pthread -Wl,-z,relro,-z,now -Wl,--as-needed -Wl,--export-dynamic-symbol=connect $(LDFLAGS.$(CONFIG))
 LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY) libcurl,$(PKGS)) 2>/dev/null) -lm
 
 SOURCES := $(wildcard host/*.c)

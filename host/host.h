@@ -71,6 +71,13 @@ HostReader *host_reader (lua_State *L, int arg);        /* raises for anything e
 /* 0: not enough memory; 1: taken; 2: its play() has something to do now */
 int host_reader_add (HostReader *r, const char *bytes, size_t length);
 
+/* --- doors: addresses whose connections lead into a tunnel of ours (door.c) --- */
+
+int host_door_listen (void);            /* a socket to lead to; -1 and errno */
+int host_door_open (int listener);      /* the number N of 240.0.0.0 + N, or 0 */
+void host_door_close (int door);
+int host_door_is_ours (int fd);         /* of what came in there */
+
 /* --- threads (thread.c) -------------------------------------------------- */
 
 /* Starts one that takes no signals, which are the loop's; returns 0 or an errno. */

@@ -1,6 +1,7 @@
 /*
-** sshtunnel.c: a listening socket on loopback whose connections come out at a
-** host and port beyond the ssh server, as `ssh -L` does.
+** sshtunnel.c: a listening socket on loopback, or a door of this process
+** (door.c), whose connections come out at a host and port beyond the ssh
+** server, as `ssh -L` does.
 **
 ** A thread of its own, with its own logged-in connection, polls the listener,
 ** the local sockets and the ssh socket. What it may hold is bounded: a local
@@ -49,7 +50,7 @@ typedef struct Pipe {                   /* one local connection */
 typedef struct Tunnel {
   SshParams *params;                    /* NULL when closed */
   char *host;
-  int port, local_port, listener, stop;
+  int port, local_port, door, listener, stop;
   pthread_t thread;
   int started;
   HostWake *wake;
@@ -156,13 +157,17 @@ static void refuse (Tunnel *t, int fd, const char *kind, const char *message) {
 }
 
 static void accept_local (Tunnel *t) {
-  struct sockaddr_in from;
+  struct sockaddr_in from = { 0 };
   socklen_t len = sizeof from;
   Pipe *p = t->pipes;
-  int fd = accept4(t->listener, (struct sockaddr *)&from, &len,
-                   SOCK_NONBLOCK | SOCK_CLOEXEC);
+  int fd = accept4(t->listener, t->door ? NULL : (struct sockaddr *)&from,
+                   t->door ? NULL : &len, SOCK_NONBLOCK | SOCK_CLOEXEC);
   if (fd < 0) return;
-  long uid = foreign_user(ntohs(from.sin_port), t->local_port);
+  if (t->door && !host_door_is_ours(fd)) {
+    refuse(t, fd, "auth", "another user of this machine may not use it");
+    return;
+  }
+  long uid = t->door ? -1 : foreign_user(ntohs(from.sin_port), t->local_port);
   if (uid >= 0) {
     char text[96];
     snprintf(text, sizeof text, "user %ld of this machine may not use it", uid);
@@ -171,7 +176,7 @@ static void accept_local (Tunnel *t) {
   }
   while (p->fd >= 0) p++;               /* the caller knows that one is free */
   int one = 1;
-  setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
+  if (!t->door) setsockopt(fd, IPPROTO_TCP, TCP_NODELAY, &one, sizeof one);
   ssh_channel ch = ssh_channel_new(t->conn.session);
   if (ch == NULL) {
     refuse(t, fd, "io", "not enough memory");
@@ -369,6 +374,7 @@ static int tunnel_close (lua_State *L) {        /* close, __gc, __close */
     pthread_join(t->thread, NULL);
   }
   host_wake_free(t->wake);
+  host_door_close(t->door);
   if (t->listener >= 0) close(t->listener);
   if (t->stop >= 0) close(t->stop);
   pthread_mutex_destroy(&t->lock);
@@ -391,7 +397,13 @@ static int listen_local (Tunnel *t) {
   return 1;
 }
 
-/* session:tunnel(host: string, port: integer) -> tunnel | nil, err */
+static int make_door (Tunnel *t) {
+  t->listener = host_door_listen();
+  t->door = t->listener >= 0 ? host_door_open(t->listener) : 0;
+  return t->door != 0;
+}
+
+/* session:tunnel(host: string, port: integer, door: boolean) -> tunnel | nil, err */
 int ssh_tunnel_new (lua_State *L) {
   const SshParams *params = ssh_check_params(L, 1);
   const char *host = luaL_checkstring(L, 2);
@@ -416,7 +428,7 @@ int ssh_tunnel_new (lua_State *L) {
     return luaL_error(L, "not enough memory");
   for (int i = 0; i < MAX_PIPES; i++) t->pipes[i].fd = -1;
   t->stop = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
-  int ok = t->stop >= 0 && listen_local(t);
+  int ok = t->stop >= 0 && (lua_toboolean(L, 4) ? make_door(t) : listen_local(t));
   if (ok) {
     ok = (errno = host_thread(&t->thread, run, t)) == 0;
     t->started = ok;
@@ -434,14 +446,14 @@ static int tunnel_id (lua_State *L) {
   return 1;
 }
 
-/* result() -> port | false while starting | nil, err when ended */
+/* result() -> port or door | false while starting | nil, err when ended */
 static int tunnel_result (lua_State *L) {
   Tunnel *t = check(L);
   if (t->params == NULL)
     return host_fail(L, "closed", NULL, 0, "the tunnel is closed");
   switch (atomic_load(&t->state)) {
     case 0: lua_pushboolean(L, 0); return 1;
-    case 1: lua_pushinteger(L, t->local_port); return 1;
+    case 1: lua_pushinteger(L, t->door ? t->door : t->local_port); return 1;
     default: return ssh_push_error(L, &t->fatal);
   }
 }

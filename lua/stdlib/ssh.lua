@@ -20,7 +20,7 @@ local Session = {}
 Session.__index = Session
 
 ---@class SshTunnel
----@field host string 127.0.0.1
+---@field host string 127.0.0.1, or the address of a private one
 ---@field port integer
 local Tunnel = {}
 Tunnel.__index = Tunnel
@@ -235,27 +235,35 @@ function Session:put(here, there, o) return copy(self, "put", here, there, here,
 --- Copies a file here by sftp: whole or not at all; returns its bytes.
 function Session:get(there, here, o) return copy(self, "get", there, here, here, there, o) end
 
+local TUNNEL = { { "private", "without a port that listens", type = "boolean", default = false } }
+
 --- A port on 127.0.0.1 that leads to "host:port" as the machine sees it. Made
 --- once for each target, closed with the session; a tunnel that ended is made
---- anew. Only this user and root of this machine may use it.
+--- anew. Only this user and root of this machine may use it. With `private`
+--- no port listens: the address that it has then, of 240.0.0.0/4, leads there
+--- for connections of this process alone (pg.open takes that way).
 ---@param target string "db.internal:5432"
+---@param o? { private: boolean }
 ---@return SshTunnel
-function Session:tunnel(target)
+function Session:tunnel(target, o)
   local name, port = target:match "^%[?([^%]]+)%]?:(%d+)$"
   if not name then errors.usage("a tunnel's target looks like host:port, not %s", target) end
   local op = ("open a tunnel to %s through %s"):format(target, self.name)
   if not self.tunnels then fail(op, { kind = "closed", message = "the session is closed" }) end
-  local t = self.tunnels[target]
+  local private = options.check(o or {}, TUNNEL, "session:tunnel").private
+  local key = private and "private " .. target or target
+  local t = self.tunnels[key]
   if t and t.handle:result() == nil then t:close() t = nil end
   if not t then
-    local handle, err = self.handle:tunnel(name, math.tointeger(tonumber(port)))
+    local handle, err = self.handle:tunnel(name, math.tointeger(tonumber(port)), private)
     if not handle then fail(op, err) end
-    t = setmetatable({ host = "127.0.0.1", target = target, handle = handle, session = self }, Tunnel)
-    self.tunnels[target] = t
+    t = setmetatable({ target = target, private = private, handle = handle, session = self, key = key }, Tunnel)
+    self.tunnels[key] = t
   end
-  local ok, local_port = pcall(await, t.handle, op, self.timeout)
-  if not ok then t:close() error(local_port, 0) end
-  t.port = local_port
+  local ok, found = pcall(await, t.handle, op, self.timeout)
+  if not ok then t:close() error(found, 0) end
+  if private then t.host, t.port = ("240.0.%d.%d"):format(found >> 8, found & 255), math.tointeger(tonumber(port))
+  else t.host, t.port = "127.0.0.1", found end
   return t
 end
 
@@ -269,7 +277,7 @@ function Tunnel:counts() return self.handle:counts() end
 --- Stops the tunnel and ends what runs through it. Safe twice.
 function Tunnel:close()
   local all = self.session.tunnels
-  if all and all[self.target] == self then all[self.target] = nil end
+  if all and all[self.key] == self then all[self.key] = nil end
   drop(self.handle)
 end
 Tunnel.__close = Tunnel.close

@@ -113,7 +113,8 @@ function M.reach(endpoint)
   local e = M.read(endpoint)
   if e.params.hostaddr or e.host:sub(1, 1) == "/" then return e end
   if e.via then
-    local tunnel = e.via:tunnel(("%s:%d"):format(e.host, e.port))
+    local tunnel = e.via:tunnel(("%s:%d"):format(e.host, e.port), { private = true })
+    tunnel.users = (tunnel.users or 0) + 1             -- the session has one for all who go there
     e.tunnel = tunnel
     e.params.hostaddr, e.params.port = tunnel.host, tostring(tunnel.port)
     return e
@@ -130,16 +131,23 @@ function M.release(e)
   local tunnel = e and e.tunnel
   if not tunnel then return end
   e.tunnel, e.params.hostaddr, e.params.port = nil, nil, tostring(e.port)
-  if tunnel.close then tunnel:close() end
+  tunnel.users = tunnel.users - 1
+  if tunnel.users == 0 then tunnel:close() end
 end
 
 --- The environment in which libpq's programs (pg_dump) find this database;
---- the password stands nowhere else.
+--- the password stands nowhere else. Another program cannot go through a
+--- private tunnel: for it the session gets one with a port.
 ---@return table<string, any>
 function M.environment(e)
   local p = e.params
+  local address, port = p.hostaddr, p.port
+  if e.tunnel and e.tunnel.private then
+    local tunnel = e.via:tunnel(("%s:%d"):format(e.host, e.port))
+    address, port = tunnel.host, tostring(tunnel.port)
+  end
   local env = {
-    PATH = os.getenv "PATH" or "/usr/bin:/bin", LANG = "C.UTF-8", PGHOST = p.host, PGHOSTADDR = p.hostaddr, PGPORT = p.port,
+    PATH = os.getenv "PATH" or "/usr/bin:/bin", LANG = "C.UTF-8", PGHOST = p.host, PGHOSTADDR = address, PGPORT = port,
     PGUSER = p.user, PGDATABASE = p.dbname, PGPASSWORD = p.password, PGSSLMODE = p.sslmode, PGSSLROOTCERT = p.sslrootcert,
     PGSSLCERT = p.sslcert, PGSSLKEY = p.sslkey, PGGSSENCMODE = "disable", PGCONNECT_TIMEOUT = p.connect_timeout,
     PGAPPNAME = p.application_name, PGOPTIONS = p.options, HOME = os.getenv "HOME",

@@ -40,25 +40,31 @@ local function nudge(conn)
   end
 end
 
+--- Reads what is left of a statement, until the connection is idle or there is no hope for now.
+local function drain(conn)
+  while conn.handle:status() == "active" do
+    local kind, err = task.step(conn, "_next", BATCH)
+    if kind == "copy_in" then conn.handle:put_end "given up" end
+    while kind == "copy_out" do
+      local bytes
+      bytes, err = task.step(conn, "_get")
+      if not bytes then break end
+    end
+    if kind == nil and err == nil then return end
+    if err and (err.kind == "timeout" or err.kind == "network" or err.kind == "closed") then return end
+  end
+end
+
 --- Brings the connection back to idle after a statement was given up; closes
 --- it where that does not work within ten seconds.
 function M.abandon(conn)
   task.shield(function()
-    local id = conn.handle:cancel()
-    if id then task.await(id, 10) end
-    conn.until_time = task.now() + 10
-    for _ = 1, 1000000 do
-      local status = conn.handle:status()
-      if status ~= "active" then break end
-      local kind, err = task.step(conn, "_next", BATCH)
-      if kind == "copy_in" then conn.handle:put_end "given up" end
-      while kind == "copy_out" do
-        local bytes
-        bytes, err = task.step(conn, "_get")
-        if not bytes then break end
-      end
-      if kind == nil and err == nil then break end
-      if err and (err.kind == "timeout" or err.kind == "network") then break end
+    local over = task.now() + 10
+    while conn.handle:status() == "active" and task.now() < over do
+      local id = conn.handle:cancel()
+      if id then task.await(id, 10) end
+      conn.until_time = math.min(over, task.now() + 0.5)     -- a request that overtook its statement did nothing: ask again
+      drain(conn)
     end
     if conn.handle:status() == "active" then conn.handle:close() end
     nudge(conn)
