@@ -6,8 +6,8 @@ local M = {}
 
 --- Members that say how the rehearsal does it, or when: not what there is.
 local SKIPPED = {}
-for name in ([[order tokens events host KeyFingerprint PublicDnsName PublicIpAddress PrivateDnsName streams dir file next config_name
-    token storedBytes DbiResourceId RoleId InstanceProfileId]]):gmatch "%S+" do SKIPPED[name] = true end
+for name in ([[order tokens events host KeyFingerprint PublicDnsName PublicIpAddress PrivateDnsName streams dir folder file next config_name
+    deployments deployment_id token storedBytes DbiResourceId RoleId InstanceProfileId]]):gmatch "%S+" do SKIPPED[name] = true end
 
 --- A number under such a name is a moment.
 local MOMENTS = { "Time$", "Timestamp$", "^Date", "Date$", "At$", "_at$", "^created$", "^modified$", "^ValidTill$" }
@@ -32,6 +32,9 @@ local function effective(v)
   group.set = set
   return group
 end
+
+--- The log group of the version that runs nothing: that it was deployed on the way is no difference.
+local function is_parked(key) return type(key) == "string" and key:find "^/aws/elasticbeanstalk/.*/parked$" ~= nil end
 
 local function tag_of(value, wanted)
   for _, tag in ipairs(type(value.Tags) == "table" and value.Tags or {}) do
@@ -64,13 +67,14 @@ local function canonical(v, names)
   if type(v) == "string" then return plain_text(v, names) end
   if type(v) ~= "table" then return v end
   local copy = {}
+  if #v == 1 then return { ["-"] = canonical(v[1], names) } end
   if #v > 0 then
     for i, x in ipairs(v) do copy[i] = json.encode(canonical(x, names), { sort = true }) end
     table.sort(copy)
     return copy
   end
   for key, x in pairs(effective(v)) do
-    if not SKIPPED[key] and not is_moment(key, x) then
+    if not SKIPPED[key] and not is_moment(key, x) and not is_parked(key) then
       local name = plain_text(key, names)
       while copy[name] ~= nil do name = name .. "'" end      -- two of one name: that must show
       copy[name] = canonical(x, names)
