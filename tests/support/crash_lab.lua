@@ -127,7 +127,7 @@ local IMPATIENT = [[
 local http = require "http"
 local request = http.request
 function http.request(o)
-  o.stall_timeout = 2
+  o.stall_timeout = 5
   return request(o)
 end
 ]]
