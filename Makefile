@@ -3,7 +3,7 @@
 # make check    builds and passes all tests
 # make crash    kills the migration before and after each of its effects, and applies it again
 # make kill-pg  kills copies of PostgreSQL at random moments, and goes on with them
-# make bench-pg measures pg.copy against pgcopydb and pg_dump
+# make bench-pg measures pg.copy against pgcopydb and pg_dump, pg.same against a script
 # make deps     installs what the build and the tests need (Debian)
 # make docs     rewrites docs/modules.md from the annotations of the public modules
 # make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
@@ -117,6 +117,7 @@ bench-pg: all
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o build/bench/pg_relay tests/bench/pg_relay.c
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -pthread -o build/bench/pg_link tests/bench/pg_link.c
 	@python3 -B tests/bench/pg.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/pg_relay $(CURDIR)/build/bench/pg_link $(or $(SCALE),1) $(or $(ROUNDS),5)
+	@python3 -B tests/bench/pg_same.py $(CURDIR)/$(HKRUN) $(or $(SCALE),1) $(or $(ROUNDS),5)
 
 # Kills, cuts and starves a copy of PostgreSQL at random moments, and wants it whole after each: about an hour.
 kill-pg: all

@@ -242,6 +242,8 @@ end
 
 T["tables, exclude, schema and rows say what is looked at"] = function()
   both "CREATE TABLE one (id serial PRIMARY KEY); CREATE TABLE two (id int PRIMARY KEY); INSERT INTO two VALUES (1)"
+  exec("b", "SELECT nextval('one_id_seq'); ALTER TABLE one ADD v int")
+  test.equal({ #same().differences, same { exclude = { "one" } }.equal, same { tables = { "two" } }.equal }, { 2, true, true })
   exec("b", "DROP TABLE one; DELETE FROM two; CREATE INDEX more ON two (id)")
   test.equal(same { schema = false }.differences, { "public.two has 1 rows in a and 0 in b", "table public.one is missing in b" })
   test.equal(same { rows = false }.differences, { "index public.more is missing in a", "sequence public.one_id_seq is missing in b", "table public.one is missing in b" })

@@ -45,14 +45,15 @@ local function tolerance(list)
   end
 end
 
-local function compare_sequences(a, b, o)
+---@param is_left_out fun(name: string): boolean
+local function compare_sequences(a, b, o, is_left_out)
   local catalog = require "pg.catalog"
   local list, states = {}, {}
   if o.tolerates("sequence", "value") then return list end
   for _, s in ipairs(catalog.sequences(b)) do states[s.name] = s end
   for _, s in ipairs(catalog.sequences(a)) do
     local other = states[s.name]
-    if other and (other.last ~= s.last or other.called ~= s.called) then
+    if other and not is_left_out(s.name) and (other.last ~= s.last or other.called ~= s.called) then
       list[#list + 1] = ("sequence %s stands at %d%s in a, at %d%s in b"):format(s.name, s.last, s.called and "" or " (unused)",
         other.last, other.called and "" or " (unused)")
     end
@@ -76,12 +77,15 @@ end
 local function compare_schema(a, b, o, left_out)
   local schema = require "pg.schema"
   local how = { schema_map = o.schema_map, roles = o.role_map }
+  local read
   local differences = until_agreed(o, function()
-    local read = task.all { a = function() return schema.read(a, how) end, b = function() return schema.read(b, how) end }
+    read = task.all { a = function() return schema.read(a, how) end, b = function() return schema.read(b, how) end }
     schema.check_words(o.tolerate, read, WORDS)
     return schema.compare(read.a, read.b, o.tolerates, left_out)
   end)
-  local sequences = until_agreed(o, function() return compare_sequences(a, b, o) end)
+  local sequences = until_agreed(o, function()
+    return compare_sequences(a, b, o, function(name) return schema.is_left_out(read.a, "sequence " .. name, left_out) end)
+  end)
   table.move(sequences, 1, #sequences, #differences + 1, differences)
   return differences
 end
@@ -130,7 +134,8 @@ local function say(t)
   if t.rows_a == 0 or t.rows_b == 0 then return s end
   local parts = {}
   for i, found in ipairs(t.different) do
-    parts[i] = ("in %s: %s%s"):format(found.chunk, table.concat(found.keys, ", "), found.more and (" and %d more"):format(found.more) or "")
+    local keys = #found.keys > 0 and table.concat(found.keys, ", ") or "equal a moment later"
+    parts[i] = ("in %s: %s%s"):format(found.chunk, keys, found.more and (" and %d more"):format(found.more) or "")
   end
   if t.chunks_different > #parts then parts[#parts + 1] = ("%d of %d chunks differ"):format(t.chunks_different, t.chunks) end
   return s .. " (" .. table.concat(parts, "; ") .. ")"

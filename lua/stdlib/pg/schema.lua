@@ -182,6 +182,15 @@ local function holds(objects, schema)
   return false
 end
 
+--- Whether an object is a table that is not compared, or belongs to one.
+---@param side PgSchema
+---@param left_out table<string, boolean> names of tables
+function M.is_left_out(side, object, left_out)
+  local fact = side.objects[object]
+  local name = fact and ((fact.of or object):match "^table (.*)$" or (fact.properties["owned by"] or ""):match "^(.*)%.")
+  return name and left_out[name] or false
+end
+
 --- What differs, one sentence each, sorted.
 ---@param a PgSchema
 ---@param b PgSchema
@@ -194,20 +203,17 @@ function M.compare(a, b, tolerates, left_out)
   for _, side in ipairs { { a.objects, b.objects }, { b.objects, a.objects } } do
     for object, fact in pairs(side[1]) do if not side[2][object] then lost[object] = fact end end
   end
-  local function is_left_out(object, fact)
-    local name = (fact.of or object):match "^table (.*)$" or (fact.properties["owned by"] or ""):match "^(.*)%."
-    return name and left_out[name]
-  end
   for object, fact in pairs(lost) do
     local for_extension = fact.kind == "schema" and tolerates("extension", "schema")
       and not holds((a.objects[object] and a or b).objects, object:match "^schema (.*)$")
-    if not (fact.of and lost[fact.of]) and not tolerates(fact.kind) and not for_extension and not is_left_out(object, fact) then
+    if not (fact.of and lost[fact.of]) and not tolerates(fact.kind) and not for_extension
+      and not M.is_left_out(a.objects[object] and a or b, object, left_out) then
       list[#list + 1] = ("%s is missing in %s"):format(object, a.objects[object] and "b" or "a")
     end
   end
   for object, fact in pairs(a.objects) do
     local other, names = b.objects[object], {}
-    if other and not is_left_out(object, fact) then
+    if other and not M.is_left_out(a, object, left_out) then
       for name in pairs(fact.properties) do names[name] = true end
       for name in pairs(other.properties) do names[name] = true end
     end
