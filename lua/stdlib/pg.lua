@@ -68,7 +68,7 @@ function M.copy(o)
   return require("pg.copy").copy(o)
 end
 
---- Compares two databases; raises an error that names what differs.
+--- Compares two databases; raises an error that names what differs. See docs/pg-same.md.
 function M.same(o) return require("pg.same").same(o) end
 
 --- Looks for what would make a move fail or surprise; changes nothing. See docs/pg-check.md.

@@ -118,6 +118,14 @@ T["only what is told is tolerated, and a word that means nothing is refused"] = 
   test.equal(e.kind, "usage")
 end
 
+T["every word that the manual says can be tolerated means something"] = function()
+  both "CREATE TABLE t (id int)"
+  local words = {}
+  for word in fs.read "docs/pg-same.md":match "%*%*Tolerated is only.-\n\n":gmatch '`"(.-)"`' do words[#words + 1] = word end
+  test.truthy(#words >= 10, #words)
+  test.equal(same { tolerate = words }.equal, true)
+end
+
 T["the roles that log in are one; others may have other names by role_map"] = function()
   exec("postgres", "CREATE ROLE old_app LOGIN; CREATE ROLE new_app LOGIN; CREATE ROLE old_reader; CREATE ROLE new_reader")
   for name, roles in pairs { a = { "old_app", "old_reader" }, b = { "new_app", "new_reader" } } do

@@ -61,7 +61,7 @@ function M.finer(plan, chunk)
     -- what lies before the first or after the last of all belongs to those
     p.label = ("least(greatest((%s - %d) / %d, 0), %d)"):format(plan.column, p.low, p.width, p.last)
   else
-    p.shift = (plan.shift or 0) + (plan.level == 0 and 10 or 6)
+    p.shift = (plan.shift or 0) + (plan.level == 0 and 10 or 6)   -- past the bits that chose this chunk
   end
   return p
 end
