@@ -32,7 +32,7 @@ typedef struct HostPgEngine {
   char *snapshot, *source_setup, *target_setup, *source_pin, *target_pin;
   char *ledger;                                      /* schema of the table of marks, NULL = there is none */
   HostPgJob **jobs, *draft;                          /* draft: a job in the making, kept for close if Lua raises */
-  int njobs, size, nworkers, nthreads, left, running, live;
+  int njobs, size, nworkers, nthreads, left, running, streaming, live;
   int nlocks;
   int *held;                                         /* per lock: -1 alone, n > 0 shared by n */
   double patience, rate;                             /* seconds to try again after a lost connection; bytes a second, 0 = all */

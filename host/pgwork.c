@@ -1,5 +1,5 @@
 /*
-** pgwork.c: a worker thread of the copy engine: takes the heaviest job that may run, streams its rows or runs its
+** pgwork.c: a worker thread of the copy engine: takes the best job that may run, streams its rows or runs its
 ** statement, puts it away. No Lua here. Waits only in poll() and on the engine's condition, and a cancel ends both.
 */
 #include <stdlib.h>
@@ -42,7 +42,14 @@ static int ready (const Engine *e, const Job *j) {
   return r;
 }
 
-/* takes the heaviest job that may run; NULL = none will come (mutex held) */
+/* of two jobs that may run: rows where none are on their way, so that the network is not idle; else the heavier one */
+static int is_better (const Engine *e, const Job *a, const Job *b) {
+  if (b == NULL) return 1;
+  if (e->streaming == 0 && (a->source == NULL) != (b->source == NULL)) return a->source != NULL;
+  return a->weight > b->weight;
+}
+
+/* takes the best job that may run; NULL = none will come (mutex held) */
 static Job *take (Engine *e) {
   for (;;) {
     Job *best = NULL;
@@ -60,7 +67,7 @@ static Job *take (Engine *e) {
       }
       else if (r > 0 && may_lock(e, j)) {
         able++;
-        if (best == NULL || j->weight > best->weight) best = j;
+        if (is_better(e, j, best)) best = j;
       }
     }
     if (best != NULL) {
@@ -69,6 +76,7 @@ static Job *take (Engine *e) {
       best->state = JOB_RUNNING;
       lock_things(e, best, 1);
       e->running++;
+      e->streaming += best->source != NULL;
       return best;
     }
     if (changed) continue;
@@ -139,6 +147,7 @@ static int settle (const Worker *w, Job *j, int ok, int connected, double second
   pthread_mutex_lock(&e->mutex);
   lock_things(e, j, 0);
   e->running--;
+  e->streaming -= j->source != NULL;
   j->seconds = seconds;
   if (ok) {
     j->state = JOB_DONE;

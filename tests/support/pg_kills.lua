@@ -13,7 +13,7 @@ local Lab = {}
 Lab.__index = Lab
 
 local CODE = [[
-  local r = require "pg".copy { from = os.getenv "FROM", to = os.getenv "TO", jobs = tonumber(os.getenv "JOBS"), split = 524288, progress = false }
+  local r = require "pg".copy { from = os.getenv "FROM", to = os.getenv "TO", jobs = tonumber(os.getenv "JOBS"), split = 524288, restart = true, progress = false }
   assert(r.snapshot.one)
 ]]
 

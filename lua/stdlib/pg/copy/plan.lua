@@ -1,6 +1,6 @@
 --- What there is to do for the rows, indexes, constraints, statistics and foreign keys of all tables, as jobs for the
---- engine: each with what it waits for, what it locks, and a weight. The heaviest job that may run is taken first; a
---- job's weight is what it and the longest chain behind it cost, so that nothing large is left for the end.
+--- engine: each with what it waits for, what it locks, and a weight. The heaviest job that may run is taken first, but one
+--- worker at least is kept at rows as long as there are any; a job's weight is what it and the longest chain behind it cost, so that nothing large is left for the end.
 local pieces = require "pg.copy.pieces"
 
 local M = {}
