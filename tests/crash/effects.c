@@ -132,7 +132,8 @@ static int is_read (const char *sql) {
   if (begins(sql, "SELECT")) return strstr(sql, "setval(") == NULL && strstr(sql, "lo_") == NULL;
   if (begins(sql, "COPY")) return strstr(sql, "TO STDOUT") != NULL;
   if (begins(sql, "BEGIN")) return strchr(sql, ';') == NULL;
-  return begins(sql, "SHOW") || begins(sql, "SET ") || begins(sql, "WITH") || begins(sql, "EXPLAIN") || begins(sql, "SAVEPOINT");
+  if (begins(sql, "SET ")) return !begins(sql, "SET LOCAL");      /* before an index that is built */
+  return begins(sql, "SHOW") || begins(sql, "WITH") || begins(sql, "EXPLAIN") || begins(sql, "SAVEPOINT");
 }
 
 /* "sql CREATE TABLE": the first two words */

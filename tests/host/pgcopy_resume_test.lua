@@ -102,7 +102,8 @@ end
 local CHANGES = {
   { "an UPDATE", "UPDATE big SET v = 100 WHERE id % 500 = 17", "public.big" },
   { "a DELETE", "DELETE FROM big WHERE id % 500 = 17 AND id > 600", "public.big" },
-  { "an INSERT and a DELETE", "DELETE FROM big WHERE id % 500 = 17 AND id > 600; INSERT INTO big SELECT -g, 'new', 1 FROM generate_series(1, 38) g", "public.big" },
+  { "an INSERT and a DELETE",
+    "DELETE FROM big WHERE id % 500 = 17 AND id > 600; INSERT INTO big SELECT -g, 'new', 1 FROM generate_series(1, 38) g", "public.big" },
   { "VACUUM FULL, which moves rows", "VACUUM FULL big", "public.big" },
   { "a change of a table that was not copied yet", "UPDATE small SET note = 'changed'", "" },
 }

@@ -82,7 +82,8 @@ function Lab:start(data, port)
   local to = port and ("postgres://owner@127.0.0.1:%d/copy"):format(port) or self:url(self.target, "copy")
   fs.write(self.dir .. "/stderr", "")
   return process.start { "/proc/self/exe", "-e", CODE, stdout = "null", stderr = self.dir .. "/stderr", env = {
-    PATH = os.getenv "PATH", HOME = self.dir, FROM = self:url(self.source, data), TO = to, JOBS = tostring(1 + self.random(3)), HKRUN_LIB = os.getenv "HKRUN_LIB" } }
+    PATH = os.getenv "PATH", HOME = self.dir, FROM = self:url(self.source, data), TO = to, JOBS = tostring(1 + self.random(3)),
+    HKRUN_LIB = os.getenv "HKRUN_LIB" } }
 end
 
 --- Lets it run to its end, and compares.

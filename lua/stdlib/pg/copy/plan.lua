@@ -1,6 +1,7 @@
 --- What there is to do for the rows, indexes, constraints, statistics and foreign keys of all tables, as jobs for the
---- engine: each with what it waits for, what it locks, and a weight. The heaviest job that may run is taken first, but one
---- worker at least is kept at rows as long as there are any; a job's weight is what it and the longest chain behind it cost, so that nothing large is left for the end.
+--- engine: each with what it waits for, what it locks, and a weight. The heaviest job that may run is taken first, but
+--- one worker at least is kept at rows as long as there are any. A job's weight is what it and the longest chain behind it
+--- cost, so that nothing large is left for the end.
 local pieces = require "pg.copy.pieces"
 
 local M = {}
@@ -18,7 +19,8 @@ Plan.__index = Plan
 ---@param ledger PgLedger
 ---@param is_analyzing boolean
 function M.new(ledger, is_analyzing)
-  return setmetatable({ ledger = ledger, analyze = is_analyzing, jobs = {}, complete = {}, sizes = {}, ids = {}, locks = 0, left_out = {}, lost = {} }, Plan)
+  return setmetatable({ ledger = ledger, analyze = is_analyzing, jobs = {}, complete = {}, sizes = {}, ids = {}, locks = 0,
+                        left_out = {}, lost = {} }, Plan)
 end
 
 --- A number for what may be locked.
