@@ -101,6 +101,12 @@ T["a target that fails ends the source's COPY too"] = function()
   e = test.raises("division by zero", b.copy_in, b, "COPY narrow FROM STDIN", a:copy_out "COPY (SELECT 1 / (50 - g) FROM generate_series(1, 60) g) TO STDOUT")
   test.equal(e.code, "22012")
   test.equal({ a:value "SELECT 2", b:value "SELECT count(*) FROM narrow" }, { 2, 0 })
+  -- a target that is gone in the middle
+  local t = task.spawn(function() b:copy_in("COPY narrow FROM STDIN", a:copy_out "COPY (SELECT g % 100 FROM generate_series(1, 100000000) g) TO STDOUT") end)
+  repeat task.sleep(0.005) until a.handle:status() == "active" and b.handle:status() == "active"
+  b:close()
+  test.equal(test.raises("closed", t.join, t).kind, "closed")
+  test.equal(a:value "SELECT 3", 3)
 end
 
 T["files and functions take a COPY, files give one"] = function()

@@ -22,6 +22,9 @@ T["an error says statement, code, detail and place, and the connection goes on"]
   conn:exec "CREATE TEMP TABLE t (id int PRIMARY KEY); INSERT INTO t VALUES (1)"
   e = test.raises("duplicate key", conn.query, conn, "INSERT INTO t VALUES (1)")
   test.equal(e.code, "23505") test.match(e.detail, "already exists")
+  test.equal({ e.table, e.constraint }, { "t", "t_pkey" })
+  e = test.raises("null value", conn.query, conn, "INSERT INTO t VALUES (NULL)")
+  test.equal({ e.code, e.table, e.column }, { "23502", "t", "id" })
   e = test.raises('invalid input syntax for type integer: "%(secret%)"', conn.query, conn, "SELECT $1::text::int", secret.new "hush-4711")
   test.truthy(not test.show(e):find "4711", "in no field")
   e = test.raises('at or near "%(secret%)"', conn.exec, conn, text("ALTER ROLE app PASSWORD %s", secret.new "hush4711"))

@@ -58,6 +58,9 @@ T["a failed savepoint leaves the transaction around it usable"] = function()
   conn:query "INSERT INTO t VALUES (2)"
   tx:commit()
   test.equal(conn:value "SELECT count(*) FROM t", 2)
+  local _ <close> = conn:transaction()
+  do local _ <close> = conn:transaction() end
+  test.raises("does not exist", conn.exec, conn, "RELEASE hkrun_" .. conn.savepoints)      -- the server keeps none that is over
 end
 
 T["isolation, read-only and deferrable are what was asked for"] = function()
@@ -260,15 +263,15 @@ T["what a lost session held is not guessed at"] = function()
   local admin <close> = open()
   local function lost(o, prepare, read)
     local conn <close> = open(o)
-    prepare(conn)
+    local _ = prepare(conn)                            -- a guard stays open
     admin:query("SELECT pg_terminate_backend($1)", conn:info().pid)
-    test.equal(test.raises("", read or function() conn:value "SELECT 1" end, conn).kind, "network")
+    for _ = 1, 2 do test.equal(test.raises("", read or function() conn:value "SELECT 1" end, conn).kind, "network") end
   end
   lost(nil, function() end)
   lost({ read_only = true }, function(conn) conn:exec "SET search_path = x" end)
   lost({ read_only = true }, function(conn) conn:query "SET search_path = x" end)
   lost({ read_only = true }, function(conn) conn:prepare "SELECT 1" end)
-  lost({ read_only = true }, function(conn) conn:transaction() end)
+  lost({ read_only = true }, function(conn) return conn:transaction() end)
   lost({ read_only = true }, function() end, function(conn) conn:exec "SELECT 1" end)
 end
 
