@@ -6,13 +6,14 @@ local test = require "test"
 local two_runs = dofile "tests/support/two_runs.lua"
 local T = test.cases()
 
---- In the order of the migration; each run is a new process that goes on from where the last one was killed.
+--- In the order of the migration; each run is a new process that goes on from where the last one was killed. Of what is made
+--- side by side there is only one, else the kill at the first may come after the second.
 local KILLS = {
   { call = "ec2 CreateVpc", n = 1, fault = "kill", when = "after" },
   { effect = "journal write", n = 25, how = "before" },
   { call = "ec2 RunInstances", n = 1, fault = "kill", when = "after" },
-  { call = "rds CreateDBInstance", n = 1, fault = "kill", when = "after" },
   { call = "secretsmanager CreateSecret", n = 1, fault = "kill", when = "before" },
+  { call = "iam CreateInstanceProfile", n = 1, fault = "kill", when = "after" },
   { call = "elasticbeanstalk CreateEnvironment", n = 1, fault = "kill", when = "after" },
   { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "kill", when = "after" },
   { effect = "sql UPDATE hkrun_copy.done", n = 3, how = "after" },
