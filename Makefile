@@ -37,7 +37,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres check crash kill-pg test judge-all bench bench-pg models docs install clean
+.PHONY: all deps demo tools postgres check crash flat-pg kill-pg test judge-all bench bench-pg models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -118,6 +118,10 @@ bench-pg: all
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -pthread -o build/bench/pg_link tests/bench/pg_link.c
 	@python3 -B tests/bench/pg.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/pg_relay $(CURDIR)/build/bench/pg_link $(or $(SCALE),1) $(or $(ROUNDS),5)
 	@python3 -B tests/bench/pg_same.py $(CURDIR)/$(HKRUN) $(or $(SCALE),1) $(or $(ROUNDS),5)
+
+# Memory and descriptors of a copy of 5 GB.
+flat-pg: all
+	@python3 -B tests/bench/pg_flat.py $(CURDIR)/$(HKRUN) $(or $(GIGABYTES),5)
 
 # Kills, cuts and starves a copy of PostgreSQL at random moments, and wants it whole after each: about an hour.
 kill-pg: all

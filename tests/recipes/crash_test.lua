@@ -16,7 +16,7 @@ local KILLS = {
   { call = "iam CreateInstanceProfile", n = 1, fault = "kill", when = "after" },
   { call = "elasticbeanstalk CreateEnvironment", n = 1, fault = "kill", when = "after" },
   { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "kill", when = "after" },
-  { effect = "sql UPDATE hkrun_copy.done", n = 3, how = "after" },
+  { effect = "sql end of COPY", n = 3, how = "after" },
   { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
 }
 local KILLS_OF_DESTROY = {

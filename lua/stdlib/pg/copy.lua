@@ -8,6 +8,7 @@
 local connection = require "pg.connection"
 local endpoint = require "pg.endpoint"
 local errors = require "errors"
+local ledgers = require "pg.copy.ledger"
 local log = require "log"
 local options = require "options"
 local run = require "pg.copy.run"
@@ -71,11 +72,26 @@ local function may_retry(e)
   return e.kind == "limit" and e.retry or (e.message or ""):find "snapshot" ~= nil and (e.code == "22023" or e.code == "55000")
 end
 
+--- The last commit, which is waited for, and all before it with it; it takes the ledger along.
+local function seal(from, to, o, result)
+  to.params.application_name = "hkrun"
+  local conn <close> = connection.open(to, { timeout = 60 })
+  to.params.application_name = o.application
+  if conn:value(ledgers.STARTED) ~= result.target_started then
+    errors.raise { op = "copy " .. o.name, kind = "network", again = true, message = "the target was started again at the end of the copy" }
+  end
+  conn:exec "SET synchronous_commit = on"
+  target.finish(conn, from.name, o.application)
+end
+
 --- Attempts until one ends; each goes on where the last one was.
 local function persist(from, to, o)
   local result, marks, since, pause = {}, -1, nil, 0.5
   while true do
-    local ok, e = pcall(run.attempt, from, to, o, result)
+    local ok, e = pcall(function()
+      run.attempt(from, to, o, result)
+      seal(from, to, o, result)
+    end)
     if ok then return result end
     if not may_retry(e) then error(e, 0) end
     if (result.marks or 0) > marks then marks, since, pause = result.marks or 0, task.now(), 0.5 end
@@ -112,10 +128,7 @@ function M.copy(given)
   o.application = ("hkrun copy %x"):format(math.random(0, 0xffffffffff))
   from.params.application_name, to.params.application_name = o.application, o.application
   local result = persist(from, to, o)
-  to.params.application_name = "hkrun"
-  local last <close> = connection.open(to, { timeout = 60 })
-  target.finish(last, from.name, o.application)
-  result.marks = nil
+  result.marks, result.target_started = nil, nil
   result.seconds = task.now() - started
   return result
 end

@@ -25,7 +25,7 @@ local TABLES = [[
 local Ledger = {}
 Ledger.__index = Ledger
 
-local STARTED = "SELECT pg_postmaster_start_time()::text"
+M.STARTED = "SELECT pg_postmaster_start_time()::text"
 local LOCK = 0x686b72756e                            -- "hkrun"
 
 --- Only one copy at a time goes into a database. Sessions that an earlier attempt of this one, or a dead run, left are ended.
@@ -72,19 +72,17 @@ end
 --- Notes that this run reads the source in that snapshot.
 function Ledger:begin(conn, snapshot, application)
   local last = self.snapshots[#self.snapshots]
-  local row = { n = last and last.n + 1 or 1, snapshot = snapshot, target_started = conn:value(STARTED) }
+  local row = { n = last and last.n + 1 or 1, snapshot = snapshot, target_started = conn:value(M.STARTED) }
   conn:query("INSERT INTO hkrun_copy.snapshots VALUES ($1, $2, $3)", row.n, row.snapshot, row.target_started)
   conn:query("UPDATE hkrun_copy.copy SET application = $1", application)
   self.snapshots[#self.snapshots + 1] = row
   self.now = row.n
 end
 
---- The target was started again since the copy began (since this attempt began): rows of unlogged tables may be gone.
-function Ledger:is_restarted(conn, only_now)
-  local started = conn:value(STARTED)
-  for _, s in ipairs(self.snapshots) do
-    if s.target_started ~= started and (s.n == self.now or not only_now) then return true end
-  end
+--- The target was started again since the copy began: rows of unlogged tables may be gone.
+function Ledger:is_restarted(conn)
+  local started = conn:value(M.STARTED)
+  for _, s in ipairs(self.snapshots) do if s.target_started ~= started then return true end end
   return false
 end
 

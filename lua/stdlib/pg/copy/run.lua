@@ -105,8 +105,10 @@ local function select_entries(post, kinds)
   return list
 end
 
---- A failure that another attempt may get over; nothing else.
-local function raise_lost(failed, o)
+--- A failure that another attempt may get over; nothing else. A target that crashed has lost its last commits, for they are
+--- not waited for, and with them this session: what the workers take for done is read again from the marks.
+local function raise_lost(failed, conn, o)
+  conn:exec "SELECT"
   for _, f in ipairs(failed) do
     if f.kind == "network" or f.kind == "timeout" or f.kind == "limit" or f.code == "22023" or f.code == "55000" and f.message:find "snapshot" then
       errors.raise { op = "copy " .. o.name, kind = f.kind, code = f.code, message = f.what .. ": " .. f.message, again = true, cause = f.cause }
@@ -132,7 +134,7 @@ local function data(source, conn, from, to, o, s)
   if o.large_objects then objects.plan(source, plan) end
   plan:foreign_keys(s.post, s.is_excluded)
   local more, moved = fill.run(plan, from, to, o, s.snapshot)
-  raise_lost(more, o)
+  raise_lost(more, conn, o)
   table.move(more, 1, #more, #failed + 1, failed)
   for _, m in ipairs(moved) do
     local name = m.job.table and m.job.table.plain
@@ -157,7 +159,7 @@ local function whole(conn, from, to, o, s, failed)
     if t.kind == "p" and o.analyze then analyze_whole(plan, t) end
   end
   local more = fill.run(plan, from, to, o)
-  raise_lost(more, o)
+  raise_lost(more, conn, o)
   table.move(more, 1, #more, #failed + 1, failed)
 end
 
@@ -260,11 +262,8 @@ function M.attempt(from, to, o, result)
   raise_failed(failed, o)
   finish(source, conn, o, s, failed)
   raise_failed(failed, o)
-  if s.ledger:is_restarted(conn, true) then
-    errors.raise { op = "copy " .. o.name, kind = "network", again = true,
-                   message = "the target was started again meanwhile: rows of unlogged tables may be gone" }
-  end
   tell(conn, o, s, result)
+  result.target_started = s.ledger.snapshots[#s.ledger.snapshots].target_started
 end
 
 return M
