@@ -62,7 +62,7 @@ function M.json(value) return json.encode(value) end
 ---@return number
 function M.epoch(text) return values.epoch(text) end
 
---- Copies a whole database: one snapshot, schema, rows, indexes, sequences.
+--- Copies a whole database into an empty one, and goes on where an earlier call was cut off. See docs/pg-copy.md.
 function M.copy(o)
   readonly.refuse "copy a database"
   return require("pg.copy").copy(o)
