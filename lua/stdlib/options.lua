@@ -59,6 +59,24 @@ local function is_type(value, want)
   return type(value) == want
 end
 
+local indexes = setmetatable({}, { __mode = "k" })            -- declared -> its rows by name
+
+local function index_of(declared)
+  local index = indexes[declared]
+  if not index then
+    index = {}
+    for _, d in ipairs(declared) do index[d[1]] = d end
+    indexes[declared] = index
+  end
+  return index
+end
+
+local function refuse_unknown(name, declared, where)
+  local names = {}
+  for i, d in ipairs(declared) do names[i] = tostring(d[1]) end
+  errors.usage("%s has no option %s%s", where, tostring(name), M.suggestion(tostring(name), names))
+end
+
 --- Checks a table of options; returns a copy with the defaults filled in.
 --- Raises kind "usage" for an unknown, missing or wrong one.
 ---@param given table
@@ -66,15 +84,9 @@ end
 ---@param where string whose options they are: "aws.subnet"
 ---@return table
 function M.check(given, declared, where)
-  local known, names, result = {}, {}, {}
-  for _, d in ipairs(declared) do
-    known[d[1]] = d
-    names[#names + 1] = tostring(d[1])
-  end
+  local known, result = index_of(declared), {}
   for name in pairs(given) do
-    if not known[name] then
-      errors.usage("%s has no option %s%s", where, tostring(name), M.suggestion(tostring(name), names))
-    end
+    if not known[name] then refuse_unknown(name, declared, where) end
   end
   for _, d in ipairs(declared) do
     local name, value = d[1], given[d[1]]

@@ -68,6 +68,26 @@ end
 
 local function prefix_of(model) return model.meta.endpoint_prefix or model.meta.signing_name or model.service end
 
+local function find(model, rules, asked, context, o)
+  local region, custom, what = asked.region, asked.custom, asked.what
+  local parameters = { Region = region, UseFIPS = asked.fips, UseDualStack = asked.dual, Endpoint = custom, UseGlobalEndpoint = false,
+                       UseArnRegion = false }
+  from_arguments(parameters, context, o.args or {})
+  if model.service == "s3" then s3_parameters(parameters, o.op, o.args or {}, { profile = o.profile, custom = custom }) end
+  local url, properties = rules_of.resolve(rules, parameters)
+  if not url then errors.usage("%s has no endpoint in %s: %s", what, region, (properties:gsub("%.$", ""))) end
+  local in_region, name = signing(properties, region, what)
+  if custom and not properties.authSchemes then             -- a proxy wants the signature that AWS wants
+    parameters.Endpoint = nil
+    local there, theirs = rules_of.resolve(rules, parameters)
+    if there then in_region, name = signing(theirs, region, what) end
+  end
+  return { url = (url:gsub("/+$", "")), region = in_region, signing_name = name, custom = custom ~= nil,
+           places_account = context ~= nil and context.RequiresAccountId == true }
+end
+
+local known = setmetatable({}, { __mode = "k" })            -- model -> endpoints that were found
+
 --- Finds the endpoint of a service, or of one of its operations.
 ---@param model aws.Model
 ---@param region string
@@ -88,23 +108,16 @@ function M.resolve(model, region, o)
   else
     check_region(region)
   end
+  local asked = { region = served_region(model.service, region), fips = fips, dual = dual, custom = custom, what = what }
   local prefix = prefix_of(model)
   local rules = rules_of.load(model.service, prefix) or rules_of.load(USUAL, prefix)
-  region = served_region(model.service, region)
-  local parameters = { Region = region, UseFIPS = fips, UseDualStack = dual, Endpoint = custom, UseGlobalEndpoint = false, UseArnRegion = false }
   local context = o.op and rules.contexts[o.op.name]
-  from_arguments(parameters, context, o.args or {})
-  if model.service == "s3" then s3_parameters(parameters, o.op, o.args or {}, { profile = o.profile, custom = custom }) end
-  local url, properties = rules_of.resolve(rules, parameters)
-  if not url then errors.usage("%s has no endpoint in %s: %s", what, region, (properties:gsub("%.$", ""))) end
-  local in_region, name = signing(properties, region, what)
-  if custom and not properties.authSchemes then             -- a proxy wants the signature that AWS wants
-    parameters.Endpoint = nil
-    local there, theirs = rules_of.resolve(rules, parameters)
-    if there then in_region, name = signing(theirs, region, what) end
-  end
-  return { url = (url:gsub("/+$", "")), region = in_region, signing_name = name, custom = custom ~= nil,
-           places_account = context ~= nil and context.RequiresAccountId == true }
+  if context or model.service == "s3" then return find(model, rules, asked, context, o) end
+  -- nothing but this counts: it is the same for the next call
+  local key = ("%s %s %s %s"):format(asked.region, fips, dual, custom)
+  known[model] = known[model] or {}
+  known[model][key] = known[model][key] or find(model, rules, asked, nil, o)
+  return known[model][key]
 end
 
 --- The region that a client without one calls: the partition-wide one, for services that are not in regions (IAM).
