@@ -89,6 +89,7 @@ function M.start(lab)
     trial:stop()
     error(e, 0)
   end
+  trial.first = #lab:ask "calls"        -- those were ours
   return trial
 end
 
@@ -230,7 +231,7 @@ end
 --- The calls that changed something and were answered, as { ["ec2 CreateVpc"] = 1 }, from the n-th call on.
 function Trial:calls(from)
   local counts, all = {}, self.lab:ask "calls"
-  for i = (from or 0) + 1, #all do
+  for i = (from or self.first) + 1, #all do
     local call = all[i]
     if call.mutating then
       local name = ("%s %s"):format(call.api, call.operation)
