@@ -24,11 +24,11 @@ function M.condition(t, by, from, to)
   return #parts > 0 and table.concat(parts, " AND ") or nil
 end
 
-local function piece(t, by, from, to, total)
+local function piece(t, by, from, to, first, last)
   local name = "rows " .. t.name
   if by then name = ("%s %s %s-%s"):format(name, by, from or "", to or "") end
   return { name = name, by = by, from = from, to = to, file = by == "ctid" and t.file or nil,
-           share = by and ((to or t.last or total) - (from or t.first or 0)) / math.max(1, total) or 1 }
+           share = by and ((to or last) - (from or first)) / (last - first) or 1 }
 end
 
 --- Cuts [from, to) into n ranges; an end that is nil stays open.
@@ -39,7 +39,7 @@ local function cut(t, list, by, from, to, n, first, last)
     local a, b = low + (high - low) * i // n, low + (high - low) * (i + 1) // n
     if i == 0 then a = from end
     if i == n - 1 then b = to end
-    list[#list + 1] = piece(t, by, a, b, last - first)
+    list[#list + 1] = piece(t, by, a, b, first, last)
   end
 end
 
