@@ -130,10 +130,13 @@ end
 
 --- Waits until a descriptor can be read or written.
 ---@param mode "read"|"write"|"readwrite"
+---@param handle? table its awaits(id) is told the id with which loop.ready ends the wait, and nil after it
 ---@return boolean ready false when the time is over
-function M.wait_fd(fd, mode, seconds)
+function M.wait_fd(fd, mode, seconds, handle)
   local id = errors.check("wait for a connection", loop.watch(fd, mode))
+  if handle and handle.awaits then handle:awaits(id) end
   local ok, ready = pcall(M.await, id, seconds)
+  if handle and handle.awaits then handle:awaits(nil) end
   M.forget(id)
   if not ok then error(ready, 0) end
   return ready
@@ -149,7 +152,7 @@ function M.step(handle, method, ...)
     if r[1] then return table.unpack(r, 2, r.n) end
     local deadline = handle.deadline and handle:deadline()
     local seconds = deadline and math.max(0, deadline - loop.now())
-    if not M.wait_fd(handle:fd(), r[2], seconds) then
+    if not M.wait_fd(handle:fd(), r[2], seconds, handle) then
       return nil, { kind = "timeout", message = "no answer in time", retry = true }
     end
   end

@@ -84,6 +84,20 @@ T["other statements of the connection run in the loop and beside it, and lose no
   for i = 1, 300 do test.equal(heard[i], i) end
 end
 
+T["an answer that a listener read from the socket reaches its statement"] = function()
+  local a <close> = open()
+  local streams = {}
+  for i = 1, 100 do streams[i] = a:listen("work", { timeout = 0 }) end
+  local slow = task.spawn(function() return a:value "SELECT pg_sleep(0.05)" end)
+  while a.handle:status() ~= "active" do task.sleep(0.001) end
+  for i = 1, 100 do                                      -- without a pause in which the statement could look
+    local now = task.now()
+    repeat until task.now() > now + 0.003
+    test.equal(streams[i](), nil)
+  end
+  slow:join()
+end
+
 T["a notification that a statement's answer brought along wakes who waits"] = function()
   local a <close> = open()
   local t = task.spawn(function()

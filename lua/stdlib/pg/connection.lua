@@ -30,6 +30,7 @@ M.quote_name, M.quote_value = values.quote_name, values.quote_value
 
 function Conn:fd() return self.handle:fd() end
 function Conn:deadline() return self.until_time end
+function Conn:awaits(id) self.awaited = id end
 
 for _, name in ipairs { "next", "put", "get", "connect" } do
   Conn["_" .. name] = function(self, ...) return self.handle[name](self.handle, ...) end

@@ -13,10 +13,12 @@ M.Conn = Conn
 
 local OPTIONS = { { "timeout", "seconds without a notification that end the loop; the connection's timeout if not given", type = "number" } }
 
---- Hands what has come to all who listen; wakes those who wait for it.
+--- Hands what has come to all who listen; wakes those who wait for it, and the statement that runs: its answer may have
+--- been read from the socket too.
 local function distribute(conn)
   while true do
     local ok, heard = conn.handle:notification()
+    if conn.awaited then loop.ready(conn.awaited) end
     if ok == nil then statement.raise(conn, heard, "LISTEN") end
     if not ok then return end
     for _, listener in ipairs(conn.listeners) do
