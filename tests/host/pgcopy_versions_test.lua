@@ -24,7 +24,8 @@ T["from PostgreSQL 13 to 18, the large table in ranges of its key, by ordinary o
   end
   local r = pg.copy { from = at(from), to = at(to), split = 1024 * 1024, progress = false }
   test.equal(r.rows, 12800 + 100 + 1)
-  test.truthy(pg.same { a = at(from), b = at(to), progress = false, tolerate = { "schema grants" } }.equal)   -- 13 let everybody create in public, which is carried over
+  -- 13 lets everybody create in public, which is carried over.
+  test.truthy(pg.same { a = at(from), b = at(to), progress = false, tolerate = { "schema grants" } }.equal)
 end
 
 return T
