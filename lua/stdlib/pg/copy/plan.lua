@@ -113,6 +113,9 @@ local function follow(self, t, data, entries, indexes)
     end
     all[#all + 1] = job
   end
+  if first then                                      -- alone on its table: the others wait for it, not it for them
+    for _, job in ipairs(all) do if job ~= first then first.ahead = (first.ahead or 0) + job.cost end end
+  end
   if t.expressions then all[#all + 1] = analyze(self, t, #all > 0 and { table.unpack(all) } or data) end
   return all
 end
@@ -140,6 +143,13 @@ function Plan:tables(tables, post, indexes, o)
       table.move(data, 1, #data, #self.complete[t.name] + 1, self.complete[t.name])
     end
   end
+end
+
+--- Statistics of partitioned tables, once all rows are in.
+function Plan:partitioned(tables)
+  local needs = {}
+  for _, job in ipairs(self.jobs) do if job.is_rows then needs[#needs + 1] = job end end
+  for _, t in ipairs(tables) do if t.kind == "p" then analyze(self, t, needs) end end
 end
 
 --- Foreign keys of plain tables, when both are complete; never two at once that lock the same table.
@@ -184,7 +194,7 @@ function Plan:give(engine)
   local behind = {}
   for i = #self.jobs, 1, -1 do
     local job = self.jobs[i]
-    job.weight = job.cost + (behind[job] or 0)
+    job.weight = job.cost + (behind[job] or 0) + (job.ahead or 0)
     for _, other in ipairs(job.needs) do behind[other] = math.max(behind[other] or 0, job.weight) end
   end
   for _, job in ipairs(self.jobs) do

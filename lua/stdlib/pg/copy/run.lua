@@ -132,6 +132,7 @@ local function data(source, conn, from, to, o, s)
   local plan = plans.new(ledger, o.analyze)
   plan:tables(s.tables, s.post, indexes, o)
   if o.large_objects then objects.plan(source, plan) end
+  plan:partitioned(s.tables)
   plan:foreign_keys(s.post, s.is_excluded)
   local more, moved = fill.run(plan, from, to, o, s.snapshot)
   raise_lost(more, conn, o)
@@ -143,10 +144,6 @@ local function data(source, conn, from, to, o, s)
   return failed
 end
 
-local function analyze_whole(plan, t)
-  plan:statement { mark = "analyze " .. t.name, object = t.name, what = "analyze " .. t.plain, sql = "ANALYZE " .. t.name }
-end
-
 --- Partitioned tables and views, when all rows are in.
 local function whole(conn, from, to, o, s, failed)
   make.entries(conn, s.ledger, select_entries(s.post, "|VIEW|MATERIALIZED VIEW|INDEX|CONSTRAINT|"), failed)
@@ -155,9 +152,6 @@ local function whole(conn, from, to, o, s, failed)
   plan.all_complete = true
   plan:foreign_keys(s.post, s.is_excluded)
   plan:chain(select_entries(s.post, "|MATERIALIZED VIEW DATA|"))
-  for _, t in ipairs(s.tables) do
-    if t.kind == "p" and o.analyze then analyze_whole(plan, t) end
-  end
   local more = fill.run(plan, from, to, o)
   raise_lost(more, conn, o)
   table.move(more, 1, #more, #failed + 1, failed)
