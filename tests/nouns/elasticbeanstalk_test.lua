@@ -133,8 +133,13 @@ T["a deployment that is not seen yet is no deployment that failed, and one that 
       return {}
     end,
   }
-  test.equal(beanstalk.deploy({ note = function() end }, "shop", "v2", 60), "Green")
-  test.equal(#world.changing, 2)
+  local taken = 0
+  local ctx = { note = function() end, taken = function()
+    taken = taken + 1
+    test.equal(#world.changing, 2, "calls until it is taken: not the one that was refused")
+  end }
+  test.equal(beanstalk.deploy(ctx, "shop", "v2", 60), "Green")
+  test.equal({ taken, #world.changing }, { 1, 2 })
 end
 
 T["a deployment that failed says why: all errors of this update, not only that it failed"] = function()
@@ -149,7 +154,8 @@ T["a deployment that failed says why: all errors of this update, not only that i
       event("ERROR", "Failed to deploy application."), event("INFO", "Rolling back."), event("ERROR", "The bundle has no Procfile."),
       event("INFO", "Environment update is starting."), event("ERROR", "An older one.") } },
   }
-  local e = test.raises("cannot deploy v2 to shop: ", beanstalk.deploy, { note = function() end }, "shop", "v2", 60)
+  local e = test.raises("cannot deploy v2 to shop: ", beanstalk.deploy, { note = function() end, taken = function() end },
+    "shop", "v2", 60)
   test.equal(e.message, "The bundle has no Procfile. Failed to deploy application.")
 end
 
