@@ -72,7 +72,9 @@ local function world()
   local w = { dir = dir }
   function w.start(command, moment)
     if fs.exists(dir .. "/at") then fs.remove(dir .. "/at") end
-    local p = process.start { exe, command, "r.lua", "--yes", cwd = dir, stdout = dir .. "/said", stderr = dir .. "/said",
+    -- under nohup the tests themselves ignore SIGHUP, and children would too
+    local p = process.start { "env", "--default-signal=HUP", exe, command, "r.lua", "--yes", cwd = dir,
+                              stdout = dir .. "/said", stderr = dir .. "/said",
                               env = { PATH = os.getenv "PATH", HOME = dir, MOMENT = moment, HKRUN_LIB = lib } }
     test.defer(function() p:stop(1) end)
     return p
