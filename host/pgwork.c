@@ -140,8 +140,11 @@ static int perform (Worker *w, Job *j, int *connected) {
   return 1;
 }
 
-/* puts a finished job away; 0 = this worker should leave */
-static int settle (const Worker *w, Job *j, int ok, int connected, double seconds) {
+/* what became of a job: full: there is no place for this worker's connections, and others have theirs */
+typedef struct Outcome { int ok, connected, full; } Outcome;
+
+/* puts a job away; 0 = this worker should leave */
+static int settle (const Worker *w, Job *j, Outcome was, double seconds) {
   Engine *e = w->e;
   int go_on = 1;
   pthread_mutex_lock(&e->mutex);
@@ -149,19 +152,19 @@ static int settle (const Worker *w, Job *j, int ok, int connected, double second
   e->running--;
   e->streaming -= j->source != NULL;
   j->seconds = seconds;
-  if (ok) {
+  if (was.ok) {
     j->state = JOB_DONE;
     atomic_fetch_add(&e->done, 1);
   }
-  else if (!connected && e->live > 1 && strcmp(j->error.kind, "limit") == 0) {
-    host_pg_error_free(&j->error);                   /* the server is full: the other workers do it */
+  else if (was.full) {
+    host_pg_error_free(&j->error);                   /* the other workers do it, unless they have left meanwhile */
     j->state = JOB_WAITING;
-    go_on = 0;
+    go_on = e->live == 1;
   }
   else {
     j->state = JOB_FAILED;
     atomic_fetch_add(&e->failed, 1);
-    if (!connected && e->fatal.kind == NULL) {
+    if (!was.connected && e->fatal.kind == NULL) {
       e->fatal.kind = j->error.kind;
       e->fatal.retry = j->error.retry;
       memcpy(e->fatal.code, j->error.code, sizeof e->fatal.code);
@@ -199,20 +202,31 @@ static int try_again (Engine *e, const HostPgError *error, int tries, double sin
   return host_pg_pause(e, pause);
 }
 
-static int attempt (Worker *w, Job *j, int *connected) {
+static int is_alone (Engine *e) {
+  int alone;
+  pthread_mutex_lock(&e->mutex);
+  alone = e->live == 1;
+  pthread_mutex_unlock(&e->mutex);
+  return alone;
+}
+
+static Outcome attempt (Worker *w, Job *j) {
   Engine *e = w->e;
+  Outcome was = { 0, 0, 0 };
   double since = 0;
   int tries;
-  for (tries = 0; !perform(w, j, connected); tries++) {
+  for (tries = 0; !perform(w, j, &was.connected); tries++) {
     int marked = is_marked(e, &j->error);
     tidy(w, &j->error);
     if (since == 0) since = host_pg_clock();
-    if (!marked && !try_again(e, &j->error, tries, since)) return 0;
+    was.full = !was.connected && strcmp(j->error.kind, "limit") == 0 && !is_alone(e);
+    if (was.full || (!marked && !try_again(e, &j->error, tries, since))) return was;
     atomic_fetch_sub(&e->bytes, atomic_exchange(&j->bytes, 0));
     host_pg_error_free(&j->error);
-    if (marked) return 1;
+    if (marked) break;
   }
-  return 1;
+  was.ok = 1;
+  return was;
 }
 
 void *host_pg_work (void *arg) {
@@ -222,13 +236,11 @@ void *host_pg_work (void *arg) {
   while (stay) {
     Job *j;
     double t = host_pg_clock();
-    int ok, connected = 0;
     pthread_mutex_lock(&e->mutex);
     j = take(e);
     pthread_mutex_unlock(&e->mutex);
     if (j == NULL) break;
-    ok = attempt(&w, j, &connected);
-    stay = settle(&w, j, ok, connected, host_pg_clock() - t);
+    stay = settle(&w, j, attempt(&w, j), host_pg_clock() - t);
   }
   host_pg_drop(&w, &w.source, host_pg_stopped(e));
   host_pg_drop(&w, &w.target, host_pg_stopped(e));
