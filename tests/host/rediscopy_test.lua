@@ -2,6 +2,7 @@ local test = require "test"
 local by_value = require "redis.by_value"
 local errors = require "errors"
 local host = require "host.rediscopy"
+local keys = require "redis.copy.keys"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
@@ -124,6 +125,35 @@ T["one key can be copied by value between open connections"] = function()
   test.equal(by_value.copy(a, b, "z", -1), true)
   test.equal(b:zscore("z", "x"), a:zscore("z", "x"))
   test.equal(by_value.copy(a, b, "none", -1), false)
+end
+
+T["some keys are made equal to the source's as they are now: changed, new, gone, of another type"] = function()
+  for _, method in ipairs { "auto", "dump", "value" } do
+    local from, to = pair()
+    local a, b = open(from.url .. "/3"), open(to.url .. "/3")
+    local names = { "in database three", "list", "list", "gone", "never", binary }
+    b:pipeline { { "SET", "list", "of another type" }, { "SET", "gone", 1 }, { "SET", "not named", 1 } }
+    a:set(binary, binary)
+    test.equal(keys.move(a, b, { db = 3, keys = names }, { method = method }), { copied = 4, deleted = 1 }, method)
+    test.equal(b:lrange("list", 0, -1), { "c", "a", "b" })
+    test.equal({ b:pexpiretime "in database three", b:get(binary), b:exists "gone", b:get "not named" }, { 4102444800123, binary, 0, "1" })
+    local all = {}
+    for key in open(from.url):keys_of() do all[#all + 1] = key end
+    test.equal(keys.move(a, b, { db = 0, keys = all }, { method = method }).copied, #all)
+    b:select(3)
+    b:del "not named"
+    test.equal(redis.same { from.url, to.url, quiet = true }.differences, {})
+  end
+end
+
+T["a server without PEXPIRETIME tells expiry as exactly as its clock allows"] = function()
+  local from = start { settings = { ["rename-command"] = 'PEXPIRETIME ""' } }
+  local r = open(from.url)
+  r:set("a", 1, "PXAT", 4102444800123)
+  r:set("b", 1)
+  local at, bound = keys.expiry(r, { "a", "b", "c" })
+  test.truthy(at[1] <= 4102444800123 and at[1] >= 4102444800123 - bound, ("%d, bound %d"):format(at[1], bound))
+  test.equal({ at[2], at[3] }, { -1, -2 })
 end
 
 T["a copy over TLS with passwords, from a pinned certificate"] = function()

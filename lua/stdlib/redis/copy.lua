@@ -7,6 +7,7 @@ local endpoints = require "redis.endpoint"
 local errors = require "errors"
 local host = require "host.rediscopy"
 local log = require "log"
+local move = require "redis.copy.keys"
 local options = require "options"
 local redis = require "redis"
 local task = require "task"
@@ -98,13 +99,6 @@ local function refusals(from, to, o, keys, numbers)
   return next(keys) == nil
 end
 
---- An error reply that says: not this way. Another format of DUMP, or a server
---- that does not let us use DUMP and RESTORE.
-local function is_other_format(err)
-  return err.code == "NOPERM" or err.message:find("DUMP payload version", 1, true) ~= nil
-    or err.message:find("Bad data format", 1, true) ~= nil or err.message:find "unknown command" ~= nil
-end
-
 --- Whether the target takes the source's DUMP format: one key is tried, under a
 --- name of our own that lasts a second.
 local function formats_agree(from, to, numbers)
@@ -118,7 +112,7 @@ local function formats_agree(from, to, numbers)
         local reply = to:pipeline({ { "RESTORE", probe, 1000, payload, "REPLACE" }, { "DEL", probe } }, { keep_errors = true })
         local verdict = reply[1]
         if type(verdict) ~= "table" then return true end
-        if is_other_format(verdict) then return false end
+        if move.is_other_format(verdict) then return false end
         errors.raise { kind = "remote", op = "RESTORE on Redis " .. to.label, message = verdict.message, code = verdict.code, cause = verdict }
       end
     end
@@ -147,7 +141,7 @@ local function by_dump(from, to, o, numbers, total)
     o.report(keys, total, bytes)
   until done
   local result, err = job:result()
-  if not result and o.method == "auto" and err.kind == "remote" and is_other_format(err) then return nil end
+  if not result and o.method == "auto" and err.kind == "remote" and move.is_other_format(err) then return nil end
   errors.check(op, result, err)
   result.method, result.exact_expiry = "dump", exact
   return result
@@ -161,12 +155,9 @@ local function by_value(from, to, o, numbers, total)
     from:select(db)
     to:select(db)
     for key in from:keys_of { count = o.batch } do
-      local reply = from:pipeline({ { "PEXPIRETIME", key } }, { keep_errors = true })[1]
-      if type(reply) == "table" then
-        result.exact_expiry = false
-        local now, left = table.unpack(from:pipeline { { "TIME" }, { "PTTL", key } })
-        reply = left >= 0 and math.tointeger(tonumber(now[1])) * 1000 + math.tointeger(tonumber(now[2])) // 1000 + left or left
-      end
+      local expiry, bound = move.expiry(from, { key })
+      local reply = expiry[1]
+      if bound > 0 then result.exact_expiry = false end
       if reply ~= -2 and copy(from, to, key, reply) then
         result.keys = result.keys + 1
         if result.keys % o.batch == 0 then o.report(result.keys, total, 0) end
