@@ -458,6 +458,21 @@ T["a list in another order, and a difference in another database, are found"] = 
   test.equal(e.differences[1].key, "list")
 end
 
+T["some keys of a database are compared by themselves"] = function()
+  local from, to = start(), start()
+  local a, b = open(from.url), open(to.url)
+  open(from.url .. "/3"):mset("x", 1, "y", 2, "gone", 3, "later", 4)
+  open(to.url .. "/3"):mset("x", 1, "y", 3, "many", 5)
+  local compare = require "redis.same".keys(a, b, { 3 }, { ttl_tolerance = 0 })
+  local function kinds(...)
+    local found = {}
+    for _, d in ipairs(compare(3, { ... })) do found[d.key] = d.kind end
+    return found
+  end
+  test.equal(kinds("x", "y", "gone", "many", "nowhere"), { y = "value", gone = "missing", many = "extra" })
+  test.equal(kinds "x", {})
+end
+
 T["an expiry within the tolerance is equal, one beyond is not"] = function()
   local from, to = start(), start()
   open(from.url):set("a", 1, "PXAT", 4102444800000)

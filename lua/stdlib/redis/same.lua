@@ -271,6 +271,39 @@ local function sentence(c)
   return ("%d of %d keys differ; the first: %q in database %d is %s"):format(c.count, math.max(c.keys, c.count), d.key, d.db, words[d.kind])
 end
 
+--- What compares two connections, without anything to read yet.
+---@param a redis.Connection
+---@param b redis.Connection
+---@param o { ttl_tolerance: integer, limit: integer }
+---@param numbers? integer[] the databases in use, in which a key is looked for that tells whether DUMP's formats agree
+---@return redis.Comparison
+local function between(a, b, o, numbers)
+  local c = setmetatable({ a = a, b = b, keys = 0, count = 0, differences = {}, limit = o.limit, ttl_tolerance = o.ttl_tolerance }, Comparison)
+  c.expiry_command = knows(a, "PEXPIRETIME") and knows(b, "PEXPIRETIME") and "PEXPIRETIME" or "PTTL"
+  -- Servers before 7.0 tell only the time that is left, and each at its own moment.
+  if c.expiry_command == "PTTL" then c.ttl_tolerance = math.max(c.ttl_tolerance, 1000) end
+  c.fields_expire = knows(a, "HPEXPIRETIME") and knows(b, "HPEXPIRETIME")
+  c:find_format(numbers)
+  return c
+end
+
+--- A function that compares some keys of one database, as redis.same does all: it answers the differences. For the live copy.
+---@param a redis.Connection
+---@param b redis.Connection
+---@param numbers integer[] the databases in use
+---@param o { ttl_tolerance: integer }
+---@return fun(db: integer, keys: string[]): { db: integer, key: string, kind: string, a: any, b: any }[]
+function M.keys(a, b, numbers, o)
+  local c = between(a, b, { ttl_tolerance = o.ttl_tolerance, limit = math.huge }, numbers)
+  return function(db, keys)
+    c.db, c.keys, c.count, c.differences = db, 0, 0, {}
+    a:select(db)
+    b:select(db)
+    for i = 1, #keys, BATCH do c:compare_keys(table.move(keys, i, math.min(i + BATCH - 1, #keys), 1, {})) end
+    return c.differences
+  end
+end
+
 --- Compares two servers key by key. Raises one error when they differ, unless
 --- quiet = true.
 ---@param o table { a, b, ttl_tolerance = 0 (ms), quiet = false, limit = 100 }
@@ -280,11 +313,6 @@ function M.same(o)
   local a <close> = redis.open(o[1], { timeout = o.timeout })
   local b <close> = redis.open(o[2], { timeout = o.timeout })
   local databases = require "redis.copy".databases
-  local c = setmetatable({ a = a, b = b, keys = 0, count = 0, differences = {}, limit = o.limit, ttl_tolerance = o.ttl_tolerance }, Comparison)
-  c.expiry_command = knows(a, "PEXPIRETIME") and knows(b, "PEXPIRETIME") and "PEXPIRETIME" or "PTTL"
-  -- Servers before 7.0 tell only the time that is left, and each at its own moment.
-  if c.expiry_command == "PTTL" then c.ttl_tolerance = math.max(c.ttl_tolerance, 1000) end
-  c.fields_expire = knows(a, "HPEXPIRETIME") and knows(b, "HPEXPIRETIME")
   local seen, numbers = {}, {}
   for _, r in ipairs { a, b } do
     local _, list = databases(r)
@@ -293,7 +321,7 @@ function M.same(o)
     end
   end
   table.sort(numbers)
-  c:find_format(numbers)
+  local c = between(a, b, o, numbers)
   for _, db in ipairs(numbers) do c:compare_database(db) end
   local result = { keys = c.keys, equal = c.count == 0, count = c.count, differences = c.differences }
   if not result.equal and not o.quiet then
