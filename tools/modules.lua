@@ -14,7 +14,7 @@ local MODULES = {
   { "pg", "pg", "pg/connection", "pg/statement", "pg/transaction", "pg/copyio", "pg/notify", "pg/copy", "pg/check", "pg/same" },
   { "redis", "redis", "redis/copy", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
-  { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
+  { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
 }
 

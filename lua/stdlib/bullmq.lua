@@ -5,20 +5,19 @@
 --- Key layout: PREFIX:QUEUE:STATE, a hash PREFIX:QUEUE:ID for each job (bullmq
 --- 5.x, src/classes/queue-keys.ts and src/commands).
 local errors = require "errors"
-local jobs = require "redis.jobs"
+local jobs = require "queues.jobs"
 local options = require "options"
 local task = require "task"
 
 local M = {}
 
---- The states in the order in which a job meets them, and how each is stored.
+--- The states in the order in which a job meets them, by the names of BullMQ's getJobCounts: how each is stored, and
+--- under which key.
 M.states = {
-  { "wait", "list" }, { "paused", "list" }, { "prioritized", "zset" }, { "delayed", "zset" }, { "waiting-children", "zset" },
-  { "active", "list" }, { "completed", "zset" }, { "failed", "zset" },
+  { "waiting", "list", "wait" }, { "paused", "list", "paused" }, { "prioritized", "zset", "prioritized" },
+  { "delayed", "zset", "delayed" }, { "waiting-children", "zset", "waiting-children" }, { "active", "list", "active" },
+  { "completed", "zset", "completed" }, { "failed", "zset", "failed" },
 }
-
-local kinds = {}
-for _, state in ipairs(M.states) do kinds[state[1]] = state[2] end
 
 local find_options = {
   { "prefix", "key prefix of the queues; every prefix by default", type = "string" },
@@ -58,43 +57,42 @@ local function queue_key(queue)
   return queue:find ":" and queue or "bull:" .. queue
 end
 
---- How many jobs a queue has in each state.
+--- Under which keys a queue's jobs are.
+---@param queue bullmq.Queue|string
+---@return queues.Place[] places { state, type, key }
+function M.places(queue)
+  local key, places = queue_key(queue), {}
+  for i, s in ipairs(M.states) do places[i] = { s[1], s[2], key .. ":" .. s[3] } end
+  return places
+end
+
+--- How many jobs a queue has in each state, by the names and as the numbers of BullMQ's own getJobCounts.
 ---@param queue bullmq.Queue|string one of bullmq.queues, "PREFIX:NAME", or the name alone with the prefix "bull"
 ---@return table<string, integer> by state
 function M.counts(where, queue)
-  local key = queue_key(queue)
+  local places, counts = M.places(queue), {}
   return jobs.with(where, function(r)
-    local ask, counts = {}, {}
-    for i, state in ipairs(M.states) do ask[i] = { state[2] == "list" and "LLEN" or "ZCARD", key .. ":" .. state[1] } end
-    for i, n in ipairs(r:pipeline(ask)) do counts[M.states[i][1]] = n end
+    for i, n in ipairs(jobs.sizes(r, places)) do counts[places[i][1]] = n end
     return counts
   end)
 end
 
--- Markers that older versions put among the jobs (0:0, 0:1700000000000).
-local function is_marker(id) return id:sub(1, 2) == "0:" end
-
-local function read_state(r, key, state)
-  local list = {}
-  for _, m in ipairs(jobs.members(r, kinds[state], key .. ":" .. state)) do
-    if not is_marker(m.id) then list[#list + 1] = m end
-  end
-  return list
-end
-
 --- The ids of the jobs in one state, in the queue's order.
+---@param state string one of bullmq.states
 ---@return string[]
 function M.jobs(where, queue, state)
-  if not kinds[state] then
-    local names = {}
-    for i, s in ipairs(M.states) do names[i] = s[1] end
-    errors.usage("bullmq.jobs: no state %s%s", tostring(state), options.suggestion(tostring(state), names))
+  local names = {}
+  for i, place in ipairs(M.places(queue)) do
+    names[i] = place[1]
+    if place[1] == state then
+      return jobs.with(where, function(r)
+        local ids = {}
+        for n, m in ipairs(jobs.members(r, place[2], place[3])) do ids[n] = m.id end
+        return ids
+      end)
+    end
   end
-  return jobs.with(where, function(r)
-    local ids = {}
-    for i, m in ipairs(read_state(r, queue_key(queue), state)) do ids[i] = m.id end
-    return ids
-  end)
+  errors.usage("bullmq.jobs: no state %s%s", tostring(state), options.suggestion(tostring(state), names))
 end
 
 -- The same steps as BullMQ's own pause and resume, in one script, so that no
@@ -197,9 +195,10 @@ local function snapshot(r, prefix)
   local all = {}
   for _, queue in ipairs(M.queues(r, { prefix = prefix })) do
     local states, ask, ids = {}, {}, {}
-    for _, state in ipairs(M.states) do
-      states[state[1]] = read_state(r, queue.key, state[1])
-      for _, m in ipairs(states[state[1]]) do
+    for _, place in ipairs(M.places(queue)) do
+      local list = jobs.members(r, place[2], place[3])
+      states[place[1]] = list
+      for _, m in ipairs(list) do
         ids[#ids + 1] = m.id
         ask[#ask + 1] = { "EXISTS", queue.key .. ":" .. m.id }
       end

@@ -6,7 +6,7 @@
 --- list `queue:NAME` each, the sorted sets `schedule`, `retry`, `dead`, the set
 --- `processes`, and a hash IDENTITY:work (6: :workers) of what each one runs.
 local errors = require "errors"
-local jobs = require "redis.jobs"
+local jobs = require "queues.jobs"
 local json = require "json"
 local options = require "options"
 local task = require "task"
@@ -39,6 +39,36 @@ local function running(r)
     end
   end
   return found
+end
+
+--- Every queue, every process and what is kept for all queues, and under which keys their jobs are.
+---@param space? string what Sidekiq's keys begin with, if it was given a namespace: "NAME:"
+---@return queues.Queue[]
+function M.all(where, space)
+  space = space or ""
+  return jobs.with(where, function(r)
+    local found, private = {}, {}
+    for key in r:keys_of { type = "list", match = space .. "queue:sq|*", count = 5000 } do private[#private + 1] = key end
+    table.sort(private)
+    local names = r:smembers(space .. "queues")
+    table.sort(names)
+    for i, name in ipairs(names) do
+      local places = { { "enqueued", "list", space .. "queue:" .. name } }
+      for _, key in ipairs(private) do
+        if key:match "|([^|]*)$" == name then places[#places + 1] = { "private", "list", key } end
+      end
+      found[i] = { kind = "sidekiq", name = name, owns = space .. "queue:", places = places }
+    end
+    found[#found + 1] = { kind = "sidekiq", name = "all", places = { { "scheduled", "zset", space .. "schedule" },
+      { "retry", "zset", space .. "retry" }, { "dead", "zset", space .. "dead" } } }
+    local processes = r:smembers(space .. "processes")
+    table.sort(processes)
+    for _, identity in ipairs(processes) do
+      found[#found + 1] = { kind = "sidekiq", name = identity, places = { { "busy", "hash", space .. identity .. ":work" },
+        { "busy", "hash", space .. identity .. ":workers" } } }
+    end
+    return found
+  end)
 end
 
 --- How many jobs there are: by queue, and scheduled, to be retried, dead, busy.

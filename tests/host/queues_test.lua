@@ -1,6 +1,7 @@
 local test = require "test"
 local bullmq = require "bullmq"
 local errors = require "errors"
+local queues = require "queues"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
 local sidekiq = require "sidekiq"
@@ -55,10 +56,10 @@ T["jobs are counted and listed by state"] = function()
   local r, url = open()
   fill(r, "bull:mail")
   test.equal(bullmq.counts(url, "mail"),
-    { wait = 5, paused = 0, prioritized = 2, delayed = 3, ["waiting-children"] = 1, active = 2, completed = 4, failed = 1 })
-  test.equal(bullmq.jobs(r, "bull:mail", "wait"), { "5", "4", "3", "2", "1" })
+    { waiting = 5, paused = 0, prioritized = 2, delayed = 3, ["waiting-children"] = 1, active = 2, completed = 4, failed = 1 })
+  test.equal(bullmq.jobs(r, "bull:mail", "waiting"), { "5", "4", "3", "2", "1" })
   test.equal(bullmq.jobs(r, bullmq.queues(r)[1], "delayed"), { "6", "7", "8" })
-  test.raises("no state waitin .did you mean wait", bullmq.jobs, r, "mail", "waitin")
+  test.raises("no state waitin .did you mean waiting", bullmq.jobs, r, "mail", "waitin")
 end
 
 T["pause moves the waiting jobs aside once, resume brings them back with a marker"] = function()
@@ -66,11 +67,11 @@ T["pause moves the waiting jobs aside once, resume brings them back with a marke
   fill(r, "bull:mail")
   r:zadd("bull:mail:marker", 0, "0")
   test.equal({ bullmq.pause(r, "mail"), bullmq.pause(r, "mail") }, { true, false })
-  test.equal({ bullmq.jobs(r, "mail", "wait"), bullmq.jobs(r, "mail", "paused"), r:hget("bull:mail:meta", "paused"), r:exists "bull:mail:marker" },
+  test.equal({ bullmq.jobs(r, "mail", "waiting"), bullmq.jobs(r, "mail", "paused"), r:hget("bull:mail:meta", "paused"), r:exists "bull:mail:marker" },
     { {}, { "5", "4", "3", "2", "1" }, "1", 0 })
   test.equal(bullmq.queues(r)[1].paused, true)
   test.equal({ bullmq.resume(r, "mail"), bullmq.resume(r, "mail") }, { true, false })
-  test.equal({ bullmq.jobs(r, "mail", "wait"), r:zscore("bull:mail:marker", "0"), r:hexists("bull:mail:meta", "paused") },
+  test.equal({ bullmq.jobs(r, "mail", "waiting"), r:zscore("bull:mail:marker", "0"), r:hexists("bull:mail:meta", "paused") },
     { { "5", "4", "3", "2", "1" }, "0", 0 })
   local events = r:xrange("bull:mail:events", "-", "+")
   test.equal({ #events, events[1][2], events[2][2] }, { 2, { "event", "paused" }, { "event", "resumed" } })
@@ -106,12 +107,12 @@ T["two sides are compared by id, order, time and data, row by row"] = function()
   fill(b, "bull:mail")
   local rows = bullmq.same { a, b }
   test.equal({ #rows, rows.equal }, { #bullmq.states + 1, true })
-  test.equal(rows[1], { queue = "mail", state = "wait", a = 5, b = 5, equal = true, missing = {}, extra = {} })
+  test.equal(rows[1], { queue = "mail", state = "waiting", a = 5, b = 5, equal = true, missing = {}, extra = {} })
   local function find(state)
     for _, row in ipairs(bullmq.same { a, b, quiet = true }) do if row.state == state then return row end end
   end
   b:lmove("bull:mail:wait", "bull:mail:wait", "LEFT", "RIGHT")
-  test.equal(find "wait".equal, false, "another order")
+  test.equal(find "waiting".equal, false, "another order")
   b:lmove("bull:mail:wait", "bull:mail:wait", "RIGHT", "LEFT")
   b:zincrby("bull:mail:delayed", 4096, "7")
   test.equal(find "delayed".equal, false, "another time")
@@ -121,8 +122,8 @@ T["two sides are compared by id, order, time and data, row by row"] = function()
   b:hset("bull:mail:12", "name", "mail")
   b:lrem("bull:mail:active", 0, "18")
   b:lpush("bull:mail:wait", "18")
-  test.equal({ find "active".missing, find "wait".extra }, { { "18" }, { "18" } })
-  local e = test.raises("queue mail, wait: 5 jobs on one side, 6 on the other, too many: 18", bullmq.same, { a, b })
+  test.equal({ find "active".missing, find "waiting".extra }, { { "18" }, { "18" } })
+  local e = test.raises("queue mail, waiting: 5 jobs on one side, 6 on the other, too many: 18", bullmq.same, { a, b })
   test.equal({ e.kind, e.rows.equal }, { "stopped", false })
 end
 
@@ -142,6 +143,86 @@ T["a job listed twice, a queue that is missing, and one that is paused are diffe
   a:del "bull:mail:meta"
   a:del("bull:mail:id", "bull:mail:events")
   test.equal(bullmq.same({ a, b, quiet = true }).equal, false, "an empty queue that is missing")
+end
+
+--- What the other systems leave, by the layout that their sources document (queues/discover.lua names them).
+local function fill_others(r)
+  local commands = {}
+  local function add(...) commands[#commands + 1] = { ... } end
+  add("INCRBY", "bull:old:id", 3)
+  add("LPUSH", "bull:old:wait", "1", "2")
+  add("ZADD", "bull:old:delayed", 1800000000000, "3")
+  add("INCRBY", "bq:bee:id", 2)
+  add("HSET", "bq:bee:jobs", "1", "{}", "2", "{}")
+  add("LPUSH", "bq:bee:waiting", "1")
+  add("SADD", "bq:bee:failed", "2")
+  add("SADD", "resque:queues", "mail")
+  add("RPUSH", "resque:queue:mail", '{"class":"Mail","args":[]}')
+  add("RPUSH", "resque:failed", "{}", "{}")
+  add("SET", "resque:stat:processed", 7)
+  add("ZADD", "resque:delayed_queue_schedule", 1800000000, "1800000000")
+  add("RPUSH", "resque:delayed:1800000000", "{}", "{}", "{}")
+  add("SADD", "rq:queues", "rq:queue:high")
+  add("RPUSH", "rq:queue:high", "job-1")
+  add("ZADD", "rq:failed:high", 1800000000, "job-2", 1800000000, "job-3")
+  add("SADD", "_kombu.binding.celery", "celery\6\22\6\22celery")
+  add("SADD", "_kombu.binding.celeryev", "worker.#\6\22\6\22celeryev.0b1c")
+  add("SADD", "_kombu.binding.reply.celery.pidbox", "9f\6\22\6\0229f.reply.celery.pidbox")
+  add("LPUSH", "celery", "{}", "{}")
+  add("LPUSH", "celery\6\0229", "{}")
+  add("HSET", "unacked", "tag", "[]")
+  add("RPUSH", "emails", "a", "b", "c")
+  add("SET", "user:7:id", "no queue")
+  r:pipeline(commands)
+end
+
+T["the queues of every system are found, each job counted once"] = function()
+  local r, url = open()
+  fill(r, "bull:mail")
+  fill(r, "{shop}:orders")
+  r:lpush("{shop}:orders:groups:7", "g1", "g2")
+  fill_others(r)
+  r:sadd("queues", "default")
+  r:lpush("queue:default", '{"jid":"j1"}')
+  r:lpush("queue:sq|web.1:4:ab|default", '{"jid":"j0"}')
+  r:zadd("retry", 1800000000, '{"jid":"j2"}')
+  r:sadd("processes", "web.1:4:ab")
+  r:hset("web.1:4:ab:work", "t1", "{}")
+  local found = {}
+  for _, row in ipairs(queues.find(url)) do
+    if row.count > 0 then found[#found + 1] = ("%s %s %s %d"):format(row.kind, row.name, row.state, row.count) end
+  end
+  local bullmq_rows = { "waiting 5", "prioritized 2", "delayed 3", "waiting-children 1", "active 2", "completed 4", "failed 1" }
+  local expected = {}
+  for _, name in ipairs { "mail", "{shop}:orders" } do
+    for _, row in ipairs(bullmq_rows) do expected[#expected + 1] = ("bullmq %s %s"):format(name, row) end
+  end
+  for _, row in ipairs { "bullmq {shop}:orders groups 2", "bee bee waiting 1", "bee bee failed 1", "bull old waiting 2", "bull old delayed 1",
+    "sidekiq default enqueued 1", "sidekiq default private 1", "sidekiq all retry 1", "sidekiq web.1:4:ab busy 1", "resque mail queued 1",
+    "resque all failed 2", "resque all delayed 3", "rq high queued 1", "rq high failed 2", "celery celery queued 3", "celery all unacked 1",
+    "list emails waiting 3" } do expected[#expected + 1] = row end
+  test.equal(found, expected)
+end
+
+T["an empty queue is found too; lists are queues by name, or while they are few"] = function()
+  local r = open()
+  r:hset("bull:mail:meta", "version", "bullmq:5.81.5")
+  r:sadd("queues", "default")
+  r:set("stat:processed", 1)
+  r:set("retry", "a string of the app")
+  local kinds = {}
+  for _, row in ipairs(queues.find(r)) do kinds[row.kind] = (kinds[row.kind] or 0) + row.count end
+  test.equal(kinds, { bullmq = 0, sidekiq = 0 })
+  for i = 1, 101 do r:rpush("timeline:" .. i, "x") end
+  local function names(opts)
+    local list = {}
+    for i, row in ipairs(queues.find(r, opts):where { kind = "list" }) do list[i] = row.name end
+    return list
+  end
+  test.equal(#names(), 0)
+  test.equal(names { lists = { "timeline:5", "later" } }, { "timeline:5", "later" })
+  r:del "timeline:7"
+  test.equal(#names(), 100)
 end
 
 T["Sidekiq: queues, counts, busy threads, quiet and the comparison"] = function()

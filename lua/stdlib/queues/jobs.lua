@@ -1,5 +1,5 @@
---- What the queue modules share: one or two connections, and the comparison of
---- two sides state by state.
+--- What the queue modules share: one or two connections, how many jobs a key holds, and the comparison of two sides
+--- state by state.
 local errors = require "errors"
 local redis = require "redis"
 local task = require "task"
@@ -20,11 +20,40 @@ function M.both(a, b, fn)
   return v.a, v.b
 end
 
---- Reads a list, or a sorted set with its scores, as { id =, score = } in order.
+local SIZE = { list = "LLEN", zset = "ZCARD", set = "SCARD", hash = "HLEN" }
+
+---@alias queues.Place { [1]: string, [2]: string, [3]: string } a state, the type of the key that holds it, the key
+
+-- Bull and BullMQ before version 5 put a marker behind the jobs that wait (0:0, 0:1700000000000).
+local function is_marker(id) return id and id:sub(1, 2) == "0:" end
+
+--- How many jobs stand at each place. A key of another type is none of a queue, and holds none.
+---@param places queues.Place[]
+---@return integer[]
+function M.sizes(r, places)
+  local ask, sizes = {}, {}
+  for _, place in ipairs(places) do
+    ask[#ask + 1] = { SIZE[place[2]], place[3] }
+    ask[#ask + 1] = { "LINDEX", place[3], -1 }
+  end
+  local replies = r:pipeline(ask, { keep_errors = true })
+  for i = 1, #places do
+    local size, last = replies[2 * i - 1], replies[2 * i]
+    sizes[i] = type(size) == "number" and (type(last) == "string" and is_marker(last) and size - 1 or size) or 0
+  end
+  return sizes
+end
+
+--- Reads a list, or a sorted set with its scores, as { id =, score = } in order; a set or the fields of a hash by name.
 function M.members(r, kind, key)
   local list = {}
   if kind == "list" then
-    for i, id in ipairs(r:lrange(key, 0, -1)) do list[i] = { id = id } end
+    for _, id in ipairs(r:lrange(key, 0, -1)) do
+      if not is_marker(id) then list[#list + 1] = { id = id } end
+    end
+  elseif kind == "set" or kind == "hash" then
+    for i, id in ipairs(kind == "set" and r:smembers(key) or r:hkeys(key)) do list[i] = { id = id } end
+    table.sort(list, function(x, y) return x.id < y.id end)
   else
     local reply = r:zrange(key, 0, -1, "WITHSCORES")
     for i = 1, #reply, 2 do list[#list + 1] = { id = reply[i], score = reply[i + 1] } end
