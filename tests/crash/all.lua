@@ -106,6 +106,7 @@ local function run(calm, what, points, leaving)
   return failures
 end
 
+local _ <close> = setmetatable({}, { __close = crash.clean })  -- also when it is cancelled
 local failures = 0
 if only ~= "locks" and only ~= "files" then
   local calm, calm_lab = crash.calm()

@@ -185,7 +185,10 @@ local function last_lines(said) return (said:sub(-1200):gsub("^[^\n]*\n", "")) e
 --- Runs a command into the point, and again until it ends well.
 ---@return boolean reached
 function Trial:through(command, point)
-  if point.how == "cut" then point.log = ("%s/cut.%d"):format(self.lab.dir, self.n) end
+  if point.how == "cut" then
+    point.log = ("%s/cut.%d"):format(self.lab.dir, self.n)
+    fs.remove(point.log)                -- of the trial before, on the same cloud
+  end
   local code, said = self:run(command, point)
   local reached = self:struck() > 0 or point.effect and code == KILLED or point.how == "cut" and M.count_lines(point.log).cut == 1
   local is_kill = point.fault == "kill" or point.how == "before" or point.how == "after"
