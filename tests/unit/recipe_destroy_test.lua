@@ -211,21 +211,48 @@ T["killed anywhere while a database is deleted, then destroy again: one snapshot
   test.truthy(n > 4, "there are effects")
 end
 
-T["a deletion whose answer was lost is not asked for again, but waited for"] = function()
-  local l, asked = lab(), 0
-  local k = l.kind("lab.lost", { delete = function(current)
-    asked = asked + 1
-    l.things[current.id].deleting = true
-    task.spawn(function()
-      task.sleep(0.05)
-      l.things[current.id] = nil
-    end)
-    errors.raise { kind = "remote", code = "InvalidDBInstanceState", message = "it is already being deleted", retry = true }
-  end })
-  l:apply(function() k { "a" } end)
+T["a deletion whose answer was lost is not asked for again, but waited for, however the service refuses the second one"] = function()
+  for _, refusal in ipairs { { code = "InvalidDBInstanceState", retry = true }, { code = "InvalidParameterValue" } } do
+    local l, asked = lab(), 0
+    local k = l.kind("lab.lost", { delete = function(current)
+      asked = asked + 1
+      l.things[current.id].deleting = true
+      task.spawn(function()
+        task.sleep(0.05)
+        l.things[current.id] = nil
+      end)
+      errors.raise { kind = "remote", code = refusal.code, message = "it is already being deleted", retry = refusal.retry }
+    end })
+    l:apply(function() k { "a" } end)
+    l:destroy(nothing)
+    test.equal(asked, 1)
+    test.equal(l:state(), {})
+    test.match(l:text(), "lab%.lost \"a\" deleted %(thing%-1%)")
+    test.cleanup()
+  end
+end
+
+T["what a killed destroy deleted is said to be deleted; what someone else deleted was gone"] = function()
+  local n, died, said = 0, nil, nil
+  repeat
+    n = n + 1
+    local l = lab()
+    l:apply(function() l.thing { "a", size = 1 } end)
+    died = l:killed_at(n, "after", l.destroy, l, nothing)
+    if died and next(l.things) == nil then
+      l.out = {}
+      l:destroy(nothing)
+      said = said or l:text()
+      test.truthy(not l:text():find "was gone", l:text())
+    end
+    test.cleanup()
+  until not died
+  test.match(said, "lab%.thing \"a\" deleted %(thing%-1%)")
+  local l = lab()
+  l:apply(function() l.thing { "a", size = 1 } end)
+  l.things = {}
   l:destroy(nothing)
-  test.equal(asked, 1)
-  test.equal(l:state(), {})
+  test.match(l:text(), "lab%.thing \"a\" was gone")
 end
 
 --- Two guards, one inside the other, and a thing before them.

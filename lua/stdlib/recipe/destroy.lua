@@ -94,7 +94,7 @@ local function remove(r, n)
   end
   if not current then
     r.journal:write { ev = "deleted", key = n.key, kind = n.kind, id = n.id }
-    log.info("  - %s was gone", title(n))
+    log.info("  - %s %s", title(n), n.deleting and ("deleted (%s)"):format(n.id) or "was gone")
     return
   end
   if not kind.delete then

@@ -238,16 +238,17 @@ end
 
 local IN_USE = 900                                           -- seconds that a service may take to let go of a thing
 
---- Begins to delete; asks again while the service says that the thing is still in use, and it is not going already.
+--- Begins to delete; asks again while the service says that the thing is still in use. One that is going already was
+--- deleted by a call whose answer was lost, and the service refused the next.
 local function begin_delete(noun, current)
   local delay, stop = 0.5, task.now() + math.min(IN_USE, noun.ctx.timeout)
   while true do
     local ok, e = pcall(finished, noun, function() wrapped(noun, "delete", noun.kind.delete, current, noun.ctx) end)
     if ok then return end
-    if not (type(e) == "table" and e.retry) then error(e, 0) end
+    if errors.is(e, "cancelled") or errors.is(e, "bug") then error(e, 0) end
     local now = read_once(noun, current.id)
     if not now or now.deleting then return end
-    if task.now() + delay > stop then error(e, 0) end
+    if not e.retry or task.now() + delay > stop then error(e, 0) end
     noun.ctx.note("still in use: " .. tostring(e.cause and e.cause.message or e.message))
     task.sleep(delay)
     delay = math.min(delay * 2, 15)

@@ -101,7 +101,7 @@ end
 
 function on.delete(m, rec)
   local n = noun(m, rec)
-  n.deleting, n.leaves = true, rec.leaves
+  n.deleting, n.leaves, n.id = true, rec.leaves, n.id or rec.id
 end
 
 function on.deleted(m, rec)

@@ -1,5 +1,6 @@
 --- What must be deleted before what, as far as the records show it: a thing that names another one's id stands on it.
 local errors = require "errors"
+local log = require "log"
 local task = require "task"
 
 local M = {}
@@ -85,6 +86,7 @@ function M.each(list, remove)
         gone[n.key], left, tried = true, left - 1, {}
       elseif not is_over() then
         failure = e
+        log.debug("%s; it is tried again when something else is gone", tostring(e))
       end
       changed.set()
     end)
