@@ -451,7 +451,8 @@ T["a list in another order, and a difference in another database, are found"] = 
   local b = open(to.url .. "/3")
   b:lmove("list", "list", "LEFT", "RIGHT")
   local r = redis.same { from.url, to.url, quiet = true }
-  test.equal(r.differences, { { db = 3, key = "list", kind = "value", a = "list", b = "list" } })
+  test.equal(r.differences,
+    { { db = 3, key = "list", kind = "value", a = "list", b = "list", message = "\"list\" in database 3 is of another value" } })
   local e = test.raises("cannot accept .* 1 of %d+ keys differ; the first: \"list\" in database 3 is of another value",
     redis.same, { from.url, to.url })
   test.equal(e.kind, "stopped")
@@ -479,7 +480,7 @@ T["an expiry within the tolerance is equal, one beyond is not"] = function()
   open(to.url):set("a", 1, "PXAT", 4102444800005)
   test.equal(redis.same { from.url, to.url, ttl_tolerance = 5 }.equal, true)
   test.equal(redis.same({ from.url, to.url, ttl_tolerance = 4, quiet = true }).differences,
-    { { db = 0, key = "a", kind = "expiry", a = 4102444800000, b = 4102444800005 } })
+    { { db = 0, key = "a", kind = "expiry", a = 4102444800000, b = 4102444800005, message = "\"a\" in database 0 is with another expiry" } })
 end
 
 T["differences beyond the limit are counted, not listed"] = function()

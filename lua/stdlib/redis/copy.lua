@@ -44,6 +44,7 @@ local function databases(r)
   return keys, numbers
 end
 M.databases = databases
+M.OPTIONS = declared
 
 local function refuse(fmt, ...)
   errors.raise { kind = "stopped", op = "copy Redis", message = fmt:format(...) }

@@ -97,6 +97,9 @@ local function both(a, b, ask)
   return v.a, v.b
 end
 
+local words = { missing = "missing", extra = "only in the second", type = "of another type", value = "of another value",
+  expiry = "with another expiry", stream = "with another stream state" }
+
 ---@class redis.Comparison
 local Comparison = {}
 Comparison.__index = Comparison
@@ -104,7 +107,8 @@ Comparison.__index = Comparison
 function Comparison:differ(kind, key, a, b)
   self.count = self.count + 1
   if #self.differences < self.limit then
-    self.differences[#self.differences + 1] = { db = self.db, key = key, kind = kind, a = a, b = b }
+    self.differences[#self.differences + 1] = { db = self.db, key = key, kind = kind, a = a, b = b,
+      message = ("%q in database %d is %s"):format(key, self.db, words[kind]) }
   end
 end
 
@@ -263,12 +267,9 @@ function Comparison:find_format(numbers)
   end
 end
 
-local words = { missing = "missing", extra = "only in the second", type = "of another type", value = "of another value",
-  expiry = "with another expiry", stream = "with another stream state" }
-
 local function sentence(c)
   local d = c.differences[1]
-  return ("%d of %d keys differ; the first: %q in database %d is %s"):format(c.count, math.max(c.keys, c.count), d.key, d.db, words[d.kind])
+  return ("%d of %d keys differ; the first: %s"):format(c.count, math.max(c.keys, c.count), d.message)
 end
 
 --- What compares two connections, without anything to read yet.
@@ -329,5 +330,7 @@ function M.same(o)
   end
   return result
 end
+
+M.OPTIONS = declared
 
 return M

@@ -1,0 +1,117 @@
+--- hkrun redis copy|same|queues, as a person types them: what they print, what they answer to a script, exit codes, passwords.
+local fs = require "fs"
+local json = require "json"
+local process = require "process"
+local redis = require "redis"
+local server = require "rehearsal.planes.redis"
+local test = require "test"
+
+local T = test.cases()
+
+local EXE = fs.realpath "/proc/self/exe"
+
+local function start(o)
+  o = o or {}
+  o.dir = test.tmpdir()
+  local s = server.start(o)
+  test.defer(function() s:stop() end)
+  return s
+end
+
+local function open(where)
+  local r = redis.open(where)
+  test.defer(function() r:close() end)
+  return r
+end
+
+local function hkrun(words, env)
+  local o = { EXE, "redis", env = { PATH = os.getenv "PATH", HOME = "/nonexistent", LSAN_OPTIONS = os.getenv "LSAN_OPTIONS" }, timeout = 60 }
+  table.move(words, 1, #words, #o + 1, o)
+  for name, value in pairs(env or {}) do o.env[name] = value end
+  return process.run(o)
+end
+
+T["copy, then same: equal with exit code 0, and different with 1"] = function()
+  local from, to = start { password = "from secret" }, start { password = "to/secret" }
+  local a, b = open(from.url), open(to.url)
+  a:mset("k1", "v1", "k2", "v2", "k3", "v3")
+  local env = { A = from.url, B = to.url }
+  local r = hkrun({ "copy", "env:A", "env:B" }, env)
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.match(r.stdout, "^copied 3 keys, 0.0 MB, in 0 s, as the source stores them\n$")
+  r = hkrun({ "same", "env:A", "env:B" }, env)
+  test.equal({ r.code, r.stderr, r.stdout }, { 0, "", "equal: 3 keys\n" })
+  b:set("k2", "V2")
+  b:set("k4", "v4")
+  r = hkrun({ "same", "env:A", "env:B", "--json" }, env)
+  test.equal(r.code, 1)
+  local answer = json.decode(r.stdout)
+  test.equal({ answer.equal, answer.count, #answer.differences }, { false, 2, 2 })
+  r = hkrun({ "same", "env:A", "env:B", "--limit", "1" }, env)
+  test.equal({ r.code, r.stderr }, { 1, "" })
+  test.match(r.stdout, "k2[^\n]*\nand 1 more\n2 differences\n$")
+  r = hkrun({ "copy", "env:A", "env:B" }, env)
+  test.equal({ r.code, r.stdout }, { 1, "" })
+  test.match(r.stderr, "^hkrun: .*is not empty.*replace = true")
+end
+
+T["a password stands in a variable or a file; on the command line it is warned of"] = function()
+  local dir = test.tmpdir()
+  local s = start { password = "s3cret" }
+  local to = start()
+  fs.write(dir .. "/a.url", require("secret").concat { s.url, "\n" }, 384)
+  local r = hkrun { "same", "file:" .. dir .. "/a.url", to.url }
+  test.equal({ r.code, r.stderr, r.stdout }, { 0, "", "equal: 0 keys\n" })
+  r = hkrun { "same", ("redis://:s3cret@127.0.0.1:%d"):format(s.port), to.url }
+  test.equal(r.code, 0)
+  test.match(r.stderr, "^warning: a password on the command line can be read by everybody on this machine: env:NAME or file:PATH")
+  test.truthy(not r.stderr:find "s3cret")
+end
+
+T["a self-signed certificate is refused, and taken with its pin"] = function()
+  local from, to = start { tls = true }, start { tls = true }
+  open { url = from.url, insecure = true }:set("k", "v")
+  local r = hkrun { "copy", from.url, to.url }
+  test.equal(r.code, 1)
+  test.match(r.stderr, "give ca= %(a file%), or pin=")
+  local pins = { "--from-pin", redis.fingerprint(from.url), "--to-pin", redis.fingerprint(to.url) }
+  r = hkrun { "copy", from.url, to.url, table.unpack(pins) }
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.equal(hkrun({ "same", from.url, to.url, table.unpack(pins) }).stdout, "equal: 1 key\n")
+  r = hkrun { "same", from.url, to.url, "--from-insecure", pins[3], pins[2] }
+  test.equal(r.code, 1)
+  test.match(r.stderr, "not the pinned one")
+end
+
+T["what is typed wrongly is said in one line, with exit code 2"] = function()
+  for _, case in ipairs {
+    { { "cpoy", "env:A" }, "hkrun redis has no command cpoy %(did you mean copy%?%)" },
+    { { "copy", "env:A" }, "usage: hkrun redis copy FROM TO" },
+    { { "same", "env:NOT_THERE", "env:A" }, "the environment variable NOT_THERE is not set" },
+    { { "same", "file:/nonexistent", "env:A" }, "/nonexistent", code = 1 },
+    { { "same", "localhost:6379", "env:A" }, "localhost:6379 names no Redis server: give heroku:APP, env:NAME" },
+    { { "same", "env:A", "env:A", "--limt", "3" }, "unknown option %-%-limt %(did you mean %-%-limit%?%)" },
+    { { "copy", "env:A", "env:A", "--from-pin", "12" }, "pin is a SHA%-256 in hex, 64 digits" },
+    { { "copy", "env:A", "env:A", "--from", "env:B" }, "unknown option %-%-from" },
+  } do
+    local r = hkrun(case[1], { A = "rediss://127.0.0.1:1" })
+    test.equal({ r.code, r.stdout }, { case.code or 2, "" }, table.concat(case[1], " "))
+    test.match(r.stderr, case[2])
+    local _, lines = r.stderr:gsub("\n", "")
+    test.equal(lines, 1)
+  end
+end
+
+T["help lists the commands, and of each command its options"] = function()
+  local r = hkrun { "--help" }
+  test.equal(r.code, 0)
+  test.match(r.stdout, "^usage: hkrun redis copy|same")
+  for name, option in pairs { copy = "%-%-replace", same = "%-%-ttl%-tolerance" } do
+    r = hkrun { name, "--help" }
+    test.equal(r.code, 0)
+    test.match(r.stdout, "^usage: hkrun redis " .. name)
+    test.match(r.stdout, "\n  " .. option)
+  end
+end
+
+return T
