@@ -1,39 +1,31 @@
 --- Each case is a database in which one thing is wrong: it is found, and nothing else is.
 -- luacheck: no max line length (SQL)
+package.path = "tests/support/?.lua;" .. package.path
 local check = require "pg.check"
 local fs = require "fs"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local task = require "task"
 local test = require "test"
 local versions = dofile "tests/support/postgres_versions.lua"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgmatrix-"
-local main = postgres.start { dir = dir .. "/main", user = "owner", rights = "heroku", database = "clean",
+local main = pg_lab.start { user = "owner", rights = "heroku", database = "clean",
   settings = { max_prepared_transactions = 5, allow_in_place_tablespaces = "on", autovacuum = "off" } }
-local other = postgres.start { dir = dir .. "/other", user = "owner", rights = "heroku", database = "clean",
+local other = pg_lab.start { user = "owner", rights = "heroku", database = "clean",
   settings = { wal_level = "logical", max_wal_senders = 1, max_replication_slots = 1, wal_sender_timeout = "5s", max_slot_wal_keep_size = "1GB",
     idle_in_transaction_session_timeout = "1min", ["rds.force_ssl"] = "0", max_locks_per_transaction = 10, max_connections = 20,
     autovacuum_naptime = "1s" } }
 
 local CLEAN = "CREATE TABLE t (id bigserial PRIMARY KEY, v varchar(20))"
 
-local function at(database, plane) return { host = "127.0.0.1", port = (plane or main).port, user = "owner", database = database } end
-local function admin(database, plane)
-  plane = plane or main
-  return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database }
-end
-local function run(where, sql)
-  local conn <close> = pg.open(where)
-  conn:exec(sql)
-end
-local function make(database, plane)
-  run(admin("postgres", plane), ("CREATE DATABASE %s OWNER owner TEMPLATE clean"):format(database))
-end
+local function at(database, lab) return (lab or main):at(database) end
+local function admin(database, lab) return (lab or main):admin(database) end
+local function run(where, sql) main:sql(where, sql) end
+local function make(database, lab) run(admin("postgres", lab), ("CREATE DATABASE %s OWNER owner TEMPLATE clean"):format(database)) end
 
-for _, plane in ipairs { main, other } do run(at("clean", plane), CLEAN) end
+for _, lab in ipairs { main, other } do lab:sql("clean", CLEAN) end
 run(admin "postgres", "CREATE DATABASE empty OWNER owner")
 run(admin "postgres", "CREATE ROLE auditor; CREATE ROLE reader")
 run(admin "postgres", "CREATE TABLESPACE odd LOCATION ''")
@@ -363,18 +355,17 @@ T["a pooler and a connection in plain text are told by what the driver knows"] =
 end
 
 T["a follower is found"] = function()
-  local where = dir .. "/follower"
-  postgres.start({ dir = where, user = "owner", rights = "heroku", database = "clean", settings = {} }):stop()
-  fs.write(where .. "/data/standby.signal", "")
-  local plane <close> = postgres.start { dir = where, user = "owner", rights = "heroku", database = "clean", settings = {} }
-  local f = findings({ from = { host = "127.0.0.1", port = plane.port, user = "owner", database = "clean" } }).follower
+  local lab <close> = pg_lab.new { user = "owner", rights = "heroku", database = "clean" }
+  lab.plane:stop()
+  fs.write(lab.dir .. "/main/data/standby.signal", "")
+  lab:restart()
+  local f = findings({ from = lab:at "clean" }).follower
   test.equal({ f.severity, f.measured }, { "error", "follower" })
   test.match(f.remedy, "leader")
-  plane:stop()
 end
 
 T["other majors: pg_dump, the target and DMS may be too old for them"] = function()
-  local newer <close> = postgres.start { dir = dir .. "/newer", user = "owner", rights = "heroku", database = "clean", bin = versions.bin(18) }
+  local newer <close> = pg_lab.new { user = "owner", rights = "heroku", database = "clean", bin = versions.bin(18) }
   run(at("clean", newer), CLEAN)
   local by_id, bad = findings { from = at("clean", newer), to = at "empty" }
   test.equal(bad, { "pg-dump", "target-version" })
@@ -385,7 +376,6 @@ T["other majors: pg_dump, the target and DMS may be too old for them"] = functio
   agrees(by_id["source-version"], { "source-version", "error", 18, nil, "^use pg.copy" })
   local _, none = findings { from = at "clean", to = at("template1", newer) }
   test.equal(none, { "target-rights" })
-  newer:stop()
 end
 
 T["a check never writes, and a check that fails is a finding"] = function()
@@ -401,12 +391,6 @@ T["a check never writes, and a check that fails is a finding"] = function()
   test.equal({ by_id["invalid-encoding"].severity, by_id["invalid-encoding"].measured }, { "warning", "unknown" })
   test.match(by_id["invalid-encoding"].message, "could not be checked: .*lock timeout")
   held:exec "ROLLBACK"
-end
-
-T["the servers stop and leave nothing running"] = function()
-  main:stop()
-  other:stop()
-  fs.rmtree(dir)
 end
 
 return T

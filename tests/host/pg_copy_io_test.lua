@@ -1,21 +1,19 @@
 -- luacheck: no max line length (SQL)
 --- COPY between the server and Lua, files and other connections; rows in constant memory.
+package.path = "tests/support/?.lua;" .. package.path
 local fs = require "fs"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local process = require "process"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgcopyio-"
-local plane = postgres.start { dir = dir .. "/main", database = "app" }
-
-local function open(o) return pg.open(plane.url, o) end
+local lab = pg_lab.start { database = "app" }
 
 T["COPY goes in and out, and a failing source undoes it"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (a int, b text)"
   test.equal(conn:copy_in("COPY t FROM STDIN", { "1\tone\n2\t", "\\N\n" }), 2)
   local line = ("x"):rep(90)
@@ -41,7 +39,7 @@ T["COPY goes in and out, and a failing source undoes it"] = function()
 end
 
 T["rows of Lua go in, rows of text come out"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (a int, b text, c jsonb, d text[])"
   local odd = "tab\t newline\n return\r back\\slash \\N \\. žluť \b\f\v"
   test.equal(conn:copy_in("COPY t FROM STDIN", { { 1, odd, { k = "v\n" }, { "x\ty", pg.null } }, { 2, nil, nil, nil, n = 4 }, { 3, "", {}, {} } }), 3)
@@ -69,8 +67,8 @@ T["rows of Lua go in, rows of text come out"] = function()
 end
 
 T["rows of a query of one connection go into another's table by name"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   b:exec "CREATE TEMP TABLE t (id bigint, note text, tags text[])"
   local sql = "SELECT ARRAY['a', g::text] AS tags, g AS id, CASE WHEN g % 2 = 0 THEN 'n' || g END AS note FROM generate_series(1, 5000) g"
   test.equal(b:copy_in("COPY t (id, note, tags) FROM STDIN", a:rows(sql), { columns = { "id", "note", "tags" } }), 5000)
@@ -78,8 +76,8 @@ T["rows of a query of one connection go into another's table by name"] = functio
 end
 
 T["one connection's COPY feeds another's, in either format"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   a:exec "CREATE TEMP TABLE t AS SELECT g AS id, repeat('x', 100) AS pad, CASE WHEN g % 3 = 0 THEN 0.1 * g END AS f FROM generate_series(1, 20000) g"
   b:exec "CREATE TEMP TABLE t (id int, pad text, f numeric)"
   local digest = "SELECT md5(string_agg(t::text, ',' ORDER BY id)) FROM t"
@@ -91,10 +89,10 @@ T["one connection's COPY feeds another's, in either format"] = function()
 end
 
 T["a target that fails ends the source's COPY too"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   b:exec "CREATE TEMP TABLE narrow (id int CHECK (id < 100))"
-  local e = test.raises("check constraint", b.copy_in, b, "COPY narrow FROM STDIN", a:copy_out "COPY (SELECT generate_series(1, 3000000)) TO STDOUT")
+  local e = test.raises("check constraint", b.copy_in, b, "COPY narrow FROM STDIN", a:copy_out "COPY (SELECT generate_series(1, 100000)) TO STDOUT")
   test.equal({ e.code, e.constraint, e.table }, { "23514", "narrow_id_check", "narrow" })
   test.equal({ a:value "SELECT 1", b:value "SELECT count(*) FROM narrow" }, { 1, 0 })
   -- and a source that fails ends the target's
@@ -110,7 +108,7 @@ T["a target that fails ends the source's COPY too"] = function()
 end
 
 T["files and functions take a COPY, files give one"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local path = test.tmpdir() .. "/t.copy"
   conn:exec "CREATE TEMP TABLE t AS SELECT g AS id, repeat('y', 200) AS pad FROM generate_series(1, 5000) g"
   test.equal(conn:copy_out("COPY t TO STDOUT", { file = path }), 5000)
@@ -131,7 +129,7 @@ T["files and functions take a COPY, files give one"] = function()
 end
 
 T["a cancelled COPY leaves the connection usable, whichever way it went"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (v text)"
   local first = task.event()
   local t = task.spawn(function()
@@ -174,14 +172,9 @@ T["a million rows stream through memory that does not grow"] = function()
     local copied = other:copy_in("COPY t FROM STDIN", conn:copy_out "COPY (SELECT g, repeat('x', 100) FROM generate_series(1, 500000) g) TO STDOUT")
     print(n, copied, lua - start[1] < 8000, process - start[2] < 12000, resident() - start[2] < 12000, lua // 1, process)]]
   local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = program, timeout = 200,
-    env = { PATH = os.getenv "PATH", HOME = dir, HKRUN_LIB = os.getenv "HKRUN_LIB", DATABASE_URL = plane.url,
+    env = { PATH = os.getenv "PATH", HOME = lab.dir, HKRUN_LIB = os.getenv "HKRUN_LIB", DATABASE_URL = lab.plane.url,
       ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":quarantine_size_mb=1" } }
   test.match(r.stdout .. r.stderr, "^1000000%s+500000%s+true%s+true%s+true")
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

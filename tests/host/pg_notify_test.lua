@@ -1,21 +1,17 @@
 -- luacheck: no max line length (SQL)
 --- LISTEN and NOTIFY, beside other statements.
-local fs = require "fs"
-local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+package.path = "tests/support/?.lua;" .. package.path
+local pg_lab = require "pg_lab"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgnotify-"
-local plane = postgres.start { dir = dir .. "/main", database = "app" }
-
-local function open(o) return pg.open(plane.url, o) end
+local lab = pg_lab.start { database = "app" }
 
 T["notifications arrive in order, with channel, payload and sender"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   local heard = {}
   local from = b:info().pid
   local stream = a:listen({ "jobs", 'Odd "name"' }, { timeout = 30 })
@@ -30,8 +26,8 @@ T["notifications arrive in order, with channel, payload and sender"] = function(
 end
 
 T["leaving the loop ends the listening; nothing for `timeout` seconds ends the loop"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   local channels = "SELECT array_agg(c ORDER BY c) FROM pg_listening_channels() c"
   do
     b:notify("jobs", "before")                         -- nobody listened
@@ -52,8 +48,8 @@ T["leaving the loop ends the listening; nothing for `timeout` seconds ends the l
 end
 
 T["other statements of the connection run in the loop and beside it, and lose nothing"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   local heard, rows = {}, 0
   local listening, sent = task.event(), task.event()
   task.all {
@@ -85,7 +81,7 @@ T["other statements of the connection run in the loop and beside it, and lose no
 end
 
 T["an answer that a listener read from the socket reaches its statement"] = function()
-  local a <close> = open()
+  local a <close> = lab:open()
   local streams = {}
   for i = 1, 100 do streams[i] = a:listen("work", { timeout = 0 }) end
   local slow = task.spawn(function() return a:value "SELECT pg_sleep(0.05)" end)
@@ -99,7 +95,7 @@ T["an answer that a listener read from the socket reaches its statement"] = func
 end
 
 T["a notification that a statement's answer brought along wakes who waits"] = function()
-  local a <close> = open()
+  local a <close> = lab:open()
   local t = task.spawn(function()
     local stream <close> = a:listen("self", { timeout = 60 })
     return stream().payload
@@ -115,8 +111,8 @@ T["a notification that a statement's answer brought along wakes who waits"] = fu
 end
 
 T["inside a transaction notifications leave with the commit"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   local stream <close> = a:listen("tx", { timeout = 30 })
   do
     local _ <close> = b:transaction()
@@ -127,8 +123,8 @@ T["inside a transaction notifications leave with the commit"] = function()
 end
 
 T["a listener can be cancelled, and one whose server is gone hears of it"] = function()
-  local a <close> = open()
-  local b <close> = open()
+  local a <close> = lab:open()
+  local b <close> = lab:open()
   local t = task.spawn(function() for _ in a:listen "quiet" do error "nothing was sent" end end)
   repeat task.sleep(0.001) until a.listeners[1] and a.listeners[1].id
   t:cancel()
@@ -141,11 +137,6 @@ T["a listener can be cancelled, and one whose server is gone hears of it"] = fun
   a:close()
   test.equal(test.raises("closed", a.listen, a, "quiet").kind, "closed")
   test.equal(#a.listeners, 0)
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

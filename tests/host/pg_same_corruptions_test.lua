@@ -4,22 +4,19 @@
 --- corruptions at once as touch different objects, and is compared as a whole: each corruption must have its sentence, and
 --- there must be no sentence without a corruption.
 -- luacheck: no max line length (SQL)
+package.path = "tests/support/?.lua;" .. package.path
 local fs = require "fs"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
-local source = dofile "tests/support/pg_source.lua"
+local pg_lab = require "pg_lab"
+local source = require "pg_source"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgsame-"
-local plane = postgres.start { dir = dir, settings = { shared_buffers = "64MB", max_wal_size = "4GB", autovacuum = "off" } }
+local lab = pg_lab.start { settings = { shared_buffers = "64MB", max_wal_size = "4GB", autovacuum = "off" } }
 
-local function at(database) return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database } end
-local function exec(database, sql)
-  local conn <close> = pg.open(at(database))
-  conn:exec(sql)
-end
+local function at(database) return lab:admin(database) end
+local function exec(database, sql) lab:sql(at(database), sql) end
 local function same(o)
   o.a, o.b, o.quiet, o.progress = at "a", at "b", true, false
   return pg.same(o)
@@ -330,11 +327,6 @@ for i, batch in ipairs(batches()) do
     local complaints = judge(batch, same {}.differences)
     if complaints ~= "" then error(complaints, 0) end
   end
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

@@ -1,32 +1,26 @@
 --- What pg.same takes, and how it goes on: tolerances, chunks and keys, journals, live databases, roles, encodings.
 -- luacheck: no max line length (SQL)
+package.path = "tests/support/?.lua;" .. package.path
 local chunks = require "pg.same.chunks"
 local fs = require "fs"
 local json = require "json"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local process = require "process"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-same-"
-local plane = postgres.start { dir = dir .. "/main", settings = { autovacuum = "off" } }
+local lab = pg_lab.start { settings = { autovacuum = "off" } }
 
-local function at(database, user) return { host = plane.admin.host, port = plane.port, user = user or "hkrun_admin", database = database } end
+local function at(database, user) return user and lab:at(database, user) or lab:admin(database) end
 local function exec(database, sql, user)
-  local conn <close> = pg.open(at(database, user))
-  conn:exec(sql)
-  conn:exec "SELECT pg_stat_force_next_flush()"      -- the counters say at once what was written
-end
-local function fresh(name, more)
-  exec("postgres", ("DROP DATABASE IF EXISTS %s WITH (FORCE)"):format(name))
-  exec("postgres", ("CREATE DATABASE %s %s"):format(name, more or "TEMPLATE template0"))
+  lab:sql(at(database, user), sql .. "; SELECT pg_stat_force_next_flush()")   -- the counters say at once what was written
 end
 local function both(sql)
   for _, name in ipairs { "a", "b" } do
-    fresh(name)
+    lab:fresh(name)
     exec(name, sql)
   end
 end
@@ -129,7 +123,8 @@ end
 T["the roles that log in are one; others may have other names by role_map"] = function()
   exec("postgres", "CREATE ROLE old_app LOGIN; CREATE ROLE new_app LOGIN; CREATE ROLE old_reader; CREATE ROLE new_reader")
   for name, roles in pairs { a = { "old_app", "old_reader" }, b = { "new_app", "new_reader" } } do
-    fresh(name, "OWNER " .. roles[1])
+    lab:fresh(name)
+    exec("postgres", ("ALTER DATABASE %s OWNER TO %s"):format(name, roles[1]))
     exec(name, ("CREATE SCHEMA s; CREATE TABLE s.t (id int); GRANT SELECT ON s.t TO %s; CREATE FUNCTION s.f() RETURNS int LANGUAGE sql AS 'SELECT 1'"):format(roles[2]), roles[1])
     exec(name, ("SELECT lo_from_bytea(7, 'x'); GRANT SELECT ON LARGE OBJECT 7 TO %s"):format(roles[2]), roles[1])
   end
@@ -142,7 +137,7 @@ T["a comparison that was cut off goes on with what was read, unless it has chang
   small { CHUNK = 8192, PART = 16 }
   both(NUMBERS .. "CREATE TABLE other AS SELECT g AS v FROM generate_series(1, 5000) g; CREATE TABLE third (id int PRIMARY KEY)")
   for _, kind in ipairs { "table", "file" } do
-    local journal = kind == "table" and {} or fs.join(dir, "parts")
+    local journal = kind == "table" and {} or fs.join(lab.dir, "parts")
     local first = same { journal = journal, tables = { "numbers", "third" } }
     test.equal({ first.equal, first.resumed }, { true, nil })
     local n
@@ -172,10 +167,10 @@ end
 
 T["a process that is killed leaves a journal that the next one goes on with"] = function()
   both(NUMBERS .. "CREATE TABLE big AS SELECT g AS v, repeat('x', 500) AS pad FROM generate_series(1, 20000) g")
-  local journal = fs.join(dir, "killed")
+  local journal = fs.join(lab.dir, "killed")
   local code = ('require "pg".same { a = %q, b = %q, jobs = 1, journal = %q, progress = false }'):format(
-    ("postgres://postgres@127.0.0.1:%d/a"):format(plane.port), ("postgres://postgres@127.0.0.1:%d/b"):format(plane.port), journal)
-  local p <close> = process.start { "/proc/self/exe", "-e", code, stdout = "null", stderr = "null", env = { PATH = os.getenv "PATH", HOME = dir, HKRUN_LIB = os.getenv "HKRUN_LIB" } }
+    ("postgres://postgres@127.0.0.1:%d/a"):format(lab.port), ("postgres://postgres@127.0.0.1:%d/b"):format(lab.port), journal)
+  local p <close> = process.start { "/proc/self/exe", "-e", code, stdout = "null", stderr = "null", env = { PATH = os.getenv "PATH", HOME = lab.dir, HKRUN_LIB = os.getenv "HKRUN_LIB" } }
   while p:is_running() and not (fs.exists(journal) and fs.read(journal):find "\n") do task.sleep(0.002) end
   p:kill "KILL"
   p:wait(20)
@@ -234,8 +229,8 @@ T["a server with few connections is compared with those that it gives"] = functi
 end
 
 T["the same text in two encodings is the same"] = function()
-  fresh "a"
-  fresh("b", "TEMPLATE template0 ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
+  lab:fresh "a"
+  lab:fresh("b", nil, "ENCODING 'LATIN1' LC_COLLATE 'C' LC_CTYPE 'C'")
   for _, name in ipairs { "a", "b" } do
     exec(name, "CREATE TABLE t (k varchar(20) PRIMARY KEY, v text, c char(6), j jsonb, l text[]); INSERT INTO t VALUES ('é', 'ä', 'ü', '{\"ö\": 1}', '{ß}'), ('e', NULL, '', NULL, NULL)")
   end
@@ -269,11 +264,6 @@ T["a materialized view that is behind is no difference, one that is wrong is"] =
     "DROP TABLE t; ALTER TABLE kept RENAME TO t; CREATE MATERIALIZED VIEW m AS SELECT id FROM t WHERE id > 1")
   test.match(said(), "public.m has as many rows in both %(1%), but not the same ones")
   test.equal(same { tolerate = { "materialized view rows", "definition" } }.differences, {})
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

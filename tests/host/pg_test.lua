@@ -1,6 +1,7 @@
+package.path = "tests/support/?.lua;" .. package.path
 local fs = require "fs"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local secret = require "secret"
 local task = require "task"
 local test = require "test"
@@ -9,13 +10,10 @@ local host = require "host.pg"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pg-"
-local plane = postgres.start { dir = dir .. "/main", password = secret.new "s3cret/@:%", database = "app" }
-
-local function open(o) return pg.open(plane.url, o) end
+local lab = pg_lab.start { password = secret.new "s3cret/@:%", database = "app" }
 
 T["an error says statement, code, detail and place, and the connection goes on"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local e = test.raises("relation \"nowhere\" does not exist", conn.query, conn, "SELECT * FROM nowhere")
   test.equal(e.kind, "remote") test.equal(e.code, "42P01") test.equal(e.position, 15)
   test.equal(e.statement, "SELECT * FROM nowhere")
@@ -38,14 +36,14 @@ T["in read-only mode the server refuses to write"] = function()
   local readonly = require "readonly"
   readonly.set(true)
   test.defer(function() readonly.set(false) end)
-  local conn <close> = open()
+  local conn <close> = lab:open()
   test.equal(conn:value "SELECT 1", 1)
   test.raises("read%-only transaction", conn.exec, conn, "CREATE TABLE never (id int)")
   test.raises("read%-only", pg.copy, {})
 end
 
 T["rows stream, and leaving early leaves the connection usable"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local n, sum = 0, 0
   for row in conn:rows("SELECT g FROM generate_series(1, $1::int) g", 20000) do n, sum = n + 1, sum + row.g end
   test.equal({ n, sum }, { 20000, 200010000 })
@@ -56,7 +54,7 @@ T["rows stream, and leaving early leaves the connection usable"] = function()
 end
 
 T["a closed handle answers with an error, not a crash"] = function()
-  local conn = open()
+  local conn = lab:open()
   conn:close()
   conn:close()
   test.equal(test.raises("closed", conn.query, conn, "SELECT 1").kind, "closed")
@@ -70,7 +68,7 @@ T["a closed handle answers with an error, not a crash"] = function()
 end
 
 T["two statements at once on one connection are refused"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   for _ in conn:rows "SELECT generate_series(1, 3000)" do -- luacheck: ignore 512
     test.raises("still running", conn.query, conn, "SELECT 1")
     break
@@ -78,7 +76,7 @@ T["two statements at once on one connection are refused"] = function()
 end
 
 T["a deadline stops the statement on the server"] = function()
-  local conn <close> = open { timeout = 0.2 }
+  local conn <close> = lab:open { timeout = 0.2 }
   local e = test.raises("no answer within 0.2 s", conn.query, conn, "SELECT pg_sleep(60)")
   test.equal(e.kind, "timeout")
   conn.timeout = 10
@@ -87,7 +85,7 @@ T["a deadline stops the statement on the server"] = function()
 end
 
 T["cancelling the task cancels the statement"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local t = task.spawn(function() conn:query "SELECT pg_sleep(61)" end)
   task.sleep(0.1)
   t:cancel()
@@ -96,8 +94,8 @@ T["cancelling the task cancels the statement"] = function()
 end
 
 T["a session ended by the server is an error of the network"] = function()
-  local conn <close> = open()
-  local other <close> = open()
+  local conn <close> = lab:open()
+  local other <close> = lab:open()
   local pid = conn:info().pid
   local t = task.spawn(function() conn:query "SELECT pg_sleep(62)" end)
   task.sleep(0.1)
@@ -108,7 +106,7 @@ T["a session ended by the server is an error of the network"] = function()
 end
 
 T["refused connections say why"] = function()
-  local good = { host = plane.host, port = plane.port, user = "postgres", database = "app" }
+  local good = { host = lab.plane.host, port = lab.plane.port, user = "postgres", database = "app" }
   local function with(change)
     local e = {}
     for k, v in pairs(good) do e[k] = v end
@@ -145,7 +143,7 @@ T["connecting gives up in time"] = function()
 end
 
 T["what the server remarks is kept"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "DO $$ BEGIN RAISE NOTICE 'first'; RAISE WARNING 'second'; END $$"
   test.equal(conn:notices(), { "first", "second" })
   test.equal(conn:notices(), {})
@@ -154,32 +152,25 @@ end
 
 T["a handle is collected while its statement runs"] = function()
   do
-    local conn = open()
+    local conn = lab:open()
     conn.handle:send("SELECT pg_sleep(0.2), generate_series(1, 10000)", {}, 0, "extended")
   end
   collectgarbage() collectgarbage()
-  local raw = host.open { host = "127.0.0.1", hostaddr = "127.0.0.1", port = tostring(plane.port), user = "x" }
+  local raw = host.open { host = "127.0.0.1", hostaddr = "127.0.0.1", port = tostring(lab.plane.port), user = "x" }
   raw:close()
   test.raises("must be a string", host.open, { port = 1 })
   test.raises("zero byte", host.open, { host = "a\0b" })
 end
 
 T["the server is killed in the middle of a query"] = function()
-  local second = postgres.start { dir = dir .. "/second", user = "me" }
-  local conn <close> = pg.open(second.url)
+  local second <close> = pg_lab.new { user = "me" }
+  local conn <close> = second:open()
   test.equal(conn:value "SELECT current_user::text", "me")
   local t = task.spawn(function() conn:query "SELECT pg_sleep(63)" end)
   task.sleep(0.1)
-  second:crash()
-  second:stop()
+  second.plane:crash()
   local e = test.raises("", t.join, t)
   test.equal(e.kind, "network")
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 T["the query of a URL may name a key file, but not carry a password"] = function()

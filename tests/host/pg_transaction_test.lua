@@ -1,20 +1,17 @@
 -- luacheck: no max line length (SQL)
 --- Transactions, prepared statements, and what is done again after a failure.
-local fs = require "fs"
+package.path = "tests/support/?.lua;" .. package.path
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgtx-"
-local plane = postgres.start { dir = dir .. "/main", database = "app" }
-
-local function open(o) return pg.open(plane.url, o) end
+local lab = pg_lab.start { database = "app" }
 
 T["a transaction left without commit is rolled back, also a nested one"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (v int)"
   do
     local tx <close> = conn:transaction()
@@ -44,7 +41,7 @@ T["a transaction left without commit is rolled back, also a nested one"] = funct
 end
 
 T["a failed savepoint leaves the transaction around it usable"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (v int PRIMARY KEY)"
   local tx <close> = conn:transaction()
   conn:query "INSERT INTO t VALUES (1)"
@@ -64,7 +61,7 @@ T["a failed savepoint leaves the transaction around it usable"] = function()
 end
 
 T["isolation, read-only and deferrable are what was asked for"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local function shown()
     return conn:query [[SELECT current_setting('transaction_isolation') AS i, current_setting('transaction_read_only') AS r,
       current_setting('transaction_deferrable') AS d]][1]
@@ -88,7 +85,7 @@ T["isolation, read-only and deferrable are what was asked for"] = function()
 end
 
 T["a cancelled task rolls back, and the connection stays usable"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (v int)"
   local inside = task.event()
   local t = task.spawn(function()
@@ -105,7 +102,7 @@ T["a cancelled task rolls back, and the connection stays usable"] = function()
 end
 
 T["a function is a transaction: its results are kept, its error undoes it"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   conn:exec "CREATE TEMP TABLE t (v int)"
   test.equal({ conn:transaction(function(tx)
     conn:exec "INSERT INTO t VALUES (1)"
@@ -127,8 +124,8 @@ T["a function is a transaction: its results are kept, its error undoes it"] = fu
 end
 
 T["a serialization failure runs the function again, as often as it may"] = function()
-  local one <close> = open()
-  local two <close> = open()
+  local one <close> = lab:open()
+  local two <close> = lab:open()
   one:exec "CREATE TABLE counter (n int); INSERT INTO counter VALUES (0)"
   local runs = 0
   local function add(spoil)
@@ -154,8 +151,8 @@ T["a serialization failure runs the function again, as often as it may"] = funct
 end
 
 T["two transactions that lock each other both come to their end"] = function()
-  local one <close> = open()
-  local two <close> = open()
+  local one <close> = lab:open()
+  local two <close> = lab:open()
   one:exec "CREATE TABLE pair (id int PRIMARY KEY, n int); INSERT INTO pair VALUES (1, 0), (2, 0)"
   local locked = { task.event(), task.event() }
   local function work(conn, mine, other)
@@ -177,8 +174,8 @@ T["two transactions that lock each other both come to their end"] = function()
 end
 
 T["a commit whose answer is lost is not said to have failed"] = function()
-  local conn <close> = open()
-  local other <close> = open()
+  local conn <close> = lab:open()
+  local other <close> = lab:open()
   conn:exec [[CREATE TABLE late (v int); CREATE FUNCTION wait() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN PERFORM pg_sleep(65); RETURN NULL; END';
     CREATE CONSTRAINT TRIGGER late AFTER INSERT ON late DEFERRABLE INITIALLY DEFERRED FOR EACH ROW EXECUTE FUNCTION wait()]]
   local t = task.spawn(function()
@@ -195,7 +192,7 @@ T["a commit whose answer is lost is not said to have failed"] = function()
 end
 
 T["a prepared statement is parsed once and forgotten at its end"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local known = "SELECT count(*) FROM pg_prepared_statements"
   do
     local st <close> = conn:prepare "SELECT $1::int + g AS n FROM generate_series(1, $2::int) g"
@@ -226,12 +223,12 @@ T["a prepared statement is parsed once and forgotten at its end"] = function()
 end
 
 T["a reading whose connection was lost is repeated, where the server let it write nothing"] = function()
-  local admin <close> = open()
+  local admin <close> = lab:open()
   local function lose(conn)
     admin:query("SELECT pg_terminate_backend($1)", conn:info().pid)
     repeat task.sleep(0.01) until admin:value("SELECT count(*) FROM pg_stat_activity WHERE pid = $1", conn:info().pid) == 0
   end
-  local conn <close> = open { read_only = true }
+  local conn <close> = lab:open { read_only = true }
   test.raises("read%-only transaction", conn.query, conn, "CREATE TABLE never (v int)")
   local first = conn:info().pid
   lose(conn)
@@ -260,9 +257,9 @@ T["a reading whose connection was lost is repeated, where the server let it writ
 end
 
 T["what a lost session held is not guessed at"] = function()
-  local admin <close> = open()
+  local admin <close> = lab:open()
   local function lost(o, prepare, read)
-    local conn <close> = open(o)
+    local conn <close> = lab:open(o)
     local _ = prepare(conn)                            -- a guard stays open
     admin:query("SELECT pg_terminate_backend($1)", conn:info().pid)
     for _ = 1, 2 do test.equal(test.raises("", read or function() conn:value "SELECT 1" end, conn).kind, "network") end
@@ -276,18 +273,18 @@ T["what a lost session held is not guessed at"] = function()
 end
 
 T["a server that is only starting is waited for"] = function()
-  local second = postgres.start { dir = dir .. "/second", user = "me", database = "app" }
+  local second <close> = pg_lab.new { user = "me", database = "app" }
   local port = second.port
-  second:stop()
+  second.plane:stop()
   local opening = task.spawn(function()
     local conn <close> = pg.open({ host = "127.0.0.1", port = port, user = "me", database = "app" }, { attempts = 200, connect_timeout = 60 })
     return conn:value "SELECT current_user::text"
   end)
   task.sleep(0.2)                                     -- the first attempts are refused
   test.truthy(not opening.done)
-  second = postgres.start { dir = dir .. "/second", port = port, user = "me", database = "app" }
+  second:restart()
   test.equal(opening:join(), "me")
-  second:stop()
+  second.plane:stop()
   local tries = 0
   local host = require "host.pg"
   local real = host.open
@@ -295,13 +292,8 @@ T["a server that is only starting is waited for"] = function()
   test.defer(function() host.open = real end)
   test.equal(test.raises("refused", pg.open, { host = "127.0.0.1", port = port, user = "me" }, { attempts = 3 }).kind, "network")
   test.equal(tries, 3)
-  test.equal(test.raises("does not exist", pg.open, { host = plane.host, port = plane.port, user = "postgres", database = "nope" }).kind, "not_found")
+  test.equal(test.raises("does not exist", pg.open, { host = lab.plane.host, port = lab.plane.port, user = "postgres", database = "nope" }).kind, "not_found")
   test.equal(tries, 4, "what no second attempt can change has none")
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

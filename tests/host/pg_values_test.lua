@@ -1,23 +1,20 @@
 -- luacheck: no max line length (SQL)
 --- Values between Lua and PostgreSQL; psql is the judge of both directions.
-local fs = require "fs"
+package.path = "tests/support/?.lua;" .. package.path
 local json = require "json"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local process = require "process"
 local secret = require "secret"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgvalues-"
-local plane = postgres.start { dir = dir .. "/main", database = "app" }
-
-local function open(o) return pg.open(plane.url, o) end
+local lab = pg_lab.start { database = "app" }
 
 --- What psql says, which formats nothing: one column, one row a line.
 local function psql(sql)
-  local r = process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", plane.host, "-p", tostring(plane.port), "-U", "postgres", "app",
+  local r = process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-h", lab.plane.host, "-p", tostring(lab.plane.port), "-U", "postgres", "app",
     stdin = sql, timeout = 60, env = { PATH = os.getenv "PATH", LANG = "C.UTF-8", PGTZ = "UTC" } }
   test.equal({ r.code, r.stderr }, { 0, "" })
   return r.stdout
@@ -78,7 +75,7 @@ T["what psql inserts comes back as Lua's own values, or as exact text"] = functi
   local sql = {}
   for i, v in ipairs(VALUES) do sql[i] = ("CREATE TABLE p%d (v %s); INSERT INTO p%d SELECT %s;"):format(i, v[1], i, v[2]) end
   psql(table.concat(sql, "\n"))
-  local conn <close> = open()
+  local conn <close> = lab:open()
   for i, v in ipairs(VALUES) do equal(conn:query(("SELECT v FROM p%d"):format(i))[1].v, v[3], v[1] .. " " .. v[2]) end
 end
 
@@ -94,7 +91,7 @@ local function different(prefix)
 end
 
 T["what is inserted from Lua psql reads as the same, to the byte"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   for i, v in ipairs(VALUES) do
     conn:exec(("CREATE TABLE h%d (v %s)"):format(i, v[1]))
     local given = v[4]
@@ -105,7 +102,7 @@ T["what is inserted from Lua psql reads as the same, to the byte"] = function()
 end
 
 T["rows of COPY carry the same values"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   for i, v in ipairs(VALUES) do
     conn:exec(("CREATE TABLE c%d (v %s)"):format(i, v[1]))
     local given = v[4]
@@ -116,7 +113,7 @@ T["rows of COPY carry the same values"] = function()
 end
 
 T["every array type that the server has by itself is a list"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local names = conn:query [[SELECT format_type(oid, NULL) AS name FROM pg_type WHERE typcategory = 'A' AND typelem <> 0 AND oid < 10000
     AND typname LIKE '\_%' AND typtype = 'b']]
   test.truthy(names.n > 60)
@@ -127,20 +124,20 @@ T["every array type that the server has by itself is a list"] = function()
 end
 
 T["the settings of a role or a database change nothing in the values"] = function()
-  local admin <close> = open()
+  local admin <close> = lab:open()
   admin:exec "ALTER ROLE postgres SET extra_float_digits = -15; ALTER ROLE postgres SET DateStyle = German; ALTER ROLE postgres SET bytea_output = escape"
   test.defer(function()
-    local again <close> = open()
+    local again <close> = lab:open()
     again:exec "ALTER ROLE postgres RESET ALL"
   end)
-  local conn <close> = open()
+  local conn <close> = lab:open()
   test.equal(conn:value "SELECT 0.1::float8 + 0.2::float8", 0.1 + 0.2)
   test.equal(conn:value "SELECT '2024-01-02 03:04:05'::timestamp", "2024-01-02 03:04:05")
   test.equal(conn:value [[SELECT '\x00ff'::bytea]], "\0\255")
 end
 
 T["a parameter is as wide as Lua's values are"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   local r = conn:query("SELECT $1::text a, $2::text[] b, 3 = ANY($3::int[]) c, $4::jsonb->>'name' d, $5::text IS NULL e, $6::text IS NULL f",
     secret.new "hidden", { "x", null, "y" }, { 1, 2, 3 }, { name = "Ann", tags = { "a" } }, null, nil)[1]
   test.equal({ r.a, r.b, r.c, r.d, r.e, r.f }, { "hidden", { "x", null, "y" }, true, "Ann", true, true })
@@ -156,7 +153,7 @@ T["a parameter is as wide as Lua's values are"] = function()
 end
 
 T["a timestamp becomes seconds since 1970, and psql agrees"] = function()
-  local conn <close> = open()
+  local conn <close> = lab:open()
   for _, when in ipairs { "1970-01-01 00:00:00+00", "2024-02-29 23:59:59.123456+00", "2000-03-01 00:00:00+05:30", "1969-12-31 23:59:59+00", "0001-01-01 00:00:00+00",
                           "0044-03-15 12:00:00+00 BC", "12024-12-31 00:00:00-08", "1900-03-01", "2100-02-28 12:00:00" } do
     local row = conn:query("SELECT $1::timestamptz AS at, extract(epoch FROM $1::timestamptz)::text AS epoch, to_timestamp($2::float8) = $1::timestamptz AS back",
@@ -168,11 +165,6 @@ T["a timestamp becomes seconds since 1970, and psql agrees"] = function()
   test.equal({ pg.epoch "infinity", pg.epoch "-infinity" }, { inf, -inf })
   test.raises("not a date", pg.epoch, "yesterday")
   test.raises("not a date", pg.epoch, "2024-01-02 at noon")
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

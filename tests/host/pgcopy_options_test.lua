@@ -1,47 +1,28 @@
 -- luacheck: no max line length (SQL)
 --- What may be asked of a copy: whose it is, which tables and rows, how they look, how much it may take.
-local fs = require "fs"
+package.path = "tests/support/?.lua;" .. package.path
 local mask = require "pg.copy.mask"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgoptions-"
-local source = postgres.start { dir = dir .. "/a", user = "owner", rights = "heroku" }
-local target = postgres.start { dir = dir .. "/b", user = "new_owner", rights = "rds" }
+local source = pg_lab.start { user = "owner", rights = "heroku" }
+local target = pg_lab.start { user = "new_owner", rights = "rds" }
 
-local function admin(plane, database)
-  return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database }
-end
-local function at(plane, database)
-  return { host = "127.0.0.1", port = plane.port, user = plane.options.user, database = database }
-end
-local function sql(where, text)
-  local conn <close> = pg.open(where)
-  conn:exec(text)
-end
-local function value(where, query)
-  local conn <close> = pg.open(where)
-  return conn:value(query)
-end
-local function fresh(plane, name)
-  sql(admin(plane, "postgres"), ("DROP DATABASE IF EXISTS %s WITH (FORCE)"):format(name))
-  sql(admin(plane, "postgres"), ("CREATE DATABASE %s OWNER %s TEMPLATE template0"):format(name, plane.options.user))
-end
 local function copy(from, to, o)
   o = o or {}
-  o.from, o.to, o.progress = at(source, from), at(target, to), false
+  o.from, o.to, o.progress = source:at(from), target:at(to), false
   return pg.copy(o)
 end
 
-sql(admin(source, "postgres"), [[CREATE ROLE app_rw; CREATE ROLE app_ro; CREATE ROLE old_only; CREATE ROLE "odd role"; GRANT app_rw TO owner]])
-sql(admin(target, "postgres"), [[CREATE ROLE app_rw; CREATE ROLE app_ro; CREATE ROLE renamed; CREATE ROLE "odd role"; GRANT app_rw TO new_owner]])
+source:sql(source:admin(), [[CREATE ROLE app_rw; CREATE ROLE app_ro; CREATE ROLE old_only; CREATE ROLE "odd role"; GRANT app_rw TO owner]])
+target:sql(target:admin(), [[CREATE ROLE app_rw; CREATE ROLE app_ro; CREATE ROLE renamed; CREATE ROLE "odd role"; GRANT app_rw TO new_owner]])
 
-fresh(source, "shop")
-sql(admin(source, "shop"), [[SET ROLE owner; CREATE SCHEMA app;
+source:fresh("shop")
+source:sql(source:admin("shop"), [[SET ROLE owner; CREATE SCHEMA app;
   CREATE TABLE app.people (id serial PRIMARY KEY, email text NOT NULL, note text, born date, tags text[]);
   INSERT INTO app.people (email, note, born, tags) SELECT 'p' || g || '@x.org', CASE WHEN g % 3 = 0 THEN NULL ELSE E'a\tb\\c\n' || g END, '2000-01-01',
     ARRAY['a', 'b'] FROM generate_series(1, 300) g;
@@ -59,41 +40,41 @@ sql(admin(source, "shop"), [[SET ROLE owner; CREATE SCHEMA app;
   RESET ROLE; ALTER TABLE app.tags OWNER TO app_rw]])
 
 T["owners and grants come along for the roles that the target has; the rest is said"] = function()
-  fresh(target, "t1")
+  target:fresh("t1")
   local r = copy("shop", "t1")
-  local to = at(target, "t1")
-  test.equal(value(to, "SELECT string_agg(relname || ' ' || pg_get_userbyid(relowner), ', ' ORDER BY relname) FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = 'app'::regnamespace"),
+  local to = "t1"
+  test.equal(target:value(to, "SELECT string_agg(relname || ' ' || pg_get_userbyid(relowner), ', ' ORDER BY relname) FROM pg_class WHERE relkind IN ('r', 'S') AND relnamespace = 'app'::regnamespace"),
     "orders new_owner, people new_owner, people_id_seq new_owner, plain new_owner, tags app_rw, tags_id_seq app_rw")
-  test.equal(value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'people'"), "{new_owner=arwdDxt/new_owner,app_ro=r/new_owner}")
-  test.equal(value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'orders'"), "{new_owner=arwdDxt/new_owner,app_rw=a*r*w*d*D*x*t*/new_owner}")
-  test.equal(value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'plain'"), [[{new_owner=arwdDxt/new_owner,"\"odd role\"=r/new_owner",=r/new_owner}]])
-  test.equal(value(to, "SELECT nspacl::text FROM pg_namespace WHERE nspname = 'app'"), "{new_owner=UC/new_owner,app_rw=U/new_owner,app_ro=U/new_owner}")
-  test.equal(value(to, "SELECT defaclacl::text || pg_get_userbyid(defaclrole) FROM pg_default_acl"), "{app_ro=r/new_owner}new_owner")
-  test.equal(value(to, "SELECT lomacl::text || obj_description(oid, 'pg_largeobject') FROM pg_largeobject_metadata"), "{new_owner=rw/new_owner,app_ro=r/new_owner}it's one")
+  test.equal(target:value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'people'"), "{new_owner=arwdDxt/new_owner,app_ro=r/new_owner}")
+  test.equal(target:value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'orders'"), "{new_owner=arwdDxt/new_owner,app_rw=a*r*w*d*D*x*t*/new_owner}")
+  test.equal(target:value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'plain'"), [[{new_owner=arwdDxt/new_owner,"\"odd role\"=r/new_owner",=r/new_owner}]])
+  test.equal(target:value(to, "SELECT nspacl::text FROM pg_namespace WHERE nspname = 'app'"), "{new_owner=UC/new_owner,app_rw=U/new_owner,app_ro=U/new_owner}")
+  test.equal(target:value(to, "SELECT defaclacl::text || pg_get_userbyid(defaclrole) FROM pg_default_acl"), "{app_ro=r/new_owner}new_owner")
+  test.equal(target:value(to, "SELECT lomacl::text || obj_description(oid, 'pg_largeobject') FROM pg_largeobject_metadata"), "{new_owner=rw/new_owner,app_ro=r/new_owner}it's one")
   test.equal(r.notes, { "1 grants to the role old_only are left out: the target has no such role" })
 end
 
 T["roles may be called something else in the target, or be left out altogether"] = function()
-  fresh(target, "t1")
+  target:fresh("t1")
   copy("shop", "t1", { roles = { app_ro = "renamed", old_only = "app_ro" } })
-  local to = at(target, "t1")
-  test.equal(value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'people'"), "{new_owner=arwdDxt/new_owner,renamed=r/new_owner}")
-  test.equal(value(to, "SELECT polroles::regrole[]::text FROM pg_policy"), "{renamed}")
-  fresh(target, "t1")
+  local to = "t1"
+  test.equal(target:value(to, "SELECT relacl::text FROM pg_class WHERE relname = 'people'"), "{new_owner=arwdDxt/new_owner,renamed=r/new_owner}")
+  test.equal(target:value(to, "SELECT polroles::regrole[]::text FROM pg_policy"), "{renamed}")
+  target:fresh("t1")
   copy("shop", "t1", { owners = false, privileges = false })
-  test.equal(value(to, "SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace AND (relacl IS NOT NULL OR pg_get_userbyid(relowner) <> 'new_owner')"), 0)
+  test.equal(target:value(to, "SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace AND (relacl IS NOT NULL OR pg_get_userbyid(relowner) <> 'new_owner')"), 0)
 end
 
 T["only the tables that are named, without those that are left out"] = function()
-  fresh(target, "t2")
+  target:fresh("t2")
   local r = copy("shop", "t2", { include = { "app.people", "app.p*" }, exclude_data = { "app.plain" } })
   test.equal({ #r.tables, r.tables[1].rows, r.tables[2].rows }, { 2, 300, 0 })
-  test.equal(value(at(target, "t2"), "SELECT to_regclass('app.orders')::text"), nil)
-  test.equal(value(at(target, "t2"), "SELECT count(*) FROM app.plain"), 0)
+  test.equal(target:value("t2", "SELECT to_regclass('app.orders')::text"), nil)
+  test.equal(target:value("t2", "SELECT count(*) FROM app.plain"), 0)
 end
 
 T["rows are chosen by a condition and changed by functions, with nothing lost on the way"] = function()
-  fresh(target, "t3")
+  target:fresh("t3")
   local seen = 0
   copy("shop", "t3", { tables = {
     ["app.people"] = { where = "id <= 200", row = function(row)
@@ -101,12 +82,12 @@ T["rows are chosen by a condition and changed by functions, with nothing lost on
       return tonumber(row.id) % 2 == 0 and row or nil
     end, columns = { email = function(v, row) return "hidden" .. row.id .. v:match "@.*" end } },
     ["app.orders"] = { where = "id % 2 = 0" } } })
-  local to = at(target, "t3")
+  local to = "t3"
   test.equal(seen, 200)
-  test.equal(value(to, "SELECT count(*) FROM app.people"), 100)
-  test.equal(value(to, "SELECT count(*) FROM app.orders"), 50)
-  test.equal(value(to, "SELECT email || '|' || note FROM app.people WHERE id = 4"), "hidden4@x.org|a\tb\\c\n4")
-  test.equal(value(to, "SELECT count(*) FROM app.people WHERE note IS NULL AND tags = '{a,b}'"), 33)
+  test.equal(target:value(to, "SELECT count(*) FROM app.people"), 100)
+  test.equal(target:value(to, "SELECT count(*) FROM app.orders"), 50)
+  test.equal(target:value(to, "SELECT email || '|' || note FROM app.people WHERE id = 4"), "hidden4@x.org|a\tb\\c\n4")
+  test.equal(target:value(to, "SELECT count(*) FROM app.people WHERE note IS NULL AND tags = '{a,b}'"), 33)
   test.raises("no such table", copy, "shop", "t3", { reset = true, tables = { ["app.nobody"] = { where = "true" } } })
   test.raises("has no column mail", copy, "shop", "t3", { reset = true, tables = { ["app.people"] = { columns = { mail = print } } } })
 end
@@ -122,62 +103,56 @@ T["each character that COPY escapes passes through a function and back"] = funct
 end
 
 T["what fails of one table does not keep the others away, and the same call later copies the rest"] = function()
-  fresh(target, "t4")
-  sql(admin(source, "shop"), "ALTER TABLE app.plain OWNER TO hkrun_admin; REVOKE ALL ON app.plain FROM owner, PUBLIC")
-  test.defer(function() sql(admin(source, "shop"), 'ALTER TABLE app.plain OWNER TO owner; GRANT SELECT ON app.plain TO PUBLIC') end)
+  target:fresh("t4")
+  source:sql(source:admin("shop"), "ALTER TABLE app.plain OWNER TO hkrun_admin; REVOKE ALL ON app.plain FROM owner, PUBLIC")
+  test.defer(function() source:sql(source:admin("shop"), 'ALTER TABLE app.plain OWNER TO owner; GRANT SELECT ON app.plain TO PUBLIC') end)
   local e = test.raises("", copy, "shop", "t4", { tables = { ["app.orders"] = { columns = { id = function() error "broken" end } } } })
   test.match(e.message, "permission denied for table plain")      -- pg_dump says so before anything is made
-  sql(admin(source, "shop"), "GRANT SELECT ON app.plain TO owner")
+  source:sql(source:admin("shop"), "GRANT SELECT ON app.plain TO owner")
   local o = { tables = { ["app.orders"] = { columns = { id = function() error "broken" end } } } }
   e = test.raises("table app.orders: .*broken", copy, "shop", "t4", o)
   test.equal({ #e.failed, e.failed[1].table }, { 1, "app.orders" })
-  test.equal(value(at(target, "t4"), "SELECT count(*) FROM app.people"), 300)
+  test.equal(target:value("t4", "SELECT count(*) FROM app.people"), 300)
   local r = copy("shop", "t4", { tables = { ["app.orders"] = { columns = { id = function(v) return v end } } } })
   test.equal(r.snapshot.resumed, true)
-  test.equal(value(at(target, "t4"), "SELECT count(*) FROM app.orders"), 100)
+  test.equal(target:value("t4", "SELECT count(*) FROM app.orders"), 100)
 end
 
 T["a copy takes no more connections than it may, and two are enough"] = function()
-  fresh(target, "t5")
-  for _, plane in ipairs { source, target } do
-    sql(admin(plane, "postgres"), ("ALTER ROLE %s CONNECTION LIMIT 2"):format(plane.options.user))
+  target:fresh("t5")
+  for _, lab in ipairs { source, target } do
+    lab:sql(lab:admin(), ("ALTER ROLE %s CONNECTION LIMIT 2"):format(lab.options.user))
   end
   test.defer(function()
-    for _, plane in ipairs { source, target } do sql(admin(plane, "postgres"), ("ALTER ROLE %s CONNECTION LIMIT -1"):format(plane.options.user)) end
+    for _, lab in ipairs { source, target } do lab:sql(lab:admin(), ("ALTER ROLE %s CONNECTION LIMIT -1"):format(lab.options.user)) end
   end)
   copy("shop", "t5", { jobs = 8, connections = 2 })
-  test.equal(value(admin(target, "t5"), "SELECT count(*) FROM app.people"), 300)
+  test.equal(target:value(target:admin("t5"), "SELECT count(*) FROM app.people"), 300)
   test.raises("2 connections at least", copy, "shop", "t5", { connections = 1 })
 end
 
 T["a server that is full is waited for"] = function()
-  fresh(target, "t6")
-  sql(admin(target, "postgres"), "ALTER ROLE new_owner CONNECTION LIMIT 1")
-  test.defer(function() sql(admin(target, "postgres"), "ALTER ROLE new_owner CONNECTION LIMIT -1") end)
-  local other <close> = pg.open(at(target, "t6"))
+  target:fresh("t6")
+  target:sql(target:admin(), "ALTER ROLE new_owner CONNECTION LIMIT 1")
+  test.defer(function() target:sql(target:admin(), "ALTER ROLE new_owner CONNECTION LIMIT -1") end)
+  local other <close> = pg.open(target:at("t6"))
   local t = task.spawn(copy, "shop", "t6")
   task.sleep(0.7)
-  test.equal(value(admin(target, "t6"), "SELECT to_regnamespace('app')::text"), nil)
-  sql(admin(target, "postgres"), "ALTER ROLE new_owner CONNECTION LIMIT 4")
+  test.equal(target:value(target:admin("t6"), "SELECT to_regnamespace('app')::text"), nil)
+  target:sql(target:admin(), "ALTER ROLE new_owner CONNECTION LIMIT 4")
   other:close()
   test.equal(#t:join().tables, 4)
 end
 
 T["large objects go in slices, and one snapshot is not needed where none is asked for"] = function()
-  fresh(source, "objects")
-  fresh(target, "t7")
-  sql(at(source, "objects"), [[SELECT lo_from_bytea(80001, decode(repeat(md5('1'), 400000), 'hex')); SELECT lo_from_bytea(80002, '\x00ff'); SELECT lo_create(80003);
+  source:fresh("objects")
+  target:fresh("t7")
+  source:sql("objects", [[SELECT lo_from_bytea(80001, decode(repeat(md5('1'), 400000), 'hex')); SELECT lo_from_bytea(80002, '\x00ff'); SELECT lo_create(80003);
     SELECT lo_put(80003, 3000000, '\x01')]])
   local r = copy("objects", "t7", { consistent = false })
   test.equal(r.snapshot.one, false)
   local digest = "SELECT string_agg(oid || md5(lo_get(oid)), ',' ORDER BY oid) FROM pg_largeobject_metadata"
-  test.equal(value(at(target, "t7"), digest), value(at(source, "objects"), digest))
-end
-
-T["the servers stop and leave nothing running"] = function()
-  source:stop()
-  target:stop()
-  fs.rmtree(dir)
+  test.equal(target:value("t7", digest), source:value("objects", digest))
 end
 
 return T

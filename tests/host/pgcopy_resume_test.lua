@@ -1,38 +1,17 @@
 --- A copy that is cut off goes on: no row is lost, none is doubled, and what changed meanwhile is copied again.
-local fs = require "fs"
+package.path = "tests/support/?.lua;" .. package.path
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local process = require "process"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgresume-"
-local plane = postgres.start { dir = dir .. "/main", user = "owner", password = "pw", rights = "rds" }
+local lab = pg_lab.start { user = "owner", password = "pw", rights = "rds" }
 
-local function admin(database)
-  return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database }
-end
-local function as_owner(database)
-  return { host = "127.0.0.1", port = plane.port, user = "owner", password = "pw", database = database }
-end
-local function fresh(name, template)
-  local conn <close> = pg.open(admin "postgres")
-  conn:exec(("DROP DATABASE IF EXISTS %s WITH (FORCE)"):format(name))
-  conn:exec(("CREATE DATABASE %s OWNER owner TEMPLATE %s"):format(name, template or "template0"))
-end
-local function sql(database, text)
-  local conn <close> = pg.open(as_owner(database))
-  conn:exec(text)
-end
-local function value(database, query, ...)
-  local conn <close> = pg.open(as_owner(database))
-  return conn:value(query, ...)
-end
-
-fresh "src"
-sql("src", [[
+lab:fresh "src"
+lab:sql("src", [[
   CREATE TABLE big (id bigint PRIMARY KEY, pad text NOT NULL, v int);
   INSERT INTO big SELECT g, repeat(md5(g::text), 12), g % 7 FROM generate_series(1, 20000) g;
   CREATE INDEX big_v ON big (v);
@@ -54,18 +33,18 @@ local CODE = [[
   print(r.snapshot.one, r.snapshot.resumed, table.concat(r.snapshot.again, ","))
 ]]
 
-local function url(database) return ("postgres://owner:pw@127.0.0.1:%d/%s"):format(plane.port, database) end
+local function url(database) return ("postgres://owner:pw@127.0.0.1:%d/%s"):format(lab.port, database) end
 
 --- Starts a copy as another process.
 local function start(from, to, o)
-  return process.start { "/proc/self/exe", "-e", CODE, stdout = "pipe", stderr = dir .. "/stderr", env = { PATH = os.getenv "PATH", HOME = dir,
-    FROM = url(from), TO = url(to), JOBS = "2", RATE = o and o.rate, HKRUN_LIB = os.getenv "HKRUN_LIB" } }
+  return process.start { "/proc/self/exe", "-e", CODE, stdout = "pipe", stderr = lab.dir .. "/stderr", env = { PATH = os.getenv "PATH",
+    HOME = lab.dir, FROM = url(from), TO = url(to), JOBS = "2", RATE = o and o.rate, HKRUN_LIB = os.getenv "HKRUN_LIB" } }
 end
 
 --- Starts a copy that is much slower than the looks at it, and kills it once `n` pieces of big are in.
 local function killed(from, to, n)
   local p <close> = start(from, to, { rate = "1500000" })
-  local conn <close> = pg.open(as_owner(to))
+  local conn <close> = pg.open(lab:at(to))
   for _ = 1, 2000 do
     local ok, done = pcall(conn.value, conn, "SELECT count(*) FROM hkrun_copy.done WHERE name LIKE 'rows public.big%' AND row_count > 0")
     if ok and done >= n then break end
@@ -77,24 +56,24 @@ end
 
 local function again(from, to, o)
   o = o or {}
-  o.from, o.to, o.progress, o.split = as_owner(from), as_owner(to), false, o.split or 1048576
+  o.from, o.to, o.progress, o.split = lab:at(from), lab:at(to), false, o.split or 1048576
   return pg.copy(o)
 end
 
 local function expect_same(from, to)
-  local r = pg.same { a = as_owner(from), b = as_owner(to), quiet = true, progress = false }
+  local r = pg.same { a = lab:at(from), b = lab:at(to), quiet = true, progress = false }
   test.equal(table.concat(r.differences, "\n"), "")
-  test.equal(value(to, "SELECT to_regclass('hkrun_copy.done')::text"), nil)
+  test.equal(lab:value(to, "SELECT to_regclass('hkrun_copy.done')::text"), nil)
 end
 
 T["a copy that was killed goes on in the middle of a table, and rows that were in stay where they are"] = function()
-  fresh "t1"
+  lab:fresh "t1"
   killed("src", "t1", 3)
-  local rows, newest = value("t1", "SELECT count(*) FROM big"), value("t1", "SELECT max(xmin::text::int8) FROM big")
+  local rows, newest = lab:value("t1", "SELECT count(*) FROM big"), lab:value("t1", "SELECT max(xmin::text::int8) FROM big")
   test.truthy(rows > 0 and rows < 20000, "in the middle: " .. rows)
   local r = again("src", "t1")
   test.equal({ r.snapshot.one, r.snapshot.resumed, #r.snapshot.again }, { true, true, 0 })
-  test.equal(value("t1", "SELECT count(*) FROM big WHERE xmin::text::int8 <= $1", newest), rows)
+  test.equal(lab:value("t1", "SELECT count(*) FROM big WHERE xmin::text::int8 <= $1", newest), rows)
   for _, t in ipairs(r.tables) do if t.name == "public.big" then test.equal(t.rows, 20000) end end
   expect_same("src", "t1")
 end
@@ -109,10 +88,10 @@ local CHANGES = {
 }
 for i, case in ipairs(CHANGES) do
   T["what changed on the source while a copy was cut off is copied again: " .. case[1]] = function()
-    fresh("changing", "src")
-    fresh("t2")
+    lab:fresh("changing", "src")
+    lab:fresh("t2")
     killed("changing", "t2", 2 + i % 2)
-    for part in case[2]:gmatch "[^;]+" do sql("changing", part) end
+    for part in case[2]:gmatch "[^;]+" do lab:sql("changing", part) end
     local r = again("changing", "t2")
     test.equal({ r.snapshot.one, table.concat(r.snapshot.again, ",") }, { true, case[3] })
     expect_same("changing", "t2")
@@ -120,21 +99,21 @@ for i, case in ipairs(CHANGES) do
 end
 
 T["a copy of another database, of another schema or with other options is not gone on with"] = function()
-  fresh("changing", "src")
-  fresh "t3"
+  lab:fresh("changing", "src")
+  lab:fresh "t3"
   killed("changing", "t3", 1)
   test.raises("copy of another database", again, "src", "t3")
   test.raises("begun with other options", again, "changing", "t3", { exclude_data = { "log" } })
-  sql("changing", "ALTER TABLE log ADD COLUMN more int DEFAULT 5")
+  lab:sql("changing", "ALTER TABLE log ADD COLUMN more int DEFAULT 5")
   test.raises("schema of the source has changed", again, "changing", "t3")
   again("changing", "t3", { restart = true })
   expect_same("changing", "t3")
 end
 
 T["sessions that are ended in the middle are made again, and the copy ends whole"] = function()
-  fresh "t4"
+  lab:fresh "t4"
   local t = task.spawn(again, "src", "t4", { rate = 2000000 })
-  local conn <close> = pg.open(admin "postgres")
+  local conn <close> = pg.open(lab:admin "postgres")
   local ended = 0
   while ended < 3 and not t.done do
     if conn:value "SELECT count(*) FROM pg_stat_activity WHERE datname = 't4' AND query LIKE '%COPY public.big%'" > 0 then
@@ -150,9 +129,9 @@ T["sessions that are ended in the middle are made again, and the copy ends whole
 end
 
 T["the source's sessions are ended too, and the new snapshot is proved"] = function()
-  fresh "t5"
+  lab:fresh "t5"
   local t = task.spawn(again, "src", "t5", { rate = 2000000 })
-  local conn <close> = pg.open(admin "postgres")
+  local conn <close> = pg.open(lab:admin "postgres")
   for _ = 1, 400 do
     if conn:value "SELECT count(*) FROM pg_stat_activity WHERE datname = 't5' AND query LIKE '%COPY public.big%'" > 0 then break end
     task.sleep(0.02)
@@ -165,18 +144,13 @@ T["the source's sessions are ended too, and the new snapshot is proved"] = funct
 end
 
 T["two copies at once into one database: the second is refused"] = function()
-  fresh "t6"
-  local holder <close> = pg.open(admin "t6")
+  lab:fresh "t6"
+  local holder <close> = pg.open(lab:admin "t6")
   holder:query("SELECT pg_advisory_lock($1)", 0x686b72756e)
   local ledger = require "pg.copy.ledger"
-  local conn <close> = pg.open(as_owner "t6")
+  local conn <close> = pg.open(lab:at "t6")
   local e = test.raises("another copy into this database is running", ledger.lock, conn, "x", 0.1)
   test.equal(e.kind, "limit")
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
 end
 
 return T

@@ -1,43 +1,23 @@
 -- luacheck: no max line length (SQL)
+package.path = "tests/support/?.lua;" .. package.path
 local fs = require "fs"
 local host = require "host.pgcopy"
 local pg = require "pg"
-local postgres = require "rehearsal.planes.postgres"
+local pg_lab = require "pg_lab"
 local process = require "process"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
-local dir = fs.tmpdir "hkrun-pgcopy-"
-local plane = postgres.start { dir = dir .. "/main", user = "owner", password = "x y", rights = "rds", settings = { max_prepared_transactions = 5 } }
+local lab = pg_lab.start { user = "owner", password = "x y", rights = "rds", settings = { max_prepared_transactions = 5 } }
 
-local function admin(database)
-  return { host = plane.admin.host, port = plane.port, user = "hkrun_admin", database = database }
-end
-local function as_owner(database)
-  return { host = "127.0.0.1", port = plane.port, user = "owner", password = "x y", database = database }
-end
-local function fresh(name, template)
-  local conn <close> = pg.open(admin "postgres")
-  conn:exec(("DROP DATABASE IF EXISTS %s WITH (FORCE)"):format(name))
-  conn:exec(("CREATE DATABASE %s OWNER owner TEMPLATE %s"):format(name, template or "template0"))
-end
-local function sql(database, text)
-  local conn <close> = pg.open(as_owner(database))
-  conn:exec(text)
-end
-local function value(database, query)
-  local conn <close> = pg.open(as_owner(database))
-  return conn:value(query)
-end
-
-fresh "awkward"
-sql("awkward", fs.read "tests/host/pg/awkward.sql")
+lab:fresh "awkward"
+lab:sql("awkward", fs.read "tests/host/pg/awkward.sql")
 
 local function dump(database, args)
-  local argv = { "pg_dump", "--no-owner", "--no-privileges", env = { PATH = os.getenv "PATH", PGHOST = plane.admin.host,
-    PGPORT = tostring(plane.port), PGUSER = "hkrun_admin", PGDATABASE = database } }
+  local argv = { "pg_dump", "--no-owner", "--no-privileges", env = { PATH = os.getenv "PATH", PGHOST = lab.plane.admin.host,
+    PGPORT = tostring(lab.port), PGUSER = "hkrun_admin", PGDATABASE = database } }
   for _, word in ipairs(args or {}) do argv[#argv + 1] = word end
   local r = process.run(argv)
   test.equal(r.code, 0, r.stderr)
@@ -75,26 +55,26 @@ end
 
 local function copy(to, o)
   o = o or {}
-  o.from, o.to, o.progress = o.from or as_owner "awkward", as_owner(to), false
+  o.from, o.to, o.progress = o.from or lab:at "awkward", lab:at(to), false
   return pg.copy(o)
 end
 
 T["a materialized view that leans on a primary key, and is behind its table, is copied and is no difference"] = function()
-  fresh "views_a"
-  fresh "views_b"
-  sql("views_a", [[CREATE TABLE p (id int PRIMARY KEY, name text); INSERT INTO p VALUES (1, 'a');
+  lab:fresh "views_a"
+  lab:fresh "views_b"
+  lab:sql("views_a", [[CREATE TABLE p (id int PRIMARY KEY, name text); INSERT INTO p VALUES (1, 'a');
     CREATE MATERIALIZED VIEW m AS SELECT id, name, count(*) AS n FROM p GROUP BY id; CREATE UNIQUE INDEX m_id ON m (id);
     CREATE VIEW v AS SELECT id, name, count(*) AS n FROM p GROUP BY id; INSERT INTO p VALUES (2, 'b')]])
-  pg.copy { from = as_owner "views_a", to = as_owner "views_b", progress = false }
-  test.equal({ value("views_b", "SELECT count(*) FROM m"), value("views_b", "SELECT count(*) FROM v") }, { 2, 2 })
-  test.truthy(pg.same { as_owner "views_a", as_owner "views_b", progress = false }.equal)
+  pg.copy { from = lab:at "views_a", to = lab:at "views_b", progress = false }
+  test.equal({ lab:value("views_b", "SELECT count(*) FROM m"), lab:value("views_b", "SELECT count(*) FROM v") }, { 2, 2 })
+  test.truthy(pg.same { lab:at "views_a", lab:at "views_b", progress = false }.equal)
 end
 
 T["an awkward database arrives whole, by an ordinary owner"] = function()
-  fresh "copy1"
+  lab:fresh "copy1"
   local r = copy "copy1"
   expect_equal("awkward", "copy1")
-  test.equal(pg.same { as_owner "awkward", as_owner "copy1", progress = false }.equal, true)
+  test.equal(pg.same { lab:at "awkward", lab:at "copy1", progress = false }.equal, true)
   local by_name = {}
   for _, t in ipairs(r.tables) do by_name[t.name] = t end
   test.equal(by_name["app.users"].rows, 3000)
@@ -103,35 +83,35 @@ T["an awkward database arrives whole, by an ordinary owner"] = function()
   test.equal(by_name["app.events"], nil)
   test.truthy(by_name["app.plain_big"].bytes > 17143 * 384)
   test.truthy(r.bytes > by_name["app.plain_big"].bytes)
-  test.equal(value("copy1", "SELECT n FROM app.kinds_twice WHERE kind = 'a'"), 2 * value("awkward", "SELECT count(*) FROM app.events WHERE kind = 'a'"))
-  test.equal(value("copy1", "SELECT relispopulated FROM pg_class WHERE oid = 'app.unfilled'::regclass"), false)
-  test.equal(value("copy1", "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'plain_big'"), true)
-  test.equal(value("copy1", "SELECT obj_description('app.users_open'::regclass)"), "partial")
+  test.equal(lab:value("copy1", "SELECT n FROM app.kinds_twice WHERE kind = 'a'"), 2 * lab:value("awkward", "SELECT count(*) FROM app.events WHERE kind = 'a'"))
+  test.equal(lab:value("copy1", "SELECT relispopulated FROM pg_class WHERE oid = 'app.unfilled'::regclass"), false)
+  test.equal(lab:value("copy1", "SELECT count(*) > 0 FROM pg_stats WHERE tablename = 'plain_big'"), true)
+  test.equal(lab:value("copy1", "SELECT obj_description('app.users_open'::regclass)"), "partial")
 end
 
 T["many workers and tables in parts give the same"] = function()
-  fresh "copy2"
+  lab:fresh "copy2"
   local r = copy("copy2", { jobs = 5, split = 1024 * 1024 })
   expect_equal("awkward", "copy2")
   for _, t in ipairs(r.tables) do if t.name == "app.plain_big" then test.equal(t.rows, 17143) end end
 end
 
 T["a target that is not empty is refused, and named"] = function()
-  fresh "copy3"
-  sql("copy3", "CREATE TABLE precious (v int); INSERT INTO precious VALUES (1)")
+  lab:fresh "copy3"
+  lab:sql("copy3", "CREATE TABLE precious (v int); INSERT INTO precious VALUES (1)")
   local e = test.raises("not empty: it holds public.precious", copy, "copy3")
   test.match(e.hint, "reset")
   test.raises("not empty", copy, "copy3", { restart = true })
-  test.equal(value("copy3", "SELECT v FROM precious"), 1)
+  test.equal(lab:value("copy3", "SELECT v FROM precious"), 1)
   copy("copy3", { reset = true })
   expect_equal("awkward", "copy3")
 end
 
 T["a copy that was cut off goes on, run twice ends the same"] = function()
-  fresh "copy4"
+  lab:fresh "copy4"
   local t = task.spawn(copy, "copy4", { jobs = 1, split = 1024 * 1024 })
   for _ = 1, 500 do
-    local ok, n = pcall(value, "copy4", "SELECT count(*) FROM pg_class WHERE relname = 'plain_big'")
+    local ok, n = pcall(lab.value, lab, "copy4", "SELECT count(*) FROM pg_class WHERE relname = 'plain_big'")
     if ok and n == 1 then break end
     task.sleep(0.01)
   end
@@ -143,35 +123,35 @@ T["a copy that was cut off goes on, run twice ends the same"] = function()
   test.raises("earlier copy left", copy, "copy4")
   copy("copy4", { restart = true })
   expect_equal("awkward", "copy4")
-  sql("copy4", "INSERT INTO app.cache VALUES ('new', 'row')")
+  lab:sql("copy4", "INSERT INTO app.cache VALUES ('new', 'row')")
   task.sleep(1.2)                                    -- the server counts writes within a second
   test.raises("may have been written to since", copy, "copy4", { restart = true })
-  test.equal(value("copy4", "SELECT count(*) FROM app.cache"), 101)
+  test.equal(lab:value("copy4", "SELECT count(*) FROM app.cache"), 101)
 end
 
 T["excluded tables stay away, and rows when only they are excluded"] = function()
-  fresh "copy5"
+  lab:fresh "copy5"
   copy("copy5", { exclude = { "app.teams", "Mixed Case.*", "app.by_user" }, exclude_data = { "app.plain_big", "select" } , from = (function()
-    fresh("excl", "awkward")
-    sql("excl", "DROP VIEW app.by_user; DROP MATERIALIZED VIEW app.team_counts")
-    return as_owner "excl"
+    lab:fresh("excl", "awkward")
+    lab:sql("excl", "DROP VIEW app.by_user; DROP MATERIALIZED VIEW app.team_counts")
+    return lab:at "excl"
   end)() })
-  test.equal(value("copy5", "SELECT to_regclass('app.teams')::text"), nil)
-  test.equal(value("copy5", "SELECT count(*) FROM app.plain_big"), 0)
-  test.equal(value("copy5", "SELECT count(*) FROM app.users"), 3000)
+  test.equal(lab:value("copy5", "SELECT to_regclass('app.teams')::text"), nil)
+  test.equal(lab:value("copy5", "SELECT count(*) FROM app.plain_big"), 0)
+  test.equal(lab:value("copy5", "SELECT count(*) FROM app.users"), 3000)
 end
 
 T["a table that cannot be read or written is named, with the reason"] = function()
-  fresh("bad", "awkward")
-  local conn <close> = pg.open(admin "bad")
+  lab:fresh("bad", "awkward")
+  local conn <close> = pg.open(lab:admin "bad")
   conn:exec "ALTER TABLE app.cache OWNER TO hkrun_admin"
-  fresh "copy6"
-  test.raises("permission denied for table cache", copy, "copy6", { from = as_owner "bad" })
+  lab:fresh "copy6"
+  test.raises("permission denied for table cache", copy, "copy6", { from = lab:at "bad" })
   conn:exec "ALTER TABLE app.cache OWNER TO owner"
   conn:exec "ALTER TABLE app.plain_big ALTER pad TYPE varchar(400); ALTER TABLE app.no_key FORCE ROW LEVEL SECURITY"
-  local e = test.raises("table app.no_key: .*row%-level security", copy, "copy6", { from = as_owner "bad", restart = true })
+  local e = test.raises("table app.no_key: .*row%-level security", copy, "copy6", { from = lab:at "bad", restart = true })
   test.match(e.op, "^copy bad at 127.0.0.1:%d+ to copy6 at")
-  fresh("bad", "awkward")
+  lab:fresh("bad", "awkward")
   conn:close()
 end
 
@@ -183,13 +163,13 @@ T["what the target does not offer is said before anything is made"] = function()
 end
 
 T["too few connections slow the copy down, and do not fail it"] = function()
-  local conn <close> = pg.open(admin "postgres")
+  local conn <close> = pg.open(lab:admin "postgres")
   conn:exec "ALTER ROLE owner CONNECTION LIMIT 7"
   test.defer(function()
-    local c <close> = pg.open(admin "postgres")
+    local c <close> = pg.open(lab:admin "postgres")
     c:exec "ALTER ROLE owner CONNECTION LIMIT -1"
   end)
-  fresh "copy7"
+  lab:fresh "copy7"
   copy("copy7", { jobs = 6 })
   expect_equal("awkward", "copy7")
 end
@@ -198,10 +178,10 @@ end
 
 --- What pg.same says after `change` was made to a copy of the awkward database.
 local function after(change)
-  fresh("other", "awkward")
-  local conn <close> = pg.open(admin "other")
+  lab:fresh("other", "awkward")
+  local conn <close> = pg.open(lab:admin "other")
   conn:exec(change)
-  local r = pg.same { a = as_owner "awkward", b = as_owner "other", quiet = true, progress = false }
+  local r = pg.same { a = lab:at "awkward", b = lab:at "other", quiet = true, progress = false }
   return table.concat(r.differences, "\n"), r
 end
 
@@ -245,23 +225,23 @@ end
 T["pg.same raises one error that names what differs, and looks only where told"] = function()
   after "DELETE FROM app.cache; DROP INDEX app.users_open"
   local e = test.raises("app.cache has 100 rows in a and 0 in b; .*index app.users_open is missing in b", pg.same,
-    { as_owner "awkward", as_owner "other", progress = false })
+    { lab:at "awkward", lab:at "other", progress = false })
   test.equal(#e.differences, 2)
-  local r = pg.same { as_owner "awkward", as_owner "other", tables = { "app.users", "plain*" }, schema = false, progress = false, jobs = 1 }
+  local r = pg.same { lab:at "awkward", lab:at "other", tables = { "app.users", "plain*" }, schema = false, progress = false, jobs = 1 }
   test.equal({ r.equal, #r, r[1].table, r[1].rows_a, r[1].rows_b }, { true, 1, "app.users", 3000, 3000 })
   test.equal(r[1].checksum_a, r[1].checksum_b)
-  test.equal(test.raises("needs two", pg.same, { as_owner "awkward" }).kind, "usage")
+  test.equal(test.raises("needs two", pg.same, { lab:at "awkward" }).kind, "usage")
 end
 
 -- ---- the engine by itself ----
 
 local function params(database)
-  return { host = "127.0.0.1", hostaddr = "127.0.0.1", port = tostring(plane.port), user = "owner", password = "x y", dbname = database, sslmode = "disable" }
+  return { host = "127.0.0.1", hostaddr = "127.0.0.1", port = tostring(lab.port), user = "owner", password = "x y", dbname = database, sslmode = "disable" }
 end
 local function wait(engine) test.truthy(task.await(engine:id(), 60), "the engine ends") end
 
 T["jobs run after what they need, and are skipped if that failed"] = function()
-  fresh "eng"
+  lab:fresh "eng"
   local e <close> = host.new(params "awkward", params "eng", 2, {})
   local a = e:add { target = "CREATE TABLE a (id int, pad text, at timestamptz, n numeric)" }
   local b = e:add { source = "COPY app.plain_big TO STDOUT", target = "COPY a FROM STDIN", needs = { a }, weight = 5 }
@@ -280,12 +260,12 @@ T["jobs run after what they need, and are skipped if that failed"] = function()
   test.equal(e:job(b).rows, 17143)
   local bytes, rows, done, failed = e:progress()
   test.truthy(bytes >= e:job(b).bytes) test.equal({ rows, done, failed }, { 17143, 3, 1 })
-  test.equal(value("eng", "SELECT count(*) FROM a"), 17143)
+  test.equal(lab:value("eng", "SELECT count(*) FROM a"), 17143)
 end
 
 T["a job whose source fails leaves nothing on the target"] = function()
-  fresh "eng"
-  sql("eng", "CREATE TABLE a (n int)")
+  lab:fresh "eng"
+  lab:sql("eng", "CREATE TABLE a (n int)")
   local e <close> = host.new(params "awkward", params "eng", 1, {})
   e:add { source = "COPY (SELECT 1000 / (50000 - g) FROM generate_series(1, 60000) g) TO STDOUT", target = "COPY a FROM STDIN" }
   local second = e:add { source = "COPY (SELECT g FROM generate_series(1, 10) g) TO STDOUT", target = "COPY a FROM STDIN" }
@@ -293,14 +273,14 @@ T["a job whose source fails leaves nothing on the target"] = function()
   wait(e)
   test.match(select(2, e:result()).message, "division by zero")
   test.equal(e:job(second).state, "done")
-  test.equal(value("eng", "SELECT count(*) FROM a"), 10)
+  test.equal(lab:value("eng", "SELECT count(*) FROM a"), 10)
 end
 
 T["the engine stops when it is cancelled, also inside a statement"] = function()
-  fresh "eng"
+  lab:fresh "eng"
   for _, job in ipairs { { target = "SELECT pg_sleep(60)" }, { source = "COPY (SELECT pg_sleep(60)) TO STDOUT", target = "COPY a FROM STDIN" },
     { source = "COPY (SELECT repeat('x', 1000) || generate_series(1, 100000000)) TO STDOUT", target = "COPY b FROM STDIN" } } do
-    sql("eng", "CREATE TABLE IF NOT EXISTS a (v text); CREATE TABLE IF NOT EXISTS b (v text)")
+    lab:sql("eng", "CREATE TABLE IF NOT EXISTS a (v text); CREATE TABLE IF NOT EXISTS b (v text)")
     local e <close> = host.new(params "awkward", params "eng", 1, {})
     e:add(job)
     e:start()
@@ -309,8 +289,8 @@ T["the engine stops when it is cancelled, also inside a statement"] = function()
     wait(e)
     test.equal(select(2, e:result()).kind, "cancelled")
   end
-  test.equal(value("eng", "SELECT count(*) FROM b"), 0)
-  local conn <close> = pg.open(admin "postgres")
+  test.equal(lab:value("eng", "SELECT count(*) FROM b"), 0)
+  local conn <close> = pg.open(lab:admin "postgres")
   for _ = 1, 100 do
     if conn:value "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()" == 0 then return end
     task.sleep(0.05)
@@ -345,8 +325,8 @@ T["a server that cannot be reached ends the copy with that reason"] = function()
 end
 
 T["a session that is ended in the middle is an error of the network"] = function()
-  fresh "eng"
-  sql("eng", "CREATE TABLE b (v text)")
+  lab:fresh "eng"
+  lab:sql("eng", "CREATE TABLE b (v text)")
   local e <close> = host.new(params "awkward", params "eng", 1, {})
   e:add { source = "COPY (SELECT repeat('x', 1000) || generate_series(1, 100000000)) TO STDOUT", target = "COPY b FROM STDIN" }
   local later = e:add { target = "CREATE TABLE made_later (v int)" }
@@ -355,7 +335,7 @@ T["a session that is ended in the middle is an error of the network"] = function
     if e:progress() > 10000000 then break end
     task.sleep(0.01)
   end
-  local conn <close> = pg.open(admin "postgres")
+  local conn <close> = pg.open(lab:admin "postgres")
   conn:query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = 'eng' AND query LIKE '%COPY b%' AND pid <> pg_backend_pid()")
   wait(e)
   test.equal(select(2, e:result()).kind, "network")
@@ -375,10 +355,10 @@ T["a server that takes the connection and says nothing ends the copy after conne
 end
 
 T["two Ctrl-C while its threads copy: the process ends at once with 130, and a copy that is started again is whole"] = function()
-  fresh "int_a"
-  fresh "int_b"
-  sql("int_a", "CREATE TABLE big AS SELECT g AS id, repeat(md5(g::text), 8) AS filler FROM generate_series(1, 250000) g")
-  local url = ("postgres://owner:x%%%%20y@127.0.0.1:%d/int_%%s"):format(plane.port)
+  lab:fresh "int_a"
+  lab:fresh "int_b"
+  lab:sql("int_a", "CREATE TABLE big AS SELECT g AS id, repeat(md5(g::text), 8) AS filler FROM generate_series(1, 250000) g")
+  local url = ("postgres://owner:x%%%%20y@127.0.0.1:%d/int_%%s"):format(lab.port)
   local code = [[
     local pg, task = require "pg", require "task"
     local url = os.getenv "URL"
@@ -391,19 +371,14 @@ T["two Ctrl-C while its threads copy: the process ends at once with 130, and a c
     pg.copy { from = url .. "a", to = url .. "b", jobs = 2, restart = true }
   ]]
   local p <close> = process.start { "/proc/self/exe", "-e", code, stdout = "pipe", stderr = "null",
-    env = { PATH = os.getenv "PATH", HOME = dir, URL = url:format "", HKRUN_LIB = os.getenv "HKRUN_LIB" } }
+    env = { PATH = os.getenv "PATH", HOME = lab.dir, URL = url:format "", HKRUN_LIB = os.getenv "HKRUN_LIB" } }
   test.equal(p:read_line(), "copying")
   p:kill "INT"
   task.sleep(0.06)
   p:kill "INT"
   test.equal(p:wait(20), 130)
-  pg.copy { from = as_owner "int_a", to = as_owner "int_b", restart = true }
-  test.equal(value("int_b", "SELECT count(*)::int FROM big"), 250000)
-end
-
-T["the server stops and leaves nothing running"] = function()
-  plane:stop()
-  fs.rmtree(dir)
+  pg.copy { from = lab:at "int_a", to = lab:at "int_b", restart = true }
+  test.equal(lab:value("int_b", "SELECT count(*)::int FROM big"), 250000)
 end
 
 return T
