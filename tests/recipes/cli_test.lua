@@ -92,6 +92,21 @@ T["options come from the environment and from hkrun.yml, and --help lists them"]
   test.match(r.stdout, "%-%-size INTEGER +how big %(default 1%)")
 end
 
+T["--help of a command says how it is called, and does nothing else"] = function()
+  local dir = folder()
+  test.equal(hkrun(dir, { "apply", "shop.lua", "--app", "eu", "--yes" }).code, 0)
+  local before = state(dir)
+  test.truthy(next(before), "something that could be deleted")
+  for _, command in ipairs { "apply", "plan", "destroy", "prune", "status", "log" } do
+    for _, words in ipairs { { command, "--help" }, { command, "shop.lua", "--app", "eu", "--yes", "-h" } } do
+      local r = hkrun(dir, words)
+      test.equal({ r.code, r.stderr }, { 0, "" }, table.concat(words, " "))
+      test.match(r.stdout, words[2] == "--help" and "^usage: hkrun " .. command or "usage: hkrun")
+    end
+  end
+  test.equal(state(dir), before)
+end
+
 local function wait_for(path)
   for _ = 1, 1000 do
     if fs.exists(path) then return end

@@ -233,7 +233,7 @@ T["a deletion whose answer was lost is not asked for again, but waited for, howe
 end
 
 T["what a killed destroy deleted is said to be deleted; what someone else deleted was gone"] = function()
-  local n, died, said = 0, nil, nil
+  local n, said, died = 0
   repeat
     n = n + 1
     local l = lab()

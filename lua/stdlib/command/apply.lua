@@ -2,22 +2,26 @@
 --- hkrun apply FILE: what a saved plan shows, or nothing.
 local apply = require "recipe.apply"
 local load = require "recipe.load"
-local log = require "log"
 local saved = require "recipe.saved"
+
+local USAGE = {
+  "usage: hkrun apply RECIPE.lua [--yes] [--json] [--until STAGE | --only STAGE] [--adopt] [--config FILE.yml]",
+  "                              [--journal s3://BUCKET/KEY] [the recipe's options]",
+  "       hkrun apply FILE       a plan that `hkrun plan RECIPE.lua --out FILE` saved",
+  "Plans, shows the plan, asks, and runs. Run again, it goes on where it stopped.",
+  "`hkrun apply RECIPE.lua --help` lists the recipe's options.",
+}
 
 return {
   help = "plans, asks, runs; run again, it goes on where it stopped",
   main = function(args)
     local o = load.arguments(args, "apply")
-    if saved.is(o.recipe) then
+    if o.recipe and saved.is(o.recipe) then
       local plan = saved.read(o.recipe)
       o = plan:arguments(o)
       plan:check_files()
     end
-    if o.help then
-      for _, line in ipairs(load.help(o)) do log.out("%s", line) end
-      return 0
-    end
+    if o.help then return load.help(o, USAGE) end
     return apply.apply(o)
   end,
 }

@@ -49,10 +49,16 @@ local function calls(by)
   return table.concat(list, ", ")
 end
 
+local USAGE = {
+  "usage: hkrun log RECIPE.lua [--json] [--journal s3://BUCKET/KEY] [the recipe's options that name its target]",
+  "Lists what its runs did, when, how long it took, and by which calls, with the request ids of AWS and Heroku.",
+}
+
 return {
   help = "what a recipe's runs did, and when",
   main = function(args)
     local o = load.arguments(args, "log")
+    if o.help then return load.usage(USAGE) end
     local r = load.upto_options(o, false)
     local records = r.journal:records()
     if not records[1] then

@@ -7,6 +7,13 @@ local log = require "log"
 local plan = require "recipe.plan"
 local saved = require "recipe.saved"
 
+local USAGE = {
+  "usage: hkrun plan RECIPE.lua [--out FILE] [--json] [--detailed-exitcode] [--until STAGE | --only STAGE] [--adopt]",
+  "                             [--config FILE.yml] [--journal s3://BUCKET/KEY] [the recipe's options]",
+  "Shows what apply would do; changes nothing. --out saves it, and `hkrun apply FILE` does exactly that.",
+  "--detailed-exitcode: 0 no changes, 2 changes, 1 an error. `hkrun plan RECIPE.lua --help` lists the recipe's options.",
+}
+
 local function show(o)
   local r = apply.plan(o, load.file(o.recipe), false)
   if o.out then saved.write(o.out, r, o) end
@@ -24,10 +31,7 @@ return {
   help = "shows what apply would do; changes nothing",
   main = function(args)
     local o = load.arguments(args, "plan")
-    if o.help then
-      for _, line in ipairs(load.help(o)) do log.out("%s", line) end
-      return 0
-    end
+    if o.help then return load.help(o, USAGE) end
     local ok, code = xpcall(show, errors.handler, o)
     if ok then return code end
     if o["detailed-exitcode"] and errors.is(code, "usage") then code.kind = "invalid" end   -- 2 says: there are changes

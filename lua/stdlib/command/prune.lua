@@ -2,7 +2,17 @@
 local load = require "recipe.load"
 local prune = require "recipe.prune"
 
+local USAGE = {
+  "usage: hkrun prune RECIPE.lua [--yes] [--journal s3://BUCKET/KEY] [the recipe's options]",
+  "Lists what runs of the recipe made and the recipe no longer asks for, and deletes it after asking for a name.",
+  "Leaves what was taken over, what is kept, and what something that stays stands on.",
+}
+
 return {
   help = "deletes what a recipe made and no longer asks for",
-  main = function(args) return prune.run(load.arguments(args, "prune")) end,
+  main = function(args)
+    local o = load.arguments(args, "prune")
+    if o.help then return load.usage(USAGE) end
+    return prune.run(o)
+  end,
 }

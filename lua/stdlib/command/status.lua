@@ -97,10 +97,17 @@ local function show_timeline(r, o)
   end
 end
 
+local USAGE = {
+  "usage: hkrun status RECIPE.lua [--timeline [--scale N]] [--json] [--journal s3://BUCKET/KEY] [the recipe's options that name its target]",
+  "Where the recipe stands, what it made, what is left to do, what destroy would delete; whether a run goes on, or died.",
+  "--timeline draws when each thing of the last run was done, and its critical path; --scale multiplies the times.",
+}
+
 return {
   help = "where a recipe stands, what it made, what can be undone",
   main = function(args)
     local o = load.arguments(args, "status", { timeline = false, scale = true })
+    if o.help then return load.usage(USAGE) end
     local r = load.upto_options(o, false)
     if o.timeline then
       show_timeline(r, o)

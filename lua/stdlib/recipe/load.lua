@@ -2,6 +2,7 @@
 local errors = require "errors"
 local fs = require "fs"
 local journal = require "journal"
+local log = require "log"
 local options = require "recipe.options"
 local run = require "recipe.run"
 
@@ -48,7 +49,7 @@ function M.arguments(args, command, own)
   o.rest = rest
   local at = options.journal(o)
   if at and at:find "^s3://" then o.at = at else o.dir = at or o.dir end
-  if not o.recipe then errors.usage("hkrun %s needs a recipe: hkrun %s RECIPE.lua", command, command) end
+  if not (o.recipe or o.help) then errors.usage("hkrun %s needs a recipe: hkrun %s RECIPE.lua", command, command) end
   return o
 end
 
@@ -122,10 +123,24 @@ function M.look(loaded, o)
   return r, not ok and e or nil
 end
 
---- The recipe's first comment and its options, for --help.
+--- Prints a command's words.
+---@param lines string[]
+---@return integer exit code
+function M.usage(lines)
+  for _, line in ipairs(lines) do log.out("%s", line) end
+  return 0
+end
+
+--- Prints what --help asks for: the recipe's first comment and its options, or without a recipe the command's words.
+---@param o table as from `arguments`
+---@param usage string[]
+---@return integer exit code
+function M.help(o, usage) return M.usage(o.recipe and M.about(o) or usage) end
+
+--- The recipe's first comment and its options.
 ---@param o table
 ---@return string[] lines
-function M.help(o)
+function M.about(o)
   local recipe = M.file(o.recipe)
   local lines = {}
   for line in fs.read(recipe.file):gmatch "([^\n]*)\n" do
