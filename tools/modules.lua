@@ -12,7 +12,7 @@ local MODULES = {
   { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" }, { "test", "test", "test/cloud" },
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
   { "pg", "pg", "pg/connection", "pg/statement", "pg/transaction", "pg/copyio", "pg/notify", "pg/copy", "pg/check", "pg/same" },
-  { "redis", "redis", "redis/copy", "redis/same" },
+  { "redis", "redis", "redis/connection", "redis/subscription", "redis/copy", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
   { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
