@@ -6,8 +6,8 @@
 --- 5.x, src/classes/queue-keys.ts and src/commands).
 local errors = require "errors"
 local jobs = require "queues.jobs"
+local log = require "log"
 local options = require "options"
-local task = require "task"
 
 local M = {}
 
@@ -43,7 +43,7 @@ function M.queues(where, opts)
         seen[key] = true
         local meta = r:hmget(key, "opts.maxLenEvents", "version", "paused")
         if meta[1] or meta[2] or r:exists(prefix .. ":" .. name .. ":id", prefix .. ":" .. name .. ":events") > 0 then
-          found[#found + 1] = { name = name, prefix = prefix, key = prefix .. ":" .. name, paused = meta[3] == "1" }
+          found[#found + 1] = { name = name, prefix = prefix, key = prefix .. ":" .. name, paused = meta[3] ~= false }
         end
       end
     end
@@ -57,12 +57,9 @@ local function queue_key(queue)
   return queue:find ":" and queue or "bull:" .. queue
 end
 
---- Under which keys a queue's jobs are.
----@param queue bullmq.Queue|string
----@return queues.Place[] places { state, type, key }
-function M.places(queue)
-  local key, places = queue_key(queue), {}
-  for i, s in ipairs(M.states) do places[i] = { s[1], s[2], key .. ":" .. s[3] } end
+local function places_of(key)
+  local places = {}
+  for i, s in ipairs(M.states) do places[i] = { s[1], s[2], key .. ":" .. s[3], data = key .. ":" } end
   return places
 end
 
@@ -70,7 +67,7 @@ end
 ---@param queue bullmq.Queue|string one of bullmq.queues, "PREFIX:NAME", or the name alone with the prefix "bull"
 ---@return table<string, integer> by state
 function M.counts(where, queue)
-  local places, counts = M.places(queue), {}
+  local places, counts = places_of(queue_key(queue)), {}
   return jobs.with(where, function(r)
     for i, n in ipairs(jobs.sizes(r, places)) do counts[places[i][1]] = n end
     return counts
@@ -82,12 +79,12 @@ end
 ---@return string[]
 function M.jobs(where, queue, state)
   local names = {}
-  for i, place in ipairs(M.places(queue)) do
+  for i, place in ipairs(places_of(queue_key(queue))) do
     names[i] = place[1]
     if place[1] == state then
       return jobs.with(where, function(r)
         local ids = {}
-        for n, m in ipairs(jobs.members(r, place[2], place[3])) do ids[n] = m.id end
+        for n, m in ipairs(jobs.members(r, place)) do ids[n] = m.id end
         return ids
       end)
     end
@@ -95,20 +92,31 @@ function M.jobs(where, queue, state)
   errors.usage("bullmq.jobs: no state %s%s", tostring(state), options.suggestion(tostring(state), names))
 end
 
--- The same steps as BullMQ's own pause and resume, in one script, so that no
--- worker sees half of them; a queue that is already so is left alone.
+-- The steps of BullMQ's own pause and resume (src/commands/pause-7.lua), in one script, so that no worker sees half of
+-- them; a queue that is already so is left alone. Version 5 keeps the jobs of a paused queue in a list of their own,
+-- version 6 where they are, and takes back what version 5 has left there. Workers of version 5 wait for the marker.
 local switch = [[
-local from, to, meta, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
-local paused = redis.call('HEXISTS', meta, 'paused') == 1
-if paused == (ARGV[1] == 'paused') then return 0 end
-local moved = redis.call('EXISTS', from) == 1
-if moved then redis.call('RENAME', from, to) end
-if ARGV[1] == 'paused' then
+local wait, aside, meta, events, marker = KEYS[1], KEYS[2], KEYS[3], KEYS[4], KEYS[5]
+local pause = ARGV[1] == 'paused'
+if (redis.call('HEXISTS', meta, 'paused') == 1) == pause then return 0 end
+if pause then
+  local version = redis.call('HGET', meta, 'version') or ''
+  if tonumber(version:match(':(%d+)') or 5) < 6 and redis.call('EXISTS', wait) == 1 then
+    redis.call('RENAME', wait, aside)
+  end
   redis.call('HSET', meta, 'paused', 1)
   redis.call('DEL', marker)
 else
   redis.call('HDEL', meta, 'paused')
-  if moved or redis.call('ZCARD', KEYS[6]) > 0 then
+  if redis.call('EXISTS', wait) == 0 and redis.call('EXISTS', aside) == 1 then
+    redis.call('RENAME', aside, wait)
+  end
+  local id = redis.call('LPOP', aside)
+  while id do                                               -- jobs in both: those that were set aside go first, from the right
+    redis.call('RPUSH', wait, id)
+    id = redis.call('LPOP', aside)
+  end
+  if redis.call('EXISTS', wait) == 1 or redis.call('ZCARD', KEYS[6]) > 0 then
     redis.call('ZADD', marker, 0, '0')
   else
     local next = redis.call('ZRANGE', KEYS[7], 0, 0, 'WITHSCORES')
@@ -120,31 +128,30 @@ redis.call('XADD', events, '*', 'event', ARGV[1])
 return 1
 ]]
 
-local function set_paused(where, queue, paused)
-  local key = queue_key(queue)
-  local function k(name) return key .. ":" .. name end
-  local from, to = k "wait", k "paused"
-  if not paused then from, to = to, from end
-  return jobs.with(where, function(r)
-    return r:eval(switch, 7, from, to, k "meta", k "events", k "marker", k "prioritized", k "delayed", paused and "paused" or "resumed") == 1
-  end)
+local function set_paused(where, queue, word)
+  local words = { "EVAL", switch, 7 }
+  for i, name in ipairs { "wait", "paused", "meta", "events", "marker", "prioritized", "delayed" } do
+    words[3 + i] = queue_key(queue) .. ":" .. name
+  end
+  words[#words + 1] = word
+  return jobs.with(where, function(r) return r:command(table.unpack(words)) == 1 end)
 end
 
 --- Workers take no further job of this queue; those that run go on.
+---@param queue bullmq.Queue|string
 ---@return boolean changed false when it was paused before
-function M.pause(where, queue) return set_paused(where, queue, true) end
+function M.pause(where, queue) return set_paused(where, queue, "paused") end
 
 --- Workers take jobs again.
+---@param queue bullmq.Queue|string
 ---@return boolean changed false when it was not paused
-function M.resume(where, queue) return set_paused(where, queue, false) end
+function M.resume(where, queue) return set_paused(where, queue, "resumed") end
 
---- The jobs that are active now, and those of them whose worker is gone: no one
---- holds their lock. BullMQ gives these back to the queue when a worker looks.
+--- The jobs that are active now, and those of them whose worker is gone: nobody holds their lock.
 local function active_jobs(r, queues)
   local running, stalled = {}, {}
   for _, queue in ipairs(queues) do
-    local ids = M.jobs(r, queue, "active")
-    local ask = {}
+    local ids, ask = M.jobs(r, queue, "active"), {}
     for i, id in ipairs(ids) do ask[i] = { "EXISTS", queue.key .. ":" .. id .. ":lock" } end
     for i, held in ipairs(r:pipeline(ask)) do
       local list = held == 1 and running or stalled
@@ -154,33 +161,55 @@ local function active_jobs(r, queues)
   return running, stalled
 end
 
+--- The active jobs whose worker is gone: it crashed, and its lock has expired (30 seconds by default). A worker that
+--- looks gives such a job back to its queue, and it runs again.
+---@param opts? { prefix: string }
+---@return string[] "QUEUE ID" of each
+function M.stalled(where, opts)
+  local o = options.check(opts or {}, find_options, "bullmq.stalled")
+  return jobs.with(where, function(r)
+    local _, stalled = active_jobs(r, M.queues(r, { prefix = o.prefix }))
+    return stalled
+  end)
+end
+
 local wait_options = {
   { "prefix", "key prefix of the queues; every prefix by default", type = "string" },
   { "timeout", "seconds to wait", type = "number", default = 120 },
   { "interval", "seconds between two looks", type = "number", default = 0.2 },
+  { "hint", "what to do where the time does not suffice", type = "string", default = "stop the workers, or give them more time" },
 }
 
---- Waits until no worker runs a job. Jobs whose worker is gone do not end by
---- themselves: they are answered, and run again on whichever side workers start.
+--- Waits until no worker runs a job, and says meanwhile how many do. Jobs whose worker is gone do not end by themselves:
+--- there is a warning, they are answered, and they run again on whichever side workers start.
 ---@param opts? { prefix: string, timeout: number, interval: number }
 ---@return { stalled: string[] } "QUEUE ID" of each stalled job
 function M.wait_idle(where, opts)
   local o = options.check(opts or {}, wait_options, "bullmq.wait_idle")
   return jobs.with(where, function(r)
-    local deadline = task.now() + o.timeout
     local queues = M.queues(r, { prefix = o.prefix })
-    while true do
+    local answer = jobs.wait(o, "wait until no BullMQ job runs", "jobs are still active", function()
       local running, stalled = active_jobs(r, queues)
-      if #running == 0 then return { stalled = stalled } end
-      if task.now() >= deadline then
-        errors.raise { kind = "timeout", op = "wait until no BullMQ job runs", retry = true, running = running, stalled = stalled,
-          message = ("after %g seconds %d jobs are still active: %s"):format(o.timeout, #running,
-            table.concat(running, ", ", 1, math.min(#running, 5))),
-          hint = "stop the workers, or give them more time" }
-      end
-      task.sleep(o.interval)
+      return running, { stalled = stalled }
+    end)
+    for _, job in ipairs(answer.stalled) do
+      log.warn("the BullMQ job %s is stalled: its worker is gone; it will run again when a worker looks", job)
     end
+    return answer
   end)
+end
+
+--- The queues as queues.find and bullmq.same see them.
+---@return queues.Queue[]
+function M._all(r, prefix)
+  local found = {}
+  for i, queue in ipairs(M.queues(r, { prefix = prefix })) do
+    local places = places_of(queue.key)
+    places[#places + 1] = { "schedulers", "zset", queue.key .. ":repeat", if_any = true }
+    found[i] = { kind = "bullmq", name = queue.prefix == "bull" and queue.name or queue.key, owns = queue.key .. ":", places = places,
+      setting = queue.paused and "paused" or "running" }
+  end
+  return found
 end
 
 local same_options = {
@@ -190,53 +219,14 @@ local same_options = {
   { "quiet", "true: answer the differences instead of raising", type = "boolean", default = false },
 }
 
---- Every state of every queue of one server, and the ids whose data is lost.
-local function snapshot(r, prefix)
-  local all = {}
-  for _, queue in ipairs(M.queues(r, { prefix = prefix })) do
-    local states, ask, ids = {}, {}, {}
-    for _, place in ipairs(M.places(queue)) do
-      local list = jobs.members(r, place[2], place[3])
-      states[place[1]] = list
-      for _, m in ipairs(list) do
-        ids[#ids + 1] = m.id
-        ask[#ask + 1] = { "EXISTS", queue.key .. ":" .. m.id }
-      end
-    end
-    states["with data"] = {}
-    for i, there in ipairs(r:pipeline(ask)) do
-      if there == 1 then table.insert(states["with data"], { id = ids[i] }) end
-    end
-    states.setting = { { id = queue.paused and "paused" or "running" } }
-    all[queue.key] = states
-  end
-  return all
-end
-
---- Compares the queues of two servers by job id: each state in its order, with
---- times and priorities, that every job has its data ("with data"), and whether
---- the queue is paused. Raises one error when they differ, unless quiet = true.
+--- Compares the queues of two servers by job id: each state in its order, with times and priorities, that every job has
+--- its data ("with data"), the job schedulers, and whether the queue is paused ("setting"). Raises one error when they
+--- differ, unless quiet = true.
 ---@param o table { a, b, prefix =, quiet = false }
----@return redis.QueueRow[] rows one for each queue and state; rows.equal for all
+---@return queues.Difference[] rows one for each queue and state; rows.equal for all
 function M.same(o)
   o = options.check(o, same_options, "bullmq.same")
-  local a, b = jobs.both(o[1], o[2], function(r) return snapshot(r, o.prefix) end)
-  local keys, rows = {}, {}
-  for key in pairs(a) do keys[#keys + 1] = key end
-  for key in pairs(b) do if not a[key] then keys[#keys + 1] = key end end
-  table.sort(keys)
-  for _, key in ipairs(keys) do
-    local function compare(state)
-      rows[#rows + 1] = jobs.row(key:match "[^:]+$", state, (a[key] or {})[state] or {}, (b[key] or {})[state] or {})
-    end
-    for _, state in ipairs(M.states) do compare(state[1]) end
-    compare "with data"
-    if (a[key] == nil) ~= (b[key] == nil) or a[key].setting[1].id ~= b[key].setting[1].id then
-      compare "setting"
-      rows[#rows].equal = false
-    end
-  end
-  return jobs.verdict(rows, "BullMQ", o.quiet)
+  return jobs.same(o[1], o[2], "BullMQ", o.quiet, function(r) return M._all(r, o.prefix) end)
 end
 
 return M

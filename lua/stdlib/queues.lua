@@ -32,13 +32,10 @@ function M.find(where, opts)
     for _, queue in ipairs(discover.all(r, o.lists)) do
       local row_of = {}
       for i, count in ipairs(jobs.sizes(r, queue.places)) do
-        local state = queue.places[i][1]
-        local row = row_of[state]
-        if not row then
-          row = { kind = queue.kind, name = queue.name, state = state, count = 0 }
-          row_of[state], rows[#rows + 1] = row, row
-        end
+        local state, if_any = queue.places[i][1], queue.places[i].if_any
+        local row = row_of[state] or { kind = queue.kind, name = queue.name, state = state, count = 0 }
         row.count = row.count + count
+        if not row_of[state] and (count > 0 or not if_any) then row_of[state], rows[#rows + 1] = row, row end
       end
     end
     return lists.ordered(rows, { "kind", "name", "state", "count" })

@@ -106,7 +106,7 @@ T["two sides are compared by id, order, time and data, row by row"] = function()
   fill(a, "bull:mail")
   fill(b, "bull:mail")
   local rows = bullmq.same { a, b }
-  test.equal({ #rows, rows.equal }, { #bullmq.states + 1, true })
+  test.equal({ #rows, rows.equal }, { #bullmq.states + 2, true })
   test.equal(rows[1], { queue = "mail", state = "waiting", a = 5, b = 5, equal = true, missing = {}, extra = {} })
   local function find(state)
     for _, row in ipairs(bullmq.same { a, b, quiet = true }) do if row.state == state then return row end end
@@ -225,33 +225,63 @@ T["an empty queue is found too; lists are queues by name, or while they are few"
   test.equal(#names(), 100)
 end
 
-T["Sidekiq: queues, counts, busy threads, quiet and the comparison"] = function()
-  local function fill_sidekiq(r)
-    r:sadd("queues", "default", "mailers")
-    for i = 1, 3 do r:lpush("queue:default", ('{"class":"Mail","jid":"j%d","args":[]}'):format(i)) end
-    r:zadd("schedule", 1800000000.5, '{"jid":"later"}')
-    r:zadd("retry", 1800000001, '{"jid":"again","retry_count":2}')
-    r:sadd("processes", "host:1:abc")
-    r:hset("host:1:abc:work", "tid1", "{}")
-  end
-  local a, url = open()
-  local b = open()
+local function fill_sidekiq(r)
+  r:sadd("queues", "default", "mailers")
+  for i = 1, 3 do r:lpush("queue:default", ('{"class":"Mail","jid":"j%d","args":[]}'):format(i)) end
+  r:zadd("schedule", 1800000000.5, '{"jid":"later"}')
+  r:zadd("retry", 1800000001, '{"jid":"again","retry_count":2}')
+  r:lpush("queue:sq|host:1:abc|default", '{"jid":"taken"}')
+  r:sadd("processes", "host:1:abc")
+  r:hset("host:1:abc", "busy", 1, "beat", 1700000000.25, "quiet", "false")
+  r:hset("host:1:abc:work", "tid1", "{}")
+end
+
+T["Sidekiq: queues, processes, counts"] = function()
+  local r, url = open()
+  fill_sidekiq(r)
+  test.equal(sidekiq.queues(url), { "default", "mailers" })
+  test.equal(sidekiq.processes(r), { { identity = "host:1:abc", alive = true, quiet = false, busy = 1, beat = 1700000000.25 } })
+  test.equal(sidekiq.counts(r), { queues = { default = 3, mailers = 0 }, enqueued = 3, scheduled = 1, retry = 1, dead = 0,
+    processes = { ["host:1:abc"] = 1 }, busy = 1, private = 1 })
+end
+
+T["Sidekiq: idle is what a heartbeat says after the process heard of quiet, or a later one"] = function()
+  local r, url = open()
+  fill_sidekiq(r)
+  local quick = { timeout = 0.02, interval = 0.01 }
+  local e = test.raises("after 0.02 seconds 1 processes are busy: host:1:abc .1 jobs.", sidekiq.wait_idle, r, quick)
+  test.truthy(errors.is(e, "timeout"))
+  r:hset("host:1:abc", "busy", 0)
+  test.raises("host:1:abc .0 jobs.", sidekiq.wait_idle, r, quick)          -- the same heartbeat: it may have taken one since
+  local answer
+  local waiting = task.spawn(function() answer = sidekiq.wait_idle(r, { interval = 0.01 }) end)
+  task.sleep(0.03)
+  local other = redis.open(url)
+  other:hset("host:1:abc", "beat", 1700000005.5)
+  waiting:join()
+  test.equal(answer, { stalled = {}, taking = { "host:1:abc" } })
+  test.equal({ sidekiq.quiet(r), r:lrange("host:1:abc-signals", 0, -1) }, { 1, { "TSTP" } })
+  r:hset("host:1:abc", "quiet", "true")
+  test.equal({ sidekiq.quiet(r), sidekiq.wait_idle(r, quick) }, { 0, { stalled = {}, taking = {} } })
+  r:del "host:1:abc"                                                       -- its heartbeat stops
+  test.equal(sidekiq.wait_idle(r, quick).stalled, { "host:1:abc", "default taken" })
+  other:close()
+end
+
+T["Sidekiq: two sides are compared by jid, order and time"] = function()
+  local a, b = open(), open()
   fill_sidekiq(a)
   fill_sidekiq(b)
-  test.equal(sidekiq.queues(url), { "default", "mailers" })
-  test.equal(sidekiq.counts(a), { queues = { default = 3, mailers = 0 }, schedule = 1, retry = 1, dead = 0, busy = 1 })
-  test.equal(sidekiq.quiet(a), 1)
-  test.equal(a:lrange("host:1:abc-signals", 0, -1), { "TSTP" })
-  local e = test.raises("1 jobs still run: host:1:abc tid1", sidekiq.wait_idle, a, { timeout = 0.02, interval = 0.01 })
-  test.truthy(errors.is(e, "timeout"))
-  a:del "host:1:abc:work"
-  sidekiq.wait_idle(a)
   test.equal(sidekiq.same({ a, b }).equal, true)
   b:zincrby("schedule", 1, '{"jid":"later"}')
   b:rpop "queue:default"
-  local rows = sidekiq.same { a, b, quiet = true }
-  test.equal({ rows[1].missing, rows[1].equal, rows[3].state, rows[3].equal }, { { "j1" }, false, "schedule", false })
-  test.raises("queue default, queued: 3 jobs on one side, 2 on the other, missing: j1", sidekiq.same, { a, b })
+  b:del "queue:sq|host:1:abc|default"
+  local rows, different = sidekiq.same { a, b, quiet = true }, {}
+  for _, row in ipairs(rows) do
+    if not row.equal then different[#different + 1] = ("%s %s %d %d %s"):format(row.queue, row.state, row.a, row.b, table.concat(row.missing, " ")) end
+  end
+  test.equal(different, { "default enqueued 3 2 j1", "default private 1 0 taken", "all scheduled 1 1 " })
+  test.raises("queue default, enqueued: 3 jobs on one side, 2 on the other, missing: j1", sidekiq.same, { a, b })
 end
 
 return T

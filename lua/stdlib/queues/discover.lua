@@ -10,12 +10,6 @@ local sidekiq = require "sidekiq"
 
 local M = {}
 
----@class queues.Queue
----@field kind "bullmq"|"sidekiq"|"list"|"bull"|"bee"|"resque"|"rq"|"celery"
----@field name string
----@field places queues.Place[]
----@field owns? string what its keys begin with
-
 local BULL = { { "waiting", "list", "wait" }, { "active", "list", "active" }, { "paused", "list", "paused" },
   { "delayed", "zset", "delayed" }, { "completed", "zset", "completed" }, { "failed", "zset", "failed" } }
 local BEE = { { "waiting", "list", "waiting" }, { "active", "list", "active" }, { "delayed", "zset", "delayed" },
@@ -52,13 +46,11 @@ end
 local function starts(s, with) return s:sub(1, #with) == with end
 
 local function of_bullmq(r, lists)
-  local found = {}
-  for i, queue in ipairs(bullmq.queues(r)) do
-    local own, groups = bullmq.places(queue), queue.key .. ":groups:"
+  local found = bullmq._all(r)
+  for _, queue in ipairs(found) do
     for _, key in ipairs(lists) do                          -- BullMQ Pro has a list for each group
-      if starts(key, groups) then own[#own + 1] = { "groups", "list", key } end
+      if starts(key, queue.owns .. "groups:") then table.insert(queue.places, { "groups", "list", key, if_any = true, data = queue.owns }) end
     end
-    found[i] = { kind = "bullmq", name = queue.prefix == "bull" and queue.name or queue.key, owns = queue.key .. ":", places = own }
   end
   return found
 end
@@ -129,7 +121,7 @@ local function of_ruby(r)
     local list = r:type(space .. "queues") == "set" and r:smembers(space .. "queues") or {}
     table.sort(list)
     local kind = ruby_kind(r, space, list)
-    append(found, kind == "sidekiq" and sidekiq.all(r, space) or kind == "resque" and of_resque(r, space, list) or {})
+    append(found, kind == "sidekiq" and sidekiq._all(r, space) or kind == "resque" and of_resque(r, space, list) or {})
   end
   return found
 end
