@@ -1,10 +1,13 @@
---- Copies one key by its value, for servers whose DUMP formats differ. Every
---- type is read in slices; the target's key is replaced.
+--- Copies keys by their values, for servers whose DUMP formats differ, or where a function changed one. Small keys are
+--- read and written many at once; what is large goes in slices, and is never whole in memory. The target's key is replaced.
 local errors = require "errors"
+local streams = require "redis.copy.streams"
 
 local M = {}
 
-local SLICE = 500
+local SLICE = 500                       -- elements at once, at most
+local BYTES = 1 << 20                   -- and about so many bytes
+local SMALL = 64 << 10                  -- bytes of a key that is read whole
 
 --- Calls write(list) with at most `width` x SLICE words at a time.
 local function sliced(list, width, write)
@@ -19,160 +22,168 @@ end
 
 --- All elements by HSCAN, SSCAN or ZSCAN; an element may come twice, which does
 --- no harm when it is set again.
-local function scan(from, command, key, write)
+local function scan(from, command, key, count, write)
   local cursor = "0"
   repeat
-    local reply = from:command(command, key, cursor, "COUNT", SLICE)
+    local reply = from:command(command, key, cursor, "COUNT", count)
     cursor = reply[1]
     sliced(reply[2], 2, write)
   until cursor == "0"
 end
 
-local copy = {}
-
-function copy.string(from, to, key)
-  to:set(key, from:get(key) or "")
+--- Scores come as text that keeps all their digits, and go as they came.
+local function swapped(words)
+  for i = 1, #words, 2 do words[i], words[i + 1] = words[i + 1], words[i] end
+  return words
 end
 
---- The expiry of single fields (Redis 7.4, Valkey 9): only where there is any.
-local function field_expiry(from, to, key)
-  local fields = from:hkeys(key)
-  sliced(fields, 1, function(names)
-    local reply = from:pipeline({ { "HPEXPIRETIME", key, "FIELDS", #names, table.unpack(names) } }, { keep_errors = true })[1]
-    if reply.kind then return end                -- the source does not know field expiry
-    for i, at in ipairs(reply) do
-      if at > 0 then to:command("HPEXPIREAT", key, at, "FIELDS", 1, names[i]) end
-    end
+local known = setmetatable({}, { __mode = "k" })
+
+--- Whether the source has fields that expire by themselves (Redis 7.4, Valkey 9).
+local function knows_field_expiry(from)
+  if known[from] == nil then known[from] = from:command("COMMAND", "INFO", "HPEXPIRETIME")[1] and true or false end
+  return known[from]
+end
+
+--- The expiry of some fields, where they have any.
+local function copy_field_expiry(from, to, key, name, fields)
+  if #fields == 0 or not knows_field_expiry(from) then return end
+  for i, at in ipairs(from:command("HPEXPIRETIME", key, "FIELDS", #fields, table.unpack(fields))) do
+    if at > 0 then to:command("HPEXPIREAT", name, at, "FIELDS", 1, fields[i]) end
+  end
+end
+
+--- Large keys by type: from, to, the key, what it is called in the target, elements at once.
+local large = {}
+
+function large.string(from, to, key, name)
+  local at, first = 0, true
+  repeat
+    local bytes = from:getrange(key, at, at + BYTES - 1)
+    if first then to:set(name, bytes) elseif #bytes > 0 then to:append(name, bytes) end
+    at, first = at + BYTES, false
+  until #bytes < BYTES
+end
+
+function large.hash(from, to, key, name, count)
+  scan(from, "HSCAN", key, count, function(words)
+    send(to, "HSET", name, words)
+    local fields = {}
+    for i = 1, #words, 2 do fields[#fields + 1] = words[i] end
+    copy_field_expiry(from, to, key, name, fields)
   end)
 end
 
-function copy.hash(from, to, key)
-  scan(from, "HSCAN", key, function(words) send(to, "HSET", key, words) end)
-  field_expiry(from, to, key)
-end
-
-function copy.list(from, to, key)
+function large.list(from, to, key, name, count)
   local start = 0
-  while true do
-    local items = from:lrange(key, start, start + SLICE - 1)
-    if #items == 0 then return end
-    send(to, "RPUSH", key, items)
+  repeat
+    local items = from:lrange(key, start, start + count - 1)
+    send(to, "RPUSH", name, items)
     start = start + #items
+  until #items < count
+end
+
+function large.set(from, to, key, name, count)
+  scan(from, "SSCAN", key, count, function(words) send(to, "SADD", name, words) end)
+end
+
+function large.zset(from, to, key, name, count)
+  scan(from, "ZSCAN", key, count, function(words) send(to, "ZADD", name, swapped(words)) end)
+end
+
+large.stream = streams.copy
+
+--- Small keys by type: the question, what the answer is written with, and what makes its words.
+local small = {
+  string = { "GET", {}, "SET", function(v) return { v } end },
+  hash = { "HGETALL", {}, "HSET" },
+  list = { "LRANGE", { 0, -1 }, "RPUSH" },
+  set = { "SMEMBERS", {}, "SADD" },
+  zset = { "ZRANGE", { 0, -1, "WITHSCORES" }, "ZADD", swapped },
+}
+
+local size_of = { hash = "HLEN", list = "LLEN", set = "SCARD", zset = "ZCARD", stream = "XLEN" }
+
+local function refuse_type(key, kind)
+  errors.raise { kind = "limit", op = ("copy the key %q by value"):format(key),
+    message = "its type is " .. kind .. ", of a module that has no value commands we know" }
+end
+
+--- One key in slices of about BYTES. Its elements are taken for equal in size.
+local function copy_large(from, to, item, bytes)
+  local count = SLICE
+  if size_of[item.type] and bytes then
+    local n = from:command(size_of[item.type], item.key)
+    count = math.max(1, math.min(SLICE, BYTES * math.max(n, 1) // math.max(bytes, 1)))
   end
+  to:del(item.name)
+  large[item.type](from, to, item.key, item.name, count)
+  if item.expires_at >= 0 then to:pexpireat(item.name, item.expires_at) end
 end
 
-function copy.set(from, to, key)
-  scan(from, "SSCAN", key, function(words) send(to, "SADD", key, words) end)
-end
-
-function copy.zset(from, to, key)
-  scan(from, "ZSCAN", key, function(words)
-    for i = 1, #words, 2 do words[i], words[i + 1] = words[i + 1], words[i] end
-    send(to, "ZADD", key, words)
-  end)
-end
-
---- A reply of names and values in turn, as a table.
-local function named(list)
-  local t = {}
-  for i = 1, #list, 2 do t[list[i]] = list[i + 1] end
-  return t
-end
-M.named = named
-
---- Stream ids, two numbers of up to 64 bits, in their order.
-local function before(a, b)
-  local am, as = a:match "^(%d+)-(%d+)$"
-  local bm, bs = b:match "^(%d+)-(%d+)$"
-  if am ~= bm then return #am < #bm or (#am == #bm and am < bm) end
-  return #as < #bs or (#as == #bs and as < bs)
-end
-
---- Ids that are pending but no longer in the stream, in order: XCLAIM needs an
---- entry, so they are added for a moment.
-local function ghosts(from, key, groups)
-  local seen, list, found = {}, {}, {}
-  for _, group in ipairs(groups) do
-    for _, p in ipairs(group.pending) do
-      if not seen[p[1]] then seen[p[1]] = true list[#list + 1] = p[1] end
+--- Small keys: one conversation with each side.
+local function copy_small(from, to, items)
+  local ask, write = {}, {}
+  for i, item in ipairs(items) do ask[i] = { small[item.type][1], item.key, table.unpack(small[item.type][2]) } end
+  local gone, hashes = 0, {}
+  for i, value in ipairs(#ask > 0 and from:pipeline(ask) or {}) do
+    local item = items[i]
+    local how = small[item.type]
+    write[#write + 1] = { "DEL", item.name }
+    if not value or (type(value) == "table" and #value == 0) then
+      gone = gone + 1
+    else
+      write[#write + 1] = { how[3], item.name, table.unpack(how[4] and how[4](value) or value) }
+      if item.type == "hash" then hashes[#hashes + 1] = { item, value } end
+      if item.expires_at >= 0 then write[#write + 1] = { "PEXPIREAT", item.name, item.expires_at } end
     end
   end
-  for i = 1, #list, SLICE do
-    local commands = {}
-    for j = i, math.min(i + SLICE - 1, #list) do commands[#commands + 1] = { "XRANGE", key, list[j], list[j] } end
-    for j, reply in ipairs(from:pipeline(commands)) do
-      if #reply == 0 then found[#found + 1] = list[i + j - 1] end
-    end
+  to:pipeline(write)
+  if #hashes == 0 or not knows_field_expiry(from) then return gone end
+  for _, pair in ipairs(hashes) do
+    local fields = {}
+    for i = 1, #pair[2], 2 do fields[#fields + 1] = pair[2][i] end
+    copy_field_expiry(from, to, pair[1].key, pair[1].name, fields)
   end
-  table.sort(found, before)
-  return found
+  return gone
 end
 
-local function copy_entries(from, to, key, extra)
-  local start, n = "-", 1
-  while true do
-    local entries = from:xrange(key, start, "+", "COUNT", SLICE)
-    if #entries == 0 then break end
-    local commands = {}
-    for _, entry in ipairs(entries) do
-      while extra[n] and before(extra[n], entry[1]) do
-        commands[#commands + 1] = { "XADD", key, extra[n], "ghost", "" }
-        n = n + 1
+--- Copies keys; both connections work in the right database.
+---@param items { key: string, name: string, type: string, expires_at: integer }[] expires_at: milliseconds since 1970; -1: never
+---@return integer copied
+---@return integer gone
+function M.many(from, to, items)
+  local ask = {}
+  for i, item in ipairs(items) do
+    if not large[item.type] and item.type ~= "none" then refuse_type(item.key, item.type) end
+    ask[i] = { "MEMORY", "USAGE", item.key }
+  end
+  local usage = #ask > 0 and from:pipeline(ask, { keep_errors = true }) or {}
+  local some, bytes, gone = {}, 0, 0
+  for i, item in ipairs(items) do
+    local size = type(usage[i]) == "number" and usage[i] or nil
+    if item.type == "none" or usage[i] == false then
+      to:del(item.name)
+      gone = gone + 1
+    elseif size and size <= SMALL and small[item.type] then
+      some[#some + 1] = item
+      bytes = bytes + size
+      if bytes > BYTES then
+        gone = gone + copy_small(from, to, some)
+        some, bytes = {}, 0
       end
-      commands[#commands + 1] = { "XADD", key, entry[1], table.unpack(entry[2]) }
-    end
-    to:pipeline(commands)
-    start = "(" .. entries[#entries][1]
-  end
-  for i = n, #extra do to:xadd(key, extra[i], "ghost", "") end
-end
-
-local function copy_group(to, key, group, counted)
-  local create = { "XGROUP", "CREATE", key, group.name, group["last-delivered-id"], "MKSTREAM" }
-  if counted and math.type(group["entries-read"]) == "integer" then
-    create[#create + 1] = "ENTRIESREAD"
-    create[#create + 1] = group["entries-read"]
-  end
-  local commands = { create }
-  for _, raw in ipairs(group.consumers) do
-    local consumer = named(raw)
-    commands[#commands + 1] = { "XGROUP", "CREATECONSUMER", key, group.name, consumer.name }
-    for _, p in ipairs(consumer.pending) do
-      commands[#commands + 1] = { "XCLAIM", key, group.name, consumer.name, 0, p[1], "TIME", p[2], "RETRYCOUNT", p[3], "FORCE", "JUSTID" }
+    else
+      copy_large(from, to, item, size)
     end
   end
-  sliced(commands, 1, function(some) to:pipeline(some) end)
+  return #items - gone - copy_small(from, to, some), gone
 end
 
---- Takes the ghosts out as they went at the source: those before the first entry
---- may have been trimmed, which leaves no deleted id behind, the others were deleted.
-local function drop_ghosts(from, to, key, extra)
-  if #extra == 0 then return end
-  local first = from:xrange(key, "-", "+", "COUNT", 1)[1]
-  if first then to:xtrim(key, "MINID", "=", first[1]) else to:xtrim(key, "MAXLEN", "=", 0) end
-  sliced(extra, 1, function(ids) to:command("XDEL", key, table.unpack(ids)) end)
-end
-
-function copy.stream(from, to, key)
-  local info = named(from:command("XINFO", "STREAM", key, "FULL", "COUNT", 0))
-  local last = info["last-generated-id"]
-  local groups = {}
-  for i, raw in ipairs(info.groups) do groups[i] = named(raw) end
-  local extra = ghosts(from, key, groups)
-  copy_entries(from, to, key, extra)
-  if to:exists(key) == 0 then                    -- an empty stream is still a stream
-    to:xgroup_create(key, "hkrun", "0-0", "MKSTREAM")
-    to:xgroup_destroy(key, "hkrun")
-  end
-  -- Since 7.0 XSETID takes more than two words: streams and groups count their entries.
-  local counted = info["entries-added"] and to:command("COMMAND", "INFO", "XSETID")[1][2] < 0
-  for _, group in ipairs(groups) do copy_group(to, key, group, counted) end
-  drop_ghosts(from, to, key, extra)
-  local set = { "XSETID", key, last }
-  if counted then
-    set = { "XSETID", key, last, "ENTRIESADDED", info["entries-added"], "MAXDELETEDID", info["max-deleted-entry-id"] }
-  end
-  to:command(table.unpack(set))
+--- The types of some keys.
+function M.types(from, keys)
+  local ask = {}
+  for i, key in ipairs(keys) do ask[i] = { "TYPE", key } end
+  return #ask > 0 and from:pipeline(ask) or {}
 end
 
 --- Copies one key: its value by type, then its expiry, absolute.
@@ -181,15 +192,7 @@ end
 function M.copy(from, to, key, expires_at)
   local kind = from:type(key)
   if kind == "none" then return false end
-  local fn = copy[kind]
-  if not fn then
-    errors.raise { kind = "limit", op = ("copy the key %q by value"):format(key),
-      message = "its type is " .. kind .. ", of a module that has no value commands we know" }
-  end
-  to:del(key)
-  fn(from, to, key)
-  if expires_at >= 0 then to:pexpireat(key, expires_at) end
-  return true
+  return M.many(from, to, { { key = key, name = key, type = kind, expires_at = expires_at } }) == 1
 end
 
 return M

@@ -3,171 +3,83 @@
 ---
 --- The writers of the source must be stopped for the copy to be exact; keys that
 --- expire meanwhile are left out on both sides.
-local endpoints = require "redis.endpoint"
+---
+--- 1. Everything that can be known to go wrong is looked for first (copy/refusals.lua).
+--- 2. Workers SCAN the source and stream DUMPs into RESTOREs (copy/engine.lua, host/redismove.c); by value where the
+---    formats differ, and key by key where functions filter or change keys (copy/each.lua, by_value.lua).
+--- 3. With a journal, slices that are done are kept in mind, and a copy that was cut off goes on (copy/journal.lua).
+local by_value = require "redis.by_value"
+local each = require "redis.copy.each"
+local engine = require "redis.copy.engine"
 local errors = require "errors"
-local host = require "host.rediscopy"
+local journals = require "redis.copy.journal"
+local keys_of = require "redis.copy.keys"
 local log = require "log"
-local move = require "redis.copy.keys"
 local options = require "options"
 local redis = require "redis"
+local refusals = require "redis.copy.refusals"
+local secret = require "secret"
+local sign = require "sign"
 local task = require "task"
 
 local M = {}
 
-local MARK = "hkrun:copy"               -- stands in the target while a copy is under way
-local WINDOW = 2 << 20                  -- bytes that may wait for the target
-
-local declared = {
+M.OPTIONS = {
   { "from", "the source: a URL, or a table with url=, via=, ca=, pin=", required = true, type = "any" },
   { "to", "the target: the same forms", required = true, type = "any" },
   { "replace", "true: empty the target first, whatever it holds", type = "boolean", default = false },
   { "restart", "true: empty the target if an earlier copy left it half done", type = "boolean", default = false },
+  { "journal", "file that remembers what is done: a copy that was cut off goes on with it", type = "string" },
   { "method", "dump: as the server stores it; value: type by type; auto: dump where both agree", type = "string",
     default = "auto", one_of = { "auto", "dump", "value" } },
+  { "databases", "only these, by number", type = "list" },
+  { "filter", "function(key) -> true when it is to be copied; key: db, name, type, expires_at, value", type = "function" },
+  { "transform", "function(key) -> key, changed as it likes, or nil to leave it out", type = "function" },
+  { "unknown", "keys of module types that the target does not take: refuse, or skip and list them", type = "string",
+    default = "refuse", one_of = { "refuse", "skip" } },
+  { "evicting", "true: the target is a cache and may evict keys", type = "boolean", default = false },
+  { "functions", "copy the function libraries too", type = "boolean", default = true },
+  { "connections", "connections to either side, each with a thread", type = "integer", default = 2 },
+  { "parallel", "several databases at the same time", type = "boolean", default = true },
   { "batch", "keys in one round", type = "integer", default = 500 },
-  { "timeout", "seconds without a byte before the copy gives up", type = "number", default = 60 },
-  { "on_progress", "function(keys, total, bytes), about twice a second", type = "function" },
+  { "load", "share of the source's time that the copy may take while others use it; 1: all", type = "number", default = 0.2 },
+  { "rate", "keys a second, at most", type = "integer" },
+  { "patience", "seconds to try again when a server cannot be reached", type = "number", default = 60 },
+  { "timeout", "seconds without a byte before a connection is given up", type = "number", default = 60 },
+  { "on_progress", "function(keys, total, bytes), some times a second", type = "function" },
 }
 
+---@param r redis.Connection
 ---@return table<integer, integer> keys by database number
 ---@return integer[] numbers sorted
-local function databases(r)
-  local keys, numbers = {}, {}
+---@return table<integer, boolean> expires databases that have keys that expire
+function M.databases(r)
+  local keys, numbers, expires = {}, {}, {}
   for name, value in pairs(r:info "keyspace") do
-    local number, count = name:match "^db(%d+)$", value:match "keys=(%d+)"
+    local number, count, expiring = name:match "^db(%d+)$", value:match "keys=(%d+)", value:match "expires=(%d+)"
     if number and count and count ~= "0" then
-      keys[tonumber(number)] = tonumber(count)
-      numbers[#numbers + 1] = tonumber(number)
+      number = math.tointeger(tonumber(number))
+      keys[number] = math.tointeger(tonumber(count))
+      expires[number] = expiring ~= "0"
+      numbers[#numbers + 1] = number
     end
   end
   table.sort(numbers)
-  return keys, numbers
-end
-M.databases = databases
-M.OPTIONS = declared
-
-local function refuse(fmt, ...)
-  errors.raise { kind = "stopped", op = "copy Redis", message = fmt:format(...) }
+  return keys, numbers, expires
 end
 
---- The first queue that an evicting target would lose jobs of, or nil.
-local function find_queue(from, numbers)
-  for _, db in ipairs(numbers) do
-    from:select(db)
-    for key in from:keys_of { match = "*:meta", type = "hash" } do
-      if from:hexists(key, "opts.maxLenEvents") == 1 or from:exists((key:gsub("meta$", "id"))) == 1 then
-        return "BullMQ queue " .. key:gsub(":meta$", "")
-      end
-    end
-    local queues = from:type "queues" == "set" and from:smembers "queues" or {}
-    if queues[1] then return "Sidekiq queue " .. queues[1] end
+--- What the source is and has, as far as it is to be copied.
+local function survey(from, wanted)
+  local keys, numbers, expires = M.databases(from)
+  local found = { keys = keys, numbers = numbers, expires = expires, total = 0, info = from:info() }
+  if wanted then
+    local set = {}
+    for _, db in ipairs(wanted) do set[math.tointeger(tonumber(db)) or errors.usage("redis.copy: databases are numbers, not %s", db)] = true end
+    found.numbers = {}
+    for _, db in ipairs(numbers) do if set[db] then table.insert(found.numbers, db) end end
   end
-end
-
---- Everything that can be known to go wrong, before anything is written.
-local function refusals(from, to, o, keys, numbers)
-  local a, b = from:info(), to:info()
-  if a.run_id and a.run_id == b.run_id then refuse("source and target are the same server, %s", to.label) end
-  if b.role == "slave" then refuse("the target %s is a read-only replica; give its primary", to.label) end
-  if b.cluster_enabled == "1" then refuse("the target %s runs in cluster mode, which redis.copy cannot fill", to.label) end
-  for _, db in ipairs(numbers) do
-    local reply = to:pipeline({ { "SELECT", db } }, { keep_errors = true })[1]
-    if type(reply) == "table" then refuse("the source uses database %d, which the target %s does not have", db, to.label) end
-  end
-  to:select(0)
-  local there, there_numbers = databases(to)
-  if #there_numbers > 0 and not o.replace then
-    local half = to:exists(MARK) == 1
-    if not (half and o.restart) then
-      local total = 0
-      for _, n in pairs(there) do total = total + n end
-      refuse("the target %s is not empty: it holds %d keys%s", to.label, total,
-        half and " of a copy that was not finished; restart = true begins again" or "; replace = true empties it first")
-    end
-  end
-  local policy = b.maxmemory_policy or "noeviction"
-  if policy ~= "noeviction" then
-    local queue = find_queue(from, numbers)
-    if queue then
-      refuse("the target's maxmemory-policy is %s, which may evict jobs of the %s; set noeviction", policy, queue)
-    end
-  end
-  local limit, need = tonumber(b.maxmemory) or 0, tonumber(a.used_memory_dataset or a.used_memory) or 0
-  local spare = limit - (#there_numbers > 0 and tonumber(b.used_memory_overhead) or tonumber(b.used_memory) or 0)
-  if limit > 0 and need > spare then
-    refuse("the target has too little memory: the data takes about %.1f MB, %.1f MB are free", need / 1e6, spare / 1e6)
-  end
-  return next(keys) == nil
-end
-
---- Whether the target takes the source's DUMP format: one key is tried, under a
---- name of our own that lasts a second.
-local function formats_agree(from, to, numbers)
-  for _, db in ipairs(numbers) do
-    from:select(db)
-    for key in from:keys_of { count = 10 } do
-      local payload = from:pipeline({ { "DUMP", key } }, { keep_errors = true })[1]
-      if type(payload) == "table" then return false end
-      if payload then
-        local probe = MARK .. ":probe"
-        local reply = to:pipeline({ { "RESTORE", probe, 1000, payload, "REPLACE" }, { "DEL", probe } }, { keep_errors = true })
-        local verdict = reply[1]
-        if type(verdict) ~= "table" then return true end
-        if move.is_other_format(verdict) then return false end
-        errors.raise { kind = "remote", op = "RESTORE on Redis " .. to.label, message = verdict.message, code = verdict.code, cause = verdict }
-      end
-    end
-  end
-  return true
-end
-
---- The worker goes to the address at which the control connection found the server.
-local function set_end(job, method, r)
-  local e = r.endpoint
-  errors.check("copy Redis", job[method](job, r.address, r.port, e.user, e.password, endpoints.tls(e)))
-end
-
---- The fast way: DUMP and RESTORE on a worker thread. nil: a key that the
---- target does not take this way was met (method = "auto" only).
-local function by_dump(from, to, o, numbers, total)
-  local exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false
-  local job <close> = errors.check("copy Redis", host.new())
-  set_end(job, "source", from)
-  set_end(job, "target", to)
-  errors.check("copy Redis", job:start(numbers, o.batch, exact, WINDOW, o.timeout))
-  local op = ("copy Redis %s to %s"):format(from.label, to.label)
-  repeat
-    local done = task.await(job:id(), 0.5)
-    local keys, bytes = job:progress()
-    o.report(keys, total, bytes)
-  until done
-  local result, err = job:result()
-  if not result and o.method == "auto" and err.kind == "remote" and move.is_other_format(err) then return nil end
-  errors.check(op, result, err)
-  result.method, result.exact_expiry = "dump", exact
-  return result
-end
-
---- The slow way, for formats that differ: each key by its type's own commands.
-local function by_value(from, to, o, numbers, total)
-  local copy = require "redis.by_value".copy
-  local result = { keys = 0, bytes = 0, gone = 0, method = "value", exact_expiry = true }
-  for _, db in ipairs(numbers) do
-    from:select(db)
-    to:select(db)
-    for key in from:keys_of { count = o.batch } do
-      local expiry, bound = move.expiry(from, { key })
-      local reply = expiry[1]
-      if bound > 0 then result.exact_expiry = false end
-      if reply ~= -2 and copy(from, to, key, reply) then
-        result.keys = result.keys + 1
-        if result.keys % o.batch == 0 then o.report(result.keys, total, 0) end
-      else
-        result.gone = result.gone + 1
-      end
-    end
-  end
-  return result
+  for _, db in ipairs(found.numbers) do found.total = found.total + keys[db] end
+  return found
 end
 
 --- Functions (FUNCTION LOAD) are no keys; they go along where both sides have them.
@@ -177,37 +89,228 @@ local function copy_functions(from, to)
   to:command("FUNCTION", "RESTORE", from:command("FUNCTION", "DUMP"), "REPLACE")
 end
 
+local PASSING = { network = true, timeout = true, closed = true }
+
+--- Calls fn again when a connection broke, until the patience is over. A server that was started again is another one.
+local function patiently(c, fn)
+  local since
+  while true do
+    local ok, v = pcall(fn)
+    if ok then return v end
+    if not (PASSING[v.kind] or v.code == "LOADING") then error(v, 0) end
+    since = since or task.now()
+    if task.now() - since > c.o.patience then error(v, 0) end
+    task.sleep(0.2)
+    for name, r in pairs { source = c.from, target = c.to } do
+      local seen, info = pcall(r.info, r, "server")
+      if seen and c[name .. "_run"] and info.run_id ~= c[name .. "_run"] then
+        errors.raise { kind = "stopped", code = "restarted", op = ("copy Redis %s to %s"):format(c.from.label, c.to.label),
+          message = name .. ": the server was restarted, or another took its place", cause = v }
+      end
+    end
+  end
+end
+
+--- By what a copy that was cut off is known again, besides its servers.
+local function digest(o)
+  local list = { o.method, tostring(o.filter ~= nil), tostring(o.transform ~= nil), o.unknown, tostring(o.batch) }
+  for _, db in ipairs(o.databases or {}) do list[#list + 1] = tostring(db) end
+  return secret.sha256(table.concat(list, " "))
+end
+
+--- Where to begin in each database, by what the journal knows; and how many keys need not be copied again.
+local function segments(c, found, way)
+  local list, kept = {}, 0
+  for _, db in ipairs(found.numbers) do
+    local slices, cursor, keys = {}, "0", 0
+    if way == "keep" or way == "check" then slices, cursor, keys = c.journal:chain(db) end
+    local expires = found.expires[db]
+    if way == "check" then
+      for _, s in ipairs(slices) do
+        list[#list + 1] = { db = db, cursor = s.start, stop = s.stop, expires = expires, digest = s.digest }
+      end
+    else
+      kept = kept + keys
+    end
+    if not (slices[1] and cursor == "0") then list[#list + 1] = { db = db, cursor = cursor, stop = "0", expires = expires } end
+  end
+  return list, kept
+end
+
+--- Deletes in the target what the source no longer has.
+local function sweep(c, numbers)
+  for _, db in ipairs(numbers) do
+    c.from:select(db)
+    c.to:select(db)
+    local names = {}
+    local function look()
+      local ask, delete = {}, {}
+      for i, name in ipairs(names) do ask[i] = { "EXISTS", name } end
+      for i, there in ipairs(c.from:pipeline(ask)) do
+        if there == 0 and names[i] ~= refusals.MARK then delete[#delete + 1] = { "DEL", names[i] } end
+      end
+      c.to:pipeline(delete)
+      names = {}
+    end
+    for name in c.to:keys_of { count = 500 } do
+      names[#names + 1] = name
+      if #names == 500 then look() end
+    end
+    look()
+  end
+  c.to:select(0)
+end
+
+--- By the engine: what it refuses goes by value from here.
+local function run_engine(c, list, result, told)
+  local extra = { keys = 0, gone = 0 }
+  local function take(p, slices, refused)
+    for _, r in ipairs(refused) do
+      patiently(c, function()
+        c.from:select(r.db)
+        c.to:select(r.to_db)
+        local kind = c.from:type(r.key)
+        if c.left_out[kind] then return c.skip(r.db, r.key, kind) end
+        local expiry, bound = keys_of.expiry(c.from, { r.key })
+        c.bound = math.max(c.bound, bound)
+        local n, gone = by_value.many(c.from, c.to, { { key = r.key, name = r.name, type = kind, expires_at = expiry[1] } })
+        extra.keys, extra.gone = extra.keys + n, extra.gone + gone
+      end)
+    end
+    if c.journal then
+      for _, s in ipairs(slices) do s.ev = "slice" end
+      c.journal:write(table.unpack(slices))
+    end
+    told(result.keys + p.keys + p.checked + extra.keys, result.bytes + p.bytes)
+  end
+  local p = engine.run(c, list, take)
+  c.bound = math.max(c.bound, p.expiry_bound)
+  result.keys, result.bytes, result.gone = result.keys + p.keys + p.checked + extra.keys, result.bytes + p.bytes, result.gone + p.gone + extra.gone
+end
+
+--- A database that had no key that expires was not asked for expiry; one that has some now is copied again.
+local function late_expiry(c, found)
+  local _, _, now = M.databases(c.from)
+  local list = {}
+  for _, db in ipairs(found.numbers) do
+    if now[db] and not found.expires[db] then list[#list + 1] = { db = db, cursor = "0", stop = "0", expires = true } end
+  end
+  return list
+end
+
+local function copy_keys(c, found, list, result)
+  local what = ("copy Redis %s to %s"):format(c.from.label, c.to.label)
+  local progress <close> = log.progress { what = what, total = found.total, unit = "keys" }
+  local function told(keys, bytes)
+    progress:update(keys)
+    if c.o.on_progress then c.o.on_progress(keys, found.total, bytes) end
+  end
+  if c.by_dump and not (c.o.filter or c.o.transform) then
+    run_engine(c, list, result, told)
+    local late = late_expiry(c, found)
+    if late[1] then
+      local again = { keys = 0, bytes = 0, gone = 0 }
+      run_engine(c, late, again, function() end)
+    end
+  else
+    each.run(c, list, function(copied, slice)
+      result.keys = result.keys + copied
+      if c.journal then c.journal:write(slice) end
+      told(result.keys, c.bytes)
+    end, function(fn) return patiently(c, fn) end)
+    result.bytes, result.gone, result.dropped = c.bytes, c.gone, c.dropped
+  end
+end
+
+--- Makes the target ready: empty, and marked as half done.
+local function begin(c, way, facts)
+  local o, to = c.o, c.to
+  if way == "keep" or way == "check" then
+    c.journal:write { ev = "again", source = facts.source, target = facts.target, kept = way == "keep" }
+    return
+  end
+  local id = sign.uuid()
+  if c.journal then
+    c.journal:begin { id = id, source = facts.source, target = facts.target, options = facts.options, from = c.from.label, to = c.to.label }
+  end
+  to:select(0)
+  if o.replace or o.restart or way == "anew" then to:flushall() end
+  to:set(refusals.MARK, id)
+end
+
+local NOTES = {
+  keep = "the copy of %s goes on where it was cut off",
+  check = "the copy of %s was cut off and the source may have changed since: what was copied is compared first",
+  anew = "the copy of %s was cut off and a server was restarted since, or the options are others: it begins again",
+}
+
+local function with_hint(e, o)
+  if type(e) == "table" and e.kind and not e.hint and e.kind ~= "cancelled" then
+    e.hint = o.journal and "run it again with the same journal: it goes on" or "restart = true begins again"
+  end
+  error(e, 0)
+end
+
+local function copy(c, found, way, facts)
+  local o = c.o
+  local result = { keys = 0, bytes = 0, gone = 0, dropped = 0, kept = 0, method = "none", skipped = {} }
+  c.left_out = refusals.check_types(c.from, c.to, o, found)
+  function c.skip(db, key, kind) result.skipped[#result.skipped + 1] = { db = db, key = key, type = kind } end
+  local list
+  list, result.kept = segments(c, found, way)
+  result.keys = result.kept
+  if way then log.info(NOTES[way], c.from.label) end
+  if found.total > 0 then
+    if c.method == "auto" then c.method = refusals.formats_agree(c.from, c.to, found.numbers) and "dump" or "value" end
+    c.by_dump, result.method = c.method == "dump", c.method
+  end
+  begin(c, way, facts)
+  local ok, e = pcall(copy_keys, c, found, list, result)
+  if not ok then with_hint(e, o) end
+  patiently(c, function()
+    if way == "check" then sweep(c, found.numbers) end
+    if o.functions then copy_functions(c.from, c.to) end
+    c.to:select(0)
+    c.to:del(refusals.MARK)
+  end)
+  result.expiry_bound = c.bound
+  result.exact_expiry = c.bound == 0
+  return result
+end
+
 --- Copies every key of every database. Refuses before writing: a target that is
 --- not empty, is the source itself, a replica or a cluster, has too few
---- databases or too little memory, or evicts while there is a queue to lose.
----@param o { from: any, to: any, replace: boolean, restart: boolean, batch: integer, timeout: number, on_progress: function }
----@return { keys: integer, bytes: integer, gone: integer, seconds: number, method: "dump"|"value"|"none", exact_expiry: boolean }
----  bytes: size of the DUMP payloads (0 by value); gone: expired meanwhile; exact_expiry: to the millisecond
+--- databases or too little memory, or may evict what the source would keep;
+--- rights that our user has not; keys of types that the target does not know.
+---@param o { from: any, to: any, replace: boolean, restart: boolean, journal: string, method: string, databases: integer[],
+---  filter: function, transform: function, unknown: string, evicting: boolean, functions: boolean, connections: integer,
+---  parallel: boolean, batch: integer, load: number, rate: integer, patience: number, timeout: number, on_progress: function }
+---@return { keys: integer, kept: integer, bytes: integer, gone: integer, dropped: integer, seconds: number,
+---  method: "dump"|"value"|"none", exact_expiry: boolean, expiry_bound: integer, skipped: table[] }
+---  keys: in the target now, of which kept were not copied again; bytes: size of the DUMP payloads (0 by value); gone:
+---  expired meanwhile; dropped: by a function; expiry_bound: milliseconds that an expiry may be off; skipped: keys of unknown types
 function M.copy(o)
-  o = options.check(o, declared, "redis.copy")
+  o = options.check(o, M.OPTIONS, "redis.copy")
+  if o.connections < 1 or o.connections > 64 then errors.usage("redis.copy: connections must be 1 to 64, not %d", o.connections) end
+  if o.load <= 0 or o.load > 1 then errors.usage("redis.copy: load is a share, above 0 and up to 1, not %s", o.load) end
+  if o.rate and o.rate < 1 then errors.usage("redis.copy: rate is keys a second, at least 1, not %d", o.rate) end
   local started = task.now()
   local from <close> = redis.open(o.from, { timeout = o.timeout })
   local to <close> = redis.open(o.to, { timeout = o.timeout, db = 0 })
-  local keys, numbers = databases(from)
-  local empty = refusals(from, to, o, keys, numbers)
-  local total = 0
-  for _, n in pairs(keys) do total = total + n end
-  if o.replace or o.restart then to:flushall() end
-  to:set(MARK, from.label)
-  local result = { keys = 0, bytes = 0, gone = 0, method = "none", exact_expiry = true }
-  if not empty then
-    local progress <close> = log.progress { what = ("copy Redis %s to %s"):format(from.label, to.label), total = total, unit = "keys" }
-    function o.report(done, all, bytes)
-      progress:update(done)
-      if o.on_progress then o.on_progress(done, all, bytes) end
-    end
-    local dump = o.method == "dump" or (o.method == "auto" and formats_agree(from, to, numbers))
-    result = dump and by_dump(from, to, o, numbers, total) or by_value(from, to, o, numbers, total)
-  end
-  copy_functions(from, to)
-  to:select(0)
-  to:del(MARK)
+  local found = survey(from, o.databases)
+  local to_info = to:info()
+  local facts = { source = journals.facts(found.info), target = journals.facts(to_info), options = digest(o) }
+  local journal <close> = o.journal and journals.open(o.journal) or nil
+  local way = journal and not o.restart and journal:way(to:type(refusals.MARK) == "string" and to:get(refusals.MARK) or nil,
+    facts.options, facts.source, facts.target) or nil
+  if way == "check" and (o.filter or o.transform) then way = "anew" end
+  local c = { from = from, to = to, o = o, journal = journal, bound = 0,
+    source_run = found.info.run_id, target_run = to_info.run_id,
+    exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false }
+  c.method = refusals.check(from, to, o, found, way ~= nil) or o.method
+  local result = copy(c, found, way, facts)
   result.seconds = task.now() - started
+  if journal then journal:write { ev = "end", result = { keys = result.keys, seconds = result.seconds, method = result.method } } end
   return result
 end
 
