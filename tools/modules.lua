@@ -12,7 +12,7 @@ local MODULES = {
   { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" }, { "test", "test", "test/cloud" },
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
   { "pg", "pg", "pg/connection", "pg/statement", "pg/transaction", "pg/copyio", "pg/notify", "pg/copy", "pg/check", "pg/same" },
-  { "redis", "redis", "redis/connection", "redis/subscription", "redis/copy", "redis/same" },
+  { "redis", "redis", "redis/connection", "redis/subscription", "redis/copy", "redis/live", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
   { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
@@ -66,6 +66,8 @@ end
 local function title(module, line)
   local class, separator, name, args = line:match "^function (%u?%w*)([.:])([%w_]+)(%b())"
   if not class then
+    name, args = line:match "^function M%.([%w_]+%.[%w_]+)(%b())"
+    if name then return ("%s.%s%s"):format(module, name, args) end
     name = line:match "^M%.([%w_]+) = "
     return name and not name:find "^_" and ("%s.%s"):format(module, name) or nil
   end

@@ -49,6 +49,17 @@ function M.copy(o)
   return require "redis.copy".copy(o)
 end
 
+local copy_once = M.copy
+M.copy = setmetatable({}, { __call = function(_, o) return copy_once(o) end })
+
+--- Starts a copy that follows its source while that is written to; its writers are stopped for the end only. See redis.live.
+---@param o table the options of redis.copy, and notifications, small, interval, memory
+---@return redis.live.Copy
+function M.copy.start(o)
+  readonly.refuse "copy a Redis"
+  return require "redis.live".start(o)
+end
+
 --- See redis.same.
 function M.same(o) return require "redis.same".same(o) end
 

@@ -1,0 +1,310 @@
+local test = require "test"
+local fs = require "fs"
+local redis = require "redis"
+local server = require "rehearsal.planes.redis"
+local task = require "task"
+
+local T = test.cases()
+
+local function start(o)
+  o = o or {}
+  o.dir = test.tmpdir()
+  local s = server.start(o)
+  test.defer(function() s:stop() end)
+  return s
+end
+
+local function open(where, opts)
+  local r = redis.open(where, opts)
+  test.defer(function() r:close() end)
+  return r
+end
+
+--- Two servers, and a live copy between them once `fill` has filled the source.
+local function copy(fill, o)
+  local from, to = start(o and o.source), start()
+  local a = open(from.url)
+  if fill then fill(a, from) end
+  local options = { from = from.url, to = to.url, interval = 0.01 }
+  for name, value in pairs(o and o.copy or {}) do options[name] = value end
+  local c = redis.copy.start(options)
+  test.defer(function() c:close() end)
+  return { from = from, to = to, a = a, b = open(to.url), copy = c }
+end
+
+--- Waits until the copy has had a round that began after now.
+local function settle(lab)
+  local rounds = lab.copy:status().rounds
+  while lab.copy:status().rounds < rounds + 2 do
+    if lab.copy:status().failure then error(lab.copy:status().failure, 0) end
+    task.sleep(0.01)
+  end
+end
+
+local function equal(lab) test.truthy(redis.same { lab.from.url, lab.to.url }.equal) end
+
+--- A writer that changes keys of every type, as it happens, until it is stopped.
+local function writer(url, seed, pause)
+  local w = { commands = 0 }
+  local r = open(url)
+  local random = seed
+  local function pick(n)
+    random = (random * 1103515245 + 12345) % 2147483648
+    return random // 65536 % n
+  end
+  local kinds = {
+    function(k) return { "SET", "s" .. k, pick(1000) } end,
+    function(k) return { "SET", "e" .. k, pick(1000), "PX", 1 + pick(400) } end,
+    function(k) return { "SETEX", "t" .. k, 1000 + pick(1000), "x" } end,
+    function(k) return { "APPEND", "s" .. k, "more" } end,
+    function(k) return { "RPUSH", "l" .. k, pick(1000), "b" } end,
+    function(k) return { "LPOP", "l" .. k, 3 } end,
+    function(k) return { "SADD", "u" .. k, pick(1000), pick(1000) } end,
+    function(k) return { "SPOP", "u" .. k } end,
+    function(k) return { "ZADD", "z" .. k, pick(1000), pick(20) } end,
+    function(k) return { "ZPOPMIN", "z" .. k } end,
+    function(k) return { "HSET", "h" .. k, pick(20), pick(1000) } end,
+    function(k) return { "HDEL", "h" .. k, pick(20) } end,
+    function(k) return { "XADD", "x" .. k, "MAXLEN", 20, "*", "f", pick(1000) } end,
+    function(k) return { "XREADGROUP", "GROUP", "g", "c" .. pick(3), "COUNT", 3, "STREAMS", "x" .. k, ">" } end,
+    function(k) return { "PFADD", "p" .. k, pick(1000) } end,
+    function(k) return { "PFCOUNT", "p" .. k } end,
+    function(k) return { "DEL", ({ "s", "l", "u", "z", "h" })[1 + pick(5)] .. k } end,
+    function(k) return { "RENAME", "s" .. k, "s" .. pick(300) } end,
+    function(k) return { "PERSIST", "t" .. k } end,
+    function(k) return { "EXPIRE", "h" .. k, 3 + pick(1000) } end,
+  }
+  w.task = task.spawn(function()
+    for k = 0, 30 do r:pipeline({ { "XGROUP", "CREATE", "x" .. k, "g", 0, "MKSTREAM" } }, { keep_errors = true }) end
+    while not w.stopped do
+      local commands = {}
+      for i = 1, 50 do commands[i] = kinds[1 + pick(#kinds)](pick(i % 3 == 0 and 30 or 300)) end
+      r:pipeline(commands, { keep_errors = true })
+      w.commands = w.commands + #commands
+      task.sleep(pause or 0.01)
+    end
+  end)
+  function w.stop()
+    w.stopped = true
+    w.task:join()
+    return w.commands
+  end
+  return w
+end
+
+T["what is written to the source while it is copied is at the target too"] = function()
+  local from, to = start(), start()
+  local a = open(from.url)
+  local commands = {}
+  for i = 1, 8000 do commands[i] = { "SET", "s" .. i, ("v"):rep(i % 50) } end
+  a:pipeline(commands)
+  local w0, w3 = writer(from.url, 7), writer(from.url .. "/3", 8)
+  local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01 }
+  local status = c:wait(60)
+  test.equal({ status.phase, status.notifications, status.rescans }, { "rounds", true, 0 })
+  while w0.commands + w3.commands < 6000 do task.sleep(0.01) end
+  w0.stop()
+  w3.stop()
+  local r = c:finish()
+  test.truthy(r.moved > 1000 and r.deleted > 10, test.show(r))
+  test.equal(r.rescans, 0)
+  test.equal(a:config_get "notify-keyspace-events"[2], "", "as it was")
+  local same = redis.same { from.url, to.url }
+  test.truthy(same.keys > 8000)
+end
+
+T["keys that are deleted, renamed or expire between the first copy and the last pass are gone at the target"] = function()
+  local lab = copy(function(a) a:mset("gone", 1, "old", 2, "stays", 3, "late", 4) end)
+  lab.copy:wait()
+  lab.a:del "gone"
+  lab.a:rename("old", "new")
+  lab.a:pexpire("late", 1)
+  lab.a:set("fresh", 5)
+  local r = lab.copy:finish()
+  equal(lab)
+  test.equal(lab.b:mget("gone", "old", "new", "stays", "late", "fresh"), { false, false, "2", "3", false, "5" })
+  test.equal({ r.keys, r.deleted >= 2, r.rescans }, { 3, true, 0 })
+end
+
+T["XREADGROUP, XACK, XCLAIM and PFCOUNT, of which no notification tells, are seen by the last pass"] = function()
+  local lab = copy(function(a)
+    a:xadd("x", "1-1", "f", "v")
+    a:xadd("x", "2-1", "f", "v")
+    a:xgroup_create("x", "g", 0)
+    a:command("XREADGROUP", "GROUP", "g", "one", "COUNT", 1, "STREAMS", "x", ">")
+    a:xgroup_createconsumer("x", "g", "two")
+    a:pfadd("p", "a", "b")
+  end)
+  lab.copy:wait()
+  lab.a:command("XREADGROUP", "GROUP", "g", "one", "STREAMS", "x", ">")
+  lab.a:xack("x", "g", "1-1")
+  lab.a:command("XCLAIM", "x", "g", "two", 0, "2-1", "TIME", 1000, "RETRYCOUNT", 5)
+  lab.a:pfcount "p"
+  settle(lab)
+  test.equal(lab.copy:status().moved, 0, "nothing was told")
+  test.equal(lab.copy:finish().moved, 2)
+  equal(lab)
+end
+
+T["FLUSHDB, FLUSHALL and SWAPDB, also in a script, are noticed: every key is looked at"] = function()
+  for what, run in pairs {
+    FLUSHDB = function(a) a:flushdb() end,
+    FLUSHALL = function(a) a:eval("redis.call('FLUSHALL') redis.call('SET', 'only', 1)", 0) end,
+    SWAPDB = function(a) a:swapdb(0, 1) end,
+  } do
+    local lab = copy(function(a, from)
+      a:mset("a", 1, "b", 2)
+      open(from.url .. "/1"):mset("b", 3, "c", 4)
+    end)
+    lab.copy:wait()
+    run(lab.a)
+    settle(lab)
+    local status = lab.copy:status()
+    test.equal({ status.rescans, status.why }, { 1, what .. " ran on the source" })
+    test.equal(lab.b:dbsize(), lab.a:dbsize(), what)
+    lab.copy:finish()
+    equal(lab)
+  end
+end
+
+T["a subscription that the server ends has every key looked at, once"] = function()
+  local lab = copy(function(a) a:mset("a", 1, "b", 2) end)
+  lab.copy:wait()
+  -- While nobody listens a key is changed: MULTI, so that the gap is certain.
+  lab.a:pipeline { { "MULTI" }, { "CLIENT", "KILL", "TYPE", "pubsub" }, { "SET", "a", "missed" }, { "EXEC" } }
+  settle(lab)
+  local status = lab.copy:status()
+  test.equal({ status.rescans, status.notifications, lab.b:get "a" }, { 1, true, "missed" })
+  test.match(status.why, "closed the connection")
+  lab.a:set("b", "told")
+  settle(lab)
+  test.equal({ lab.copy:status().rescans, lab.b:get "b" }, { 1, "told" })
+  test.equal(lab.copy:finish().rescans, 1)
+  equal(lab)
+end
+
+T["a server's buffer that runs full ends the subscription, and nothing is missed"] = function()
+  local lab = copy(nil, { source = { settings = { ["client-output-buffer-limit"] = "pubsub 32kb 0 0" } } })
+  lab.copy:wait()
+  -- One transaction: its notifications wait in the buffer, however fast the listener is.
+  local commands = { { "MULTI" } }
+  for i = 1, 2000 do commands[i + 1] = { "SET", "k" .. i, i } end
+  commands[#commands + 1] = { "EXEC" }
+  lab.a:pipeline(commands)
+  settle(lab)
+  test.match(lab.copy:status().why, "closed the connection")
+  test.equal(lab.b:dbsize(), 2000)
+  lab.copy:finish()
+  equal(lab)
+end
+
+T["more changed keys than the memory holds are found by looking at every key"] = function()
+  local lab = copy(function(a) a:set("first", 1) end, { copy = { memory = 2000 } })
+  lab.copy:wait()
+  local commands = { { "MULTI" } }
+  for i = 1, 300 do commands[i + 1] = { "SET", "k" .. i, i } end
+  commands[#commands + 1] = { "EXEC" }
+  lab.a:pipeline(commands)
+  settle(lab)
+  test.match(lab.copy:status().why, "more keys changed than 2000 bytes")
+  test.equal(lab.b:dbsize(), 301)
+  lab.copy:finish()
+  equal(lab)
+end
+
+T["a source that starts anew with older data is looked at as a whole, and followed on"] = function()
+  local dir = test.tmpdir()
+  local from, to = server.start { dir = dir }, start()
+  local a = open(from.url)
+  a:mset("kept", 1, "changed", 1)
+  a:save()
+  local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01 }
+  c:wait()
+  a:mset("changed", 2, "lost", 3)
+  settle { copy = c }
+  local b = open(to.url)
+  test.equal(b:mget("changed", "lost"), { "2", "3" })
+  from:kill()
+  from:stop()
+  local again = server.start { dir = dir, port = from.port }
+  test.defer(function() again:stop() end)
+  settle { copy = c }
+  settle { copy = c }
+  local status = c:status()
+  test.equal({ status.rescans >= 1, status.notifications }, { true, true })
+  test.equal(b:mget("kept", "changed", "lost"), { "1", "1", false })
+  open(from.url):set("after", 1)
+  c:finish()
+  test.equal(redis.same({ from.url, to.url }).keys, 3)
+  test.equal(open(from.url):config_get "notify-keyspace-events"[2], "")
+end
+
+T["without notifications each round compares every key"] = function()
+  local lab = copy(function(a) a:mset("a", 1, "b", 2, "c", 3) end,
+    { source = { settings = { ["rename-command"] = 'CONFIG ""' } } })
+  lab.copy:wait()
+  lab.a:set("a", "other")
+  lab.a:del "b"
+  settle(lab)
+  local status = lab.copy:status()
+  test.equal({ status.notifications, status.moved, status.deleted }, { false, 1, 1 })
+  lab.a:rename("c", "d")
+  local r = lab.copy:finish()
+  test.equal({ r.notifications, r.keys }, { false, 2 })
+  equal(lab)
+end
+
+T["a source that is still written to is not called equal; the copy can be finished later"] = function()
+  local lab = copy(function(a)
+    local commands = {}
+    for i = 1, 1500 do commands[i] = { "SET", "s" .. i, i } end
+    a:pipeline(commands)
+  end)
+  local w = writer(lab.from.url, 5, 0)
+  lab.copy:wait()
+  local e = test.raises("the source is still written to, for example the key", lab.copy.finish, lab.copy)
+  test.equal(e.kind, "stopped")
+  w.stop()
+  lab.copy:finish()
+  equal(lab)
+end
+
+T["notifications that somebody switches off are switched on again, and every key is looked at"] = function()
+  local lab = copy(function(a) a:set("a", 1) end, { source = { settings = { ["notify-keyspace-events"] = "Kg" } } })
+  lab.copy:wait()
+  lab.a:config_set("notify-keyspace-events", "Kx")
+  lab.a:set("a", "not told")
+  settle(lab)
+  test.equal({ lab.copy:status().why, lab.b:get "a" }, { "keyspace notifications were switched off", "not told" })
+  lab.a:set("a", "told")
+  settle(lab)
+  test.equal({ lab.copy:status().rescans, lab.b:get "a" }, { 1, "told" })
+  lab.copy:finish()
+  equal(lab)
+end
+
+T["the setting of notifications is put back: after the end, after a close, and by the next call after a kill"] = function()
+  local from, to = start(), start()
+  local a, b = open(from.url), open(to.url)
+  local journal = fs.join(test.tmpdir(), "copy.jsonl")
+  local function setting() return a:config_get "notify-keyspace-events"[2] end
+  a:config_set("notify-keyspace-events", "xK")
+  local before = setting()
+  local function begin() return redis.copy.start { from = from.url, to = to.url, journal = journal, replace = true, interval = 0.01 } end
+  local c = begin()
+  c:wait()
+  test.equal(setting(), "AKE")
+  test.truthy(fs.exists(journal .. ".notifications"), "what it was is on disk")
+  c:close()
+  c:close()
+  test.equal({ setting(), fs.exists(journal .. ".notifications") }, { before, false })
+  c = begin()
+  c.switch.off = function() end                      -- a kill does not come that far
+  c:close()
+  test.equal(setting(), "AKE")
+  c = begin()
+  c:finish()
+  test.equal({ setting(), b:dbsize() }, { before, 0 })
+end
+
+return T
