@@ -77,6 +77,28 @@ T["the first error is raised, also when undoing fails"] = function()
   test.match(l:text(), "it was to be undone because: the copy broke")
 end
 
+T["where the journal cannot be written a guard is not undone, and it is said what is in force and how to undo it by hand"] = function()
+  local l = lab()
+  local undone, full = 0, true
+  local function body()
+    local g <close> = recipe.guard {
+      key = "g", what = "stop it", apply = function() end, undo = function() undone = undone + 1 end, holds = function() return true end,
+      by_hand = function() return "start it" end,
+    }
+    if recipe.planning() then return end
+    if not full then return g:keep() end
+    require "recipe.run".peek().journal.store.append = function() errors.raise { kind = "io", message = "no space left" } end
+    l.thing { "a", size = 1 }
+  end
+  local e = test.raises("cannot undo stop it: no space left", l.apply, l, body)
+  test.match(tostring(e), "undo it by hand: start it")
+  test.match(tostring(e.cause), "no space left")
+  test.equal({ undone, l:state() }, { 0, {} })
+  full = false
+  l:apply(body)
+  test.match(l:text(), "stop it %(still in force%)")
+end
+
 T["an apply that fails half-way is undone too"] = function()
   local l = lab()
   local undone

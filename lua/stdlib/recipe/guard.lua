@@ -102,10 +102,13 @@ function Guard:close(reason)
   if self.planned or self.kept or self.closed then return end
   self.closed = true
   task.shield(function()
-    record(self, "undoing")
-    log.info("  < undo: %s", self.what)
-    local ok, e = pcall(calls.during, self.def.undo, self.facts)
+    local ok, e = pcall(function()
+      record(self, "undoing")
+      log.info("  < undo: %s", self.what)
+      return (calls.during(self.def.undo, self.facts))
+    end)
     if not ok then
+      if self.run.journal.store.lost then error(e, 0) end    -- another run goes on from here, and needs it as it is
       log.warn("%s could not be undone: %s", self.what, tostring(e))
       if reason then log.warn("it was to be undone because: %s", tostring(reason)) end
       local by_hand = self.def.by_hand and self.def.by_hand(self.facts)
