@@ -17,10 +17,9 @@
 
 #include "pgcopy.h"
 
-#define BLOCK 65536                                  /* larger ones fall out of the processor's near caches */
+#define BLOCK 262144                                 /* the larger, the less often a server is woken up */
+#define REPORT 65536                                 /* no notice or refusal is longer */
 #define HEAD 5                                       /* type, length */
-#define GATHER 32768                                 /* so many bytes are waited for before the source is read again, */
-#define GATHER_MS 5                                  /* but no longer than this */
 
 typedef HostPgEngine Engine;
 
@@ -32,7 +31,6 @@ typedef struct Side {
   char *buf;                                         /* what was read and not used yet */
   size_t have, size;
   short want;                                        /* what a read or a write that would block waits for */
-  int wait_ms;                                       /* and for how long; -1 = until it is so */
   long long rows;                                    /* of its last COPY */
 } Side;
 
@@ -94,15 +92,9 @@ static ssize_t side_write (Side *s, const char *bytes, size_t n) {
 /* waits for what the last call wants, and for `also`; 0 = cancelled */
 static int side_wait (Side *s, short also, short *got) {
   struct pollfd p[2] = { { s->e->event, POLLIN, 0 }, { s->fd, (short)(s->want | also), 0 } };
-  while (poll(p, 2, s->wait_ms) < 0 && errno == EINTR) { }
+  while (poll(p, 2, -1) < 0 && errno == EINTR) { }
   if (got != NULL) *got = p[1].revents;
   return host_pg_stopped(s->e) ? host_pg_cancelled(s->error) : 1;
-}
-
-/* A server sends its rows in pieces of 8 KB: to wake up for each costs more than to move it. */
-static void side_gather (Side *s, int bytes) {
-  s->wait_ms = bytes > 1 ? GATHER_MS : -1;
-  (void)setsockopt(s->fd, SOL_SOCKET, SO_RCVLOWAT, &bytes, sizeof bytes);
 }
 
 static int side_read_some (Side *s) {
@@ -242,8 +234,9 @@ static size_t copy_data (const char *buf, size_t have, size_t *rest) {
 
 /* waits until so many bytes may go, where a rate was asked for */
 static int pay (Engine *e, size_t n) {
-  double now = host_pg_clock(), from;
+  double now, from;
   if (e->rate <= 0) return 1;
+  now = host_pg_clock();
   pthread_mutex_lock(&e->mutex);
   from = e->paid_until > now ? e->paid_until : now;
   e->paid_until = from + (double)n / e->rate;
@@ -286,7 +279,7 @@ static int side_open (Side *s, Engine *e, PGconn *pg, size_t size, HostPgError *
   s->fd = PQsocket(pg);
   s->ssl = PQsslInUse(pg) ? PQsslStruct(pg, "OpenSSL") : NULL;
   s->size = size;
-  s->rows = s->wait_ms = -1;
+  s->rows = -1;
   s->buf = malloc(size);
   if (s->buf == NULL) host_pg_error_text(error, "limit", 0, "not enough memory for a copy block");
   return s->buf != NULL;
@@ -298,9 +291,7 @@ static int relay (Side *from, Side *to, HostPgJob *j) {
   char text[128];
   if (!send_query(to, "BEGIN; ", j->target) || !send_query(from, "", j->source)) return 0;
   if (!side_expect(to, 'G') || !side_expect(from, 'H')) return 0;
-  side_gather(from, GATHER);
   if (!stream(from, to, j)) return 0;
-  side_gather(from, 1);
   if (from->rows < 0) return protocol(from, "the source did not say how many rows it sent");
   if (!side_send(to, copy_done, sizeof copy_done) || !side_expect(to, 'Z')) return 0;
   if (from->rows == to->rows) return 1;
@@ -314,7 +305,7 @@ int host_pg_relay (HostPgWorker *w, HostPgJob *j, long long *rows) {
   w->streams = 1;
   ok = side_open(&from, w->e, w->source, BLOCK, &j->error);
   if (ok) {
-    ok = side_open(&to, w->e, w->target, BLOCK, &j->error) && relay(&from, &to, j);
+    ok = side_open(&to, w->e, w->target, REPORT, &j->error) && relay(&from, &to, j);
     *rows = to.rows;
     free(to.buf);
   }

@@ -30,7 +30,8 @@ local Process = {}
 Process.__index = Process
 Process.__close = function(p) p:stop() end
 
---- Where a program lies: $PATH, then Debian's PostgreSQL folders and sbin.
+--- Where a program lies: $PATH, then Debian's PostgreSQL folders, the newest first, and sbin. Debian's perl script that
+--- chooses among these folders costs more than a dump of a small schema, and is passed over.
 ---@return string? path
 function M.which(name)
   if name:find "/" then return fs.exists(name) and name or nil end
@@ -44,7 +45,8 @@ function M.which(name)
   dirs[#dirs + 1] = "/usr/sbin"
   dirs[#dirs + 1] = "/sbin"
   for _, dir in ipairs(dirs) do
-    if fs.exists(dir .. "/" .. name) then return dir .. "/" .. name end
+    local path = dir .. "/" .. name
+    if fs.exists(path) and not fs.realpath(path):find "/pg_wrapper$" then return path end
   end
 end
 

@@ -137,6 +137,7 @@ function Plan:tables(tables, post, indexes, o)
       for _, entry in ipairs(entries[t.name]) do entry.done = true end
     elseif t.kind == "r" then
       self.sizes[t.name] = t.bytes
+      t.is_bare = #entries[t.name] == 0 and not self.analyze
       local data = not t.skip_data and not t.masked and rows(self, t, o) or {}
       for _, entry in ipairs(entries[t.name]) do entry.done = true end
       self.complete[t.name] = follow(self, t, data, entries[t.name], indexes)

@@ -122,7 +122,7 @@ local function data(source, conn, from, to, o, s)
   for row in source:rows(catalog.INDEXES) do indexes[row.table .. " " .. row.name] = row end
   if not o.can_range then
     for _, t in ipairs(s.tables) do
-      if t.key and t.pages * 8192 >= o.split then
+      if t.key and t.pages * 8192 >= o.split_bare then
         local r = source:query(("SELECT min(%s)::int8 AS first, max(%s)::int8 AS last FROM ONLY %s"):format(t.key, t.key, t.name))[1]
         t.first, t.last = r.first, r.last
       end
@@ -213,6 +213,7 @@ local function settle(source, conn, o)
   local version, other = source:info().version, conn:info().version
   o.same_major = version // 10000 == other // 10000
   o.can_range = version >= 140000                    -- older servers read the whole table for a range of ctid
+  o.split_bare = o.split or 256 * 1024 * 1024
   o.split = o.split or (o.workers > 2 and 256 or 1024) * 1024 * 1024
   o.part = math.max(8192, math.min(256 * 1024 * 1024, o.split // 2))
   o.seconds = o.seconds or {}
