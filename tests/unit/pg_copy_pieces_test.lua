@@ -22,8 +22,8 @@ local function left(t, o, marks)
   return table.concat(list, "\n"), share
 end
 
-local BLOCKS = { split = 4 * MB, part = 2 * MB, can_range = true }
-local KEYS = { split = 4 * MB, part = 2 * MB, can_range = false }
+local BLOCKS = { split = 4 * MB, split_bare = 2 * MB, part = 2 * MB, workers = 1, can_range = true }
+local KEYS = { split = 4 * MB, split_bare = 2 * MB, part = 2 * MB, workers = 1, can_range = false }
 
 T["a small table is one piece, and none when it is in"] = function()
   test.equal({ left(table_of(3), BLOCKS) }, { "all", 1 })
@@ -34,6 +34,16 @@ end
 
 T["a large table goes in ranges of blocks, which leave nothing out: the ends are open"] = function()
   test.equal({ left(table_of(6), BLOCKS) }, { "ctid < '(256,0)'::tid\nctid >= '(256,0)'::tid AND ctid < '(512,0)'::tid\nctid >= '(512,0)'::tid", 1 })
+end
+
+T["the parts are as many as all workers can do at the same time"] = function()
+  local o = { split = 4 * MB, split_bare = 2 * MB, part = 2 * MB, workers = 2, can_range = true }
+  test.equal(select(2, left(table_of(6), o):gsub("[^\n]+", "")), 4)
+end
+
+T["a table without anything to follow its rows is cut earlier"] = function()
+  test.equal(left(table_of(3, { is_bare = true }), BLOCKS), "ctid < '(192,0)'::tid\nctid >= '(192,0)'::tid")
+  test.equal(left(table_of(1, { is_bare = true }), BLOCKS), "all")
 end
 
 T["or in ranges of its key, where the server reads a range of blocks slowly"] = function()
@@ -48,7 +58,7 @@ T["what is left are the gaps between what is there"] = function()
   test.equal(left(t, BLOCKS, { mark(256, 512) }), "ctid < '(256,0)'::tid\nctid >= '(512,0)'::tid")
   test.equal(left(t, BLOCKS, { mark(512, nil) }), "ctid < '(256,0)'::tid\nctid >= '(256,0)'::tid AND ctid < '(512,0)'::tid")
   test.equal(left(t, BLOCKS, { mark(nil, 256), mark(256, 512), mark(512, nil) }), "")
-  test.equal(left(t, { split = 1, part = 64 * MB, can_range = true }, { mark(nil, 100), mark(200, 300) }),
+  test.equal(left(t, { split = 1, part = 64 * MB, workers = 1, can_range = true }, { mark(nil, 100), mark(200, 300) }),
     "ctid >= '(100,0)'::tid AND ctid < '(200,0)'::tid\nctid >= '(300,0)'::tid")
   test.equal(left(table_of(1), BLOCKS, { mark(nil, 64) }), "ctid >= '(64,0)'::tid", "a table that has shrunk goes on as it began")
 end
