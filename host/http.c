@@ -130,8 +130,14 @@ static int http_open (lua_State *L) {            /* open(method, url) -> request
   if (loopback) curl_easy_setopt(e, CURLOPT_PROXY, "");
   curl_easy_setopt(e, CURLOPT_SOCKS5_AUTH, CURLAUTH_BASIC);            /* no Kerberos */
   const char *ca = getenv("SSL_CERT_FILE"), *ca_dir = getenv("SSL_CERT_DIR");
-  if (ca != NULL && *ca != '\0') curl_easy_setopt(e, CURLOPT_CAINFO, ca);
-  if (ca_dir != NULL && *ca_dir != '\0') curl_easy_setopt(e, CURLOPT_CAPATH, ca_dir);
+  if (ca != NULL && *ca != '\0') {
+    curl_easy_setopt(e, CURLOPT_CAINFO, ca);
+    curl_easy_setopt(e, CURLOPT_PROXY_CAINFO, ca);
+  }
+  if (ca_dir != NULL && *ca_dir != '\0') {
+    curl_easy_setopt(e, CURLOPT_CAPATH, ca_dir);
+    curl_easy_setopt(e, CURLOPT_PROXY_CAPATH, ca_dir);
+  }
   curl_easy_setopt(e, CURLOPT_HTTP_VERSION, (long)CURL_HTTP_VERSION_2TLS);
   curl_easy_setopt(e, CURLOPT_USERAGENT, "hkrun");
   curl_easy_setopt(e, CURLOPT_NOSIGNAL, 1L);

@@ -83,8 +83,15 @@ static void push_headers (lua_State *L, const Buffer *head) {
   lua_settop(L, all);
 }
 
+/* nil, err: what a proxy answered instead of a way to the server */
+static int refused_by_proxy (lua_State *L, long status) {
+  if (status == 407) return host_fail(L, "auth", "proxy", 0, "the proxy wants another user and password (407)");
+  return host_fail(L, "network", "proxy", status >= 500, "the proxy does not lead there: it answers %ld", status);
+}
+
 /* nil, err */
 static int failure (lua_State *L, const Request *r) {
+  static const char unusable[] = "Unsupported proxy";                  /* what curl says goes on with its URL and password */
   const char *why = r->detail[0] != '\0' ? r->detail : curl_easy_strerror(r->code);
   const char *kind = "protocol", *code = NULL;
   int retry = 0;
@@ -96,6 +103,11 @@ static int failure (lua_State *L, const Request *r) {
     case CANNOT_READ: return host_fail(L, "io", NULL, 0, "cannot read the file to send: %s", strerror(r->fault_errno));
     default: break;
   }
+  long status = 0;
+  curl_easy_getinfo(r->easy, CURLINFO_HTTP_CONNECTCODE, &status);
+  if (status >= 300) return refused_by_proxy(L, status);
+  if (strncmp(why, unusable, sizeof unusable - 1) == 0)
+    return host_fail(L, "invalid", "proxy", 0, "the proxy that the environment names has no usable URL");
   switch (r->code) {
     case CURLE_ABORTED_BY_CALLBACK: kind = "cancelled"; why = "cancelled"; break;
     case CURLE_OPERATION_TIMEDOUT: kind = "timeout"; retry = 1; break;
@@ -125,6 +137,7 @@ int host_http_answer (lua_State *L, const Request *r) {
   }
   long status = 0;
   curl_easy_getinfo(r->easy, CURLINFO_RESPONSE_CODE, &status);
+  if (status == 407) return refused_by_proxy(L, status);
   lua_pushinteger(L, status);
   push_headers(L, &r->head);
   if (!host_http_is_kept(r)) lua_pushnil(L);

@@ -4,9 +4,10 @@
 ---     local answer = http.get("https://api.example.com/items", { timeout = 30 })
 ---     for _, item in ipairs(answer:json()) do print(item.name) end
 ---
---- Any status is an answer. No answer raises an error of kind "network",
---- "timeout", "tls", "limit", "io", "protocol" or "invalid"; its `retry` says
---- whether trying again can help. No error shows a header, a body or a query.
+--- Any status is an answer, but 407: that is the proxy's. No answer raises an
+--- error of kind "network", "timeout", "tls", "limit", "io", "protocol",
+--- "invalid" or, from a proxy, "auth"; its `retry` says whether trying again
+--- can help. No error shows a header, a body, a query or a proxy's password.
 local errors = require "errors"
 local host = require "host.http"
 local options = require "options"

@@ -81,7 +81,10 @@ local function learn(self, op, args, e, response, access_key_id)
   return false
 end
 
-local UNVERIFIED = { unverified = "AWS_CA_BUNDLE names a PEM file of other authorities to trust, as of a proxy that looks inside" }
+local HINTS = {                                                -- by codes of http.request
+  unverified = "AWS_CA_BUNDLE names a PEM file of other authorities to trust, as of a proxy that looks inside",
+  proxy = "the proxy is HTTPS_PROXY or HTTP_PROXY, http://user:password@host:port; NO_PROXY lists the hosts that go without",
+}
 
 --- The options of a call, beside its arguments.
 M.OPTIONS = {
@@ -120,7 +123,7 @@ local function once(self, op, args, opts)
     if not errors.is(answer) or answer.kind == "cancelled" then error(answer, 0) end
     local request_id = failure.request_id(answer.cause or {})   -- of an answer that was cut off
     errors.raise { kind = answer.kind, op = ("call %s.%s%s"):format(self.model.service, op.name, named(request_id)),
-                   message = answer.message, code = answer.code, retry = answer.retry, hint = UNVERIFIED[answer.code], cause = answer,
+                   message = answer.message, code = answer.code, retry = answer.retry, hint = HINTS[answer.code], cause = answer,
                    service = self.model.service, operation = op.name, request_id = request_id }
   end
   local response = { status = answer.status, headers = answer.headers, spelling = answer.headers.spelling, body = answer.body }
