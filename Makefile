@@ -13,7 +13,7 @@ BUILD  := build/$(CONFIG)
 PREFIX ?= /usr/local
 HKRUN  := $(BUILD)/hkrun
 
-PKGS := lua5.4 libuv libcurl openssl libpq hiredis libssh yaml-0.1 expat jansson libarchive libedit libmicrohttpd zlib
+PKGS := lua5.4 libuv libcurl openssl libpq libssh yaml-0.1 expat jansson libarchive libedit libmicrohttpd zlib
 WARN := -Wall -Wextra -Wshadow -Wconversion -Wstrict-prototypes -Wmissing-prototypes -Werror
 HARD := -fstack-protector-strong -fPIE
 CFLAGS.release := -O2 -g -D_FORTIFY_SOURCE=2
@@ -28,7 +28,7 @@ LDLIBS  = $(shell pkg-config --libs $(filter-out $(LAZY) libcurl,$(PKGS)) 2>/dev
 SOURCES := $(wildcard host/*.c)
 OBJECTS := $(SOURCES:host/%.c=$(BUILD)/%.o) $(BUILD)/embed.o
 # Loaded when they are first needed (host/lazy.c): linked, they would be most of the start-up.
-LAZY     := libpq libssh libarchive libmicrohttpd openssl hiredis yaml-0.1 expat jansson libedit zlib
+LAZY     := libpq libssh libarchive libmicrohttpd openssl yaml-0.1 expat jansson libedit zlib
 # The archive, because libcurl.so needs twenty libraries of protocols that we do not speak (tools/lazy.sh).
 CURL     := $(shell $(CC) -print-file-name=libcurl.a)
 EMBEDDED := $(shell find lua -type f \( -name '*.lua' -o -name '*.txt' -o -name '*.pem' \) 2>/dev/null)

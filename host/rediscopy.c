@@ -478,7 +478,6 @@ static const luaL_Reg metamethods[] = { { "__gc", job_close }, { "__close", job_
 int luaopen_host_rediscopy (lua_State *L) {
   host_need(L, "crypto");
   host_need(L, "ssl");
-  host_need(L, "hiredis");
   luaL_newmetatable(L, REDISCOPY_JOB);
   luaL_setfuncs(L, metamethods, 0);
   luaL_newlib(L, methods);

@@ -5,7 +5,7 @@
 set -eu
 
 build='gcc libc6-dev make pkg-config git lua5.4 liblua5.4-dev libcurl4-openssl-dev libssl-dev libpq-dev
-  libhiredis-dev libssh-dev libyaml-dev libuv1-dev libexpat1-dev libjansson-dev libarchive-dev
+  libssh-dev libyaml-dev libuv1-dev libexpat1-dev libjansson-dev libarchive-dev
   zlib1g-dev libedit-dev libmicrohttpd-dev'
 rehearsal='postgresql postgresql-contrib redis-server openssh-server openssh-client nodejs npm
   iproute2 nftables util-linux ca-certificates'

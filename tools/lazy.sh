@@ -13,7 +13,7 @@ machine=$(uname -m)
 n=0
 tables=
 curl=$(objdump -p "$(cc -print-file-name=libcurl.so)" | awk '$1 == "NEEDED" && $2 !~ /^lib(c|crypto|ssl|z)\./ { print $2 }')
-for library in pq ssh archive microhttpd ssl crypto hiredis yaml expat jansson edit z $curl; do
+for library in pq ssh archive microhttpd ssl crypto yaml expat jansson edit z $curl; do
   case $library in
     *.so.*) file=$(cc -print-file-name="$library") library=$(expr "$library" : 'lib\([a-z0-9]*\)') ;;
     *) file=$(cc -print-file-name=lib$library.so) ;;

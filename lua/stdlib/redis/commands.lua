@@ -38,11 +38,38 @@ local BLOCKS = {
   BLMPOP = { 2, 1 }, BZMPOP = { 2, 1 }, WAIT = { 3, 0.001 }, WAITAOF = { 4, 0.001 },
 }
 
-local function name_of(words) return tostring(words[1]):upper() end
+local function upper(word) return type(word) == "string" and word:upper() or tostring(word) end
 
-local function sub_of(words)
-  return type(words[2]) == "string" and name_of(words) .. ":" .. words[2]:upper() or nil
+local by_sub = {}                                            -- commands of which the second word matters
+for _, facts in ipairs { STATEFUL, UNFIT, KEY_AT } do
+  for name in pairs(facts) do
+    local outer = name:match "^(.-):"
+    if outer then by_sub[outer] = true end
+  end
 end
+
+--- What the tables say of a command, by its name as it was written: found once, because a pipeline asks it of each.
+local known = setmetatable({}, { __mode = "k", __index = function(t, word)
+  local name = upper(word)
+  local facts = { name = name, stateful = STATEFUL[name], instead = UNFIT[name], key_at = KEY_AT[name] or not KEYLESS[name] and 2 or nil,
+    blocks = BLOCKS[name], reads = name == "XREAD" or name == "XREADGROUP", by_sub = by_sub[name] }
+  t[word] = facts
+  return facts
+end })
+
+local function fact(words, which, facts_of_sub)
+  local facts = known[words[1]]
+  if facts.by_sub then
+    local found = facts_of_sub[facts.name .. ":" .. upper(words[2])]
+    if found then return found end
+  end
+  return facts[which]
+end
+
+--- The name of the command, in capitals.
+---@param words any[]
+---@return string
+function M.name(words) return known[words[1]].name end
 
 local function find_word(words, wanted)
   for i = 2, #words do
@@ -54,13 +81,10 @@ end
 ---@param words any[]
 ---@return integer?
 function M.key_at(words)
-  local name, sub = name_of(words), sub_of(words)
-  local at = KEY_AT[name] or sub and KEY_AT[sub]
+  local at = fact(words, "key_at", KEY_AT)
   if at == 0 then
     local streams = find_word(words, "STREAMS")
     at = streams and streams + 1
-  elseif not at then
-    at = not KEYLESS[name] and 2 or nil
   end
   return at and words[at] ~= nil and at or nil
 end
@@ -69,28 +93,28 @@ end
 ---@param words any[]
 ---@return number
 function M.blocks(words)
-  local name = name_of(words)
+  local facts = known[words[1]]
   local block, unit
-  if name == "XREAD" or name == "XREADGROUP" then
+  if facts.blocks then
+    local at = facts.blocks[1]
+    block, unit = words[at < 0 and #words + 1 + at or at], facts.blocks[2]
+  elseif facts.reads then
     local at, streams = find_word(words, "BLOCK"), find_word(words, "STREAMS")
     if not at or streams and at > streams then return 0 end
     block, unit = words[at + 1], 0.001
-  elseif BLOCKS[name] then
-    local at = BLOCKS[name][1]
-    block, unit = words[at < 0 and #words + 1 + at or at], BLOCKS[name][2]
   else
     return 0
   end
-  local n = tonumber(type(block) ~= "userdata" and block or nil) or 0
+  local n = type(block) ~= "userdata" and tonumber(block) or 0
   return n == 0 and math.huge or n * unit
 end
 
 ---@return boolean
-function M.is_stateful(words) return STATEFUL[name_of(words)] or STATEFUL[sub_of(words)] or false end
+function M.is_stateful(words) return fact(words, "stateful", STATEFUL) or false end
 
 --- What does what this command would, were it possible to give it one answer; nil where it is.
 ---@return string?
-function M.instead(words) return UNFIT[name_of(words)] or UNFIT[sub_of(words)] end
+function M.instead(words) return fact(words, "instead", UNFIT) end
 
 local function shown(word, limit)
   if secret.is(word) then return "(secret)" end
@@ -103,7 +127,7 @@ end
 ---@param words any[]
 ---@param private? boolean the values are not to be shown
 function M.describe(words, private)
-  local name, at = name_of(words), M.key_at(words)
+  local name, at = M.name(words), M.key_at(words)
   local parts = { "run", name }
   if CONTAINERS[name] and type(words[2]) == "string" then parts[3] = shown(words[2]:upper(), 24) end
   if at then parts[#parts + 1] = shown(words[at], 64) end

@@ -23,7 +23,9 @@ M.Connection = Connection
 
 for name, method in pairs(subscription.Connection) do Connection[name] = method end
 
-local function fail(self, what, err) failure.raise(self.label, what, err) end
+local function fail(self, what, err)
+  failure.raise(self.label, type(what) == "table" and commands.describe(what) or what, err)
+end
 
 local function drop(self)
   local handle = self.handle
@@ -33,11 +35,11 @@ end
 
 --- Runs one conversation with the server. Whatever leaves it half-said (a
 --- cancel, a time-out, a broken stream) closes the connection.
+---@param what string|any[] what is tried: "connect to", or the words of the command
 ---@param blocks number seconds for which the commands may block by themselves
 local function converse(self, what, fn, blocks)
   if self.busy then
-    errors.raise { kind = "limit", op = ("%s Redis %s"):format(what, self.label),
-      message = "another task is using this connection", hint = "open one connection for each task" }
+    fail(self, what, { kind = "limit", code = "busy", message = "another task is using this connection" })
   end
   self.busy = true
   self.handle:deadline(blocks == math.huge and 0 or task.now() + self.timeout + blocks)
@@ -109,7 +111,7 @@ end
 --- Refuses, before anything is sent, what cannot be answered, and what may write while the session is read-only.
 local function check(self, words)
   local instead = commands.instead(words)
-  if instead then errors.usage("%s is no command with one answer: use %s", tostring(words[1]):upper(), instead) end
+  if instead then errors.usage("%s is no command with one answer: use %s", commands.name(words), instead) end
   if readonly.is_on() and not reads.is_read(words) then
     readonly.refuse(commands.describe(words) .. " Redis " .. self.label)
   end
@@ -117,7 +119,7 @@ end
 
 --- Keeps in mind what a new connection would not know.
 local function note(self, words)
-  local name = tostring(words[1]):upper()
+  local name = commands.name(words)
   if commands.is_stateful(words) then self.stateful = true end
   if name == "MULTI" or name == "WATCH" then self.in_transaction = true end
   if name == "EXEC" or name == "DISCARD" then self.in_transaction = false end
@@ -133,7 +135,7 @@ function Connection:command(...)
   check(self, words)
   ready(self)
   note(self, words)
-  return converse(self, commands.describe(words), function(handle) return ask(handle, words) end, commands.blocks(words))
+  return converse(self, words, function(handle) return ask(handle, words) end, commands.blocks(words))
 end
 
 --- Sends many commands at once and answers the list of their replies. The first
@@ -159,7 +161,7 @@ function Connection:pipeline(list, opts)
   end, blocks)
   if not (opts and opts.keep_errors) then
     for i, reply in ipairs(replies) do
-      if type(reply) == "table" and reply.kind == "remote" then fail(self, commands.describe(list[i]), reply) end
+      if type(reply) == "table" and reply.kind == "remote" then fail(self, list[i], reply) end
     end
   end
   return replies

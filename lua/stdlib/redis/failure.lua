@@ -8,6 +8,7 @@ local hints = {
   certificate = "give ca= (a file), or pin= (redis.fingerprint tells it) for a self-signed certificate",
 }
 hints.pin = hints.certificate
+hints.busy = "open one connection for each task"
 
 ---@param label string "host:port"
 ---@param what string "run GET a on"
