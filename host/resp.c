@@ -122,6 +122,15 @@ char host_resp_kind (const Resp *r) {
   return line.n == 2 && memcmp(line.from, "-1", 2) == 0 && strchr("$*", line.kind) != NULL ? '_' : line.kind;
 }
 
+/* Was nothing done, and may it be otherwise soon: at a server that starts, or after a failover? */
+static int is_passing (const char *code) {
+  static const char *const codes[] = { "LOADING", "TRYAGAIN", "READONLY", "MASTERDOWN", "CLUSTERDOWN" };
+  size_t i;
+  for (i = 0; i < sizeof codes / sizeof *codes; i++)
+    if (strcmp(code, codes[i]) == 0) return 1;
+  return 0;
+}
+
 /* "WRONGTYPE Operation against ..." has the code WRONGTYPE. */
 static void push_remote (lua_State *L, const char *s, size_t n) {
   const char *space = memchr(s, ' ', n);
@@ -130,7 +139,7 @@ static void push_remote (lua_State *L, const char *s, size_t n) {
   lua_pushliteral(L, "remote");
   lua_setfield(L, -2, "kind");
   lua_pushlstring(L, s, code);
-  lua_pushboolean(L, strcmp(lua_tostring(L, -1), "LOADING") == 0 || strcmp(lua_tostring(L, -1), "TRYAGAIN") == 0);
+  lua_pushboolean(L, is_passing(lua_tostring(L, -1)));
   lua_setfield(L, -3, "retry");
   lua_setfield(L, -2, "code");
   lua_pushlstring(L, s, host_redis_said(s, n));
@@ -195,7 +204,7 @@ static size_t push_value (lua_State *L, const Resp *r, size_t at, int secret, in
   luaL_checkstack(L, 6, "Redis reply");
   line_at(r, at, &line);
   switch (line.kind) {
-    case '+': case '(': push_string(L, line.from, line.n, secret && line.kind == '+'); return line.next;
+    case '+': case '(': lua_pushlstring(L, line.from, line.n); return line.next;     /* OK, QUEUED, ...: no value is a status */
     case '-': push_remote(L, line.from, line.n); return line.next;
     case ',': push_double(L, line.from, line.n); return line.next;
     case '#': lua_pushboolean(L, line.n == 1 && line.from[0] == 't'); return line.next;

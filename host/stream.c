@@ -87,6 +87,16 @@ static int tls_setup (HostStream *s, const StreamTls *tls) {
   return 0;
 }
 
+/* A peer that is gone is noticed within a minute and a half, also by those who wait for ever. */
+static void stay_alive (int fd) {
+  int on = 1, idle = 30, interval = 10, count = 6, unanswered = 90000;
+  (void)setsockopt(fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPIDLE, &idle, sizeof idle);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPINTVL, &interval, sizeof interval);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_KEEPCNT, &count, sizeof count);
+  (void)setsockopt(fd, IPPROTO_TCP, TCP_USER_TIMEOUT, &unanswered, sizeof unanswered);
+}
+
 int host_stream_dial (HostStream *s, const char *address, int port, const StreamTls *tls) {
   struct addrinfo hints = { .ai_family = AF_UNSPEC, .ai_socktype = SOCK_STREAM, .ai_flags = AI_NUMERICHOST | AI_NUMERICSERV };
   struct addrinfo *ai = NULL;
@@ -101,7 +111,7 @@ int host_stream_dial (HostStream *s, const char *address, int port, const Stream
     return stream_errno(s, "no socket", errno);
   }
   (void)setsockopt(s->fd, IPPROTO_TCP, TCP_NODELAY, &on, sizeof on);
-  (void)setsockopt(s->fd, SOL_SOCKET, SO_KEEPALIVE, &on, sizeof on);
+  stay_alive(s->fd);
   rc = connect(s->fd, ai->ai_addr, ai->ai_addrlen);
   freeaddrinfo(ai);
   if (rc != 0 && errno != EINPROGRESS) return stream_errno(s, "cannot connect", errno);

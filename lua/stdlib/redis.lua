@@ -8,6 +8,7 @@
 ---
 --- A missing value is nil; inside a list it is false, so that the list keeps its
 --- length. Integers are integers, statuses strings, arrays lists.
+local commands = require "redis.commands"
 local connection = require "redis.connection"
 local endpoints = require "redis.endpoint"
 local errors = require "errors"
@@ -17,19 +18,33 @@ local readonly = require "readonly"
 local M = {}
 
 local open_options = {
-  { "timeout", "seconds that one command may take", type = "number", default = 30 },
+  { "timeout", "seconds that one command may take, beside those for which it blocks by itself", type = "number", default = 30 },
   { "db", "database number; that of the URL by default", type = "integer" },
+  { "protocol", "3: speak RESP3 where the server has it", type = "integer", default = 2 },
+  { "secrets", "true, or patterns of keys: what the server answers about them are secrets, and errors do not show their values",
+    type = "any" },
+  { "on_push", "function(list): what a RESP3 server sends by itself, such as { \"invalidate\", keys }", type = "function" },
 }
 
 --- Opens a connection: TLS checked, signed in, answering.
 ---@param endpoint string|userdata|redis.Endpoint
----@param opts? { timeout: number, db: integer }
+---@param opts? { timeout: number, db: integer, protocol: 2|3, secrets: true|string[], on_push: function }
 ---@return redis.Connection
 function M.open(endpoint, opts)
   local o = options.check(opts or {}, open_options, "redis.open")
-  local e = endpoints.parse(endpoint, "redis.open")
-  return connection.open(e, o)
+  if o.protocol ~= 2 and o.protocol ~= 3 then errors.usage("redis.open: protocol must be 2 or 3, not %d", o.protocol) end
+  o.is_secret = o.secrets and commands.key_matcher(o.secrets)
+  return connection.open(endpoints.parse(endpoint, "redis.open"), o)
 end
+
+--- A script in Lua for the server, which gets its text only when it does not have it yet.
+---
+---     local take = redis.script "return redis.call('SPOP', KEYS[1], ARGV[1])"
+---     print(#take(r, { "lots" }, { 3 }))
+---@param text string
+---@param opts? { read_only: boolean }
+---@return redis.Script
+function M.script(text, opts) return require "redis.script".new(text, opts) end
 
 --- The SHA-256 of a server's certificate, in hex, to be compared and pinned.
 --- Nothing is sent to the server, and its certificate is not checked.

@@ -142,9 +142,9 @@ c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(
     test.truthy(peer:is_running(), "the peer runs")
     task.sleep(0.02)
   end
-  local e = test.raises("closed the connection", r.get, r, "a")
+  local e = test.raises("closed the connection", r.incr, r, "a")
   test.equal(e.kind, "network")
-  e = test.raises("not the Redis protocol", r.get, r, "a")
+  e = test.raises('not the Redis protocol: a value begins with "H"', r.incr, r, "a")
   test.equal(e.kind, "protocol")
   r:close()
 end
@@ -206,8 +206,10 @@ T["the database of the URL is the one that is used, also after a reconnect"] = f
   r:set("five", 1)
   test.match(r:info("keyspace").db5, "keys=1")
   other:client_kill("TYPE", "normal", "SKIPME", "yes")
-  test.raises("", r.get, r, "five")
   test.equal(r:get "five", "1")
+  r:select(6)
+  other:client_kill("TYPE", "normal", "SKIPME", "yes")
+  test.equal(r:get "five", nil)
 end
 
 T["a wrong password is kind auth, and not quoted"] = function()
@@ -251,12 +253,6 @@ T["a certificate for another name is refused"] = function()
   local s = start { tls = true, cert = other.cert, key = other.key }
   test.raises("IP address mismatch", redis.open, { url = s.url, ca = ca.file })
   test.raises("ostname mismatch", redis.open, { url = ("rediss://localhost:%d"):format(s.port), ca = ca.file })
-  -- Through a tunnel the name to check is still the server's own.
-  local via = { tunnel = function(_, where)
-    test.equal(where, ("other.example.com:%d"):format(s.port))
-    return { host = "127.0.0.1", port = s.port }
-  end }
-  test.equal(open({ url = ("rediss://other.example.com:%d"):format(s.port), ca = ca.file, via = via }):ping(), "PONG")
 end
 
 T["an expired certificate is refused, pinned or not"] = function()

@@ -32,6 +32,8 @@ local KEY_AT = {
   SINTERCARD = 3, ZDIFF = 3, ZINTER = 3, ZUNION = 3, ZINTERCARD = 3, LMPOP = 3, ZMPOP = 3, BLMPOP = 4, BZMPOP = 4,
   EVAL = 4, EVAL_RO = 4, EVALSHA = 4, EVALSHA_RO = 4, FCALL = 4, FCALL_RO = 4,
 }
+-- Of these the word before says how many keys there are.
+local COUNTED = set "EVAL EVAL_RO EVALSHA EVALSHA_RO FCALL FCALL_RO"
 -- The word that says how long a command may block, counted from the end where it is below 0, and its unit in seconds.
 local BLOCKS = {
   BLPOP = { -1, 1 }, BRPOP = { -1, 1 }, BLMOVE = { -1, 1 }, BRPOPLPUSH = { -1, 1 }, BZPOPMIN = { -1, 1 }, BZPOPMAX = { -1, 1 },
@@ -52,7 +54,8 @@ end
 local known = setmetatable({}, { __mode = "k", __index = function(t, word)
   local name = upper(word)
   local facts = { name = name, stateful = STATEFUL[name], instead = UNFIT[name], key_at = KEY_AT[name] or not KEYLESS[name] and 2 or nil,
-    blocks = BLOCKS[name], reads = name == "XREAD" or name == "XREADGROUP", by_sub = by_sub[name] }
+    blocks = BLOCKS[name], reads = name == "XREAD" or name == "XREADGROUP", by_sub = by_sub[name],
+    counted = COUNTED[name] }
   t[word] = facts
   return facts
 end })
@@ -85,6 +88,8 @@ function M.key_at(words)
   if at == 0 then
     local streams = find_word(words, "STREAMS")
     at = streams and streams + 1
+  elseif known[words[1]].counted and tostring(words[3]) == "0" then
+    return nil
   end
   return at and words[at] ~= nil and at or nil
 end
@@ -137,6 +142,25 @@ function M.describe(words, private)
   end
   parts[#parts + 1] = "on"
   return table.concat(parts, " ")
+end
+
+--- Says of a command whether its key is one of those: by the patterns of KEYS (* ? [a-z] \\x), or all when `given` is true.
+---@param given true|string[]
+---@return fun(words: any[]): boolean
+function M.key_matcher(given)
+  local patterns = {}
+  for i, glob in ipairs(given == true and {} or given) do
+    patterns[i] = "^" .. glob:gsub("\\(.)", "[%1]"):gsub("[%^$()%%.+-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
+  end
+  return function(words)
+    if given == true then return true end
+    local at = M.key_at(words)
+    local key = at and words[at]
+    for _, pattern in ipairs(type(key) == "string" and patterns or {}) do
+      if key:find(pattern) then return true end
+    end
+    return false
+  end
 end
 
 --- The words that a method's name stands for: xgroup_create is XGROUP CREATE, client_no_evict CLIENT NO-EVICT; one that

@@ -1,7 +1,7 @@
---- One connection to a server: opened, asked, opened again where that is safe, closed. What goes over several commands is in
---- subscription.lua; what is known of each command in commands.lua.
-local host = require "host.redis"
+--- One connection to a server: opened, asked, opened again where that is safe, closed. How it comes about is in dial.lua, what
+--- goes over several commands in transaction.lua and subscription.lua, what is known of each command in commands.lua.
 local commands = require "redis.commands"
+local dial = require "redis.dial"
 local endpoints = require "redis.endpoint"
 local errors = require "errors"
 local failure = require "redis.failure"
@@ -9,6 +9,7 @@ local readonly = require "readonly"
 local reads = require "redis.reads"
 local subscription = require "redis.subscription"
 local task = require "task"
+local transaction = require "redis.transaction"
 
 local M = {}
 
@@ -16,99 +17,28 @@ local M = {}
 ---@field label string "host:port"
 ---@field timeout number seconds that one command may take, beside those for which it blocks by itself
 ---@field db integer the database it works in
+---@field protocol 2|3 what it speaks: RESP2 or RESP3
 ---@field address string the numeric address that answered, and its port: the tunnel's, if there is one
 ---@field port integer
 local Connection = {}
-M.Connection = Connection
 
-for name, method in pairs(subscription.Connection) do Connection[name] = method end
-
-local function fail(self, what, err)
-  failure.raise(self.label, type(what) == "table" and commands.describe(what) or what, err)
+for _, part in ipairs { subscription, transaction } do
+  for name, method in pairs(part.Connection) do Connection[name] = method end
 end
 
-local function drop(self)
-  local handle = self.handle
-  self.handle = false
-  if handle then handle:close() end
+local function closed(self)
+  failure.raise(self.label, "use the connection to", { kind = "closed", code = "closed", message = "the connection is closed" })
 end
 
---- Runs one conversation with the server. Whatever leaves it half-said (a
---- cancel, a time-out, a broken stream) closes the connection.
----@param what string|any[] what is tried: "connect to", or the words of the command
----@param blocks number seconds for which the commands may block by themselves
-local function converse(self, what, fn, blocks)
-  if self.busy then
-    fail(self, what, { kind = "limit", code = "busy", message = "another task is using this connection" })
-  end
-  self.busy = true
-  self.handle:deadline(blocks == math.huge and 0 or task.now() + self.timeout + blocks)
-  local ok, value, err = pcall(fn, self.handle)
-  self.busy = false
-  if not ok then drop(self) error(value, 0) end
-  if value == nil and err then
-    if err.kind ~= "remote" then drop(self) end
-    fail(self, what, err)
-  end
-  return value
-end
-
-local function ask(handle, words)
-  local queued, why = handle:queue(words)
-  if not queued then return nil, why end
-  return task.step(handle, "reply")
-end
-
---- Opens the stream to the first address that answers, and checks the certificate.
-local function dial(self)
-  local e = self.endpoint
-  local addresses, port = endpoints.route(e)
-  local handle, err
-  for _, address in ipairs(addresses) do
-    handle, err = host.open(address, port, endpoints.tls(e))
-    if handle then
-      self.handle = handle
-      handle:deadline(task.now() + math.min(self.timeout, 15))
-      local ok, connected, why = pcall(task.step, handle, "connect")
-      if not ok then drop(self) error(connected, 0) end
-      if why == nil then
-        self.address, self.port = address, port
-        return
-      end
-      err = why
-      drop(self)
-      if err.kind == "tls" then break end
-    end
-  end
-  fail(self, "connect to", err or { kind = "network", message = "the name has no address" })
-end
-
-local function greeting(self)
-  local e, words = self.endpoint, {}
-  if e.password then words[1] = e.user and { "AUTH", e.user, e.password } or { "AUTH", e.password } end
-  if self.db ~= 0 then words[#words + 1] = { "SELECT", self.db } end
-  words[#words + 1] = { "PING" }
-  return words
-end
-
-local function connect(self)
-  dial(self)
-  for _, words in ipairs(greeting(self)) do
-    local ok, failure = pcall(converse, self, words[1] == "AUTH" and "sign in to" or "connect to",
-      function(handle) return ask(handle, words) end, 0)
-    if not ok then drop(self) error(failure, 0) end
-  end
-end
-
+--- Opens the connection where it is not open, or the server has closed it meanwhile: nothing was sent yet.
 local function ready(self)
+  if self.handle and not self.handle:alive() then dial.drop(self) end
   if self.handle then return end
-  if self.closed or self.stateful or self.in_transaction then
-    fail(self, "use the connection to", { kind = "closed", code = "closed", message = "the connection is closed" })
-  end
-  connect(self)
+  if self.closed or self.stateful or self.in_transaction then closed(self) end
+  dial.connect(self)
 end
 
---- Refuses, before anything is sent, what cannot be answered, and what may write while the session is read-only.
+--- Refuses, before anything is sent, what has no one answer, and what may write while the session is read-only.
 local function check(self, words)
   local instead = commands.instead(words)
   if instead then errors.usage("%s is no command with one answer: use %s", commands.name(words), instead) end
@@ -117,25 +47,82 @@ local function check(self, words)
   end
 end
 
---- Keeps in mind what a new connection would not know.
-local function note(self, words)
-  local name = commands.name(words)
-  if commands.is_stateful(words) then self.stateful = true end
-  if name == "MULTI" or name == "WATCH" then self.in_transaction = true end
-  if name == "EXEC" or name == "DISCARD" then self.in_transaction = false end
-  if name == "SELECT" and tonumber(words[2]) then self.db = math.tointeger(tonumber(words[2])) end
+--- One conversation: all is sent, the replies are read. The reply of a single command, or the list of them; nil, err.
+local function converse(self, list, single, secrets)
+  ready(self)
+  local handle, blocks = self.handle, 0
+  for _, words in ipairs(list) do
+    dial.note(self, words)
+    blocks = blocks + commands.blocks(words)
+    local queued, why = handle:queue(words)
+    if not queued then return nil, why end
+  end
+  handle:deadline(blocks == math.huge and 0 or task.now() + self.timeout + blocks)
+  if single then return task.step(handle, "reply", secrets) end
+  return task.step(handle, "replies", #list, secrets)
+end
+
+--- Whether nothing is different when the commands are run once more. The cursor of a SCAN means something only to the server
+--- that gave it, which may have been another; who waits for what comes next would miss what came between.
+local function repeatable(self, list)
+  if self.stateful or self.in_transaction then return false end
+  for _, words in ipairs(list) do
+    if not reads.is_read(words) or commands.name(words):find "SCAN$" or commands.blocks(words) > 0 then return false end
+  end
+  return true
+end
+
+--- Runs conversations one at a time. Whatever leaves one half-said (a cancel, a time-out, a broken stream) closes the
+--- connection. Reads whose connection was lost are asked once more; nothing else is ever repeated.
+---@return any reply
+---@return table? err as host functions answer it
+local function exchange(self, list, single, secrets)
+  if self.busy then return nil, { kind = "limit", code = "busy", message = "another task is using this connection" } end
+  self.busy = true
+  local ok, value, err = pcall(converse, self, list, single, secrets)
+  if ok and value == nil and err and err.kind == "network" and repeatable(self, list) then
+    dial.drop(self)
+    ok, value, err = pcall(converse, self, list, single, secrets)
+  end
+  self.busy = false
+  if not ok or err and err.kind ~= "remote" then dial.drop(self) end
+  if not ok then error(value, 0) end
+  if self.protocol == 3 and self.handle then
+    for _, push in ipairs(self.handle:pushes() or {}) do
+      if self.on_push then self.on_push(push) end
+    end
+  end
+  return value, err
+end
+
+--- Raises an error of one command. A primary that became a replica is left: the name may lead to the new one.
+local function fail(self, words, err)
+  if err.code == "READONLY" and not (self.stateful or self.in_transaction) then dial.drop(self) end
+  failure.raise(self.label, commands.describe(words, self.is_secret and self.is_secret(words)), err)
 end
 
 --- Sends one command and answers its reply; an error reply is raised (its code
---- is the first word). A connection that broke is opened again by the next
---- command; the command itself is never repeated.
+--- is the first word). A connection that the server closed meanwhile is opened
+--- again before anything is sent. One that breaks after that is opened by the
+--- next command; the command itself is repeated only if it just reads.
 ---@param ... string|number|userdata the words; secrets are welcome
 function Connection:command(...)
   local words = { ... }
   check(self, words)
-  ready(self)
-  note(self, words)
-  return converse(self, words, function(handle) return ask(handle, words) end, commands.blocks(words))
+  local reply, err = exchange(self, { words }, true, self.is_secret and self.is_secret(words))
+  if reply == nil and err then fail(self, words, err) end
+  return reply
+end
+
+--- Of which commands the replies are secrets; that of EXEC when one between is.
+local function secret_replies(self, list)
+  if not self.is_secret then return nil end
+  local flags, any = {}, false
+  for i, words in ipairs(list) do
+    flags[i] = self.is_secret(words) or any and commands.name(words) == "EXEC"
+    any = any or flags[i]
+  end
+  return flags
 end
 
 --- Sends many commands at once and answers the list of their replies. The first
@@ -145,20 +132,9 @@ end
 ---@param opts? { keep_errors: boolean }
 function Connection:pipeline(list, opts)
   if #list == 0 then return {} end
-  local blocks = 0
-  for _, words in ipairs(list) do
-    check(self, words)
-    blocks = blocks + commands.blocks(words)
-  end
-  ready(self)
-  local replies = converse(self, ("run %d commands on"):format(#list), function(handle)
-    for _, words in ipairs(list) do
-      note(self, words)
-      local queued, why = handle:queue(words)
-      if not queued then return nil, why end
-    end
-    return task.step(handle, "replies", #list)
-  end, blocks)
+  for _, words in ipairs(list) do check(self, words) end
+  local replies, err = exchange(self, list, false, secret_replies(self, list))
+  if not replies then failure.raise(self.label, ("run %d commands on"):format(#list), err) end
   if not (opts and opts.keep_errors) then
     for i, reply in ipairs(replies) do
       if type(reply) == "table" and reply.kind == "remote" then fail(self, list[i], reply) end
@@ -181,20 +157,25 @@ function Connection:info(section)
   return fields
 end
 
---- Iterates over the names of the keys, in the order of SCAN; a key may come twice.
+--- Iterates over the names of the keys, in the order of SCAN; a key may come
+--- twice. If the connection is lost in the middle that is an error: the cursor
+--- may be worthless, and keys would be missed.
 ---@param opts? { match: string, type: string, count: integer }
 function Connection:keys_of(opts)
   opts = opts or {}
-  local cursor, batch, i = "0", {}, 0
-  local started = false
+  local cursor, batch, i, session = "0", {}, 0, nil
   return function()
     while i >= #batch do
-      if started and cursor == "0" then return nil end
-      started = true
+      if session and cursor == "0" then return nil end
       local words = { "SCAN", cursor, "COUNT", opts.count or 1000 }
       if opts.match then words[#words + 1] = "MATCH" words[#words + 1] = opts.match end
       if opts.type then words[#words + 1] = "TYPE" words[#words + 1] = opts.type end
       local reply = self:command(table.unpack(words))
+      if session and session ~= self.sessions then
+        failure.raise(self.label, "go on with the keys of", { kind = "network", code = "cursor", retry = true,
+          message = "the connection was lost in the middle, and with it the place in the list" })
+      end
+      session = self.sessions
       cursor, batch, i = reply[1], reply[2], 0
     end
     i = i + 1
@@ -203,18 +184,19 @@ function Connection:keys_of(opts)
 end
 
 --- Another connection to the same server, into the same database.
+---@param opts? { protocol: 2|3 }
 ---@return redis.Connection
-function Connection:another()
-  if self.closed then
-    fail(self, "use the connection to", { kind = "closed", code = "closed", message = "the connection is closed" })
-  end
-  return M.open(self.endpoint, { timeout = self.timeout, db = self.db })
+function Connection:another(opts)
+  if self.closed then closed(self) end
+  return M.open(self.endpoint, { timeout = self.timeout, db = self.db, protocol = opts and opts.protocol or self.wanted_protocol,
+    is_secret = self.is_secret, on_push = self.on_push })
 end
 
 --- Closes it; safe twice.
 function Connection:close()
   self.closed = true
-  drop(self)
+  dial.drop(self)
+  endpoints.release(self)
 end
 
 local function command_method(name)
@@ -224,39 +206,51 @@ local function command_method(name)
   return function(self, ...) return self:command(word, sub, ...) end
 end
 
-local methods = setmetatable({}, { __mode = "v" })
+local by_name = setmetatable({}, { __mode = "v" })
+
+--- Every command is a method of whatever has Methods and :command.
+---@param Methods table
+---@return fun(self: table, name: any): function?
+function M.index(Methods)
+  return function(_, name)
+    if type(name) ~= "string" then return nil end
+    if Methods[name] then return Methods[name] end
+    by_name[name] = by_name[name] or command_method(name)
+    return by_name[name]
+  end
+end
 
 local mt = {
   __name = "redis.Connection",
-  __index = function(_, name)
-    if type(name) ~= "string" then return nil end
-    if Connection[name] then return Connection[name] end
-    methods[name] = methods[name] or command_method(name)
-    return methods[name]
-  end,
+  __index = M.index(Connection),
   __close = function(self) self:close() end,
-  __tostring = function(self) return "redis " .. self.label end,
+  __tostring = function(self)
+    local e = self.endpoint
+    return "redis " .. self.label .. (e.tls and e.insecure and " (insecure: its certificate is not checked)" or "")
+  end,
 }
 
 -- What is not known yet is false: a nil would be looked up as a command.
 local function new(e, o)
-  return setmetatable({ endpoint = e, label = e.label, timeout = o.timeout or 30, db = o.db or e.db, handle = false, busy = false,
-    closed = false, stateful = false, in_transaction = false, address = false, port = false }, mt)
+  return setmetatable({ endpoint = e, label = e.label, timeout = o.timeout or 30, db = o.db or e.db, wanted_protocol = o.protocol or 2,
+    is_secret = o.is_secret or false, on_push = o.on_push or false, handle = false, tunnel = false, protocol = 2, address = false,
+    port = false, sessions = 0, busy = false, closed = false, stateful = false, in_transaction = false }, mt)
 end
 
 ---@param e table what endpoint.parse answers
----@param o { timeout?: number, db?: integer }
+---@param o { timeout?: number, db?: integer, protocol?: 2|3, is_secret?: function, on_push?: function }
 ---@return redis.Connection
 function M.open(e, o)
   local self = new(e, o)
-  connect(self)
+  local ok, failed = pcall(dial.connect, self)
+  if not ok then self:close() error(failed, 0) end
   return self
 end
 
 --- The SHA-256 of the server's certificate, before anything was sent; nil when it has none.
 function M.fingerprint(e)
   local self <close> = new(e, { timeout = 15 })
-  dial(self)
+  dial.reach(self)
   return self.handle:fingerprint()
 end
 

@@ -11,7 +11,7 @@ local M = {}
 ---@field via? table an ssh session: the connection goes through its tunnel
 ---@field ca? string file of the trusted certificates (default: the system's, or SSL_CERT_FILE)
 ---@field pin? string SHA-256 of the one certificate that is accepted, in hex
----@field insecure? boolean accepts any certificate; for experiments
+---@field insecure? boolean accepts any certificate; a warning says so, and the connection's name
 
 local declared = {
   { "url", "redis:// or rediss:// URL", required = true, type = "secret" },
@@ -57,14 +57,27 @@ function M.parse(given, where)
   }
 end
 
---- The numeric addresses to try, and the port. A tunnel stays open for others
---- that go the same way; it ends with its session.
-function M.route(e)
-  if e.via then
-    local tunnel = e.via:tunnel(e.label)
-    return { tunnel.host }, tunnel.port
+--- The numeric addresses to try, and the port. Through an ssh session it is a tunnel for which no port listens: an address
+--- that only this process can connect to. It is shared by all that go the same way; the last of them closes it.
+---@param user table what M.release will be called with
+function M.route(e, user)
+  if not e.via then return task.resolve(e.host), e.port end
+  local tunnel = e.via:tunnel(e.label, { private = true })
+  if user.tunnel ~= tunnel then
+    M.release(user)
+    tunnel.users = (tunnel.users or 0) + 1
+    user.tunnel = tunnel
   end
-  return task.resolve(e.host), e.port
+  return { tunnel.host }, tunnel.port
+end
+
+--- Gives back the tunnel that route() took.
+function M.release(user)
+  local tunnel = user.tunnel
+  if not tunnel then return end
+  user.tunnel = false
+  tunnel.users = tunnel.users - 1
+  if tunnel.users == 0 then tunnel:close() end
 end
 
 --- What host.redis.open takes after address and port.

@@ -106,7 +106,7 @@ function Subscription:__tostring() return "subscription to redis " .. self.label
 
 local function start(conn, o, list, take)
   local self = setmetatable({ commands = list, take = take, waiting = {}, timeout = o.timeout, on_gap = o.on_gap, label = conn.label,
-    open = function() return conn:another() end }, Subscription)
+    open = function() return conn:another { protocol = 2 } end }, Subscription)
   local ok, e = pcall(listen, self)
   if not ok then self:close() error(e, 0) end
   return self, nil, nil, self

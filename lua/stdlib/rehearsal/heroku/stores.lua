@@ -87,12 +87,12 @@ function M.redis(dir, plan)
   end
   local plane = redis_plane.start { dir = dir, tls = true, password = secret.concat { "p", secret.random(64, "0123456789abcdef") },
     settings = settings }
-  return setmetatable({ plane = plane, url = plane.url, config_command = config, facts_of_plan = facts,
+  return setmetatable({ plane = plane, url = plane.url, pin = redis.fingerprint(plane.url), config_command = config, facts_of_plan = facts,
     host = plane.host, port = plane.port, began = loop.time(),
     settings = { maxmemory_policy = "noeviction", notify_keyspace_events = "", timeout = 300 } }, Redis)
 end
 
-function Redis:connect() return redis.open({ url = self.url, insecure = true }, { timeout = 10 }) end
+function Redis:connect() return redis.open({ url = self.url, pin = self.pin }, { timeout = 10 }) end
 
 --- Sets a server setting: what the Data API's PATCH does.
 function Redis:set(name, value)

@@ -118,6 +118,7 @@ function M.start(o)
   local files = certificate(o)
   local log = fs.join(o.dir, "redis.log")
   fs.append(log, "")
+  local said_before = fs.stat(log).size
   own(log)
   local scheme = o.tls and "rediss" or "redis"
   local url = o.password and text("%s://:%s@%s:%d", scheme, secret.encode(o.password, "url"), o.host, o.port)
@@ -128,15 +129,16 @@ function M.start(o)
     stdout = log, stderr = log }
   self.pid = self.process.pid
   feed(self.process, configuration(o, files))
-  -- Inside a network namespace nobody out here can ask it; its log tells.
-  if o.prefix and #o.prefix > 0 then self:wait_log() else wait_ready(self, o.tls and { url = url, insecure = true } or url) end
+  -- Nobody out here can ask it inside a network namespace, nor trusts every certificate: its log tells.
+  if o.tls or o.prefix and #o.prefix > 0 then self:wait_log(said_before) else wait_ready(self, url) end
   return self
 end
 
-function Server:wait_log()
+---@param from integer bytes of the log that are of an earlier run
+function Server:wait_log(from)
   local deadline = task.now() + 20
   while task.now() < deadline and self.process:is_running() do
-    if fs.read(self.log):find("Ready to accept connections", 1, true) then return end
+    if fs.read(self.log):find("Ready to accept connections", from + 1, true) then return end
     task.sleep(0.03)
   end
   self:stop()
