@@ -3,6 +3,7 @@
 # make check    builds and passes all tests
 # make crash    kills the migration before and after each of its effects, and applies it again
 # make kill-pg  kills copies of PostgreSQL at random moments, and goes on with them
+# make kill-redis kills copies of Redis at random moments, and goes on with them
 # make bench-pg measures pg.copy against pgcopydb and pg_dump, pg.same against a script
 # make deps     installs what the build and the tests need (Debian)
 # make docs     rewrites docs/modules.md from the annotations of the public modules
@@ -37,7 +38,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres check crash flat-pg kill-pg test judge-all bench bench-pg models docs install clean
+.PHONY: all deps demo tools postgres check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -126,6 +127,10 @@ flat-pg: all
 # Kills, cuts and starves a copy of PostgreSQL at random moments, and wants it whole after each: about an hour.
 kill-pg: all
 	@./hkrun - < tests/crash/pg.lua
+
+# Kills, cuts and starves a copy of Redis at random moments, and wants it whole after each: about half an hour.
+kill-redis: all
+	@./hkrun - < tests/crash/redis.lua
 
 install: all
 	install -D -m 755 $(HKRUN) $(DESTDIR)$(PREFIX)/bin/hkrun

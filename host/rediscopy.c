@@ -303,7 +303,7 @@ static int job_start (lua_State *L) {
   m->lenient = (int)field(L, "lenient", 0, 0, 1);
   m->deletes = (int)field(L, "deletes", 0, 0, 1);
   m->in_turn = (int)field(L, "in_turn", 0, 0, 1);
-  m->slice = (int)field(L, "slice", 10000, 1, 1 << 30);
+  m->slice = (int)field(L, "slice", 1000, 1, 1 << 30);
   m->open = (int)field(L, "open", 0, 0, 1);
   j->started = 1;
   atomic_store(&j->running, connections);

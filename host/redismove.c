@@ -36,7 +36,7 @@ typedef struct Worker {
   long long *expiry;
   size_t expiry_cap;
   int from_db, to_db, open;                  /* selected, -1: not known; 1: both ends are connected */
-  long long keys, bytes, gone, deleted;      /* of the round */
+  long long keys, gone, deleted;             /* of the round: taken by the target, gone at the source, deleted */
 } Worker;
 
 static long long now_ns (void) {
@@ -325,7 +325,7 @@ static int move_key (Worker *w, uint32_t i, long long *size) {
   if (move_bytes(w, (size_t)*size - FOOT) != 0 || (foot = next_bytes(w, FOOT)) == NULL) return -1;
   r->digest += digest_of(key, n, foot, expiry);
   r->keys++;
-  w->bytes += *size;
+  r->bytes += *size;
   if (r->check) return 0;
   return host_redis_put(&w->fail, &w->to.out, foot, FOOT + 2) != 0
       || host_redis_text(&w->fail, &w->to.out, expiry >= 0 ? "$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n" : "$7\r\nREPLACE\r\n") != 0 ? -1 : 0;
@@ -355,9 +355,9 @@ static int move_round (Worker *w) {
     w->expiry = p;
     w->expiry_cap = r->count;
   }
-  r->keys = 0;
+  r->keys = r->bytes = 0;
   r->digest = 0;
-  w->keys = w->bytes = w->gone = w->deleted = 0;
+  w->keys = w->gone = w->deleted = 0;
   if (select_source(w, r->db) != 0 || (!r->check && select_target(w, r->to_db) != 0)) return -1;
   if (asks && ask_expiry(w) != 0) return -1;
   if (ask_dumps(w, &asked, ahead) != 0) return -1;
@@ -373,7 +373,7 @@ static int move_round (Worker *w) {
     if (pump(w, 0) != 0) return -1;
   w->asked.at = w->asked.n = 0;
   atomic_fetch_add(r->check ? &w->m->checked : &w->m->keys, r->check ? r->keys : w->keys);
-  atomic_fetch_add(&w->m->bytes, r->check ? 0 : w->bytes);
+  atomic_fetch_add(&w->m->bytes, r->check ? 0 : r->bytes);
   atomic_fetch_add(&w->m->gone, w->gone);
   atomic_fetch_add(&w->m->deleted, w->deleted);
   i = (size_t)host_plan_pace(w->m, began, (long long)r->count);

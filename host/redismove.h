@@ -23,8 +23,8 @@ typedef struct MoveSegment {
   char cursor[MOVE_CURSOR], stop[MOVE_CURSOR];           /* where SCAN goes on, and where it ends; "0" is the end */
   int scanning, scanned;                     /* a worker is about it; there is nothing left to scan */
   struct MoveRound *first, **last;           /* under way, in the order of the scan */
-  char start[MOVE_CURSOR];                   /* the slice: where it began, its keys and their digest */
-  long long keys;
+  char start[MOVE_CURSOR];                   /* the slice: where it began, its keys, their bytes and digest */
+  long long keys, bytes;
   uint64_t digest;
 } MoveSegment;
 
@@ -37,7 +37,7 @@ typedef struct MoveRound {
   RedisBuf names, to_names;                  /* one behind the other; to_names empty: they keep theirs */
   size_t *ends, *to_ends, count;
   long long *expiry;                         /* given: milliseconds since 1970, -1 never; NULL: the source is asked */
-  long long keys;                            /* that were there, and their digest */
+  long long keys, bytes;                     /* that were there, their payloads and digest */
   uint64_t digest;
 } MoveRound;
 

@@ -13,6 +13,8 @@
 #include <time.h>
 #include <unistd.h>
 
+#define SLICE_BYTES (16 << 20)               /* a slice may end here, however few its keys */
+
 int host_plan_init (Move *m) {
   int rc = pthread_mutex_init(&m->lock, NULL);
   if (rc != 0) return rc;
@@ -226,7 +228,7 @@ static int end_slice (Move *m, MoveSegment *s, const char *stop) {
   *m->slices_last = slice;
   m->slices_last = &slice->next;
   memcpy(s->start, stop, sizeof s->start);
-  s->keys = 0;
+  s->keys = s->bytes = 0;
   s->digest = 0;
   return 0;
 }
@@ -248,11 +250,12 @@ static int take_ended (Move *m, MoveSegment *s) {
   while (rc == 0 && (r = s->first) != NULL && r->done) {
     int end = s->scanned && r->next == NULL;
     s->keys += r->keys;
+    s->bytes += r->bytes;
     s->digest += r->digest;
     s->first = r->next;
     if (s->first == NULL) s->last = &s->first;
     if (s->check) { if (end) rc = end_check(m, s); }
-    else if (end || s->keys >= m->slice) rc = end_slice(m, s, r->after);
+    else if (end || s->keys >= m->slice || s->bytes >= SLICE_BYTES) rc = end_slice(m, s, r->after);
     host_plan_free_round(r);
   }
   return rc;

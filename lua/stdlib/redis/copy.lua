@@ -270,11 +270,18 @@ local function copy(c, found, way, facts)
   patiently(c, function()
     if way == "check" then sweep(c, found.numbers) end
     if o.functions then copy_functions(c.from, c.to) end
+  end)
+  result.expiry_bound, result.exact_expiry = c.bound, c.bound == 0
+  return result
+end
+
+--- The mark goes when the journal knows of the end: whatever comes between, the next call does what is left.
+local function finish(c, result)
+  if c.journal then c.journal:write { ev = "end", result = result } end
+  patiently(c, function()
     c.to:select(0)
     c.to:del(refusals.MARK)
   end)
-  result.expiry_bound = c.bound
-  result.exact_expiry = c.bound == 0
   return result
 end
 
@@ -301,17 +308,20 @@ function M.copy(o)
   local to_info = to:info()
   local facts = { source = journals.facts(found.info), target = journals.facts(to_info), options = digest(o) }
   local journal <close> = o.journal and journals.open(o.journal) or nil
-  local way = journal and not o.restart and journal:way(to:type(refusals.MARK) == "string" and to:get(refusals.MARK) or nil,
-    facts.options, facts.source, facts.target) or nil
+  local mark = to:type(refusals.MARK) == "string" and to:get(refusals.MARK) or nil
+  local way = journal and not o.restart and journal:way(mark, facts.options, facts.source, facts.target) or nil
   if way == "check" and (o.filter or o.transform) then way = "anew" end
   local c = { from = from, to = to, o = o, journal = journal, bound = 0,
     source_run = found.info.run_id, target_run = to_info.run_id,
     exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false }
+  if way == "ended" then
+    if mark == journal.begun.id then finish(c, journal.ended) end
+    return journal.ended
+  end
   c.method = refusals.check(from, to, o, found, way ~= nil) or o.method
   local result = copy(c, found, way, facts)
   result.seconds = task.now() - started
-  if journal then journal:write { ev = "end", result = { keys = result.keys, seconds = result.seconds, method = result.method } } end
-  return result
+  return finish(c, result)
 end
 
 return M

@@ -83,13 +83,17 @@ function Journal:close() self.handle:close() end
 Journal.__close = Journal.close
 
 --- How a copy whose mark stands in the target may go on:
---- "keep": both servers are as they were; "check": the source's digests are to be compared, it may have changed since;
---- "anew": nothing that is there can be relied on; nil: the journal is of another copy.
+--- "ended": it was done, and the source is as it was; "keep": it was cut off and both servers are as they were; "check":
+--- the source's digests are to be compared, it may have changed since; "anew": nothing that is there can be relied on;
+--- nil: the journal is of another copy, or of one that was done.
 ---@param mark? string the mark that stands in the target
 function Journal:way(mark, options, source, target)
   local b = self.begun
-  if not b or self.ended or not mark or mark ~= b.id then return nil end
-  if b.options ~= options or not same_run(b.target, target) or not same_run(b.source, source) then return "anew" end
+  if not b then return nil end
+  local same = b.options == options and same_run(b.target, target) and same_run(b.source, source)
+  if self.ended and same and unchanged(b.source, source) then return "ended" end
+  if mark ~= b.id then return nil end                        -- after its end the target may be in use: its keys are others'
+  if not same then return "anew" end
   return unchanged(b.source, source) and "keep" or "check"
 end
 
