@@ -1,16 +1,12 @@
 --- A copy that was cut off goes on: may it, and what of it still holds in the snapshot of now.
 local log = require "log"
 local pieces = require "pg.copy.pieces"
-local proof = require "pg.copy.proof"
+local proof = require "pg.proof"
 local secret = require "secret"
 
 local M = {}
 
---- What names the source whatever its address is.
-function M.system(source)
-  local ok, id = pcall(source.value, source, "SELECT system_identifier::text FROM pg_control_system()")
-  return ("%s/%d"):format(ok and id or "unknown", source:value "SELECT oid::int8 FROM pg_database WHERE datname = current_database()")
-end
+M.system = proof.system
 
 local function digest(parts) return secret.sha256(table.concat(parts, "\0")) end
 

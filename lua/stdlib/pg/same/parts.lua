@@ -1,10 +1,11 @@
 --- What an interrupted comparison has read already. The caller gives a table, to
 --- which parts are added, or the path of a file, a line of JSON for each part.
---- A part counts again only while its table is as it was: the same file of the same
---- size, nothing written since by the server's counters, and the same question.
+--- A part counts again where it is proved (pg/proof.lua) that its blocks hold the same
+--- rows in the snapshot of now: that is a look at each row's head, not at its values.
 local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
+local proof = require "pg.proof"
 
 local M = {}
 
@@ -12,7 +13,7 @@ local M = {}
 local Parts = {}
 Parts.__index = Parts
 
-local function id(part) return table.concat({ part.side, part.table, part.part, part.of, part.question, part.state }, "\n") end
+local function id(part) return table.concat({ part.side, part.system, part.table, part.file, part.where, part.question }, "\n") end
 
 ---@param where table|string|nil
 ---@return PgParts
@@ -28,42 +29,51 @@ function M.open(where)
   elseif where ~= nil and type(where) ~= "table" then
     errors.usage("pg.same: journal is a table or the path of a file")
   end
-  for _, part in ipairs(list or {}) do self.known[id(part)] = part end
+  for _, part in ipairs(list or {}) do if part.system then self.known[id(part)] = part end end
   return self
 end
 
---- Adds what is known of the part to the sums.
+--- Large objects are in no file of their own.
+function Parts:keeps(part) return self.where ~= nil and part.file ~= nil end
+
+local function add(sums, read)
+  for chunk, x in pairs(read) do
+    local y = sums[chunk] or { rows = 0, sum = 0 }
+    sums[chunk] = { rows = x.rows + y.rows, sum = x.sum + y.sum }
+  end
+end
+
+--- Adds what is known of the part, and still holds, to the sums.
+---@param conn PgConnection
+---@param t table the side's table
 ---@return boolean found
-function Parts:take(part, sums)
-  local found = self.known[id(part)]
+function Parts:take(conn, t, part, sums)
+  local found = self:keeps(part) and self.known[id(part)]
   if not found then return false end
+  local read, count = {}, 0
   for chunk, text in pairs(found.sums) do
     local rows, sum = text:match "^(%d+) (%-?%d+)$"
-    chunk = math.tointeger(tonumber(chunk))
-    local x = sums[chunk] or { rows = 0, sum = 0 }
-    sums[chunk] = { rows = x.rows + math.tointeger(tonumber(rows)), sum = x.sum + math.tointeger(tonumber(sum)) }
+    read[math.tointeger(tonumber(chunk))] = { rows = math.tointeger(rows), sum = math.tointeger(sum) }
+    count = count + math.tointeger(rows)
   end
+  if not proof.is_same_snapshot(found.snapshot, part.snapshot) then
+    local where = part.where ~= "" and part.where or nil
+    if not proof.holds(conn, t, { row_count = count }, found.snapshot, where) then return false end
+  end
+  add(sums, read)
   self.reused = self.reused + 1
   return true
 end
 
 --- Keeps a part that was read, and adds it to the sums.
 function Parts:keep(part, read, sums)
-  for chunk, x in pairs(read) do
-    local y = sums[chunk] or { rows = 0, sum = 0 }
-    sums[chunk] = { rows = x.rows + y.rows, sum = x.sum + y.sum }
-  end
-  if self.where == nil then return end
+  add(sums, read)
+  if not self:keeps(part) then return end
   part.sums = {}
   for chunk, x in pairs(read) do part.sums[tostring(chunk)] = ("%d %d"):format(x.rows, x.sum) end
   self.known[id(part)] = part
   if type(self.where) == "table" then self.where[#self.where + 1] = part
   else fs.append(self.where, json.encode(part) .. "\n") end
-end
-
---- Forgets a table: its parts and a later reading do not go together.
-function Parts:forget(name)
-  for key, part in pairs(self.known) do if part.table == name then self.known[key] = nil end end
 end
 
 return M

@@ -16,9 +16,10 @@ local function read_side(conn, t, plan, name, how)
   local sums = {}
   local own = t[name] or {}
   local list = chunks.parts(own, how.can_cut)
-  for i, where in ipairs(list) do
-    local part = { side = name, table = t.plain, part = i, of = #list, question = how.question, state = own.state or "" }
-    if not (own.state and how.parts:take(part, sums)) then
+  local side = how.sides[name]
+  for _, where in ipairs(list) do
+    local part = { side = name, table = t.plain, file = own.file, system = side.system, where = where, question = how.question, snapshot = side.read_in }
+    if not how.parts:take(conn, own, part, sums) then
       how.parts:keep(part, chunks.add(conn, plan, where ~= "" and where or nil, {}), sums)
     end
     how.advance(t.bytes // (2 * #list))
@@ -60,20 +61,13 @@ end
 
 local function compare(conns, t, o, sides, parts, advance)
   local plan = chunks.plan(conns.a, conns.b, t, sides)
-  local how = { parts = parts, advance = advance, can_cut = not sides.old,
+  local how = { parts = parts, advance = advance, can_cut = not sides.old, sides = sides,
                 question = sign.hex(sign.sha256(plan.label .. "\n" .. plan.hash .. "\n" .. plan.count)):sub(1, 16) }
   local function read()
     return both(function(name) return read_side(conns[name], t, plan, name, how) end)
   end
-  local reused = parts.reused
   local sums = read()
   local different = chunks.different(sums.a, sums.b)
-  if #different > 0 and parts.reused > reused then   -- part of it was read at another time: that may be why
-    parts:forget(t.plain)
-    how.advance = function() end
-    sums = read()
-    different = chunks.different(sums.a, sums.b)
-  end
   if o.live then different = settle(conns, plan, sums, o) end
   local behind = #different > 0 and is_behind(conns, t, plan, sums)
   if behind then different = {} end

@@ -4,6 +4,7 @@ local catalog = require "pg.catalog"
 local connection = require "pg.connection"
 local errors = require "errors"
 local log = require "log"
+local proof = require "pg.proof"
 
 local M = {}
 
@@ -11,6 +12,8 @@ local M = {}
 ---@field all PgConnection[]
 ---@field version integer
 ---@field encoding string
+---@field read_in? string the snapshot, as the server writes it
+---@field system? string what names the database
 local Side = {}
 Side.__index = Side
 
@@ -38,6 +41,10 @@ function M.open(endpoint, o)
     end
     side.version = side.all[1]:info().version
     side.encoding = side.all[1]:value "SELECT getdatabaseencoding()"
+    if o.journal then
+      side.read_in = side.all[1]:value "SELECT txid_current_snapshot()::text"
+      side.system = proof.system(side.all[1])
+    end
   end)
   if not ok then
     side:close()

@@ -6,11 +6,9 @@ local sql = require "pg.schema.sql"
 
 local M = {}
 
--- state: as long as it is the same, and the server has not forgotten its counters, nobody has written.
 local RELATIONS = [[SELECT c.oid::int8 AS oid, format('%I.%I', n.nspname, c.relname) AS name, n.nspname || '.' || c.relname AS plain,
     c.relkind::text AS kind, CASE WHEN c.relkind = 'm' THEN rtrim(pg_get_viewdef(c.oid), ';') END AS definition, pg_table_size(c.oid) AS bytes, pg_relation_size(c.oid) / current_setting('block_size')::int AS pages,
-    concat_ws('/', c.oid, c.relfilenode, pg_relation_size(c.oid), pg_stat_get_tuples_inserted(c.oid), pg_stat_get_tuples_updated(c.oid),
-      pg_stat_get_tuples_deleted(c.oid)) AS state,
+    concat_ws('/', c.oid, c.relfilenode) AS file,
     (SELECT array_to_string(i.indkey, ' ') FROM pg_index i WHERE i.indrelid = c.oid AND i.indisunique AND i.indisvalid AND i.indpred IS NULL
       AND i.indexprs IS NULL AND i.indnkeyatts = i.indnatts AND NOT EXISTS (SELECT FROM pg_attribute a WHERE a.attrelid = c.oid
         AND a.attnum = ANY (i.indkey) AND NOT a.attnotnull) ORDER BY i.indisprimary DESC, i.indexrelid LIMIT 1) AS key
