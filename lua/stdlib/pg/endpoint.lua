@@ -28,8 +28,11 @@ local DECLARED = {
   { "database", "database", type = "string" },
 }
 
-local FROM_QUERY = { sslmode = true, sslrootcert = true, application_name = true, options = true, target_session_attrs = true,
-                     connect_timeout = true, sslcert = true, sslkey = true, channel_binding = true }
+-- What the query of a URL may say of libpq's parameters. A network that swallows packets is given up after a minute and a half.
+local OF_LIBPQ = { connect_timeout = "15", keepalives = "1", keepalives_idle = "30", keepalives_interval = "10", keepalives_count = "6",
+                   tcp_user_timeout = "90000", application_name = "hkrun", options = false, target_session_attrs = false, sslcert = false,
+                   sslkey = false, channel_binding = false }
+local OURS = { sslmode = true, sslrootcert = true }
 
 local function unescape(s)
   return (s:gsub("%%(%x%x)", function(hex) return string.char(tonumber(hex, 16)) end))
@@ -48,7 +51,7 @@ local function parse(url)
     errors.usage("a password in the query of a database URL is not read: write it as user:password@host")
   end
   for name, value in (u.query or ""):gmatch "([^&=]+)=([^&]*)" do
-    if FROM_QUERY[name] then parts.query[name] = unescape(value) end
+    if OURS[name] or OF_LIBPQ[name] ~= nil then parts.query[name] = unescape(value) end
   end
   return parts
 end
@@ -94,14 +97,10 @@ function M.read(endpoint)
   local params = {
     host = host, port = tostring(port), user = user, dbname = database, password = parts.password,
     sslmode = mode, sslrootcert = ca or (mode:find "^verify" and "" or "/nonexistent"),
-    application_name = parts.query.application_name or "hkrun", client_encoding = "UTF8", gssencmode = "disable",
-    connect_timeout = parts.query.connect_timeout or "15", keepalives = "1", keepalives_idle = "30",
-    keepalives_interval = "10", keepalives_count = "6", tcp_user_timeout = "90000",
+    client_encoding = "UTF8", gssencmode = "disable",
   }
   if params.sslrootcert == "" then params.sslrootcert = nil end
-  for _, name in ipairs { "options", "target_session_attrs", "sslcert", "sslkey", "channel_binding" } do
-    params[name] = parts.query[name]
-  end
+  for name, default in pairs(OF_LIBPQ) do params[name] = parts.query[name] or default or nil end
   return { params = params, host = host, port = port, user = user, database = database, via = e.via,
            pin = e.pin and e.pin:gsub(":", ""):lower() or nil, name = ("%s at %s:%d"):format(database, host, port) }
 end
