@@ -1,5 +1,7 @@
---- Fills a database with the realistic source of pg_source.sql.
+--- The two sources of tests and benchmarks: the realistic one of pg_source.sql, and pgbench's.
+local errors = require "errors"
 local fs = require "fs"
+local process = require "process"
 
 local M = {}
 
@@ -30,6 +32,15 @@ end
 function M.fill(conn, scale)
   for _, sql in ipairs(M.sections(scale)) do conn:exec(sql) end
   conn:exec "VACUUM (FREEZE, ANALYZE)"
+end
+
+--- What `pgbench -i` makes, with its foreign keys.
+---@param where { host: string, port: integer, user: string, database: string }
+---@param scale number 1 is pgbench's scale 50: 750 MB
+function M.bench(where, scale)
+  local r = process.run { "pgbench", "-i", "-q", "-I", "dtGvpf", "-s", tostring(math.max(1, math.floor(50 * scale))), "-h", where.host, "-p",
+    tostring(where.port), "-U", where.user, where.database, timeout = 600 }
+  if r.code ~= 0 then errors.raise { op = "pgbench -i", kind = "io", message = r.stderr } end
 end
 
 return M
