@@ -431,6 +431,16 @@ T["our own client reads every fact of the app, and stops and starts it"] = funct
   test.equal(conn:value "SELECT 1 + 1", 2)
   local kvs <close> = require "redis".open { url = app.redis.url, insecure = true }
   test.equal(kvs:ping(), "PONG")
+  kvs:set("first", 1)
+  local new = require "rehearsal.planes.redis".start { dir = fs.join(lab.dir, "new") }
+  test.defer(function() new:stop() end)
+  local copy <close> = require "redis".copy.start { from = { url = app.redis.url, insecure = true }, to = new.url,
+    notifications = app.redis:notifications(), interval = 0.01 }
+  test.equal(copy:wait().notifications, true)
+  test.equal(lab.app.addons[2].store.settings.notify_keyspace_events, "AE")
+  kvs:set("second", 2)
+  local done = copy:finish()
+  test.equal({ done.keys, done.moved, lab.app.addons[2].store.settings.notify_keyspace_events }, { 2, 1, "" })
   test.equal({ app.postgres.plan, app.redis.plan }, { "heroku-postgresql:standard-0", "heroku-redis:premium-0" })
   test.equal(app.postgres.info.database_name, lab.app.addons[1].store.database)
   test.equal(#app:download_slug(fs.join(lab.dir, "s.tgz")) > 0, true)

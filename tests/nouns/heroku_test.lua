@@ -234,6 +234,43 @@ T["freeze stops everything and thaw restores it; kept, it stays"] = function()
   test.equal(state.order, {}, "a second apply changes nothing")
 end
 
+T["the keyspace notifications of a Key-Value Store are switched by the Data API, and by a guard"] = function()
+  local setting, sets = "Kx", {}
+  local opts = fake {
+    ["GET /apps/shop"] = APP,
+    ["GET /apps/shop/addons"] = { { id = "a2", name = "redis-1", addon_service = { name = "heroku-redis" }, plan = { name = "heroku-redis:mini" } } },
+    ["GET /apps/shop/addon-attachments"] = { { name = "REDIS", addon = { id = "a2" } } },
+    ["GET /redis/v0/databases/redis-1/config"] = function() return { json = { notify_keyspace_events = { value = setting } } } end,
+    ["PATCH /redis/v0/databases/redis-1/config"] = function(req)
+      setting = json.decode(req.body).notify_keyspace_events
+      sets[#sets + 1] = setting
+      return { json = { notify_keyspace_events = { value = setting } } }
+    end,
+  }
+  local by = heroku.app("shop", opts).redis:notifications()
+  test.equal(by.read(), "Kx")
+  by.on(by.read())
+  by.off "Kx"
+  test.equal(sets, { "KxAE", "Kx" })
+  local fail = true
+  local function move()
+    recipe.stage "move"
+    local notices <close> = heroku.app("shop", opts).redis:notify()
+    if recipe.planning() then return end
+    test.equal(setting, "KxAE")
+    if fail then errors.raise { kind = "remote", message = "the copy failed" } end
+  end
+  local l = lab()
+  sets = {}
+  l:plan(move)
+  test.equal(sets, {}, "a plan changes nothing")
+  test.raises("the copy failed", l.apply, l, move)
+  test.equal(sets, { "KxAE", "Kx" })
+  fail = false
+  l:apply(move)
+  test.equal(sets, { "KxAE", "Kx", "KxAE", "Kx" })
+end
+
 T["a dyno that does not end is named"] = function()
   local opts = fake { ["GET /apps/shop"] = APP, ["GET /apps/shop/dynos"] = { { name = "run.7", type = "run" } } }
   local e = test.raises("after 0.3 s these dynos still run: run.7", function() heroku.app("shop", opts):wait_stopped(0.3) end)

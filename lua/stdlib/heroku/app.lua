@@ -33,7 +33,7 @@ local M = {}
 ---@field features table[]
 ---@field buildpacks table[]
 ---@field postgres? table { addon, plan, version, url, info }
----@field redis? table the same
+---@field redis? table the same, and notifications() for redis.copy.start, notify() as a guard: its keyspace notifications
 local App = {}
 
 local function list(suffix, opts)

@@ -42,6 +42,12 @@ end
 
 local Store = {}
 
+-- What can be done with a Key-Value Store.
+local redis_methods = {
+  notifications = function(store) return require "heroku.notifications".of(store) end,
+  notify = function(store) return require "heroku.notifications".guard(store) end,
+}
+
 --- `url` is read anew each time: Heroku may rotate credentials at any moment.
 function Store.__index(store, name)
   if name == "url" then
@@ -51,11 +57,12 @@ function Store.__index(store, name)
     rawset(store, "info", info)
     return info
   end
+  return rawget(store, "kind") == known.redis and redis_methods[name] or nil
 end
 
 --- The store of an app, or nil. An add-on of another app that is attached here counts.
 ---@param which "postgres"|"redis"
----@return table? store { addon, plan, config_var, url = secret, info }
+---@return table? store { addon, plan, config_var, url = secret, info }, and of Redis notifications(), notify()
 function M.find(app, which)
   local kind = known[which]
   local addon, var = choose(app, kind)

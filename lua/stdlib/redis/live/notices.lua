@@ -28,9 +28,10 @@ Notices.__index = Notices
 --- Begins to listen; when this returns, every later change is told.
 ---@param from redis.Connection of the server
 ---@param changes redis.live.Changes where they go
+---@param only? table<integer, boolean> the databases that count
 ---@return redis.live.Notices
-function M.open(from, changes)
-  local self = setmetatable({ changes = changes, writes = 0, channels = {}, seen = {}, label = from.label,
+function M.open(from, changes, only)
+  local self = setmetatable({ changes = changes, only = only, writes = 0, channels = {}, seen = {}, label = from.label,
     timeout = from.timeout, bell = task.event(), name = PREFIX .. sign.hex(sign.random(8)) }, Notices)
   self.messages = from:subscribe { self.name, patterns = { "__keyevent@*__:*" } }
   self.task = task.spawn(function()
@@ -62,7 +63,7 @@ function Notices:take(name, message)
     end
   elseif message:sub(1, #PREFIX) == PREFIX then
     if message == self.name then self.seen[channel.event] = true end
-  else
+  elseif not self.only or self.only[channel.db] then
     if not BY_ITSELF[channel.event] then self.writes, self.last = self.writes + 1, message end
     self.changes:add(channel.db, message)
   end

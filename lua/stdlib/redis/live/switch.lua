@@ -4,7 +4,6 @@ local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
 local log = require "log"
-local redis = require "redis"
 
 local M = {}
 
@@ -22,8 +21,11 @@ local function letters(setting)
   return set
 end
 
---- Whether all letters of one setting are in another.
-local function covers(setting, wanted)
+--- Whether all that one setting tells is told by another.
+---@param setting string
+---@param wanted string
+---@return boolean
+function M.covers(setting, wanted)
   local have = letters(setting)
   for letter in pairs(letters(wanted)) do if not have[letter] then return false end end
   return true
@@ -33,14 +35,14 @@ end
 ---@param earlier string
 ---@return string
 function M.wanted(earlier)
-  return earlier .. (covers(earlier, "A") and "" or "A") .. (covers(earlier, "E") and "" or "E")
+  return earlier .. (M.covers(earlier, "A") and "" or "A") .. (M.covers(earlier, "E") and "" or "E")
 end
 
 --- By the server's own CONFIG, over a connection of its own: at the end there may be no other that works.
 ---@param source any as redis.open takes it
 local function by_config(source)
   local function config(...)
-    local r <close> = redis.open(source)
+    local r <close> = require "redis".open(source)
     return r:pipeline({ { "CONFIG", ... } }, { keep_errors = true })[1]
   end
   return {
@@ -88,7 +90,7 @@ function Switch:on()
   local now = by.read()
   if now == nil then return end
   -- A record of a run that was killed counts for as long as nobody has set anything else since.
-  if self.record and not (covers(now, self.record.set) and covers(self.record.set, now)) then forget(self) end
+  if self.record and not (M.covers(now, self.record.set) and M.covers(self.record.set, now)) then forget(self) end
   local wanted = M.wanted(now)
   if wanted == now then return end
   local fresh = not self.record

@@ -11,11 +11,11 @@ local SILENT = { "flushall", "flushdb", "swapdb", "debug" }
 ---@field role string
 ---@field calls table<string, integer>
 
----@param from redis.Connection
+---@param r redis.Connection
 ---@return redis.live.State
-function M.read(from)
+function M.read(r)
   local text = {}
-  for i, reply in ipairs(from:pipeline { { "INFO", "server" }, { "INFO", "replication" }, { "INFO", "commandstats" } }) do text[i] = reply end
+  for i, reply in ipairs(r:pipeline { { "INFO", "server" }, { "INFO", "replication" }, { "INFO", "commandstats" } }) do text[i] = reply end
   local calls = {}
   for _, name in ipairs(SILENT) do
     calls[name] = math.tointeger(tonumber(text[3]:match("cmdstat_" .. name .. ":calls=(%d+)") or 0))
@@ -27,12 +27,13 @@ end
 --- Why keys may have changed of which nobody told, or nil.
 ---@param before redis.live.State
 ---@param now redis.live.State
+---@param what string "source"
 ---@return string?
-function M.difference(before, now)
-  if before.run_id ~= now.run_id then return "the source was started anew, or another server took its place" end
-  if before.role ~= now.role then return ("the source is a %s now, and was a %s"):format(now.role, before.role) end
+function M.difference(before, now, what)
+  if before.run_id ~= now.run_id then return ("the %s was started anew, or another server took its place"):format(what) end
+  if before.role ~= now.role then return ("the %s is a %s now, and was a %s"):format(what, now.role, before.role) end
   for _, name in ipairs(SILENT) do
-    if before.calls[name] ~= now.calls[name] then return ("%s ran on the source"):format(name:upper()) end
+    if before.calls[name] ~= now.calls[name] then return ("%s ran on the %s"):format(name:upper(), what) end
   end
 end
 

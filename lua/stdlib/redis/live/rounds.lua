@@ -1,0 +1,226 @@
+--- The rounds of a live copy: what has changed is copied again, and where that cannot be told every key is looked at.
+---
+--- At any moment, a key whose value differs between the two sides is in the set of changed keys, or in a notification that
+--- was not read yet; or the set knows that it is not complete.
+local errors = require "errors"
+local keys = require "redis.copy.keys"
+local loads = require "redis.copy.load"
+local log = require "log"
+local notices = require "redis.live.notices"
+local redis = require "redis"
+local refusals = require "redis.copy.refusals"
+local servers = require "redis.live.servers"
+local task = require "task"
+
+local M = {}
+
+local BATCH = 500                       -- keys that are compared or copied at once
+local SLOW = 60                         -- seconds of rounds after which it is told that few keys were never left
+local TRIES = 20                        -- looks, half a second apart, whether notifications that were switched on come
+
+function M.disconnect(self)
+  local from, to = self.from, self.to
+  self.from, self.to = nil, nil
+  if from then from:close() end
+  if to then to:close() end
+end
+
+--- Both servers, in new connections.
+function M.connect(self)
+  M.disconnect(self)
+  local o = self.o
+  self.from = redis.open(o.from, { timeout = o.timeout, db = 0 })
+  self.to = redis.open(o.to, { timeout = o.timeout, db = 0 })
+  self.same = require "redis.same".keys(self.from, self.to, servers.databases(self.from, self.to), { ttl_tolerance = 0 })
+  if self.load then self.load.from = self.from end
+end
+
+--- Begins to listen, and proves that everything is told; else there will be rounds that compare.
+function M.listen(self)
+  self.notices = nil
+  if self.o.notifications == false or not servers.tells_all(self.state.from) then return end
+  self.switch:on()
+  for try = 1, TRIES do
+    local heard = notices.open(self.from, self.changes, self.only)
+    if heard:catch_up(self.from) then
+      self.notices = heard
+      return
+    end
+    heard:close()
+    if not self.switch.record then return end        -- nothing was switched that could come into force yet
+    if try < TRIES then task.sleep(0.5) end
+  end
+end
+
+--- Leaves the source the time that others want of it; not in the last pass, when there are none. Of the time that a batch
+--- takes, what the source works is the smaller part: the rest is the way there, the target and we.
+local function spare(self, seconds, count)
+  self.asked = self.asked + 2 * count
+  if not self.stopping then self.load:pause(seconds / 4, count) end
+end
+
+--- Copies the keys of the batches; those that are not done when it is broken off are changed keys again.
+local function move(self, batches, may_stop)
+  local done = 0
+  local ok, e = pcall(function()
+    for i, batch in ipairs(batches) do
+      if may_stop and self.stopping then return end
+      local began = task.now()
+      local moved = keys.move(self.from, self.to, batch, { method = self.o.method })
+      self.moved, self.deleted = self.moved + moved.copied, self.deleted + moved.deleted
+      done = i
+      spare(self, task.now() - began, #batch.keys)
+    end
+  end)
+  for i = done + 1, #batches do
+    for _, key in ipairs(batches[i].keys) do self.changes:add(batches[i].db, key) end
+  end
+  if not ok then error(e, 0) end
+end
+
+--- Compares keys, copies those that differ, and answers how many those were.
+---@param strict? boolean looks again at what was copied
+local function compare(self, db, some, strict)
+  local differ, began = {}, task.now()
+  for i, d in ipairs(self.same(db, some)) do differ[i] = d.key end
+  spare(self, task.now() - began, #some)
+  if #differ == 0 then return 0 end
+  move(self, { { db = db, keys = differ } })
+  for _, d in ipairs(strict and self.same(db, differ) or {}) do self.unequal = self.unequal or d end
+  return #differ
+end
+
+local function in_batches(r, fn)
+  local batch = {}
+  for key in r:keys_of { count = BATCH } do
+    batch[#batch + 1] = key
+    if #batch == BATCH then fn(batch) batch = {} end
+  end
+  if #batch > 0 then fn(batch) end
+end
+
+--- Those of the target's keys that the source does not have.
+local function extra(self, db, some)
+  local ask, found = {}, {}
+  for i, key in ipairs(some) do ask[i] = { "EXISTS", key } end
+  for i, there in ipairs(self.from:pipeline(ask)) do
+    if there == 0 and not (db == 0 and some[i] == refusals.MARK) then found[#found + 1] = some[i] end
+  end
+  return found
+end
+
+--- Looks at every key of both sides, and makes equal what differs.
+---@param strict? boolean looks again at what was copied; what differs even then is in self.unequal
+---@return integer differed
+function M.look_at_all(self, strict)
+  local found, compared = 0, 0
+  self.unequal = nil
+  for _, db in ipairs(self.o.databases or servers.databases(self.from, self.to)) do
+    self.from:select(db)
+    self.to:select(db)
+    in_batches(self.from, function(some)
+      compared = compared + #some
+      found = found + compare(self, db, some, strict)
+    end)
+    in_batches(self.to, function(some)
+      some = extra(self, db, some)
+      if #some > 0 then found = found + compare(self, db, some, strict) end
+    end)
+  end
+  self.compared = compared
+  return found
+end
+
+--- What may have happened to either server as a whole: then what was told of keys is not all.
+local function check_servers(self)
+  for _, side in ipairs { "from", "to" } do
+    local before, now = self.state[side], servers.read(self[side])
+    local why = before and servers.difference(before, now, side == "from" and "source" or "target")
+    if why then
+      self.changes:lose(why)
+      if side == "from" and now.run_id ~= before.run_id and self.notices then self.notices:close(why) end
+    end
+    self.state[side] = now
+  end
+end
+
+--- Makes sure that from here on changes are told, and that all earlier ones have been.
+local function catch_up(self)
+  if not self.notices or self.notices:catch_up(self.from) ~= false then return end
+  self.changes:lose(self.notices.lost or "keyspace notifications were switched off")
+  self.notices:close()
+  M.listen(self)
+  if not self.notices then
+    log.warn("Redis %s tells its changes no more: each round compares every key from here on", self.from.label)
+  end
+end
+
+--- One round: what has changed since the last one is copied.
+---@param may_stop? boolean leaves the rest when the copy is to stop
+function M.round(self, may_stop)
+  if self.broken then M.connect(self) end
+  self.broken = true                    -- until it is through: what a connection was asked last may be half answered
+  check_servers(self)
+  catch_up(self)
+  self.load = self.load or loads.new(self.from, self.o)
+  self.load:look(self.asked)
+  local batches, gap = self.changes:take(BATCH)
+  if not self.notices then gap = gap or "there are no keyspace notifications" end
+  self.rounds = self.rounds + 1
+  if not gap then
+    move(self, batches, may_stop)
+    self.rest = self.changes.count
+  else
+    self.rescans, self.why = self.rescans + 1, gap
+    log.debug("redis copy: looks at every key: %s", gap)
+    local ok, found = pcall(M.look_at_all, self)
+    if not ok then
+      self.changes:lose(gap)
+      error(found, 0)
+    end
+    self.rest = self.notices and self.changes.count or found
+  end
+  self.ready = not self.changes.gap and self.rest <= self.o.small
+  self.broken = false
+end
+
+-- What a server answers when a key was changed between two questions, or when it is not ready yet.
+local PASSING = { WRONGTYPE = true, NOGROUP = true, BUSYGROUP = true, LOADING = true, MASTERDOWN = true, READONLY = true, TRYAGAIN = true }
+
+--- What a later try may find working again.
+local function may_pass(e)
+  return errors.is(e) and (e.retry or e.kind == "network" or e.kind == "timeout" or e.kind == "closed" or PASSING[e.code])
+end
+
+--- Waits before the next round; a stop ends the wait.
+local function rest(self, seconds)
+  local till = task.now() + seconds
+  while not self.stopping and task.now() < till do task.sleep(math.min(0.05, till - task.now())) end
+end
+
+--- Rounds until the copy is to stop.
+---@param tell fun() called after each
+function M.follow(self, tell)
+  local last, pause, behind = task.now(), nil, task.now()
+  while not self.stopping do
+    local began, told = task.now(), task.is_cancelled()
+    local ok, e = pcall(M.round, self, true)
+    if ok then
+      -- Rounds that look at every key leave the source as much time as they took.
+      last, pause = task.now(), self.notices and self.o.interval or math.max(self.o.interval, task.now() - began)
+      if self.ready then behind = math.huge end
+      if last - behind > SLOW then
+        behind = math.huge
+        log.warn("Redis %s changes faster than load = %s lets it be copied: %d keys wait", self.from.label, self.o.load, self.rest)
+      end
+      tell()
+    else
+      if task.is_cancelled() ~= told or not may_pass(e) or task.now() - last > self.o.patience then error(e, 0) end
+      pause = math.min(pause and pause * 2 or 0.2, 5)
+      log.debug("redis copy: %s; again in %.1f s", tostring(e), pause)
+    end
+    rest(self, pause)
+  end
+end
+
+return M
