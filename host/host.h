@@ -126,6 +126,7 @@ extern const char host_embedded_bytes[], host_embedded_end[];   /* where the fil
   X(xml) \
   X(redis) \
   X(rediscopy) \
+  X(redissame) \
   X(yaml) \
   X(shape) \
   X(zip)

@@ -20,6 +20,7 @@
 */
 #include "host.h"
 #include "redismove.h"
+#include "redisside.h"
 
 #include <stdio.h>
 #include <stdlib.h>
@@ -89,65 +90,16 @@ static int job_new (lua_State *L) {
   return 1;
 }
 
-/* A copy of a string or secret, NUL-ended; NULL for nil. Raises when there is no memory: what it copied so far is in
-   the job, which frees it. */
-static char *copy_arg (lua_State *L, int arg, size_t *len) {
-  size_t n;
-  const char *s;
-  char *p;
-  if (lua_isnoneornil(L, arg)) return NULL;
-  s = host_bytes(L, arg, &n);
-  p = malloc(n + 1);
-  if (p == NULL) luaL_error(L, "not enough memory");
-  else {
-    memcpy(p, s, n);
-    p[n] = '\0';
-    if (len != NULL) *len = n;
-  }
-  return p;
-}
-
-static int hex_value (int ch) {
-  const char *digits = "0123456789abcdef", *at = ch != '\0' ? strchr(digits, ch) : NULL;
-  return at != NULL ? (int)(at - digits) : -1;
-}
-
-static int set_end (lua_State *L, RedisSide *e) {
-  lua_Integer port = luaL_checkinteger(L, 3);
-  size_t n, i;
-  const char *pin = luaL_optlstring(L, 8, NULL, &n);
-  luaL_checkstring(L, 2);
-  luaL_argcheck(L, e->address == NULL, 1, "this end is already set");
-  luaL_argcheck(L, port > 0 && port < 65536, 3, "a port is 1 to 65535");
-  luaL_argcheck(L, pin == NULL || n == 2 * STREAM_PIN, 8, "64 hex digits expected");
-  for (i = 0; pin != NULL && i < STREAM_PIN; i++) {
-    int hi = hex_value(pin[2 * i]), lo = hex_value(pin[2 * i + 1]);
-    luaL_argcheck(L, hi >= 0 && lo >= 0, 8, "64 hex digits expected");
-    e->pin[i] = (unsigned char)(hi * 16 + lo);
-  }
-  e->has_pin = pin != NULL;
-  e->port = (int)port;
-  e->insecure = lua_toboolean(L, 9);
-  e->address = copy_arg(L, 2, NULL);
-  e->user = copy_arg(L, 4, &e->user_n);
-  e->password = copy_arg(L, 5, &e->password_n);
-  e->tls_name = copy_arg(L, 6, NULL);
-  e->ca = copy_arg(L, 7, NULL);
-  e->run_id = copy_arg(L, 10, NULL);
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
 /* job:source(address, port [, user, password, tls_name, ca, pin, insecure, run_id]) -> true | nil, err */
 static int job_source (lua_State *L) {
   Job *j = check_job(L);
-  return j->move == NULL ? fail_closed(L) : set_end(L, &j->move->from);
+  return j->move == NULL ? fail_closed(L) : host_side_set(L, &j->move->from);
 }
 
 /* job:target(...) -> true | nil, err */
 static int job_target (lua_State *L) {
   Job *j = check_job(L);
-  return j->move == NULL ? fail_closed(L) : set_end(L, &j->move->to);
+  return j->move == NULL ? fail_closed(L) : host_side_set(L, &j->move->to);
 }
 
 /* --- what there is to do --------------------------------------------------------------------------------------- */

@@ -129,7 +129,7 @@ int host_end_read (RedisEnd *e) {
   size_t got = 0;
   e->read_want = POLLIN;
   if (e->in.at == e->in.n) e->in.at = e->in.n = 0;
-  while (got < READ_MOST) {
+  while (got < READ_MOST || (e->s.ssl != NULL && SSL_pending(e->s.ssl) > 0)) {      /* poll does not know of bytes in TLS's buffer */
     size_t room;
     long n;
     if (host_redis_room(e->fail, &e->in, READ_SIZE) != 0) return -1;

@@ -1,0 +1,442 @@
+/*
+** redismatch.c - compares the keys of two servers (redismatch.h). SCAN at the first gives names; both are asked for each
+** one's expiry and DUMP. Equal payloads are equal values, and they are compared as they arrive, so that memory does not
+** depend on their size. Other payloads may still hold equal values (another order in a hash table, another encoding):
+** those keys are suspects, and compared by value now and then. Once a payload has another version at its end, or is
+** refused, no more are asked for, and all keys are suspects.
+**
+** Keys that only the second server has are not looked for one by one: while it is asked for values it is scanned, too, and
+** the sum of the digests of all its names must be that of the names found on both sides. A name that SCAN gave twice makes
+** another sum as well; then the names are compared exactly, in Lua.
+*/
+#include "host.h"
+#include "redismatch.h"
+
+#include <errno.h>
+#include <poll.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define MAX_LINE 65536                       /* a reply line longer than this is no Redis protocol */
+#define MAX_KEY (512LL << 20)                /* Redis's own limit of a string */
+#define MAX_KEYS 10000000                    /* of one answer to SCAN; COUNT is 100,000 at most */
+#define FOOT 10                              /* a DUMP ends with its version, 2 bytes, and a CRC-64 of all before it */
+#define VERSION 2
+#define FIRST_ROUND 16
+#define ROUND_BYTES (4LL << 20)              /* that a round should ask for, by the size of the last one's values */
+#define SUSPECTS 1000
+#define FOUND_BYTES ((size_t)1 << 20)        /* that may wait to be taken */
+#define NEVER (-1)
+#define GONE (-2)                            /* PEXPIRETIME and PTTL of a key that is not there */
+
+/* --- what is told ---------------------------------------------------------------------------------------------- */
+
+int host_match_tell (Matcher *w, char what, const char *key, size_t n, long long a, long long b) {
+  Match *m = w->m;
+  MatchFound found = { .a = a, .b = b, .key_n = n, .db = w->db->db, .what = what };
+  int rc = 0;
+  pthread_mutex_lock(&m->lock);
+  while (m->found.n - m->found.at > FOUND_BYTES && !m->stopped) pthread_cond_wait(&m->room, &m->lock);
+  if (host_redis_put(&w->fail, &m->found, &found, sizeof found) != 0 || host_redis_put(&w->fail, &m->found, key, n) != 0) rc = -1;
+  pthread_mutex_unlock(&m->lock);
+  m->told(m->told_arg);
+  return rc;
+}
+
+/* --- names ----------------------------------------------------------------------------------------------------- */
+
+int host_match_add (Matcher *w, MatchNames *names, const char *key, size_t n) {
+  if (names->count == names->cap) {
+    size_t cap = names->cap > 0 ? 2 * names->cap : 256, *ends = realloc(names->ends, cap * sizeof *ends);
+    if (ends == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the names of keys");
+    names->ends = ends;
+    names->cap = cap;
+  }
+  if (host_redis_room(&w->fail, &names->bytes, n + 1) != 0) return -1;           /* a key may be the empty string */
+  (void)host_redis_put(&w->fail, &names->bytes, key, n);
+  names->ends[names->count++] = names->bytes.n;
+  return 0;
+}
+
+size_t host_match_key (const MatchNames *names, size_t i, const char **key) {
+  size_t from = i > 0 ? names->ends[i - 1] : 0;
+  *key = names->bytes.p + from;
+  return names->ends[i] - from;
+}
+
+static void names_clear (MatchNames *names) {
+  names->bytes.at = names->bytes.n = names->count = 0;
+}
+
+static void names_free (MatchNames *names) {
+  host_redis_wipe(&names->bytes);
+  free(names->ends);
+  memset(names, 0, sizeof *names);
+}
+
+static void names_swap (MatchNames *a, MatchNames *b) {
+  MatchNames kept = *a;
+  *a = *b;
+  *b = kept;
+}
+
+/* Two numbers of 64 bits become one that depends on all their bits. */
+static uint64_t fold (uint64_t a, uint64_t b) {
+  unsigned __int128 both = (unsigned __int128)a * b;
+  return (uint64_t)both ^ (uint64_t)(both >> 64);
+}
+
+uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n) {
+  uint64_t word[2] = { 0, n };
+  h = fold(h ^ m->secret[1], n ^ m->secret[0]);
+  for (; n >= sizeof word; n -= sizeof word, p += sizeof word) {
+    memcpy(word, p, sizeof word);
+    h = fold(word[0] ^ m->secret[0] ^ h, word[1] ^ m->secret[1]);
+  }
+  memset(word, 0, sizeof word);
+  memcpy(word, p, n);
+  h = fold(word[0] ^ m->secret[0] ^ h, word[1] ^ m->secret[1]);
+  return fold(h ^ m->secret[0], m->secret[1]);
+}
+
+/* --- reading --------------------------------------------------------------------------------------------------- */
+
+/* Waits until more of `e` has come, and sends meanwhile what both sides are asked. */
+static int pump (Matcher *w, RedisEnd *e) {
+  RedisEnd *other = e == &w->a ? &w->b : &w->a;
+  struct pollfd q[3] = {
+    { .fd = e->s.fd, .events = (short)(e->read_want | (e->out.at < e->out.n ? e->write_want : 0)), .revents = 0 },
+    { .fd = other->out.at < other->out.n ? other->s.fd : -1, .events = (short)other->write_want, .revents = 0 },
+    { .fd = w->m->cancel_fd, .events = POLLIN, .revents = 0 } };
+  int n;
+  do n = poll(q, 3, w->m->stall); while (n < 0 && errno == EINTR);
+  if (n < 0) return host_redis_fail(&w->fail, "io", "poll", 0, "cannot wait: %s", strerror(errno));
+  if (n == 0) return host_redis_fail(&w->fail, "timeout", "stalled", 1, "%s: no byte for %d seconds", e->side->name, w->m->stall / 1000);
+  if (q[2].revents != 0) return host_redis_fail(&w->fail, "cancelled", "cancelled", 0, "the comparison was cancelled");
+  if (q[1].revents != 0 && host_end_write(other) != 0) return -1;
+  if (q[0].revents == 0) return 0;
+  if (e->out.at < e->out.n && host_end_write(e) != 0) return -1;
+  return host_end_read(e);
+}
+
+char *host_match_line (Matcher *w, RedisEnd *e) {
+  RedisBuf *b = &e->in;
+  size_t from = 0;
+  for (;;) {
+    char *s = b->p + b->at, *end = b->n - b->at > from ? memchr(s + from, '\n', b->n - b->at - from) : NULL;
+    if (end != NULL) {
+      if (end > s && end[-1] == '\r') end[-1] = '\0';
+      *end = '\0';
+      b->at += (size_t)(end - s) + 1;
+      return s;
+    }
+    from = b->n - b->at;
+    if (from > MAX_LINE) {
+      host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: an endless line", e->side->name);
+      return NULL;
+    }
+    if (pump(w, e) != 0) return NULL;
+  }
+}
+
+char *host_match_bytes (Matcher *w, RedisEnd *e, size_t n) {
+  while (e->in.n - e->in.at < n)
+    if (pump(w, e) != 0) return NULL;
+  e->in.at += n;
+  return e->in.p + e->in.at - n;
+}
+
+int host_match_number (Matcher *w, RedisEnd *e, char mark, const char *what, long long *v) {
+  char *line = host_match_line(w, e);
+  if (line == NULL) return -1;
+  if (line[0] == '-') return host_redis_remote(e, what, line, strlen(line));
+  if (line[0] != mark) return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: %s: unexpected answer", e->side->name, what);
+  *v = strtoll(line + 1, NULL, 10);
+  return 0;
+}
+
+/* Drops n bytes and the CRLF behind them, but keeps the last FOOT. */
+static int skip (Matcher *w, RedisEnd *e, long long n, char foot[FOOT]) {
+  char *p;
+  while (n > FOOT) {
+    size_t k = e->in.n - e->in.at, most = (size_t)(n - FOOT);
+    if (k == 0 && pump(w, e) != 0) return -1;
+    if (k > most) k = most;
+    e->in.at += k;
+    n -= (long long)k;
+  }
+  if ((p = host_match_bytes(w, e, (size_t)n + 2)) == NULL) return -1;
+  memcpy(foot, p, (size_t)n);
+  return 0;
+}
+
+/* --- questions ------------------------------------------------------------------------------------------------- */
+
+static int ask (RedisEnd *e, const char *head, const char *word, size_t n) {
+  return host_redis_text(e->fail, &e->out, head) != 0 || host_redis_word(e->fail, &e->out, word, n) != 0 ? -1 : 0;
+}
+
+static int ask_scan (Matcher *w, RedisEnd *e, const char *cursor) {
+  char number[16];
+  snprintf(number, sizeof number, "%d", w->round);
+  return ask(e, "*4\r\n$4\r\nSCAN\r\n", cursor, strlen(cursor)) != 0 || ask(e, "$5\r\nCOUNT\r\n", number, strlen(number)) != 0 ? -1 : 0;
+}
+
+static int ask_keys (Matcher *w, RedisEnd *e, const MatchNames *names) {
+  const char *key, *expiry = w->m->exact ? "*2\r\n$11\r\nPEXPIRETIME\r\n" : "*2\r\n$4\r\nPTTL\r\n";
+  size_t i;
+  if (names->expires && !w->m->exact && host_redis_text(&w->fail, &e->out, "*1\r\n$4\r\nTIME\r\n") != 0) return -1;
+  for (i = 0; i < names->count; i++) {
+    size_t n = host_match_key(names, i, &key);
+    if (names->expires && ask(e, expiry, key, n) != 0) return -1;
+    if (names->dumps && ask(e, "*2\r\n$4\r\nDUMP\r\n", key, n) != 0) return -1;
+  }
+  return host_end_write(e);
+}
+
+/* A bulk string that is no longer than `most`; NULL: failed. */
+static char *read_word (Matcher *w, RedisEnd *e, const char *what, long long most, size_t *n) {
+  long long k;
+  if (host_match_number(w, e, '$', what, &k) != 0) return NULL;
+  if (k < 0 || k > most) {
+    host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: %s: a string of impossible length", e->side->name, what);
+    return NULL;
+  }
+  *n = (size_t)k;
+  return host_match_bytes(w, e, (size_t)k + 2);
+}
+
+/* The answer to SCAN: its names, or (names NULL) the sum of their digests. */
+static int read_scan (Matcher *w, RedisEnd *e, char cursor[24], MatchNames *names) {
+  long long n, i;
+  size_t k;
+  char *text;
+  if (host_match_number(w, e, '*', "SCAN", &n) != 0 || (text = read_word(w, e, "SCAN", 23, &k)) == NULL) return -1;
+  memcpy(cursor, text, k);
+  cursor[k] = '\0';
+  if (host_match_number(w, e, '*', "SCAN", &n) != 0) return -1;
+  if (n < 0 || n > MAX_KEYS) return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: SCAN: unexpected answer", e->side->name);
+  for (i = 0; i < n; i++) {
+    if ((text = read_word(w, e, "SCAN", MAX_KEY, &k)) == NULL) return -1;
+    if (names == NULL) w->sum_b += host_match_hash(w->m, 0, text, k);
+    else if (host_match_add(w, names, text, k) != 0) return -1;
+  }
+  return 0;
+}
+
+static int read_clock (Matcher *w, RedisEnd *e, long long *ms) {
+  long long n, part[2];
+  size_t k;
+  int i;
+  if (host_match_number(w, e, '*', "TIME", &n) != 0) return -1;
+  for (i = 0; i < 2; i++) {
+    char *text = read_word(w, e, "TIME", 32, &k);
+    if (text == NULL) return -1;
+    part[i] = strtoll(text, NULL, 10);
+  }
+  *ms = part[0] * 1000 + part[1] / 1000;
+  return 0;
+}
+
+/* --- answers --------------------------------------------------------------------------------------------------- */
+
+/* The head of a DUMP's answer: its size, GONE, or 0 where the server gives no payload. */
+static int read_dump (Matcher *w, RedisEnd *e, long long *size) {
+  char *line = host_match_line(w, e);
+  if (line == NULL) return -1;
+  *size = 0;
+  if (line[0] == '-') {
+    atomic_store(&w->m->by_value, 1);
+    return 0;
+  }
+  *size = strtoll(line + 1, NULL, 10);
+  if (line[0] != '$' || *size < -1 || (*size >= 0 && *size <= FOOT))
+    return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: DUMP: unexpected answer", e->side->name);
+  if (*size < 0) *size = GONE;
+  return 0;
+}
+
+/* Reads two payloads of na and nb bytes; 1: equal, 0: not, -1: failed. */
+static int same_payload (Matcher *w, long long na, long long nb) {
+  char foot_a[FOOT] = "", foot_b[FOOT] = "";
+  long long left = na > 0 && na == nb ? na : 0;
+  while (left > FOOT) {
+    size_t k = w->a.in.n - w->a.in.at, other = w->b.in.n - w->b.in.at, most = (size_t)(left - FOOT);
+    if (k == 0 || other == 0) {
+      if (pump(w, k == 0 ? &w->a : &w->b) != 0) return -1;
+      continue;
+    }
+    if (k > other) k = other;
+    if (k > most) k = most;
+    if (memcmp(w->a.in.p + w->a.in.at, w->b.in.p + w->b.in.at, k) != 0) break;
+    w->a.in.at += k;
+    w->b.in.at += k;
+    left -= (long long)k;
+  }
+  if (left > 0) na = nb = left;              /* what is still to be read of either */
+  if (na > 0 && skip(w, &w->a, na, foot_a) != 0) return -1;
+  if (nb > 0 && skip(w, &w->b, nb, foot_b) != 0) return -1;
+  if (left == FOOT && memcmp(foot_a, foot_b, FOOT) == 0) return 1;
+  if (na > 0 && nb > 0 && memcmp(foot_a, foot_b, VERSION) != 0) atomic_store(&w->m->by_value, 1);
+  return 0;
+}
+
+/* What both sides answered of one key. */
+static int match_key (Matcher *w, const MatchNames *names, size_t i, long long clock_a, long long clock_b) {
+  const char *key;
+  size_t n = host_match_key(names, i, &key);
+  long long at_a = NEVER, at_b = NEVER, dump_a, dump_b, apart;
+  int same = 0;
+  if (names->expires && (host_match_number(w, &w->a, ':', "PEXPIRETIME", &at_a) != 0
+      || host_match_number(w, &w->b, ':', "PEXPIRETIME", &at_b) != 0)) return -1;
+  dump_a = at_a;
+  dump_b = at_b;
+  if (at_a >= 0) at_a += clock_a;
+  if (at_b >= 0) at_b += clock_b;
+  if (names->dumps) {
+    if (read_dump(w, &w->a, &dump_a) != 0 || read_dump(w, &w->b, &dump_b) != 0) return -1;
+    if (dump_a > 0) atomic_fetch_add_explicit(&w->m->bytes, dump_a, memory_order_relaxed);
+    if ((same = same_payload(w, dump_a, dump_b)) < 0) return -1;
+  }
+  if (dump_a == GONE && dump_b == GONE) return 0;
+  if (dump_b == GONE) return host_match_tell(w, MATCH_MISSING, key, n, at_a, NEVER);
+  if (dump_a == GONE)                        /* one that went since the SCAN makes another sum */
+    return w->m->has_given ? host_match_tell(w, MATCH_EXTRA, key, n, NEVER, at_b) : 0;
+  atomic_fetch_add_explicit(&w->m->keys, 1, memory_order_relaxed);
+  w->sum_a += host_match_hash(w->m, 0, key, n);
+  apart = at_a > at_b ? at_a - at_b : at_b - at_a;
+  if (at_a != GONE && at_b != GONE && apart > 0 && (at_a < 0 || at_b < 0 || apart > w->m->tolerance)
+      && host_match_tell(w, MATCH_TTL, key, n, at_a, at_b) != 0) return -1;
+  return same ? 0 : host_match_add(w, &w->suspects, key, n);
+}
+
+static int match_names (Matcher *w, const MatchNames *names) {
+  long long clock_a = 0, clock_b = 0, before = atomic_load(&w->m->bytes), each, most;
+  size_t i;
+  if (names->count == 0) return 0;
+  if (names->expires && !w->m->exact && (read_clock(w, &w->a, &clock_a) != 0 || read_clock(w, &w->b, &clock_b) != 0)) return -1;
+  for (i = 0; i < names->count; i++)
+    if (match_key(w, names, i, clock_a, clock_b) != 0) return -1;
+  each = (atomic_load(&w->m->bytes) - before) / (long long)names->count + 1;
+  most = w->m->batch < 4 * w->round ? w->m->batch : 4 * w->round;
+  w->round = (int)(ROUND_BYTES / each < 1 ? 1 : ROUND_BYTES / each > most ? most : ROUND_BYTES / each);
+  return 0;
+}
+
+/* --- rounds ---------------------------------------------------------------------------------------------------- */
+
+static int select_db (Matcher *w) {
+  RedisEnd *ends[2] = { &w->a, &w->b };
+  char number[16], *line;
+  int i;
+  snprintf(number, sizeof number, "%d", w->db->db);
+  for (i = 0; i < 2; i++)
+    if (ask(ends[i], "*2\r\n$6\r\nSELECT\r\n", number, strlen(number)) != 0) return -1;
+  for (i = 0; i < 2; i++) {
+    if ((line = host_match_line(w, ends[i])) == NULL) return -1;
+    if (line[0] == '-') return host_redis_remote(ends[i], "SELECT", line, strlen(line));
+    if (line[0] != '+') return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: SELECT: unexpected answer", ends[i]->side->name);
+  }
+  return 0;
+}
+
+static int ask_round (Matcher *w, MatchNames *names) {
+  if (names->count == 0) return 0;
+  names->dumps = !atomic_load(&w->m->by_value);
+  names->expires = w->db->expires || !names->dumps;      /* without payloads it tells whether the key is there */
+  return ask_keys(w, &w->a, names) != 0 || ask_keys(w, &w->b, names) != 0 ? -1 : 0;
+}
+
+/* While answers are read the next questions are already with the servers: a SCAN before the keys of the last one. */
+static int match_db (Matcher *w, MatchNames *now, MatchNames *asked) {
+  char cursor_a[24] = "0", cursor_b[24] = "0";
+  int more_a = !w->m->has_given, more_b = more_a;
+  MatchNames next = { .count = 0 };
+  int rc = select_db(w);
+  names_clear(now);
+  names_clear(asked);
+  w->sum_a = w->sum_b = 0;
+  if (w->m->has_given) names_swap(now, &w->m->given);
+  while (rc == 0 && (more_a || more_b || now->count > 0 || asked->count > 0)) {
+    if (w->suspects.count >= SUSPECTS) {
+      rc = match_names(w, asked);
+      names_clear(asked);
+      if (rc != 0 || (rc = host_match_values(w)) != 0) break;
+    }
+    if ((more_a && ask_scan(w, &w->a, cursor_a) != 0) || (more_b && ask_scan(w, &w->b, cursor_b) != 0) || ask_round(w, now) != 0
+        || match_names(w, asked) != 0 || (more_a && read_scan(w, &w->a, cursor_a, &next) != 0)
+        || (more_b && read_scan(w, &w->b, cursor_b, NULL) != 0)) rc = -1;
+    more_a = more_a && strcmp(cursor_a, "0") != 0;
+    more_b = more_b && strcmp(cursor_b, "0") != 0;
+    names_swap(asked, now);
+    names_swap(now, &next);
+    names_clear(&next);
+  }
+  names_free(&next);
+  if (rc == 0) rc = host_match_values(w);
+  if (rc == 0 && !w->m->has_given && w->sum_a != w->sum_b) rc = host_match_tell(w, MATCH_NAMES, "", 0, NEVER, NEVER);
+  return rc;
+}
+
+static void end_init (Matcher *w, RedisEnd *e, const RedisSide *side) {
+  e->side = side;
+  e->fail = &w->fail;
+  e->cancel_fd = w->m->cancel_fd;
+  e->stall = w->m->stall;
+  host_stream_init(&e->s);
+}
+
+void host_match_run (Match *m) {
+  Matcher w = { .m = m, .round = FIRST_ROUND < m->batch ? FIRST_ROUND : m->batch };
+  MatchNames now = { .count = 0 }, asked = { .count = 0 };
+  int i, rc;
+  end_init(&w, &w.a, &m->a);
+  end_init(&w, &w.b, &m->b);
+  rc = host_end_open(&w.a) != 0 || host_end_open(&w.b) != 0 ? -1 : 0;
+  for (i = 0; rc == 0 && i < m->db_count; i++) {
+    w.db = &m->dbs[i];
+    rc = match_db(&w, &now, &asked);
+  }
+  m->fail = w.fail;
+  names_free(&now);
+  names_free(&asked);
+  names_free(&w.suspects);
+  host_end_free(&w.a);
+  host_end_free(&w.b);
+}
+
+int host_match_init (Match *m) {
+  m->a.name = "the first server";
+  m->b.name = "the second server";
+  m->cancel_fd = -1;
+  pthread_mutex_init(&m->lock, NULL);
+  pthread_cond_init(&m->room, NULL);
+  if (getentropy(m->secret, sizeof m->secret) != 0) return errno;
+  m->cancel_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+  return m->cancel_fd < 0 ? errno : 0;
+}
+
+void host_match_stop (Match *m) {
+  const uint64_t one = 1;
+  ssize_t n = write(m->cancel_fd, &one, sizeof one);
+  (void)n;                                   /* the counter is full only when it is already set */
+  pthread_mutex_lock(&m->lock);
+  m->stopped = 1;
+  pthread_cond_broadcast(&m->room);
+  pthread_mutex_unlock(&m->lock);
+}
+
+void host_match_free (Match *m) {
+  if (m->cancel_fd >= 0) (void)close(m->cancel_fd);
+  pthread_mutex_destroy(&m->lock);
+  pthread_cond_destroy(&m->room);
+  host_side_free(&m->a);
+  host_side_free(&m->b);
+  host_redis_wipe(&m->found);
+  names_free(&m->given);
+  free(m->dbs);
+  m->dbs = NULL;
+}

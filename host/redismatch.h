@@ -1,0 +1,94 @@
+/*
+** redismatch.h - the engine of redis.same, without Lua: one thread that reads two servers side by side, round by round
+** (redismatch.c), and where payloads differ the values, slice by slice, as digests (redisvalue.c). What it finds it tells;
+** what a difference is in words is found out in Lua. redissame.c is its Lua side.
+*/
+#ifndef HKRUN_REDISMATCH_H
+#define HKRUN_REDISMATCH_H
+
+#include "redisend.h"
+
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdint.h>
+
+/* What is told of a key, by these letters; of a whole database: its names do not add up. */
+#define MATCH_MISSING 'm'
+#define MATCH_EXTRA 'e'
+#define MATCH_TYPE 't'
+#define MATCH_VALUE 'v'
+#define MATCH_TTL 'x'
+#define MATCH_LOOK 'l'                       /* nothing is known: a type that this engine cannot read */
+#define MATCH_STATE 's'                      /* a stream with equal entries: its groups are to be compared */
+#define MATCH_FIELDS 'f'                     /* a hash with equal fields: when they expire is to be compared */
+#define MATCH_NAMES 'n'
+
+typedef struct MatchFound {                  /* then key_n bytes of the key */
+  long long a, b;                            /* when it expires on either side; -1: never, or not asked */
+  size_t key_n;
+  int db;
+  char what;
+} MatchFound;
+
+typedef struct MatchDb {
+  int db, expires, fields;                   /* 1: a key, a field of a hash may expire */
+} MatchDb;
+
+typedef struct MatchNames {                  /* keys, one behind the other */
+  RedisBuf bytes;
+  size_t *ends, count, cap;
+  int expires, dumps;                        /* what was asked of them */
+} MatchNames;
+
+typedef struct Match {
+  RedisSide a, b;
+  MatchDb *dbs;
+  int db_count;
+  int batch, exact, stall;                   /* keys a round; 1: both have PEXPIRETIME; milliseconds without a byte */
+  long long tolerance;                       /* milliseconds that expiry times may differ */
+  MatchNames given;                          /* keys of the one database to compare; without any: all */
+  int has_given;
+  uint64_t secret[2];                        /* of this job's digests */
+  int cancel_fd;                             /* readable: stop */
+  atomic_llong keys, bytes;                  /* that both sides have; of the first side's payloads */
+  atomic_int by_value;                       /* 1: the payloads' formats differ, or a side gives none */
+  pthread_mutex_t lock;                      /* over found, stopped */
+  pthread_cond_t room;
+  RedisBuf found;                            /* MatchFound, key, ... */
+  int stopped;
+  RedisFail fail;
+  void (*told) (void *);                     /* called with told_arg when there is something in `found` */
+  void *told_arg;
+} Match;
+
+/* The thread's own state. */
+typedef struct Matcher {
+  Match *m;
+  RedisEnd a, b;
+  RedisFail fail;
+  const MatchDb *db;
+  int round;                                 /* keys that the next SCAN asks for: fewer where values are large */
+  uint64_t sum_a, sum_b;                     /* of the names that both have, and of all that b has */
+  MatchNames suspects;                       /* keys whose payloads differ */
+} Matcher;
+
+int host_match_init (Match *m);              /* 0, or an errno */
+void host_match_free (Match *m);
+void host_match_stop (Match *m);
+void host_match_run (Match *m);              /* on the thread; the outcome is in m->fail */
+
+/* redismatch.c, for redisvalue.c */
+char *host_match_line (Matcher *w, RedisEnd *e);                 /* NUL-ended; valid until the next read; NULL: failed */
+char *host_match_bytes (Matcher *w, RedisEnd *e, size_t n);      /* n of them, at most MATCH_PIECE; the same */
+int host_match_number (Matcher *w, RedisEnd *e, char mark, const char *what, long long *v);
+int host_match_tell (Matcher *w, char what, const char *key, size_t n, long long a, long long b);
+int host_match_add (Matcher *w, MatchNames *names, const char *key, size_t n);
+size_t host_match_key (const MatchNames *names, size_t i, const char **key);
+uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n);
+
+#define MATCH_PIECE ((size_t)64 * 1024)      /* bytes that are looked at together */
+
+/* redisvalue.c: compares the suspects by value and empties their list; no answer may be under way. */
+int host_match_values (Matcher *w);
+
+#endif

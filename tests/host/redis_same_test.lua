@@ -1,0 +1,325 @@
+--- redis.same: what counts as equal, what is told of what is not, sampling, and what happens in mid-comparison.
+--- The differences that it finds are in redis_same_injections_test.lua.
+local errors = require "errors"
+local host = require "host.redissame"
+local redis = require "redis"
+local server = require "rehearsal.planes.redis"
+local task = require "task"
+local test = require "test"
+
+local T = test.cases()
+
+local function start(o)
+  o = o or {}
+  o.dir = test.tmpdir()
+  local s = server.start(o)
+  test.defer(function() s:stop() end)
+  local r = redis.open(s.cert and { url = s.url, pin = redis.fingerprint(s.url) } or s.url)
+  test.defer(function() r:close() end)
+  return s, r
+end
+
+--- Two servers, and what redis.same answers of them.
+local function pair(o)
+  local from, a = start(o and { settings = o.a })
+  local to, b = start(o and { settings = o.b })
+  return a, b, function(more)
+    more = more or {}
+    more[1], more[2], more.quiet = from.url, to.url, true
+    return redis.same(more)
+  end, from, to
+end
+
+local function messages(r)
+  local list = {}
+  for i, d in ipairs(r.differences) do list[i] = d.message end
+  return list
+end
+
+T["equal values are equal however they are stored"] = function()
+  local a, b, same = pair {
+    b = { ["hash-max-listpack-entries"] = 2, ["hash-max-listpack-value"] = 4, ["zset-max-listpack-entries"] = 2, ["set-max-intset-entries"] = 2,
+          ["list-max-listpack-size"] = 3, ["stream-node-max-entries"] = 7, rdbcompression = "no" },
+  }
+  local commands = {}
+  local function add(...) commands[#commands + 1] = { ... } end
+  for i = 1, 40 do
+    add("HSET", "hash", "field " .. i, ("value "):rep(i))
+    add("ZADD", "zset", i / 7, "member " .. i)
+    add("SADD", "numbers", i)
+    add("SADD", "words", "word " .. i)
+    add("RPUSH", "list", "item " .. i)
+    add("XADD", "stream", i .. "-1", "n", i)
+  end
+  add("ZADD", "zset", "inf", "top", "-0", "zero", "1e-300", "tiny")
+  add("SET", "text", ("a text that can be compressed "):rep(40))
+  add("XGROUP", "CREATE", "stream", "g", 0, "ENTRIESREAD", 3)
+  add("XCLAIM", "stream", "g", "ann", 0, "3-1", "TIME", 1700000000123, "RETRYCOUNT", 2, "FORCE")
+  a:pipeline(commands)
+  for i = #commands - 4, 1, -1 do                        -- in another order, where that is no matter
+    if commands[i][1] ~= "RPUSH" and commands[i][1] ~= "XADD" then b:command(table.unpack(commands[i])) end
+  end
+  b:pipeline(commands)
+  b:ltrim("list", 0, 39)
+  b:append("number", "12")                               -- raw here, an integer there
+  b:append("number", "345")
+  a:set("number", 12345)
+  for _, name in ipairs { "hash", "zset", "numbers", "words", "list", "text" } do
+    test.truthy(a:command("DUMP", name) ~= b:command("DUMP", name), name .. " is stored otherwise")
+  end
+  local r = same()
+  test.equal({ messages(r), r.equal, r.keys, r.counts, r.notes, r.ttl_tolerance }, { {}, true, 8, {}, {}, 0 })
+end
+
+T["an error names the first differences; the list has all up to the limit, the counts have all"] = function()
+  local a, b, same, from, to = pair()
+  local commands = {}
+  for i = 1, 900 do commands[i] = { "SET", "k" .. i, i } end
+  a:pipeline(commands)
+  local r = same { limit = 7 }
+  test.equal({ r.count, #r.differences, r.keys, r.counts }, { 900, 7, 0, { missing = 900 } })
+  b:pipeline(commands)
+  b:pipeline { { "SET", "k1", "one" }, { "DEL", "k2" }, { "SET", "more", 1 } }
+  local e = test.raises("cannot accept 127.0.0.1:%d+ as equal to 127.0.0.1:%d+: 3 differences %(1 extra, 1 missing, 1 value%) in 899 keys: ",
+    redis.same, { a = from.url, b = to.url })
+  test.equal({ e.kind, #e.differences, e.counts }, { "stopped", 3, { extra = 1, missing = 1, value = 1 } })
+  test.match(e.message, 'key "k2" in database 0 is missing in b; ')
+  test.match(e.message, 'string "k1" in database 0: byte 0 differs %(1 bytes in a, 3 in b%)')
+  test.match(e.message, 'key "more" in database 0 is only in b')
+end
+
+T["an expiry within the tolerance is equal, one beyond is not"] = function()
+  local a, b, same = pair()
+  a:set("a", 1, "PXAT", 4102444800000)
+  b:set("a", 1, "PXAT", 4102444800005)
+  test.equal(same { ttl_tolerance = 5 }.equal, true)
+  local r = same { ttl_tolerance = 4 }
+  test.equal({ r.count, r.differences[1].kind, r.differences[1].a, r.differences[1].b }, { 1, "ttl", 4102444800000, 4102444800005 })
+end
+
+T["where a server does not tell when keys expire, a second is tolerated, and that is said"] = function()
+  local a, b, same = pair { b = { ["rename-command"] = 'PEXPIRETIME ""' } }
+  a:set("near", 1, "PXAT", 4102444800000)
+  b:set("near", 1, "PXAT", 4102444800500)
+  a:set("far", 1, "PXAT", 4102444800000)
+  b:set("far", 1, "PXAT", 4102444803000)
+  local r = same { ttl_tolerance = 3 }
+  test.equal({ r.count, r.differences[1].key, r.differences[1].kind, r.ttl_tolerance }, { 1, "far", "ttl", 1000 })
+end
+
+T["where a server gives no DUMP all is compared by value"] = function()
+  local a, b, same = pair { b = { ["rename-command"] = 'DUMP ""' } }
+  for _, r in ipairs { a, b } do
+    r:pipeline { { "SET", "s", "v" }, { "RPUSH", "l", "a", "b" }, { "HSET", "h", "f", "v" }, { "ZADD", "z", 1, "m" }, { "SADD", "m", "x" },
+      { "XADD", "x", "1-1", "f", "v" }, { "SET", "going", 1, "PXAT", 4102444800000 }, { "SELECT", 4 }, { "SET", "s", "v" } }
+  end
+  test.equal({ same().equal, same().keys }, { true, 8 })
+  b:pipeline { { "SET", "s", "w" }, { "SELECT", 0 }, { "LSET", "l", 0, "A" }, { "HSET", "h", "f", "w" }, { "ZADD", "z", 2, "m" },
+    { "SADD", "m", "y" }, { "XADD", "x", "2-1", "f", "v" }, { "DEL", "going" }, { "SET", "more", 1 } }
+  test.equal(same().counts, { value = 6, missing = 1, extra = 1 })
+end
+
+T["a quick comparison says that it is one, and never that all is equal"] = function()
+  local a, b, same = pair()
+  local commands = {}
+  for i = 1, 3000 do commands[i] = { "SET", "k" .. i, i } end
+  commands[#commands + 1] = { "SELECT", 2 }
+  commands[#commands + 1] = { "SET", "other", 1 }
+  a:pipeline(commands)
+  b:pipeline(commands)
+  local r = same { quick = true, sample = 100 }
+  test.equal({ r.equal, r.count, r.sampled.of }, { nil, 0, 3001 })
+  test.truthy(r.sampled.keys > 50 and r.sampled.keys <= 101, r.sampled.keys .. " keys were sampled")
+  test.equal(r.keys, r.sampled.keys)
+  b:del "other"
+  r = same { quick = true, sample = 10 }
+  test.equal({ r.equal, r.differences[1].message }, { false, "database 2 has 1 keys in a, 0 in b" })
+  a:flushall()
+  b:flushall()
+  for i = 1, 20 do a:set("k" .. i, i, "PXAT", 4102444800000) b:set("k" .. i, -i, "PXAT", 4102444800000) end
+  r = same { quick = true }
+  test.equal({ r.equal, r.count, r.sampled.keys }, { false, r.sampled.keys, r.counts.value })
+  a:del "k1"                                             -- it may have expired: that is noted, and no difference
+  b:flushall()
+  for i = 1, 20 do b:set("k" .. i, i, "PXAT", 4102444800000) end
+  r = same { quick = true }
+  test.match(r.notes[1], "database 2 has 19 keys in a, 20 in b; some may be about to expire")
+  test.equal(r.counts.count, nil)
+end
+
+T["functions are compared; where only one side lets us see them that is said"] = function()
+  local a, b, same, from = pair()
+  local function library(name, text)
+    return ("#!lua name=%s\nredis.register_function('%s', function() return '%s' end)"):format(name, name, text)
+  end
+  a:command("FUNCTION", "LOAD", library("one", "x"))
+  a:command("FUNCTION", "LOAD", library("two", "x"))
+  b:command("FUNCTION", "LOAD", library("two", "y"))
+  b:command("FUNCTION", "LOAD", library("three", "x"))
+  local r = same()
+  local list = messages(r)
+  table.sort(list)
+  test.equal({ list, r.counts }, { { 'function library "one" is missing in b', 'function library "three" is only in b',
+    'function library "two" differs' }, { ["function"] = 3 } })
+  local old = start { settings = { ["rename-command"] = 'FUNCTION ""' } }
+  r = redis.same { from.url, old.url }
+  test.equal(r.equal, true)
+  test.match(r.notes[1], "^functions were not compared: .*unknown command")
+end
+
+T["large values are compared without being held"] = function()
+  local a, b, same = pair()
+  local block = {}
+  for i = 1, 64 do block[i] = tostring(i):rep(8000):sub(1, 16384) end
+  local mega = table.concat(block)
+  for _, r in ipairs { a, b } do
+    for _ = 1, 35 do r:append("big", mega) end
+    for _ = 1, 20 do r:rpush("list", mega) end
+  end
+  local function resident() return tonumber(require("fs").read "/proc/self/status":match "VmHWM:%s*(%d+)") end
+  local before = resident()
+  test.equal(same().keys, 2)
+  b:setrange("big", 30 << 20, "?")
+  b:lset("list", 19, "short")
+  local r = same()
+  local list = messages(r)
+  table.sort(list)
+  test.equal(list, { 'list "list" in database 0: element 19 differs', 'string "big" in database 0: byte 31457280 differs' })
+  test.truthy(resident() - before < 24000, resident() - before .. " KB more")
+end
+
+T["keys that come a second time in SCAN, and keys that expire meanwhile, are no differences"] = function()
+  local a, b, same = pair()
+  local commands = {}
+  for i = 1, 3000 do commands[i] = { "SET", "k" .. i, i, "PX", 1 + i % 60 } end
+  commands[3001] = { "SET", "stays", 1 }
+  a:pipeline(commands)
+  b:set("stays", 1)
+  task.sleep(0.1)
+  local r = same()
+  test.equal({ r.equal, r.keys }, { true, 1 })
+end
+
+T["over TLS, with passwords, to a pinned certificate"] = function()
+  local from, a = start { tls = true, password = "from secret", managed = true }
+  local to, b = start { tls = true, password = "to/secret@", managed = true }
+  for _, r in ipairs { a, b } do
+    for i = 1, 300 do r:set("k" .. i, ("x"):rep(i * 37)) end
+  end
+  local one, two = { url = from.url, pin = redis.fingerprint(from.url) }, { url = to.url, pin = redis.fingerprint(to.url) }
+  test.equal(redis.same({ one, two }).keys, 300)
+  test.raises("not the pinned one", redis.same, { one, { url = to.url, pin = one.pin } })
+end
+
+T["a server that ends in mid-comparison is an error; a cancel ends it at once"] = function()
+  local a, b, _, from, to = pair()
+  local commands = {}
+  for i = 1, 20000 do commands[i] = { "SET", "k" .. i, ("x"):rep(100) } end
+  a:pipeline(commands)
+  b:pipeline(commands)
+  local e = test.raises("cannot .* Redis", redis.same, { from.url, to.url, on_progress = function(keys) if keys > 0 then to:kill() end end,
+    timeout = 20 })
+  test.truthy(e.kind == "network" or e.kind == "io", e.kind)
+  local other, begun = start(), task.event()
+  local waiting = task.spawn(function() return redis.same { from.url, other.url, on_progress = function() begun.set() task.sleep(60) end } end)
+  begun.wait()
+  waiting:cancel()
+  test.raises("cancelled", waiting.join, waiting)
+end
+
+T["what is given wrongly is said"] = function()
+  test.raises("redis.same needs two servers", redis.same, { "redis://127.0.0.1:1" })
+  test.raises("sample must be at least 1", redis.same, { "redis://127.0.0.1:1", "redis://127.0.0.1:1", sample = 0 })
+  test.raises("redis.same has no option ttl_tolerence %(did you mean ttl_tolerance%?%)", redis.same, { "a", "b", ttl_tolerence = 1 })
+end
+
+-- ---- the worker itself ----
+
+local function job_between(from, to)
+  local job = errors.check("make a job", host.new())
+  test.defer(function() job:close() end)
+  job:first("127.0.0.1", from.port)
+  job:second("127.0.0.1", to.port)
+  return job
+end
+
+T["a closed job answers with an error, twice closed as well; one is started once, with both servers"] = function()
+  local job = host.new()
+  test.raises("not set", job.start, job, { { db = 0 } }, 10, true, 0, 5)
+  job:close()
+  job:close()
+  for _, name in ipairs { "id", "take", "progress", "result" } do
+    local v, err = job[name](job)
+    test.equal({ v, err.kind }, { nil, "closed" }, name)
+  end
+  test.equal(select(2, job:first("127.0.0.1", 1)).kind, "closed")
+  test.equal(select(2, job:start({ { db = 0 } }, 10, true, 0, 5)).kind, "closed")
+  job:cancel()
+  local from, to = start(), start()
+  job = job_between(from, to)
+  test.equal(job:start({ { db = 0 } }, 10, true, 0, 5), true)
+  test.raises("started before", job.start, job, { { db = 0 } }, 10, true, 0, 5)
+  task.await(job:id(), 10)
+  test.equal({ job:result(), job:take() }, { true, {} })
+end
+
+--- Answers, in turn, whatever it is asked; then it is silent.
+local function peer(answers)
+  local dir, port = test.tmpdir(), require("fs").free_port()
+  require("fs").write(dir .. "/peer.py", ([[
+import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
+print("ready", flush=True)
+c, _ = s.accept()
+for a in %s:
+    c.recv(65536); c.sendall(a)
+while c.recv(65536): pass
+]]):format(port, answers))
+  local p = require("process").start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  test.defer(function() p:stop() end)
+  test.equal(p:read_line(), "ready")
+  return { port = port }
+end
+
+T["a silent server is waited for no longer than told, and not at all after a cancel or a close"] = function()
+  local to = start()
+  local job = job_between(peer "[]", to)
+  job:start({ { db = 0 } }, 10, true, 0, 60)
+  test.equal(task.await(job:id(), 0.1), false)
+  test.equal(select(2, job:result()).code, "running")
+  job:cancel()
+  test.equal(task.await(job:id(), 10), true)
+  test.equal(select(2, job:result()).kind, "cancelled")
+  job = job_between(peer "[]", to)
+  job:start({ { db = 0 } }, 10, true, 0, 60)
+  job:close()
+  job = job_between(peer "[]", to)
+  job:start({ { db = 0 } }, 10, true, 0, 0.1)
+  test.equal(task.await(job:id(), 10), true)
+  test.equal(select(2, job:result()).kind, "timeout")
+end
+
+T["answers that no Redis gives end the comparison, not the process"] = function()
+  local to, b = start()
+  b:set("a", 1)
+  for _, answers in ipairs {
+    [=[[b"HTTP/1.1 200 OK\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$-1\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$30\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$-1\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$9223372036854775807\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*2305843009213693953\r\n$1\r\na\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b"$3\r\nabc\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b"*1\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b"$20\r\n01234567890123456789\r\n", b"+string\r\n", b"*1\r\n"]]=],
+    [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b"$20\r\n01234567890123456789\r\n", b"+string\r\n", b"$-1\r\n"]]=],
+  } do
+    local job = job_between(peer(answers), to)
+    job:start({ { db = 0 } }, 10, true, 0, 20)
+    test.equal(task.await(job:id(), 20), true)
+    test.equal(select(2, job:result()).kind, "protocol", answers)
+    job:close()
+  end
+end
+
+return T
