@@ -52,6 +52,7 @@ typedef struct HostPgWorker {
   HostPgEngine *e;
   PGconn *source, *target;
   int streams;                                       /* a COPY is under way on both, of which libpq knows nothing */
+  int source_pid, target_pid;                        /* of their last sessions on the servers, 0 = there was none */
 } HostPgWorker;
 
 void *host_pg_work(void *engine);                    /* the body of a worker thread */

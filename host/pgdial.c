@@ -141,11 +141,27 @@ static int join_snapshot (Worker *w, HostPgError *error) {
   return host_pg_run(w, w->source, sql, error);
 }
 
+/*
+** Where the network was lost the server may not know it for hours: the session before this one would keep its locks, and its
+** mark, for which this one would wait.
+*/
+static int end_last (Worker *w, PGconn *pg, int *pid, HostPgError *error) {
+  char sql[256];
+  int last = *pid;
+  *pid = PQbackendPID(pg);
+  if (last == 0) return 1;
+  snprintf(sql, sizeof sql, "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid = %d AND pid <> pg_backend_pid() "
+           "AND usename = current_user AND application_name = current_setting('application_name')", last);
+  return host_pg_run(w, pg, sql, error);
+}
+
 static int connect_once (Worker *w, int with_source, HostPgError *error) {
   Engine *e = w->e;
-  if (w->target == NULL && (w->target = dial(w, &e->target, e->target_setup, e->target_pin, error)) == NULL) return 0;
+  if (w->target == NULL && ((w->target = dial(w, &e->target, e->target_setup, e->target_pin, error)) == NULL ||
+                            !end_last(w, w->target, &w->target_pid, error))) return 0;
   if (!with_source) return 1;
-  if (w->source == NULL && (w->source = dial(w, &e->source, e->source_setup, e->source_pin, error)) == NULL) return 0;
+  if (w->source == NULL && ((w->source = dial(w, &e->source, e->source_setup, e->source_pin, error)) == NULL ||
+                            !end_last(w, w->source, &w->source_pid, error))) return 0;
   return PQtransactionStatus(w->source) == PQTRANS_INTRANS || join_snapshot(w, error);
 }
 

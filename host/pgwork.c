@@ -231,7 +231,7 @@ static Outcome attempt (Worker *w, Job *j) {
 
 void *host_pg_work (void *arg) {
   Engine *e = arg;
-  Worker w = { e, NULL, NULL, 0 };
+  Worker w = { e, NULL, NULL, 0, 0, 0 };
   int last, stay = 1;
   while (stay) {
     Job *j;

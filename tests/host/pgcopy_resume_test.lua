@@ -143,6 +143,20 @@ T["the source's sessions are ended too, and the new snapshot is proved"] = funct
   expect_same("src", "t5")
 end
 
+T["a session of the target that does not know that its client is gone is ended by the next one"] = function()
+  lab:fresh "t7"
+  local relay <close>, port = lab:relay()
+  local to = lab:at "t7"
+  to.port = port
+  local t = task.spawn(function() pg.copy { from = lab:at "src", to = to, jobs = 1, split = 1048576, rate = 6000000, progress = false } end)
+  local conn <close> = pg.open(lab:admin())
+  local COPIES = "SELECT count(*) FROM pg_stat_activity WHERE datname = 't7' AND query LIKE '%COPY public.big%' AND pid <> pg_backend_pid()"
+  repeat task.sleep(0.01) until t.done or conn:value(COPIES) > 0
+  relay:kill "HUP"                                   -- the second connection is the worker's
+  t:join()
+  expect_same("src", "t7")
+end
+
 T["two copies at once into one database: the second is refused"] = function()
   lab:fresh "t6"
   local holder <close> = pg.open(lab:admin "t6")

@@ -196,8 +196,7 @@ function Lab:reset_trial(i)
   local seconds = self:measure(data).copy
   local relays, ports = {}, {}
   for side, server in pairs { from = self.source, to = self.target } do
-    relays[side] = process.start { "python3", "-B", "tests/support/tcp_cutter.py", tostring(server.port), stdout = "pipe", stderr = "inherit" }
-    ports[side] = tonumber(relays[side]:read_line())
+    relays[side], ports[side] = server:relay()
   end
   local _ <close> = setmetatable({}, { __close = function() for _, p in pairs(relays) do p:stop(5) end end })
   self:renew()

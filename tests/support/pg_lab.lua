@@ -2,6 +2,7 @@
 local fs = require "fs"
 local pg = require "pg"
 local postgres = require "rehearsal.planes.postgres"
+local process = require "process"
 local test = require "test"
 
 local M = {}
@@ -79,6 +80,13 @@ function Lab:fresh(name, template, more)
   local conn <close> = pg.open(self:admin())
   conn:exec(("DROP DATABASE IF EXISTS %s WITH (FORCE)"):format(name))
   conn:exec(("CREATE DATABASE %s OWNER %s TEMPLATE %s %s"):format(name, self.options.user, template or "template0", more or ""))
+end
+
+--- A relay to the server, whose connections can be cut (tcp_cutter.py says how).
+---@return Process relay, integer port
+function Lab:relay()
+  local p = process.start { "python3", "-B", "tests/support/tcp_cutter.py", tostring(self.port), stdout = "pipe", stderr = "inherit" }
+  return p, math.tointeger(tonumber(p:read_line()))
 end
 
 --- Starts the server again, at the same port; self.plane:stop() or self.plane:crash() has ended it.

@@ -1,7 +1,7 @@
 """A TCP relay whose connections can be cut: python3 tcp_cutter.py PORT
 
 Prints the port it listens on, from where it relays to PORT. SIGUSR1 ends all its connections with RST, to both sides;
-SIGHUP every second one.
+SIGHUP every second one, and PORT hears nothing of it, as when a network is gone.
 """
 import asyncio
 import signal
@@ -11,15 +11,16 @@ import sys
 
 RST = struct.pack("ii", 1, 0)                        # no lingering: close sends RST
 connections = {}
+silent = set()
 
 
 async def pump(reader, writer):
-    while True:
-        data = await reader.read(65536)
-        if not data:
-            break
-        writer.write(data)
-        await writer.drain()
+    try:
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    except ConnectionError:
+        pass
 
 
 async def relay(reader, writer):
@@ -28,6 +29,8 @@ async def relay(reader, writer):
     connections[number] = (writer, there_writer)
     both = [asyncio.ensure_future(pump(reader, there_writer)), asyncio.ensure_future(pump(there_reader, writer))]
     await asyncio.wait(both, return_when=asyncio.FIRST_COMPLETED)
+    if number in silent:
+        return
     for task in both:
         task.cancel()
     await asyncio.gather(*both, return_exceptions=True)
@@ -39,10 +42,12 @@ async def relay(reader, writer):
 relay.count = 0
 
 
-def reset(every):
+def reset(every, is_silent):
     for number, pair in list(connections.items()):
         if number % every == 0:
-            for w in pair:
+            if is_silent:
+                silent.add(number)
+            for w in pair[:1] if is_silent else pair:
                 w.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
                 w.transport.abort()
 
@@ -50,8 +55,8 @@ def reset(every):
 async def main():
     server = await asyncio.start_server(relay, "127.0.0.1", 0)
     loop = asyncio.get_running_loop()
-    loop.add_signal_handler(signal.SIGUSR1, reset, 1)
-    loop.add_signal_handler(signal.SIGHUP, reset, 2)
+    loop.add_signal_handler(signal.SIGUSR1, reset, 1, False)
+    loop.add_signal_handler(signal.SIGHUP, reset, 2, True)
     print(server.sockets[0].getsockname()[1], flush=True)
     await server.serve_forever()
 

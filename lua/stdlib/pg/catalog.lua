@@ -7,7 +7,9 @@ M.PLAIN = table.concat({
   "SET search_path = ''", "SET datestyle = 'ISO, YMD'", "SET intervalstyle = 'postgres'", "SET extra_float_digits = 3",
   "SET timezone = 'UTC'", "SET bytea_output = 'hex'", "SET xmloption = content", "SET lc_monetary = 'C'",
   "SET statement_timeout = 0", "SET lock_timeout = 0", "SET idle_in_transaction_session_timeout = 0",
-  "SET client_min_messages = warning", "SET synchronize_seqscans = off" }, "; ")
+  "SET client_min_messages = warning", "SET synchronize_seqscans = off",
+  -- a server whose client is gone without a word ends the session, and its snapshot, after a minute and a half
+  "SET tcp_keepalives_idle = 30", "SET tcp_keepalives_interval = 10", "SET tcp_keepalives_count = 6" }, "; ")
 
 --- The same, and row-level security that would hide rows is an error.
 M.SOURCE = M.PLAIN .. "; SET row_security = off"
