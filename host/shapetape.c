@@ -16,34 +16,35 @@ static void refuse (Tape *t, const char *why) {
   XML_StopParser(t->parser, XML_FALSE);
 }
 
-/* Makes the reel longer by that much; NULL: there is no memory. */
-static char *more (Tape *t, size_t length) {
+/* A longer reel; 0: there is no memory. */
+static int grow (Tape *t, size_t length) {
   Reel *r = t->reel;
-  if (r->room - r->length < length) {
-    size_t room = r->room > 0 ? r->room : PART;
-    while (room - r->length < length) room *= 2;
-    char *bytes = host_wipe_realloc(r->bytes, room);
-    if (bytes == NULL) {
-      refuse(t, "not enough memory");
-      return NULL;
-    }
-    r->bytes = bytes;
-    r->room = room;
+  size_t room = r->room > 0 ? r->room : PART;
+  while (room - r->length < length) room *= 2;
+  char *bytes = host_wipe_realloc(r->bytes, room);
+  if (bytes == NULL) {
+    refuse(t, "not enough memory");
+    return 0;
   }
-  r->length += length;
-  return r->bytes + r->length - length;
+  r->bytes = bytes;
+  r->room = room;
+  return 1;
 }
 
 static void put (Tape *t, const void *from, size_t length) {
-  char *to = more(t, length);
-  if (to != NULL) memcpy(to, from, length);
+  Reel *r = t->reel;
+  if (r->room - r->length < length && !grow(t, length)) return;
+  memcpy(r->bytes + r->length, from, length);
+  r->length += length;
 }
 
 static void note (Tape *t, unsigned char what, const char *s, size_t length) {
   Note head = {what, (unsigned)length};
-  t->text = what == TEXT ? t->reel->length : TAPE_NONE;
-  char *to = more(t, sizeof head + length);
-  if (to == NULL) return;
+  Reel *r = t->reel;
+  t->text = what == TEXT ? r->length : TAPE_NONE;
+  if (r->room - r->length < sizeof head + length && !grow(t, sizeof head + length)) return;
+  char *to = r->bytes + r->length;
+  r->length += sizeof head + length;
   memcpy(to, &head, sizeof head);
   memcpy(to + sizeof head, s, length);
 }
