@@ -8,7 +8,8 @@
 
 #define TAPE_NONE ((size_t)-1)
 
-enum { PART = 1 << 16 };                      /* bytes of a document that are recorded at a time */
+enum { PART = 1 << 18 };                      /* bytes of a document that are recorded at a time, but those of the first piece */
+static const size_t FIRST = 1 << 16;          /* most answers have no more */
 static const size_t LARGE = 1 << 18;          /* what is smaller is read before a thread has begun */
 
 static void refuse (Tape *t, const char *why) {
@@ -19,7 +20,7 @@ static void refuse (Tape *t, const char *why) {
 /* A longer reel; 0: there is no memory. */
 static int grow (Tape *t, size_t length) {
   Reel *r = t->reel;
-  size_t room = r->room > 0 ? r->room : PART;
+  size_t room = r->room > 0 ? r->room : FIRST;
   while (room - r->length < length) room *= 2;
   char *bytes = host_wipe_realloc(r->bytes, room);
   if (bytes == NULL) {
@@ -170,18 +171,20 @@ static void hand_over (Tape *t, Piece *piece) {
     t->is_threaded = host_thread(&t->thread, work, t) == 0;
 }
 
-static Piece *piece_new (const char *lent, size_t length) {
-  Piece *piece = malloc(sizeof *piece + (lent == NULL ? PART : 0));
+static size_t piece_room (const Tape *t) { return t->length == 0 ? FIRST : PART; }
+
+static Piece *piece_new (const char *lent, size_t length, size_t room) {
+  Piece *piece = malloc(sizeof *piece + room);
   if (piece != NULL) *piece = (Piece){NULL, lent != NULL ? lent : (const char *)(piece + 1), length};
   return piece;
 }
 
 int tape_add (Tape *t, const char *bytes, size_t length) {
   while (length > 0) {
-    if (t->filling == NULL) t->filling = piece_new(NULL, 0);
+    if (t->filling == NULL) t->filling = piece_new(NULL, 0, piece_room(t));
     Piece *piece = t->filling;
     if (piece == NULL) return 0;
-    size_t room = PART - piece->length, some = length < room ? length : room;
+    size_t room = piece_room(t) - piece->length, some = length < room ? length : room;
     memcpy((char *)(piece + 1) + piece->length, bytes, some);
     piece->length += some;
     bytes += some;
@@ -194,7 +197,7 @@ int tape_add (Tape *t, const char *bytes, size_t length) {
 }
 
 int tape_lend (Tape *t, const char *bytes, size_t length) {
-  Piece *piece = piece_new(bytes, length);
+  Piece *piece = piece_new(bytes, length, 0);
   if (piece != NULL) hand_over(t, piece);
   return piece != NULL;
 }
