@@ -12,7 +12,7 @@ local MODULES = {
   { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" }, { "test", "test", "test/cloud" },
   { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
   { "pg", "pg", "pg/connection", "pg/statement", "pg/transaction", "pg/copyio", "pg/notify", "pg/copy", "pg/check", "pg/same" },
-  { "redis", "redis", "redis/connection", "redis/transaction", "redis/script", "redis/subscription", "redis/copy", "redis/live",
+  { "redis", "redis", "redis/connection", "redis/transaction", "redis/script", "redis/subscription", "redis/cluster", "redis/copy", "redis/live",
     "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
   { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "procfile" },

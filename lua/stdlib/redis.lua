@@ -20,6 +20,7 @@ local M = {}
 local open_options = {
   { "timeout", "seconds that one command may take, beside those for which it blocks by itself", type = "number", default = 30 },
   { "db", "database number; that of the URL by default", type = "integer" },
+  { "cluster", "the server is one of a cluster: all its nodes are used", type = "boolean", default = false },
   { "protocol", "3: speak RESP3 where the server has it", type = "integer", default = 2 },
   { "secrets", "true, or patterns of keys: what the server answers about them are secrets, and errors do not show their values",
     type = "any" },
@@ -28,13 +29,16 @@ local open_options = {
 
 --- Opens a connection: TLS checked, signed in, answering.
 ---@param endpoint string|userdata|redis.Endpoint
----@param opts? { timeout: number, db: integer, protocol: 2|3, secrets: true|string[], on_push: function }
----@return redis.Connection
+---@param opts? { timeout: number, db: integer, cluster: boolean, protocol: 2|3, secrets: true|string[], on_push: function }
+---@return redis.Connection|redis.Cluster
 function M.open(endpoint, opts)
   local o = options.check(opts or {}, open_options, "redis.open")
   if o.protocol ~= 2 and o.protocol ~= 3 then errors.usage("redis.open: protocol must be 2 or 3, not %d", o.protocol) end
   o.is_secret = o.secrets and commands.key_matcher(o.secrets)
-  return connection.open(endpoints.parse(endpoint, "redis.open"), o)
+  local e = endpoints.parse(endpoint, "redis.open")
+  if not o.cluster then return connection.open(e, o) end
+  if (o.db or e.db) ~= 0 then errors.usage "redis.open: a cluster has only database 0" end
+  return require "redis.cluster".open(e, o)
 end
 
 --- A script in Lua for the server, which gets its text only when it does not have it yet.

@@ -11,12 +11,21 @@ local function set(names)
 end
 
 -- After these a new connection would not be the same as the old one.
-local STATEFUL = set "MONITOR HELLO ASKING READONLY CLIENT:CACHING CLIENT:NO-EVICT CLIENT:NO-TOUCH CLIENT:SETNAME CLIENT:TRACKING"
+local STATEFUL = set "HELLO READONLY CLIENT:CACHING CLIENT:NO-EVICT CLIENT:NO-TOUCH CLIENT:SETNAME CLIENT:TRACKING"
 -- Their answer is no answer, or a stream of them; each with what to do instead.
 local UNFIT = {
   SUBSCRIBE = "r:subscribe", PSUBSCRIBE = "r:psubscribe", SSUBSCRIBE = "r:ssubscribe", MONITOR = "r:monitor",
   UNSUBSCRIBE = "leaving the loop", PUNSUBSCRIBE = "leaving the loop", SUNSUBSCRIBE = "leaving the loop",
   ["CLIENT:REPLY"] = "a pipeline", SYNC = "redis.copy", PSYNC = "redis.copy",
+}
+-- In a cluster these are for all nodes; and these for none in particular, so what to do instead.
+local EVERYWHERE = set [[FLUSHALL FLUSHDB DBSIZE KEYS SCRIPT:LOAD SCRIPT:FLUSH FUNCTION:LOAD FUNCTION:DELETE FUNCTION:FLUSH
+  FUNCTION:RESTORE CONFIG:SET CONFIG:RESETSTAT]]
+local OF_ONE_NODE = {
+  SCAN = "keys_of", MULTI = "transaction", EXEC = "transaction", DISCARD = "transaction", WATCH = "transaction",
+  UNWATCH = "transaction", SELECT = "database 0, the only one", SWAPDB = "database 0, the only one", WAIT = "nodes()",
+  WAITAOF = "nodes()", MONITOR = "nodes()", ASKING = "the cluster itself", READONLY = "nodes()", READWRITE = "nodes()",
+  HELLO = "the option protocol", AUTH = "the URL",
 }
 -- The first argument says what is done.
 local CONTAINERS = set [[ACL CLIENT CLUSTER COMMAND CONFIG DEBUG FUNCTION LATENCY MEMORY MODULE OBJECT PUBSUB SCRIPT SENTINEL
@@ -43,7 +52,7 @@ local BLOCKS = {
 local function upper(word) return type(word) == "string" and word:upper() or tostring(word) end
 
 local by_sub = {}                                            -- commands of which the second word matters
-for _, facts in ipairs { STATEFUL, UNFIT, KEY_AT } do
+for _, facts in ipairs { STATEFUL, UNFIT, KEY_AT, EVERYWHERE } do
   for name in pairs(facts) do
     local outer = name:match "^(.-):"
     if outer then by_sub[outer] = true end
@@ -120,6 +129,14 @@ function M.is_stateful(words) return fact(words, "stateful", STATEFUL) or false 
 --- What does what this command would, were it possible to give it one answer; nil where it is.
 ---@return string?
 function M.instead(words) return fact(words, "instead", UNFIT) end
+
+--- How a command is taken by a whole cluster: "all" when it is for each node, what to use when it is for none; else nil.
+---@return string?
+function M.in_cluster(words)
+  local facts = known[words[1]]
+  local everywhere = EVERYWHERE[facts.name] or facts.by_sub and EVERYWHERE[facts.name .. ":" .. upper(words[2])]
+  return everywhere and "all" or OF_ONE_NODE[facts.name]
+end
 
 local function shown(word, limit)
   if secret.is(word) then return "(secret)" end

@@ -40,7 +40,7 @@ function M.reach(self)
       if err.kind == "tls" then break end
     end
   end
-  failure.raise(self.label, "connect to", err or { kind = "network", message = "the name has no address" })
+  failure.raise(self.label, "connect to", err or { kind = "network", message = "the name has no address" }, true)
 end
 
 --- One command of the introduction; nil, err when the server refuses it.
@@ -91,7 +91,7 @@ function M.connect(self)
   if not ok then M.drop(self) error(what, 0) end
   if what then
     M.drop(self)
-    failure.raise(self.label, what, err)
+    failure.raise(self.label, what, err, err.kind == "network")
   end
   self.sessions = self.sessions + 1
 end

@@ -36,6 +36,18 @@ local OPTIONS = {
   { "keep_errors", "leave the errors of single commands in the list", type = "boolean", default = false },
 }
 
+--- What fn gave the transaction to do, and what it answered.
+---@param fn fun(tx: redis.Transaction): any
+---@return any[][] queue
+---@return table results as of table.pack
+function M.collect(fn)
+  local tx = setmetatable({ queue = {}, over = false }, mt)
+  local r = table.pack(pcall(fn, tx))
+  tx.over = true
+  if not r[1] then error(r[2], 0) end
+  return tx.queue, table.pack(table.unpack(r, 2, r.n))
+end
+
 --- Ends a watch that nothing came of; with the connection, if it cannot be said.
 local function forget(self)
   if not self.in_transaction or self.handle and pcall(task.shield, self.command, self, "UNWATCH") then return end
@@ -95,17 +107,14 @@ function Connection:transaction(fn, opts)
   local watched = o.watch and #o.watch > 0
   if self.in_transaction then errors.usage "r:transaction inside a transaction of the same connection" end
   for _ = 1, o.attempts do
-    local tx = setmetatable({ queue = {}, over = false }, mt)
-    local r = table.pack(pcall(function()
+    local ok, replies, results = pcall(function()
       if watched then self:command("WATCH", table.unpack(o.watch)) end
-      return fn(tx)
-    end))
-    tx.over = true
-    local ok, replies = r[1], {}
-    if ok and #tx.queue > 0 then ok, replies = pcall(run, self, tx.queue, o.keep_errors) end
+      local queue, answered = M.collect(fn)
+      return #queue > 0 and run(self, queue, o.keep_errors) or #queue == 0 and {}, answered
+    end)
     forget(self)
-    if not ok then error(r[1] and replies or r[2], 0) end
-    if replies then return replies, table.unpack(r, 2, r.n) end
+    if not ok then error(replies, 0) end
+    if replies then return replies, table.unpack(results, 1, results.n) end
   end
   failure.raise(self.label, "run a transaction on", { kind = "limit", code = "WATCH", retry = true,
     message = ("others changed %s each of %d times"):format(table.concat(o.watch, ", "), o.attempts) })
