@@ -11,7 +11,7 @@ local options = require "options"
 
 local M = {}
 
-local find_options = {
+M.OPTIONS = {
   { "lists", "names of the plain lists that are queues; by default all that are of no other system, if they are 100 or fewer", type = "list" },
 }
 
@@ -26,7 +26,7 @@ local find_options = {
 ---@param opts? { lists: string[] }
 ---@return queues.Row[]
 function M.find(where, opts)
-  local o = options.check(opts or {}, find_options, "queues.find")
+  local o = options.check(opts or {}, M.OPTIONS, "queues.find")
   return jobs.with(where, function(r)
     local rows = {}
     for _, queue in ipairs(discover.all(r, o.lists)) do

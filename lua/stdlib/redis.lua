@@ -81,8 +81,8 @@ end
 
 --- Compares two servers: every key of every database by type, value, expiry and stream state, field expiry, functions.
 --- Raises an error that names the first differences; `quiet = true` answers them. docs/redis.md says what is compared.
----@param o { a: any, b: any, quick: boolean, sample: integer, ttl_tolerance: integer, limit: integer, quiet: boolean } a and b may stand as [1] and [2]
----@return redis.Same result { equal, keys, count, counts = { missing =, extra =, type =, value =, ttl =, stream = }, differences, sampled, notes }
+---@param o { a: any, b: any, quick: boolean, sample: integer, ttl_tolerance: integer, limit: integer, quiet: boolean } [1], [2]: a, b
+---@return redis.Same result { equal, keys, count, counts = { missing =, extra =, type =, value =, ttl =, stream = }, differences, ... }
 function M.same(o) return require "redis.same".same(o) end
 
 return M

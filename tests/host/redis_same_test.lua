@@ -147,6 +147,20 @@ T["a quick comparison says that it is one, and never that all is equal"] = funct
   test.equal(r.counts.count, nil)
 end
 
+T["databases are chosen by number, functions left out"] = function()
+  local a, b, same = pair()
+  a:command("FUNCTION", "LOAD", "#!lua name=f\nredis.register_function('f', function() return 1 end)")
+  for db = 0, 2 do
+    a:select(db)
+    a:set("k", db)
+  end
+  b:set("k", 0)
+  test.equal(same().counts, { missing = 2, ["function"] = 1 })
+  test.equal(same({ databases = { 0, 1 }, functions = false }).counts, { missing = 1 })
+  test.equal(same({ databases = { "0", 9 }, functions = false }).keys, 1)
+  test.raises("databases are numbers, not two", same, { databases = { "two" } })
+end
+
 T["functions are compared; where only one side lets us see them that is said"] = function()
   local a, b, same, from = pair()
   local function library(name, text)

@@ -83,10 +83,45 @@ T["a self-signed certificate is refused, and taken with its pin"] = function()
   test.match(r.stderr, "not the pinned one")
 end
 
+T["a quick comparison does not say that all is equal"] = function()
+  local from, to = start(), start()
+  for _, s in ipairs { from, to } do open(s.url):mset("k1", 1, "k2", 2) end
+  local r = hkrun { "same", from.url, to.url, "--quick" }
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.match(r.stdout, "^no difference in a sample of %d of 2 keys: it does not say that the others are equal\n$")
+  r = json.decode(hkrun({ "same", from.url, to.url, "--quick", "--json" }).stdout)
+  test.equal({ r.equal, r.sampled.of }, { nil, 2 })
+  open(to.url):set("k3", 3)
+  r = hkrun { "same", from.url, to.url, "--quick", "--sample", "1" }
+  test.equal(r.code, 1)
+  test.match(r.stdout, "^database 0 has 2 keys in a, 3 in b\n")
+end
+
+T["queues are found in every database, or in that of the URL"] = function()
+  local s, empty = start(), start()
+  local r = open(s.url)
+  r:pipeline { { "SADD", "queues", "mail" }, { "LPUSH", "queue:mail", [[{"class":"Mail","args":[],"jid":"1"}]], [[{"class":"Mail","args":[],"jid":"2"}]] }, { "SELECT", 2 }, { "LPUSH", "todo", "x" } }
+  local told = hkrun { "queues", s.url }
+  test.equal({ told.code, told.stderr }, { 0, "" })
+  test.match(told.stdout, "^db +kind +queue +state +jobs\n")
+  test.match(told.stdout, "\n0 +sidekiq +mail +%S+ +2\n")
+  test.match(told.stdout, "\n2 +list +todo +%S+ +1\n")
+  told = hkrun { "queues", s.url .. "/2", empty.url }
+  test.equal({ told.code, told.stdout:find "sidekiq" }, { 0, nil })
+  test.match(told.stdout, "^127.0.0.1:%d+\ndb .*todo.*\n127.0.0.1:%d+\nno queues\n$")
+  local answer = json.decode(hkrun({ "queues", s.url .. "/2", "--json" }).stdout)
+  test.equal({ #answer, answer[1].queues[1].name, answer[1].queues[1].count, answer[1].queues[1].db }, { 1, "todo", 1, 2 })
+  local locked = start { tls = true }
+  told = hkrun { "queues", locked.url, "--pin", redis.fingerprint(locked.url) }
+  test.equal({ told.code, told.stdout, told.stderr }, { 0, "no queues\n", "" })
+end
+
 T["what is typed wrongly is said in one line, with exit code 2"] = function()
   for _, case in ipairs {
     { { "cpoy", "env:A" }, "hkrun redis has no command cpoy %(did you mean copy%?%)" },
     { { "copy", "env:A" }, "usage: hkrun redis copy FROM TO" },
+    { { "queues" }, "usage: hkrun redis queues URL%.%.%." },
+    { { "queues", "env:A", "--from-via", "x" }, "unknown option %-%-from%-via" },
     { { "same", "env:NOT_THERE", "env:A" }, "the environment variable NOT_THERE is not set" },
     { { "same", "file:/nonexistent", "env:A" }, "/nonexistent", code = 1 },
     { { "same", "localhost:6379", "env:A" }, "localhost:6379 names no Redis server: give heroku:APP, env:NAME" },
@@ -105,8 +140,8 @@ end
 T["help lists the commands, and of each command its options"] = function()
   local r = hkrun { "--help" }
   test.equal(r.code, 0)
-  test.match(r.stdout, "^usage: hkrun redis copy|same")
-  for name, option in pairs { copy = "%-%-replace", same = "%-%-ttl%-tolerance" } do
+  test.match(r.stdout, "^usage: hkrun redis copy|same|queues FROM TO")
+  for name, option in pairs { copy = "%-%-replace", same = "%-%-ttl%-tolerance", queues = "%-%-lists" } do
     r = hkrun { name, "--help" }
     test.equal(r.code, 0)
     test.match(r.stdout, "^usage: hkrun redis " .. name)

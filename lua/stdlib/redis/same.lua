@@ -18,6 +18,8 @@ M.OPTIONS = {
   { 2, "the other one", type = "any" },
   { "a", "one server", type = "any" },
   { "b", "the other one", type = "any" },
+  { "databases", "only these, by number", type = "list" },
+  { "functions", "compare the function libraries too", type = "boolean", default = true },
   { "ttl_tolerance", "milliseconds that expiry times may differ; at least 1000 where a server is older than 7.0", type = "integer", default = 0 },
   { "quick", "true: compare only the numbers of keys, and a sample of the keys", type = "boolean", default = false },
   { "sample", "keys that quick compares", type = "integer", default = 1000 },
@@ -83,7 +85,7 @@ function M.same(given)
   local a <close> = redis.open(first, { timeout = o.timeout })
   local b <close> = redis.open(second, { timeout = o.timeout })
   local c = comparison.between(a, b, o)
-  c:find_databases()
+  c:find_databases(o.databases)
   local total = o.quick and math.min(o.sample, c.total) or c.total
   local progress <close> = o.progress and log.progress { what = c.op, total = total, unit = "keys" } or nil
   local function report(keys)
@@ -91,7 +93,7 @@ function M.same(given)
     if o.on_progress then o.on_progress(keys, total) end
   end
   if o.quick then c:quick(o.sample, report) elseif #c.databases > 0 then c:run(c.databases, nil, report) end
-  c:functions()
+  if o.functions then c:functions() end
   local equal = c.count == 0
   if equal and o.quick then equal = nil end
   local result = { equal = equal, keys = c.keys, count = c.count, counts = c.counts, differences = c.differences, sampled = c.sampled,

@@ -206,14 +206,19 @@ local function knows(r, ...)
 end
 
 --- The databases of both sides; whether keys and fields in them may expire.
-function Comparison:find_databases()
+---@param wanted? integer[] only these
+function Comparison:find_databases(wanted)
   local in_a, in_b = databases_of(self.a), databases_of(self.b)
   local list = {}
   for _, side in ipairs { in_a, in_b } do for db in pairs(side) do list[#list + 1] = db end end
   table.sort(list)
   self.databases, self.total = {}, 0
+  local chosen = {}
+  for _, db in ipairs(wanted or list) do
+    chosen[math.tointeger(tonumber(db)) or errors.usage("redis.same: databases are numbers, not %s", db)] = true
+  end
   for i, db in ipairs(list) do
-    if list[i - 1] ~= db then
+    if list[i - 1] ~= db and chosen[db] then
       local a, b = in_a[db] or { keys = 0 }, in_b[db] or { keys = 0 }
       local function fields_expire(side, known) return known and side.keys > 0 and side.fields ~= 0 end
       self.databases[#self.databases + 1] = { db = db, a = a.keys, b = b.keys, expires = a.expires or b.expires,
