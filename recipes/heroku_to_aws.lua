@@ -82,6 +82,7 @@ stage "alarms"                                   -- those of the stores are made
 if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment = web } end
 
 stage "cutover"
+need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: bring it back", app.name)
 local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
                                        has_run = function() return deploy.has_run(environments, new.code) end }
 recipe.once("reach the new stores", steps.reach)

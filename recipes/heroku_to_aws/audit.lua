@@ -3,6 +3,7 @@ local aws = require "aws"
 local bullmq, sidekiq = require "bullmq", require "sidekiq"
 local errors = require "errors"
 local log = require "log"
+local mapping = require "heroku_to_aws.mapping"
 local pg, redis = require "pg", require "redis"
 local procfile = require "procfile"
 local recipe = require "recipe"
@@ -17,6 +18,25 @@ function M.postgres_source(app) return { url = app.postgres.url, sslmode = "requ
 --- The app's Redis, and only the one with the certificate that the audit saw.
 ---@param pin string?
 function M.redis_source(app, pin) return { url = app.redis.url, pin = pin } end
+
+--- The tag of the Elastic Beanstalk application that says how many dynos ran.
+M.DYNOS = "heroku:dynos"
+
+--- How many dynos ran before a freeze that no journal here knows of, as that tag says.
+local function tagged_dynos(name)
+  local application = aws.elasticbeanstalk:describe_applications({ ApplicationNames = { name } }).Applications[1]
+  local tags = application and aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = application.ApplicationArn }).ResourceTags
+  for _, tag in ipairs(tags or {}) do
+    if tag.Key == M.DYNOS then return mapping.quantities(tag.Value) end
+  end
+end
+
+local function any_runs(quantities)
+  for _, n in pairs(quantities) do
+    if n > 0 then return true end
+  end
+  return false
+end
 
 --- The processes: what the slug declares, or the source folder's Procfile; quantities as they were before any freeze.
 local function formation(app, quantities, opt)
@@ -128,6 +148,7 @@ function M.read(app, opt)
     errors.usage("the app %s is of Heroku's Fir generation, whose apps are container images; this recipe moves Cedar apps", app.name)
   end
   local quantities, moved = app:quantities()
+  if not any_runs(quantities) then quantities = tagged_dynos(opt.environment_name or app.name) or quantities end
   local processes, release = formation(app, quantities, opt)
   if not opt.source and not app.slug then
     errors.usage("the app %s has no slug (stack %s): give its source folder with --source", app.name, app.stack)

@@ -1,5 +1,6 @@
 --- Brings the app's code to Elastic Beanstalk. The environments are made without it, with Beanstalk's sample application:
 --- the slow part is over before the freeze, and no process of the app sees the stores while they are empty.
+local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local bundle = require "heroku_to_aws.bundle"
 local recipe = require "recipe"
@@ -55,7 +56,7 @@ end
 function M.code(app, plan, account, opt)
   local place = task.all {
     bucket = function() return aws.bucket { bucket_name(plan.name, account) } end,
-    application = function() return aws.eb_application { plan.name } end,
+    application = function() return aws.eb_application { plan.name, tags = { [audit.DYNOS] = plan.dynos } } end,
   }
   local code = task.all {
     versions = function() return versions_of(app, plan, place.application, place.bucket, opt) end,
@@ -81,6 +82,19 @@ end
 function M.has_run(environments, code)
   local begun, kept = recipe.remembered(FIRST)
   return kept or begun ~= nil and may_have_run(environments, code)
+end
+
+--- Whether the app runs on AWS and the journal knows nothing of it: that of its cutover is lost.
+---@param environments table<string, any> of aws.environment, by name
+---@param code table of `code`
+---@return boolean
+function M.is_forgotten(environments, code)
+  if recipe.remembered(FIRST) then return false end
+  for name, environment in pairs(environments) do
+    local version = environment.version
+    if version and not recipe.is_unknown(version) and version == code.versions[name].id then return true end
+  end
+  return false
 end
 
 --- Starts the app on AWS: web and workers run from here. A guard: if the block is left without keep(), the environments

@@ -90,6 +90,30 @@ function M.environments(name, formation, instance_type)
   return { environment(name, others, { instance_type = instance_type }) }
 end
 
+local LONGEST = 256                     -- characters of a tag's value
+
+--- How many dynos of each type run, in words that a tag on AWS keeps: once Heroku is frozen only the journal knows it, and
+--- a journal can be lost.
+---@param formation { type: string, quantity: integer }[]
+---@return string? dynos "web=1 worker=2"; nil if a tag cannot hold it
+function M.dynos(formation)
+  local words = {}
+  for _, p in ipairs(formation) do
+    if p.quantity > 0 then words[#words + 1] = ("%s=%d"):format(p.type, p.quantity) end
+  end
+  local dynos = table.concat(words, " ")
+  return #dynos <= LONGEST and dynos or nil
+end
+
+--- The way back.
+---@param dynos string
+---@return table<string, integer> quantities
+function M.quantities(dynos)
+  local quantities = {}
+  for name, n in dynos:gmatch "(%S+)=(%d+)" do quantities[name] = math.tointeger(n) end
+  return quantities
+end
+
 --- What becomes of each add-on. An unknown one is deferred, with the reason; its config vars go along.
 ---@param addons { service: string, plan: string, name: string }[]
 ---@return { service: string, plan: string, becomes: "moved"|"carried"|"deferred", note: string, loud: boolean }[]
@@ -131,7 +155,7 @@ end
 function M.plan(facts, opt)
   local name = opt.environment_name or facts.app.name
   return {
-    name = name,
+    name = name, dynos = M.dynos(facts.formation),
     environments = M.environments(name, facts.formation, opt.instance_type),
     postgres = facts.postgres and M.postgres(facts.postgres.plan, facts.postgres.bytes, opt.db_instance_class),
     postgres_version = opt.postgres_version or facts.postgres and facts.postgres.version,

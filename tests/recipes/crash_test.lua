@@ -2,6 +2,7 @@
 --- with one that nothing disturbed; and two runs at once.
 local crash = dofile "tests/support/crash_lab.lua"
 local disk_kills = dofile "tests/support/disk_kills.lua"
+local fs = require "fs"
 local test = require "test"
 local two_runs = dofile "tests/support/two_runs.lua"
 local T = test.cases()
@@ -76,6 +77,20 @@ local FAULTS = {
   -- Beanstalk refuses a second deployment while it is at work on the one whose reply was lost
   { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "drop", when = "after" },
 }
+
+T["the journal of a whole migration is lost: apply touches nothing and says why, destroy still leaves nothing"] = function()
+  local trial <close>, wanted = start()
+  local code, said = trial:run "apply"
+  test.equal(code, 0, said:sub(-800))
+  fs.rmtree(trial.lab.dir .. "/work/.hkrun")
+  code, said = trial:run "apply"
+  test.equal(code, 2, said:sub(-800))
+  test.match(said, "small runs on AWS already, and the journal of its cutover is not here")
+  trial:check(wanted)
+  trial:destroy()
+  test.equal(trial.problems, {})
+  lab = trial:finish()
+end
 
 T["a throttle, a 500, a lost reply, a hang: the run ends well by itself; expired credentials, a lost database: after one more"] = function()
   local trial <close>, wanted = start()

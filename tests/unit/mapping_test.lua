@@ -34,6 +34,13 @@ for i, c in ipairs(cache) do
   end
 end
 
+T["how many dynos ran goes through the tag that keeps it; what a tag cannot hold is left out"] = function()
+  local formation = { { type = "clock", quantity = 0 }, { type = "web", quantity = 2 }, { type = "worker_a-1", quantity = 10 } }
+  test.equal(mapping.dynos(formation), "web=2 worker_a-1=10")
+  test.equal(mapping.quantities "web=2 worker_a-1=10", { web = 2, ["worker_a-1"] = 10 })
+  test.equal(mapping.dynos { { type = ("w"):rep(255), quantity = 1 } }, nil)
+end
+
 T["a plan that no table knows is refused and the option that helps is named"] = function()
   test.equal(test.raises("new%-9000 .* %-%-db%-instance%-class", mapping.postgres, "heroku-postgresql:new-9000").kind, "usage")
   test.raises("huge %-?.*%-%-cache%-node%-type", mapping.cache, "heroku-redis:huge ")
