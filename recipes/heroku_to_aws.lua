@@ -82,12 +82,13 @@ stage "alarms"                                   -- those of the stores are made
 if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment = web } end
 
 stage "cutover"
-need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: bring it back", app.name)
+need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: "
+  .. "bring it back; another cutover would copy old data over what was written on AWS", app.name)
 local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
                                        has_run = function() return deploy.has_run(environments, new.code) end }
 recipe.once("reach the new stores", steps.reach)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
-local freeze <close> = app:freeze()              -- Heroku goes on by itself if anything below fails
+local freeze <close> = app:freeze { quantities = facts.quantities }    -- Heroku goes on by itself if anything below fails
 local copied = task.all {
   postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
   redis    = function() return freeze:once("copy redis", steps.copy_redis) end,

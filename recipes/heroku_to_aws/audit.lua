@@ -154,7 +154,7 @@ function M.read(app, opt)
     errors.usage("the app %s has no slug (stack %s): give its source folder with --source", app.name, app.stack)
   end
   return {
-    moved = moved, formation = processes, release_command = release,
+    moved = moved, quantities = quantities, formation = processes, release_command = release,
     app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
     addons = addons(app), config_names = sorted(app.config), domains = app.domains, drains = #app.drains,
     urls = { postgres = aliases(app, app.postgres), redis = aliases(app, app.redis) },

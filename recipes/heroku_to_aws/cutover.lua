@@ -40,7 +40,7 @@ local function new_redis(new, via) return { url = new.cache.url, via = via } end
 local function with_hint(copy, o)
   local ok, result = pcall(copy, o)
   if ok then return result end
-  if errors.is(result, "invalid") and tostring(result.hint):find "re%a+ = true" then
+  if (errors.is(result, "invalid") or errors.is(result, "stopped")) and tostring(result.hint):find "re%a+ = true" then
     result.hint = "--overwrite drops it, if it is only what an earlier cutover left that failed"
   end
   error(result, 0)

@@ -234,6 +234,28 @@ T["freeze stops everything and thaw restores it; kept, it stays"] = function()
   test.equal(state.order, {}, "a second apply changes nothing")
 end
 
+T["an app that a freeze stopped of which no journal is left: frozen anew and undone it is as it was before that"] = function()
+  for _, case in ipairs {
+    { is = { true, 0, 0 }, was = { false, 3, 0 } },
+    { is = { true, 1, 0 }, was = { true, 1, 0 } },             -- somebody has started it: what is counts
+  } do
+    local opts, state = obedient()
+    state.maintenance, state.web, state.worker = table.unpack(case.is)
+    test.raises("the copy differs", function()
+      lab():apply(function()
+        local app = heroku.app("shop", opts)
+        local _ <close> = app:freeze { timeout = 20, quantities = { web = 3 } }
+        if recipe.planning() then return end
+        test.equal({ state.maintenance, state.web, state.worker }, { true, 0, 0 })
+        test.equal(app:quantities(), { web = case.was[2], worker = case.was[3] })
+        errors.raise { kind = "remote", message = "the copy differs" }
+      end)
+    end)
+    test.equal({ state.maintenance, state.web, state.worker }, case.was)
+    test.cleanup()
+  end
+end
+
 T["the keyspace notifications of a Key-Value Store are switched by the Data API, and by a guard"] = function()
   local setting, sets = "Kx", {}
   local opts = fake {

@@ -233,6 +233,29 @@ T["without its journal a recipe finds its things by their tags, and still delete
   test.equal(l:state(), {})
 end
 
+T["without its journal, what can carry no tags is this recipe's where what it is part of is"] = function()
+  local l = lab()
+  local part = l.kind("lab.part", { tagless = true })
+  local function recipe_of(how)
+    return function()
+      local net = l.thing { "net", size = 1 }
+      part { "part", part_of = how(net) }
+    end
+  end
+  local function bare() for _, t in pairs(l.things) do if t.name == "part" then t.tags = nil end end end
+  l:apply(recipe_of(function(net) return net end))
+  bare()
+  require("fs").remove(l.dir .. "/lab.journal")
+  l:apply(recipe_of(function(net) return net end))
+  l:destroy(function() end)
+  test.equal(l:state(), {})
+  l.things.old = { id = "old", name = "net", size = 1 }
+  l.things.leaf = { id = "leaf", name = "part", part_of = "old" }
+  l:apply(recipe_of(function(net) return net end), { adopt = true })
+  l:destroy(function() end)
+  test.equal(l:state(), { net = { size = 1 }, part = { part_of = "net" } }, "what is part of an adopted thing")
+end
+
 T["what was deleted by hand is made again, with another token"] = function()
   local l = lab()
   local function r() l.thing { "a" } end

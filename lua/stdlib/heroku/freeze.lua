@@ -4,7 +4,10 @@ local recipe = require "recipe"
 
 local M = {}
 
-local declared = { { "timeout", "seconds to wait for the dynos", type = "number", default = 300 } }
+local declared = {
+  { "timeout", "seconds to wait for the dynos", type = "number", default = 300 },
+  { "quantities", "how many dynos ran before, where none does now because of a freeze that no journal here knows of", type = "table" },
+}
 
 local function quantities_of(app)
   local quantities = {}
@@ -32,19 +35,34 @@ function M.quantities(app)
   return quantities_of(app), false
 end
 
+local function is_stopped(quantities)
+  for _, n in pairs(quantities) do
+    if n > 0 then return false end
+  end
+  return true
+end
+
+--- How it is before the freeze: as it is now, or where another freeze has stopped it, as it was then.
+local function before(app, given)
+  app:refresh()
+  local now, maintenance = quantities_of(app), app.maintenance
+  if given and not is_stopped(given) and is_stopped(now) then
+    for name in pairs(now) do now[name] = given[name] or 0 end
+    maintenance = false
+  end
+  return { maintenance = maintenance, quantities = now, at = os.time() }
+end
+
 --- The guard: its facts (maintenance, quantities, time) are in the journal before
 --- anything is changed, so that a thaw after a crash knows them.
 ---@param app HerokuApp
----@param opts? { timeout: number }
+---@param opts? { timeout: number, quantities: table<string, integer> }
 function M.new(app, opts)
   local o = options.check(opts or {}, declared, "app:freeze")
   return recipe.guard {
     key = key_of(app),
     what = ("freeze the Heroku app %s: maintenance on, all dynos stopped"):format(app.name),
-    facts = function()
-      app:refresh()
-      return { maintenance = app.maintenance, quantities = quantities_of(app), at = os.time() }
-    end,
+    facts = function() return before(app, o.quantities) end,
     apply = function(facts)
       app:set_maintenance(true)
       app:scale(zero(facts.quantities))

@@ -4,6 +4,20 @@ local unknown = require "recipe.unknown"
 
 local M = {}
 
+--- Whether what it is part of is this recipe's: a field that can be set only at birth names it, as a noun, or by its id if
+--- the field is called as its kind is.
+local function is_part_of_ours(noun)
+  for _, field in ipairs(noun.kind.fixed) do
+    local v = noun.spec[field]
+    local is_noun = type(v) == "table" and not unknown.is(v)
+    local id = is_noun and rawget(v, "id") or v
+    for _, e in ipairs(noun.run.entries) do
+      if e.id and e.id == id and e.of.create and not e.adopted and (is_noun or e.kind:find(field, 1, true)) then return true end
+    end
+  end
+  return false
+end
+
 --- Whose is it? Ours by journal or by tags; else it is taken over only when the recipe says so.
 ---@param noun table with what is there; gets `adopted`, and `adopting` when it is to be taken over now
 function M.check(noun)
@@ -27,7 +41,7 @@ function M.check(noun)
     }
   end
   if not recipe and noun.kind.tagless then
-    noun.adopted = not (mem and mem.state == "intent")
+    noun.adopted = not (mem and mem.state == "intent" or is_part_of_ours(noun))
     return
   end
   if not spec.adopt and not noun.run.adopt then

@@ -143,8 +143,11 @@ function M.check(from, to, o, found, resumed)
   if total > 0 and not o.replace and not resumed then
     local half = to:exists(MARK) == 1
     if not (half and o.restart) then
-      refuse("the target %s is not empty: it holds %d keys%s", label, total,
-        half and " of a copy that was not finished; restart = true begins again" or "; replace = true empties it first")
+      errors.raise {
+        kind = "stopped", op = "copy Redis",
+        message = ("the target %s is not empty: it holds %d keys%s"):format(label, total, half and " of a copy that was not finished" or ""),
+        hint = half and "restart = true begins again" or "replace = true empties it first",
+      }
     end
   end
   check_policy(from, a, b, o, found.numbers)
