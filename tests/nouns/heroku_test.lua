@@ -277,7 +277,7 @@ T["the keyspace notifications of a Key-Value Store are switched by the Data API,
   local fail = true
   local function move()
     recipe.stage "move"
-    local notices <close> = heroku.app("shop", opts).redis:notify()
+    local _ <close> = heroku.app("shop", opts).redis:notify()
     if recipe.planning() then return end
     test.equal(setting, "KxAE")
     if fail then errors.raise { kind = "remote", message = "the copy failed" } end
