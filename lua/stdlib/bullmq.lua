@@ -205,7 +205,7 @@ function M._all(r, prefix)
   local found = {}
   for i, queue in ipairs(M.queues(r, { prefix = prefix })) do
     local places = places_of(queue.key)
-    places[#places + 1] = { "schedulers", "zset", queue.key .. ":repeat", if_any = true }
+    places[#places + 1] = { "schedulers", "zset", queue.key .. ":repeat", if_any = true, no_job = true }
     found[i] = { kind = "bullmq", name = queue.prefix == "bull" and queue.name or queue.key, owns = queue.key .. ":", places = places,
       setting = queue.paused and "paused" or "running" }
   end

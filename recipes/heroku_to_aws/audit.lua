@@ -1,11 +1,11 @@
 --- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
 local aws = require "aws"
-local bullmq, sidekiq = require "bullmq", require "sidekiq"
 local errors = require "errors"
 local log = require "log"
 local mapping = require "heroku_to_aws.mapping"
 local pg, redis = require "pg", require "redis"
 local procfile = require "procfile"
+local queues = require "queues"
 local recipe = require "recipe"
 local secret = require "secret"
 
@@ -94,25 +94,13 @@ local function postgres(app, moved)
   return facts
 end
 
-local function queues(r)
-  local list = {}
-  for _, queue in ipairs(bullmq.queues(r)) do
-    local jobs = 0
-    for _, n in pairs(bullmq.counts(r, queue)) do jobs = jobs + n end
-    list[#list + 1] = { kind = "BullMQ", name = queue.name, jobs = jobs }
-  end
-  local counts = sidekiq.counts(r)
-  for _, name in ipairs(sidekiq.queues(r)) do list[#list + 1] = { kind = "Sidekiq", name = name, jobs = counts.queues[name] } end
-  return list
-end
-
 local function redis_facts(app)
   local url = app.redis.url
   local pin = secret.parse_url(url).scheme == "rediss" and redis.fingerprint(url) or nil
   local r <close> = redis.open(M.redis_source(app, pin))
   local info = r:info()
   return { plan = app.redis.plan, pin = pin, keys = r:command "DBSIZE", bytes = math.tointeger(tonumber(info.used_memory)),
-    version = info.valkey_version and "Valkey " .. info.valkey_version or "Redis " .. (info.redis_version or "?"), queues = queues(r) }
+    version = info.valkey_version and "Valkey " .. info.valkey_version or "Redis " .. (info.redis_version or "?"), queues = queues.find(r) }
 end
 
 local function sorted(map)
@@ -182,7 +170,9 @@ function M.report(facts, plan)
   if plan.cache then
     row(facts.redis.version, ("%s, %d keys"):format(facts.redis.plan, facts.redis.keys),
       ("Valkey on %s%s"):format(plan.cache.node_type, plan.cache.replicas > 0 and ", with a replica" or ""))
-    for _, q in ipairs(facts.redis.queues) do row(q.kind .. " queue " .. q.name, q.jobs .. " jobs", "the same jobs") end
+    for _, q in ipairs(facts.redis.queues) do
+      if q.count > 0 then row(("%s queue %s"):format(q.kind, q.name), ("%d %s"):format(q.count, q.state), "the same") end
+    end
   end
   local counts = { carried = 0, database = 0, cache = 0, dropped = 0 }
   for _, class in pairs(plan.config) do counts[class] = counts[class] + 1 end

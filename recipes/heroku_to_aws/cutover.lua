@@ -1,12 +1,11 @@
 --- The steps of the cutover. Each answers a function for freeze:once, which may be run again after it was cut off, and
 --- returns plain data for the report.
 local audit = require "heroku_to_aws.audit"
-local bullmq, sidekiq = require "bullmq", require "sidekiq"
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
 local log = require "log"
-local pg, redis = require "pg", require "redis"
+local pg, queues, redis = require "pg", require "queues", require "redis"
 local recipe = require "recipe"
 local task = require "task"
 
@@ -67,7 +66,7 @@ function M.steps(o)
     end
     if facts.redis then
       local r <close> = redis.open(new_redis(new, via()))
-      r:command "PING"
+      if #facts.redis.queues > 0 then queues.check(r) else r:command "PING" end
     end
   end
 
@@ -108,12 +107,8 @@ function M.steps(o)
         if not facts.redis then return end
         local old, fresh = audit.redis_source(app, facts.redis.pin), new_redis(new, via())
         result.keys = redis.same({ old, fresh }).keys
-        for _, judge in ipairs { bullmq, sidekiq } do
-          for _, row in ipairs(judge.same { old, fresh }) do
-            if row.a > 0 or row.b > 0 then
-              result.queues[#result.queues + 1] = { queue = row.queue, state = row.state, a = row.a, b = row.b }
-            end
-          end
+        for _, row in ipairs(queues.same { old, fresh }) do
+          if row.a > 0 then result.queues[#result.queues + 1] = { queue = row.queue, state = row.state, a = row.a, b = row.b } end
         end
       end,
     }

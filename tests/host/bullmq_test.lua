@@ -21,7 +21,7 @@ end
 
 --- Our counts and ids are theirs.
 local function agree(url, r, when)
-  local theirs = lab.counts(url)
+  local theirs = lab.ask(url, "counts")
   for _, name in ipairs(NAMES) do
     local judge = theirs[name:match "[^:]+$"]
     test.equal(bullmq.counts(r, name), judge.counts, name .. " " .. when)
@@ -40,7 +40,7 @@ end
 T["jobs of every kind are counted and listed as BullMQ does: new, paused by us, worked on, crashed, done"] = function()
   local url, r = start()
   local file = fs.join(test.tmpdir(), "runs")
-  lab.run("fill", url)
+  lab.ask(url, "fill")
   agree(url, r, "filled")
   test.equal(#bullmq.queues(r), 3)
   for _, name in ipairs(NAMES) do bullmq.pause(r, name) end
@@ -50,7 +50,7 @@ T["jobs of every kind are counted and listed as BullMQ does: new, paused by us, 
   for _, name in ipairs(NAMES) do bullmq.resume(r, name) end
   agree(url, r, "resumed")
 
-  lab.run("add", url, "1", "slow")
+  lab.ask(url, "add", "1", "slow")
   local worker = lab.work(url, "first", file)
   test.equal(worker.line(), "slow slow-1")
   lab.until_true("nothing else", function()
@@ -75,26 +75,26 @@ end
 T["a real worker obeys our pause and our resume; BullMQ undoes ours and we undo its"] = function()
   local url, r = start()
   local file = fs.join(test.tmpdir(), "runs")
-  lab.run("add", url, "5", "plain")
+  lab.ask(url, "add", "5", "plain")
   local worker = lab.work(url, "worker", file)
-  lab.until_true("the first five", function() return bullmq.counts(r, "mail").completed == 5 end)
+  lab.until_true("the first five", function() return bullmq.counts(r, "mail").completed == 10 end)
   test.equal(bullmq.pause(r, "mail"), true)
-  lab.run("add", url, "4", "later")
-  local theirs = lab.counts(url).mail
-  test.equal({ theirs.paused, theirs.counts.paused, theirs.counts.completed }, { true, 4, 5 })
+  lab.ask(url, "add", "4", "later")
+  local theirs = lab.ask(url, "counts").mail
+  test.equal({ theirs.paused, theirs.counts.paused, theirs.counts.completed }, { true, 8, 10 })
   test.equal(bullmq.resume(r, "mail"), true)
-  lab.until_true("the next four", function() return bullmq.counts(r, "mail").completed == 9 end)
+  lab.until_true("the next four", function() return bullmq.counts(r, "mail").completed == 18 end)
   bullmq.pause(r, "mail")
-  lab.run("add", url, "1", "again")
-  lab.run("resume", url)
-  lab.until_true("one more", function() return bullmq.counts(r, "mail").completed == 10 end)
-  lab.run("pause", url)
+  lab.ask(url, "add", "1", "again")
+  lab.ask(url, "resume")
+  lab.until_true("one more", function() return bullmq.counts(r, "mail").completed == 20 end)
+  lab.ask(url, "pause")
   test.equal(bullmq.pause(r, "mail"), false)
-  lab.run("add", url, "1", "last")
+  lab.ask(url, "add", "1", "last")
   bullmq.resume(r, "mail")
-  lab.until_true("the last one", function() return bullmq.counts(r, "mail").completed == 11 end)
+  lab.until_true("the last one", function() return bullmq.counts(r, "mail").completed == 22 end)
   worker.stop()
-  for job, run in pairs(lab.runs(file)) do test.equal(run[1], 1, job) end
+  for job, run in pairs(lab.runs(file)) do test.equal(run.times, 1, job) end
 end
 
 return T

@@ -1,12 +1,17 @@
 'use strict';
-// BullMQ itself, as the judge of lua/stdlib/bullmq.lua: bullmq.js COMMAND URL [ARGUMENTS]
+// BullMQ itself, as the judge of lua/stdlib/bullmq.lua. bullmq.js serve URL: commands as lines of standard input, an answer
+// in JSON as a line each:
 //
 //   fill            jobs of every kind, in the queues mail (prefix bull), orders and parts (prefix {shop})
-//   add COUNT NAME  so many plain jobs NAME-1, ... to mail
-//   counts          JSON: of each queue getJobCounts, isPaused, the ids by state
-//   work SIDE FILE  workers, until SIGTERM; each run that ends well is a line "SIDE QUEUE ID" in FILE
+//   add COUNT NAME  so many plain jobs NAME-1, ... to mail; and as many that BullMQ numbers
+//   counts          of each queue getJobCounts, isPaused, the ids by state, the schedulers
+//   promote         delayed jobs are due now
 //   pause, resume   as an app does it
+//
+// bullmq.js work URL SIDE FILE: workers, until SIGTERM; each run that ends well is a line "SIDE QUEUE ID LATE" in FILE, LATE
+// being how many milliseconds after its time the job began.
 const fs = require('node:fs');
+const readline = require('node:readline');
 const { FlowProducer, Queue, Worker } = require('bullmq');
 const Redis = require('ioredis');
 
@@ -14,7 +19,7 @@ const PREFIXES = { mail: 'bull', orders: '{shop}', parts: '{shop}' };
 const HOUR = 3600 * 1000;
 const [command, url, ...rest] = process.argv.slice(2);
 const connection = new Redis(url, { maxRetriesPerRequest: null });
-const queues = {};
+const queues = Object.fromEntries(Object.entries(PREFIXES).map(([name, prefix]) => [name, new Queue(name, { connection, prefix })]));
 const wait = (ms) => new Promise((resolve) => setTimeout(resolve, ms));
 const list = (count, make) => Array.from({ length: count }, (_, i) => make(i + 1));
 
@@ -42,15 +47,18 @@ async function counts() {
       ids[state] = (await queue.getJobs([state], 0, -1)).map((job) => job.id).sort();
     }
     ids.waiting = ids.waiting.filter((id) => !ids.paused.includes(id));      // getJobs calls both waiting
-    all[name] = { counts: await queue.getJobCounts(), paused: await queue.isPaused(), ids };
+    all[name] = { counts: await queue.getJobCounts(), paused: await queue.isPaused(), ids,
+      schedulers: (await queue.getJobSchedulers()).map((one) => one.key) };
   }
-  console.log(JSON.stringify(all));
+  return all;
 }
 
 async function run(job, side, file) {
   if (job.name === 'bad' || (job.name === 'retry' && job.attemptsMade === 0)) throw new Error('not this time');
-  if (job.name === 'slow') { console.log(`slow ${job.id}`); await wait(HOUR); }
-  fs.appendFileSync(file, `${side} ${job.queueName} ${job.id}\n`);
+  if (job.name === 'slow' && side !== 'new') { console.log(`slow ${job.id}`); await wait(HOUR); }
+  await wait(20);
+  const late = job.processedOn - job.timestamp - (job.opts.delay || 0);
+  fs.appendFileSync(file, `${side} ${job.queueName} ${job.id} ${late}\n`);
 }
 
 async function work(side, file) {
@@ -63,16 +71,23 @@ async function work(side, file) {
   await new Promise(() => {});
 }
 
-async function main() {
-  for (const [name, prefix] of Object.entries(PREFIXES)) queues[name] = new Queue(name, { connection, prefix });
-  const commands = {
-    fill, counts, work,
-    add: (count, name) => queues.mail.addBulk(list(Number(count), (i) => ({ name, data: {}, opts: { jobId: `${name}-${i}` } }))),
-    pause: () => queues.mail.pause(),
-    resume: () => queues.mail.resume(),
-  };
-  await commands[command](...rest);
+const commands = {
+  fill, counts,
+  add: (count, name) => queues.mail.addBulk([
+    ...list(Number(count), (i) => ({ name, data: {}, opts: { jobId: `${name}-${i}` } })),
+    ...list(Number(count), () => ({ name: 'numbered', data: {} })),
+  ]).then(() => true),
+  promote: () => queues.mail.promoteJobs(),
+  pause: () => queues.mail.pause(),
+  resume: () => queues.mail.resume(),
+};
+
+async function serve() {
+  for await (const line of readline.createInterface({ input: process.stdin })) {
+    const [name, ...words] = line.split(' ');
+    console.log(JSON.stringify(await commands[name](...words) ?? true));
+  }
   process.exit(0);
 }
 
-main().catch((err) => { console.error(err); process.exit(1); });
+(command === 'work' ? work(...rest) : serve()).catch((err) => { console.error(err); process.exit(1); });

@@ -1,4 +1,4 @@
---- BullMQ of the sample app, as a judge: programs of tests/support/bullmq.js.
+--- BullMQ of the sample app, as a judge: tests/support/bullmq.js.
 local build = require "rehearsal.heroku.build"
 local fs = require "fs"
 local json = require "json"
@@ -29,48 +29,58 @@ local function packages()
   return modules
 end
 
-local function words(...)
-  local list = { "node", PROGRAM, ... }
-  list.env = { PATH = os.getenv "PATH", NODE_PATH = packages(), NODE_NO_WARNINGS = "1" }
-  return list
+local function start(...)
+  local words = { "node", PROGRAM, ... }
+  words.stdin, words.stdout = "pipe", "pipe"
+  words.env = { PATH = os.getenv "PATH", NODE_PATH = packages(), NODE_NO_WARNINGS = "1" }
+  return process.start(words)
 end
 
---- Runs a command to its end; answers what it printed.
-function M.run(...)
-  local w = words(...)
-  w.timeout = 100
-  local r = process.run(w)
-  if r.code ~= 0 then error(r.stdout .. r.stderr, 2) end
-  return r.stdout
+local function line_of(p)
+  return task.within(100, "a line of BullMQ's program", function() return p:read_line() or error("BullMQ's program has ended", 0) end)
 end
 
---- What BullMQ says of its queues.
-function M.counts(url) return json.decode(M.run("counts", url)) end
+local judges = {}
+
+--- What BullMQ itself does or says.
+---@param ... string a command of bullmq.js and its arguments
+function M.ask(url, ...)
+  local judge = judges[url]
+  if not judge then
+    judge = start("serve", url)
+    judges[url] = judge
+    test.defer(function()
+      judges[url] = nil
+      judge:stop(20)
+    end)
+  end
+  local ok, why = judge.handle:write(table.concat({ ... }, " ") .. "\n", 0)
+  if not ok then error(why) end                              -- a short line fits into the pipe
+  return json.decode(line_of(judge))
+end
 
 --- Starts workers and waits until they are ready. Ends with the case, if not before.
----@return table worker { stop(), kill(), read_line() }
+---@return table worker { stop(), kill(), line() }
 function M.work(url, side, file)
-  local w = words("work", url, side, file)
-  w.stdout = "pipe"
-  local p = process.start(w)
+  local p = start("work", url, side, file)
   local worker = {}
-  function worker.stop() p:stop(20) end
+  function worker.stop() p:stop(100) end
   function worker.kill()
     p:kill "KILL"
-    p:wait(10)
+    p:wait(100)
   end
   --- The next line that it prints.
-  function worker.line() return task.within(100, "a line of the worker", function() return p:read_line() end) end
+  function worker.line() return line_of(p) end
   test.defer(worker.stop)
   test.equal(worker.line(), "ready")
   return worker
 end
 
---- How often each job ran well: { ["QUEUE ID"] = { times, the last side } }.
+--- The runs that ended well, by job: { ["QUEUE ID"] = { times =, side =, late = } }; side and late are of the last.
 function M.runs(file)
   local runs = {}
-  for side, job in (fs.exists(file) and fs.read(file) or ""):gmatch "(%S+) ([^\n]+)\n" do
-    runs[job] = { (runs[job] or { 0 })[1] + 1, side }
+  for side, job, late in (fs.exists(file) and fs.read(file) or ""):gmatch "(%S+) (%S+ %S+) (%-?%d+)\n" do
+    runs[job] = { times = runs[job] and runs[job].times + 1 or 1, side = side, late = tonumber(late) }
   end
   return runs
 end

@@ -4,7 +4,7 @@
 --- Sidekiq 6 and 7 (lib/sidekiq/api.rb), Resque 2 (lib/resque/data_store.rb), RQ 2 (rq/queue.py, rq/registry.py), Celery 5
 --- (kombu/transport/redis.py).
 local bullmq = require "bullmq"
-local json = require "json"
+local jobs = require "queues.jobs"
 local log = require "log"
 local sidekiq = require "sidekiq"
 
@@ -82,8 +82,7 @@ end
 local function has_jid(r, key)
   local kind = r:type(key)
   local first = kind == "list" and r:lindex(key, 0) or kind == "zset" and r:zrange(key, 0, 0)[1]
-  local job = first and json.decode(first)
-  return type(job) == "table" and type(job.jid) == "string"
+  return first and jobs.id_of(first, { "jid" }) ~= nil
 end
 
 --- Which of the two it is, behind one namespace; nil: neither.

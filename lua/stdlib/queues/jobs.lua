@@ -22,6 +22,7 @@ local M = {}
 ---@field data? string what the keys of the jobs' own data begin with
 ---@field id? string[] the way to a job's id, where jobs are JSON
 ---@field if_any? boolean said only where there are some
+---@field no_job? boolean what stands there makes jobs, and is none
 
 --- Calls fn(connection): the given one, or one of its own for an endpoint.
 ---@param where redis.Connection|string|userdata|redis.Endpoint
@@ -59,11 +60,19 @@ function M.sizes(r, places)
   return sizes
 end
 
---- The id in a job's JSON; what stands there itself, shortened, where it has none.
+--- The id in a job's JSON; nil where it has none.
+---@param path string[]
+---@return string?
+function M.id_of(member, path)
+  local value = json.decode(member)
+  for _, name in ipairs(path) do value = type(value) == "table" and value[name] or nil end
+  return type(value) == "string" and value or nil
+end
+
+--- The id of a job for people, or what it is, shortened.
+---@param path? string[]
 function M.id_in(member, path)
-  local ok, value = pcall(json.decode, member)
-  for _, name in ipairs(path) do value = ok and type(value) == "table" and value[name] or nil end
-  return type(value) == "string" and value or #member > 60 and member:sub(1, 57) .. "..." or member
+  return path and M.id_of(member, path) or #member > 60 and member:sub(1, 57) .. "..." or member
 end
 
 local PAGE = 5000
@@ -139,7 +148,7 @@ local function finish(row, balance, path)
   for _, ids in ipairs { row.missing, row.extra } do
     table.sort(ids)
     for i = #ids, NAMED + 1, -1 do ids[i] = nil end
-    for i, id in ipairs(ids) do ids[i] = path and M.id_in(id, path) or id end
+    for i, id in ipairs(ids) do ids[i] = M.id_in(id, path) end
   end
   row.equal = row.equal and next(balance) == nil
   return row
@@ -203,17 +212,21 @@ end
 --- first row that differs, unless quiet.
 ---@param what string whose queues
 ---@param find fun(r: redis.Connection): queues.Queue[]
----@return queues.Difference[] rows rows.equal for all
+---@return queues.Difference[] rows rows.equal for all; rows.jobs: how many jobs the first side has
 function M.same(a, b, what, quiet, find)
   return M.with(a, function(ra) return M.with(b, function(rb)
-    local rows, different = { equal = true }, nil
+    local rows, different = { equal = true, jobs = 0 }, nil
     local function add(row)
       rows[#rows + 1] = row
       rows.equal, different = rows.equal and row.equal, different or not row.equal and row or nil
     end
     for _, pair in ipairs(pairs_of(M.both(ra, rb, find))) do
       local data = { row = new_row(pair.name, "with data"), balance = {} }
-      for _, place in ipairs(pair.places) do add(compare(ra, rb, new_row(pair.name, place[1]), place, data)) end
+      for _, place in ipairs(pair.places) do
+        local row = compare(ra, rb, new_row(pair.name, place[1]), place, data)
+        if not place.no_job then rows.jobs = rows.jobs + row.a end
+        add(row)
+      end
       if pair.places[1].data then add(finish(data.row, data.balance)) end
       if pair[1].kind ~= pair[2].kind or pair[1].setting ~= pair[2].setting then
         local row = new_row(pair.name, "setting")
