@@ -1,5 +1,4 @@
 local test = require "test"
-local authority = require "rehearsal.planes.ca"
 local errors = require "errors"
 local fs = require "fs"
 local host = require "host.redis"
@@ -231,81 +230,6 @@ T["a URL that is none is a usage error that does not quote it"] = function()
   test.raises("no option tls", redis.open, { url = "redis://127.0.0.1", tls = true })
   test.raises("ca and pin need a rediss", redis.open, { url = "redis://127.0.0.1", pin = ("a"):rep(64) })
   test.raises("64 digits", redis.open, { url = "rediss://127.0.0.1", pin = "abc" })
-end
-
-T["a certificate of a trusted authority and the right name is accepted"] = function()
-  local ca = authority.new(test.tmpdir())
-  local by_ip = ca:issue { name = "cache", ips = { "127.0.0.1" } }
-  local s = start { tls = true, cert = by_ip.cert, key = by_ip.key, password = secret.random(32) }
-  local r = open { url = s.url, ca = ca.file }
-  test.equal(r:ping(), "PONG")
-  test.equal(#r:fingerprint(), 64)
-  local e = test.raises("certificate is refused", redis.open, s.url)
-  test.equal(e.kind, "tls")
-  e = test.raises("certificate is refused", redis.open, { url = s.url, ca = authority.new(test.tmpdir()).file })
-  test.equal(e.kind, "tls")
-  test.raises("cannot be read", redis.open, { url = s.url, ca = "/nonexistent.pem" })
-end
-
-T["a certificate for another name is refused"] = function()
-  local ca = authority.new(test.tmpdir())
-  local other = ca:issue { name = "other", names = { "other.example.com" }, ips = { "127.0.0.9" } }
-  local s = start { tls = true, cert = other.cert, key = other.key }
-  test.raises("IP address mismatch", redis.open, { url = s.url, ca = ca.file })
-  test.raises("ostname mismatch", redis.open, { url = ("rediss://localhost:%d"):format(s.port), ca = ca.file })
-end
-
-T["an expired certificate is refused, pinned or not"] = function()
-  local dir = test.tmpdir()
-  local old = { cert = dir .. "/old.pem", key = dir .. "/old.key" }
-  fs.write(dir .. "/ext", "subjectAltName=IP:127.0.0.1\n")
-  for _, words in ipairs {
-    "ecparam -name prime256v1 -genkey -noout -out old.key",
-    "req -new -key old.key -subj /CN=old -out old.csr",
-    "x509 -req -in old.csr -signkey old.key -days -1 -extfile ext -out old.pem",
-  } do
-    local command = { "openssl", cwd = dir }
-    for word in words:gmatch "%S+" do command[#command + 1] = word end
-    local made = process.run(command)
-    test.equal(made.code, 0, made.stderr)
-  end
-  local s = start { tls = true, cert = old.cert, key = old.key }
-  test.raises("certificate has expired", redis.open, { url = s.url, ca = old.cert })
-  test.raises("certificate has expired", redis.open, { url = s.url, pin = redis.fingerprint(s.url) })
-  test.equal(open({ url = s.url, insecure = true }):ping(), "PONG")
-end
-
-T["a pin accepts one self-signed certificate and no other"] = function()
-  local s = start { tls = true, password = "p" }
-  local pin = redis.fingerprint(s.url)
-  local said = process.run { "openssl", "x509", "-in", s.cert, "-noout", "-fingerprint", "-sha256" }.stdout:match "=(.*)\n"
-  test.equal(said:gsub(":", ""):lower(), pin)
-  test.equal(open({ url = s.url, pin = said }):ping(), "PONG")
-  local wrong = (pin:sub(1, 1) == "0" and "1" or "0") .. pin:sub(2)
-  local e = test.raises("not the pinned one", redis.open, { url = s.url, pin = wrong })
-  test.equal({ e.kind, e.code }, { "tls", "pin" })
-end
-
-T["nothing is sent in clear on a TLS URL, nor before the certificate is accepted"] = function()
-  local dir = test.tmpdir()
-  local port = fs.free_port()
-  fs.write(dir .. "/peer.py", ([[
-import socket, sys
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
-print("ready", flush=True)
-c, _ = s.accept(); got = c.recv(65536); c.sendall(b"-ERR no TLS here\r\n")
-try: got += c.recv(65536)
-except OSError: pass
-open(%q, "wb").write(got)
-]]):format(port, dir .. "/got"))
-  local p <close> = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
-  test.equal(p:read_line(), "ready")
-  local e = test.raises("does not speak TLS", redis.open, { url = ("rediss://:swordfish@127.0.0.1:%d"):format(port), insecure = true })
-  test.equal(e.kind, "tls")
-  test.equal(p:wait(5), 0)
-  local got = fs.read(dir .. "/got")
-  test.truthy(#got > 0 and got:byte(1) == 22, "a TLS hello")
-  test.truthy(not got:find "swordfish" and not got:find "AUTH", "and no password")
 end
 
 T["a server that refuses the port is named with its reason"] = function()
