@@ -27,7 +27,7 @@ local open_options = {
   { "on_push", "function(list): what a RESP3 server sends by itself, such as { \"invalidate\", keys }", type = "function" },
 }
 
---- Opens a connection: TLS checked, signed in, answering.
+--- Opens a connection: TLS checked, signed in, answering. docs/redis-connections.md has all that can be done with it.
 ---@param endpoint string|userdata|redis.Endpoint
 ---@param opts? { timeout: number, db: integer, cluster: boolean, protocol: 2|3, secrets: true|string[], on_push: function }
 ---@return redis.Connection|redis.Cluster

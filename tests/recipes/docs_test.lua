@@ -101,6 +101,13 @@ T["the programs of the page on PostgreSQL do on a server what it shows"] = funct
   test.truthy(files >= 4 and commands >= 6, "the page has programs and sessions")
 end
 
+T["the programs of the page on Redis do on a server what it shows"] = function()
+  local redis = require "rehearsal.planes.redis"
+  local plane <close> = redis.start { dir = test.tmpdir() }
+  local files, commands = follow("docs/redis-connections.md", { LANG = "C.UTF-8", REDIS_URL = plane.url })
+  test.truthy(files >= 3 and commands >= 3, "the page has programs and sessions")
+end
+
 T["docs/modules.md is what `make docs` writes"] = function()
   local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = fs.read "tools/modules.lua", timeout = 60,
     env = { PATH = os.getenv "PATH", HKRUN_LIB = os.getenv "HKRUN_LIB", ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }
