@@ -14,6 +14,7 @@ local engine = require "redis.copy.engine"
 local errors = require "errors"
 local journals = require "redis.copy.journal"
 local keys_of = require "redis.copy.keys"
+local loads = require "redis.copy.load"
 local log = require "log"
 local options = require "options"
 local redis = require "redis"
@@ -207,7 +208,7 @@ local function copy_keys(c, found, list, result)
   end
   if c.by_dump and not (c.o.filter or c.o.transform) then
     run_engine(c, list, result, told)
-    local late = late_expiry(c, found)
+    local late = patiently(c, function() return late_expiry(c, found) end)
     if late[1] then
       local again = { keys = 0, bytes = 0, gone = 0 }
       run_engine(c, late, again, function() end)
@@ -254,17 +255,20 @@ end
 local function copy(c, found, way, facts)
   local o = c.o
   local result = { keys = 0, bytes = 0, gone = 0, dropped = 0, kept = 0, method = "none", skipped = {} }
-  c.left_out = refusals.check_types(c.from, c.to, o, found)
+  c.left_out = patiently(c, function() return refusals.check_types(c.from, c.to, o, found) end)
   function c.skip(db, key, kind) result.skipped[#result.skipped + 1] = { db = db, key = key, type = kind } end
   local list
   list, result.kept = segments(c, found, way)
   result.keys = result.kept
   if way then log.info(NOTES[way], c.from.label) end
   if found.total > 0 then
-    if c.method == "auto" then c.method = refusals.formats_agree(c.from, c.to, found.numbers) and "dump" or "value" end
+    if c.method == "auto" then
+      local agree = patiently(c, function() return refusals.formats_agree(c.from, c.to, found.numbers) end)
+      c.method = agree and "dump" or "value"
+    end
     c.by_dump, result.method = c.method == "dump", c.method
   end
-  begin(c, way, facts)
+  patiently(c, function() begin(c, way, facts) end)
   local ok, e = pcall(copy_keys, c, found, list, result)
   if not ok then with_hint(e, o) end
   patiently(c, function()
@@ -304,21 +308,24 @@ function M.copy(o)
   local started = task.now()
   local from <close> = redis.open(o.from, { timeout = o.timeout })
   local to <close> = redis.open(o.to, { timeout = o.timeout, db = 0 })
-  local found = survey(from, o.databases)
-  local to_info = to:info()
+  local c = { from = from, to = to, o = o, bound = 0 }
+  local seen = patiently(c, function()
+    c.exact = keys_of.is_exact(from)
+    c.load = loads.new(from, o)
+    return { survey(from, o.databases), to:info(), to:type(refusals.MARK) == "string" and to:get(refusals.MARK) or nil }
+  end)
+  local found, to_info, mark = seen[1], seen[2], seen[3]
+  c.source_run, c.target_run = found.info.run_id, to_info.run_id
   local facts = { source = journals.facts(found.info), target = journals.facts(to_info), options = digest(o) }
   local journal <close> = o.journal and journals.open(o.journal) or nil
-  local mark = to:type(refusals.MARK) == "string" and to:get(refusals.MARK) or nil
   local way = journal and not o.restart and journal:way(mark, facts.options, facts.source, facts.target) or nil
-  if way == "check" and (o.filter or o.transform) then way = "anew" end
-  local c = { from = from, to = to, o = o, journal = journal, bound = 0,
-    source_run = found.info.run_id, target_run = to_info.run_id,
-    exact = from:command("COMMAND", "INFO", "PEXPIRETIME")[1] and true or false }
+  if way == "check" and not journal:has_digests() then way = "anew" end
+  c.journal = journal
   if way == "ended" then
     if mark == journal.begun.id then finish(c, journal.ended) end
     return journal.ended
   end
-  c.method = refusals.check(from, to, o, found, way ~= nil) or o.method
+  c.method = patiently(c, function() return refusals.check(from, to, o, found, way ~= nil) end) or o.method
   local result = copy(c, found, way, facts)
   result.seconds = task.now() - started
   return finish(c, result)

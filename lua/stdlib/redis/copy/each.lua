@@ -180,7 +180,6 @@ function M.run(c, segments, told, patiently)
   local job <close> = c.by_dump and engine.job(c) or nil
   c.job = job
   if job then engine.start(job, c, { open = true }) end
-  c.load = c.load or require("redis.copy.load").new(c.from, c.o)
   local looked = task.now()
   for _, s in ipairs(segments) do
     local cursor = s.cursor

@@ -2,7 +2,6 @@
 local endpoints = require "redis.endpoint"
 local errors = require "errors"
 local host = require "host.rediscopy"
-local loads = require "redis.copy.load"
 local task = require "task"
 
 local M = {}
@@ -17,7 +16,7 @@ local function set_end(job, method, r, run_id)
 end
 
 --- A job between the servers of two connections, with what redis.copy was told.
----@param c table the copy: from, to, o, exact, source_run, target_run
+---@param c table the copy: from, to, o, load, exact, source_run, target_run
 function M.job(c)
   local job = errors.check("copy Redis", host.new())
   set_end(job, "source", c.from, c.source_run)
@@ -31,7 +30,6 @@ function M.start(job, c, more)
   local fields = { connections = o.connections, batch = o.batch, exact = c.exact, stall = math.max(1, o.timeout * 1000 // 1 | 0),
     patience = o.patience * 1000 // 1 | 0, lenient = o.method ~= "dump", in_turn = not o.parallel }
   for k, v in pairs(more or {}) do fields[k] = v end
-  c.load = c.load or loads.new(c.from, o)
   job:limit(c.load:limit())
   errors.check("copy Redis", job:start(fields))
 end

@@ -97,6 +97,12 @@ function Journal:way(mark, options, source, target)
   return unchanged(b.source, source) and "keep" or "check"
 end
 
+--- What passed through functions, or went by value, has none.
+function Journal:has_digests()
+  for _, s in ipairs(self.slices) do if not s.digest then return false end end
+  return true
+end
+
 --- The slices of a database that follow each other from its beginning, and the cursor behind them; "0" when the database
 --- was read to its end.
 ---@return table[] slices

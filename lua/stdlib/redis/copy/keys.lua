@@ -14,6 +14,12 @@ function M.is_other_format(err)
     or err.message:find("Bad data format", 1, true) ~= nil or err.message:find "unknown command" ~= nil
 end
 
+--- Whether the source tells absolute expiry times (Redis 7.0).
+function M.is_exact(r)
+  local info = r:command("COMMAND", "INFO", "PEXPIRETIME")
+  return info[1] and true or false
+end
+
 --- When keys expire, in milliseconds since 1970; -1 never, -2 for a key that is not there. Servers before 7.0 tell only
 --- what is left of the time; between two clocks that show the same millisecond that is as exact.
 ---@param r redis.Connection
