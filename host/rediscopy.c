@@ -19,36 +19,34 @@
 ** States: new -> running -> ended -> closed. A wrong argument raises; everything else is nil, err.
 */
 #include "host.h"
-#include "redismove.h"
+#include "rediscopy.h"
 #include "redisside.h"
 
-#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #define REDISCOPY_JOB "hkrun.rediscopy.job"
-#define MOST_WORKERS 64
 
-typedef struct Job {
-  Move *move;                                /* NULL: closed */
-  HostWake *wake;
-  pthread_t threads[MOST_WORKERS];
-  int count;                                 /* threads to be joined */
-  int started;
-  atomic_int running;
-} Job;
-
-static Job *check_job (lua_State *L) {
+Job *host_copy_job (lua_State *L) {
   return luaL_checkudata(L, 1, REDISCOPY_JOB);
 }
 
-static int fail_closed (lua_State *L) {
+int host_copy_closed (lua_State *L) {
   return host_fail(L, "closed", "closed", 0, "the copy job is closed");
+}
+
+lua_Integer host_copy_field (lua_State *L, const char *name, lua_Integer otherwise, lua_Integer least, lua_Integer most) {
+  lua_Integer v;
+  lua_getfield(L, 2, name);
+  v = lua_isnil(L, -1) ? otherwise : lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_checkinteger(L, -1);
+  if (v < least || v > most) luaL_error(L, "%s is %I to %I, not %I", name, least, most, v);
+  lua_pop(L, 1);
+  return v;
 }
 
 /* close, __gc and __close; safe twice */
 static int job_close (lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = host_copy_job(L);
   Move *m = j->move;
   HostWake *wake = j->wake;
   int i;
@@ -92,140 +90,17 @@ static int job_new (lua_State *L) {
 
 /* job:source(address, port [, user, password, tls_name, ca, pin, insecure, run_id]) -> true | nil, err */
 static int job_source (lua_State *L) {
-  Job *j = check_job(L);
-  return j->move == NULL ? fail_closed(L) : host_side_set(L, &j->move->from);
+  Job *j = host_copy_job(L);
+  return j->move == NULL ? host_copy_closed(L) : host_side_set(L, &j->move->from);
 }
 
 /* job:target(...) -> true | nil, err */
 static int job_target (lua_State *L) {
-  Job *j = check_job(L);
-  return j->move == NULL ? fail_closed(L) : host_side_set(L, &j->move->to);
+  Job *j = host_copy_job(L);
+  return j->move == NULL ? host_copy_closed(L) : host_side_set(L, &j->move->to);
 }
 
-/* --- what there is to do --------------------------------------------------------------------------------------- */
-
-static lua_Integer field (lua_State *L, const char *name, lua_Integer otherwise, lua_Integer least, lua_Integer most) {
-  lua_Integer v;
-  lua_getfield(L, 2, name);
-  v = lua_isnil(L, -1) ? otherwise : lua_isboolean(L, -1) ? lua_toboolean(L, -1) : luaL_checkinteger(L, -1);
-  if (v < least || v > most) luaL_error(L, "%s is %I to %I, not %I", name, least, most, v);
-  lua_pop(L, 1);
-  return v;
-}
-
-static const char *cursor_field (lua_State *L, const char *name) {
-  size_t n;
-  const char *s;
-  lua_getfield(L, 2, name);
-  s = luaL_optlstring(L, -1, "0", &n);
-  if (n >= MOVE_CURSOR) luaL_error(L, "%s is a cursor of SCAN", name);
-  return s;                                  /* stays on the stack */
-}
-
-/* job:segment{ db=, cursor=, stop=, expires=, digest= } -> true | nil, err */
-static int job_segment (lua_State *L) {
-  Job *j = check_job(L);
-  MoveSegment *s;
-  const char *cursor, *stop, *digest;
-  char *end = NULL;
-  int db, expires;
-  uint64_t want = 0;
-  luaL_checktype(L, 2, LUA_TTABLE);
-  if (j->move == NULL) return fail_closed(L);
-  luaL_argcheck(L, !j->started, 1, "the job was started before");
-  db = (int)field(L, "db", 0, 0, 1 << 20);
-  expires = (int)field(L, "expires", 1, 0, 1);
-  cursor = cursor_field(L, "cursor");
-  stop = cursor_field(L, "stop");
-  lua_getfield(L, 2, "digest");
-  digest = luaL_optstring(L, -1, NULL);
-  if (digest != NULL) want = strtoull(digest, &end, 16);
-  luaL_argcheck(L, digest == NULL || (*digest != '\0' && *end == '\0'), 2, "a digest is hex digits");
-  s = host_plan_segment(j->move, db, cursor, stop);
-  if (s == NULL) return host_fail(L, "limit", "memory", 0, "no memory for a copy job");
-  s->expires = expires;
-  s->check = digest != NULL;
-  s->want = want;
-  lua_pushboolean(L, 1);
-  return 1;
-}
-
-/* The bytes of all strings of the list at the stack's top; raises for anything else in it. */
-static size_t list_bytes (lua_State *L, lua_Integer count) {
-  size_t bytes = 0, n;
-  for (lua_Integer i = 1; i <= count; i++) {
-    lua_geti(L, -1, i);
-    if (lua_type(L, -1) != LUA_TSTRING) luaL_error(L, "keys are strings");
-    (void)lua_tolstring(L, -1, &n);
-    bytes += n;
-    lua_pop(L, 1);
-  }
-  return bytes;
-}
-
-/* The strings of the list at the stack's top, one behind the other. There is room for them, and nothing here raises. */
-static void take_names (lua_State *L, lua_Integer count, RedisBuf *names, size_t *ends) {
-  for (lua_Integer i = 1; i <= count; i++) {
-    size_t n;
-    const char *s;
-    lua_geti(L, -1, i);
-    s = lua_tolstring(L, -1, &n);
-    memcpy(names->p + names->n, s, n);
-    names->n += n;
-    ends[i - 1] = names->n;
-    lua_pop(L, 1);
-  }
-}
-
-/* job:give{ db=, keys=, to_db=, names=, expiry= } -> true | nil, err */
-static int job_give (lua_State *L) {
-  Job *j = check_job(L);
-  MoveRound *r;
-  lua_Integer count;
-  size_t bytes, to_bytes = 0;
-  int db, to_db, renamed, timed;
-  luaL_checktype(L, 2, LUA_TTABLE);
-  if (j->move == NULL) return fail_closed(L);
-  db = (int)field(L, "db", 0, 0, 1 << 20);
-  to_db = (int)field(L, "to_db", db, 0, 1 << 20);
-  timed = lua_getfield(L, 2, "expiry") == LUA_TTABLE;
-  renamed = lua_getfield(L, 2, "names") == LUA_TTABLE;
-  luaL_argcheck(L, lua_getfield(L, 2, "keys") == LUA_TTABLE, 2, "a list of keys expected");
-  count = luaL_len(L, -1);
-  bytes = list_bytes(L, count);
-  if (renamed) {
-    lua_pushvalue(L, -2);
-    luaL_argcheck(L, luaL_len(L, -1) == count, 2, "as many names as keys expected");
-    to_bytes = list_bytes(L, count);
-    lua_pop(L, 1);
-  }
-  r = host_plan_round((size_t)count, bytes);
-  if (r != NULL && renamed) {
-    r->to_ends = malloc(((size_t)count + 1) * sizeof *r->to_ends);
-    r->to_names.p = malloc(to_bytes + 1);
-  }
-  if (r != NULL && timed) r->expiry = malloc(((size_t)count + 1) * sizeof *r->expiry);
-  if (r == NULL || (renamed && (r->to_ends == NULL || r->to_names.p == NULL)) || (timed && r->expiry == NULL)) {
-    if (r != NULL) host_plan_free_round(r);
-    return host_fail(L, "limit", "memory", 0, "no memory for a copy job");
-  }
-  r->count = (size_t)count;
-  r->db = db;
-  r->to_db = to_db;
-  r->expires = 1;
-  take_names(L, count, &r->names, r->ends);
-  lua_pop(L, 1);
-  if (renamed) take_names(L, count, &r->to_names, r->to_ends);
-  lua_pop(L, 1);
-  for (lua_Integer i = 1; timed && i <= count; i++) {
-    lua_rawgeti(L, -1, i);
-    r->expiry[i - 1] = lua_tointeger(L, -1);
-    lua_pop(L, 1);
-  }
-  host_plan_give(j->move, r);
-  lua_pushboolean(L, 1);
-  return 1;
-}
+/* --- starting --------------------------------------------------------------------------------------------------- */
 
 static void *job_thread (void *arg) {
   Job *j = arg;
@@ -239,24 +114,24 @@ static void *job_thread (void *arg) {
    trying again; whether keys that are refused are told, or an error; whether those that have gone are deleted; one
    database after the other; keys of a slice at least; whether more will be given */
 static int job_start (lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = host_copy_job(L);
   Move *m = j->move;
   int connections, rc = 0;
   luaL_checktype(L, 2, LUA_TTABLE);
-  if (m == NULL) return fail_closed(L);
+  if (m == NULL) return host_copy_closed(L);
   luaL_argcheck(L, m->from.address != NULL && m->to.address != NULL, 1, "source and target are not set");
   luaL_argcheck(L, !j->started, 1, "the job was started before");
-  connections = (int)field(L, "connections", 2, 1, MOST_WORKERS);
-  m->batch = (int)field(L, "batch", 500, 1, 100000);
-  m->exact = (int)field(L, "exact", 1, 0, 1);
-  m->window = (size_t)field(L, "window", 512 * 1024, 4096, 1 << 30);
-  m->stall = (int)field(L, "stall", 60000, 1, 1 << 30);
-  m->patience = (int)field(L, "patience", 0, 0, 1 << 30);
-  m->lenient = (int)field(L, "lenient", 0, 0, 1);
-  m->deletes = (int)field(L, "deletes", 0, 0, 1);
-  m->in_turn = (int)field(L, "in_turn", 0, 0, 1);
-  m->slice = (int)field(L, "slice", 1000, 1, 1 << 30);
-  m->open = (int)field(L, "open", 0, 0, 1);
+  connections = (int)host_copy_field(L, "connections", 2, 1, MOST_WORKERS);
+  m->batch = (int)host_copy_field(L, "batch", 500, 1, 100000);
+  m->exact = (int)host_copy_field(L, "exact", 1, 0, 1);
+  m->window = (size_t)host_copy_field(L, "window", 512 * 1024, 4096, 1 << 30);
+  m->stall = (int)host_copy_field(L, "stall", 60000, 1, 1 << 30);
+  m->patience = (int)host_copy_field(L, "patience", 0, 0, 1 << 30);
+  m->lenient = (int)host_copy_field(L, "lenient", 0, 0, 1);
+  m->deletes = (int)host_copy_field(L, "deletes", 0, 0, 1);
+  m->in_turn = (int)host_copy_field(L, "in_turn", 0, 0, 1);
+  m->slice = (int)host_copy_field(L, "slice", 1000, 1, 1 << 30);
+  m->open = (int)host_copy_field(L, "open", 0, 0, 1);
   j->started = 1;
   atomic_store(&j->running, connections);
   while (j->count < connections && rc == 0) {
@@ -275,12 +150,12 @@ static int job_start (lua_State *L) {
 
 /* job:limit(share, rate) */
 static int job_limit (lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = host_copy_job(L);
   lua_Number share = luaL_checknumber(L, 2);
   lua_Integer rate = luaL_checkinteger(L, 3);
   luaL_argcheck(L, share >= 0 && share <= 1, 2, "a share is 0 to 1");
   luaL_argcheck(L, rate >= 0 && rate <= 1 << 30, 3, "keys a second expected");
-  if (j->move == NULL) return fail_closed(L);
+  if (j->move == NULL) return host_copy_closed(L);
   atomic_store(&j->move->share, share > 0 && share < 0.001 ? 1 : (int)(share * 1000));
   atomic_store(&j->move->rate, (int)rate);
   lua_pushboolean(L, 1);
@@ -289,8 +164,8 @@ static int job_limit (lua_State *L) {
 
 /* job:id() -> integer | nil, err */
 static int job_id (lua_State *L) {
-  Job *j = check_job(L);
-  if (j->wake == NULL) return fail_closed(L);
+  Job *j = host_copy_job(L);
+  if (j->wake == NULL) return host_copy_closed(L);
   lua_pushinteger(L, host_wake_id(j->wake));
   return 1;
 }
@@ -316,100 +191,31 @@ static void push_counters (lua_State *L, Move *m) {
 
 /* job:progress() -> counters | nil, err */
 static int job_progress (lua_State *L) {
-  Job *j = check_job(L);
-  if (j->move == NULL) return fail_closed(L);
+  Job *j = host_copy_job(L);
+  if (j->move == NULL) return host_copy_closed(L);
   push_counters(L, j->move);
   return 1;
 }
 
-/* job:slices() -> list | nil, err */
-static int job_slices (lua_State *L) {
-  Job *j = check_job(L);
-  Move *m = j->move;
-  char digest[24];
-  lua_newtable(L);
-  if (m == NULL) return fail_closed(L);
-  for (lua_Integer i = 1; ; i++) {
-    MoveSlice *s;
-    (void)pthread_mutex_lock(&m->lock);
-    s = m->slices;
-    if (s != NULL && (m->slices = s->next) == NULL) m->slices_last = &m->slices;
-    (void)pthread_mutex_unlock(&m->lock);
-    if (s == NULL) return 1;
-    MoveSlice got = *s;
-    free(s);
-    snprintf(digest, sizeof digest, "%016llx", (unsigned long long)got.digest);
-    lua_createtable(L, 0, 5);
-    lua_pushinteger(L, got.db);
-    lua_setfield(L, -2, "db");
-    lua_pushstring(L, got.start);
-    lua_setfield(L, -2, "start");
-    lua_pushstring(L, got.stop);
-    lua_setfield(L, -2, "stop");
-    lua_pushinteger(L, got.keys);
-    lua_setfield(L, -2, "keys");
-    lua_pushstring(L, digest);
-    lua_setfield(L, -2, "digest");
-    lua_seti(L, -2, i);
-  }
-}
-
-/* job:refused() -> list | nil, err */
-static int job_refused (lua_State *L) {
-  Job *j = check_job(L);
-  Move *m = j->move;
-  lua_newtable(L);
-  if (m == NULL) return fail_closed(L);
-  for (lua_Integer i = 1; ; i++) {
-    MoveRefused *f;
-    (void)pthread_mutex_lock(&m->lock);
-    f = m->refused;
-    (void)pthread_mutex_unlock(&m->lock);
-    if (f == NULL) return 1;
-    lua_createtable(L, 0, 6);
-    lua_pushinteger(L, f->db);
-    lua_setfield(L, -2, "db");
-    lua_pushinteger(L, f->to_db);
-    lua_setfield(L, -2, "to_db");
-    lua_pushlstring(L, f->names, f->key_n);
-    lua_setfield(L, -2, "key");
-    lua_pushlstring(L, f->names + f->key_n, f->to_n);
-    lua_setfield(L, -2, "name");
-    lua_pushstring(L, f->code);
-    lua_setfield(L, -2, "code");
-    lua_pushstring(L, f->message);
-    lua_setfield(L, -2, "message");
-    lua_seti(L, -2, i);
-    (void)pthread_mutex_lock(&m->lock);      /* workers add at the head: f may not be the first any more */
-    for (MoveRefused **at = &m->refused; *at != NULL; at = &(*at)->next)
-      if (*at == f) {
-        *at = f->next;
-        break;
-      }
-    (void)pthread_mutex_unlock(&m->lock);
-    free(f);
-  }
-}
-
 /* job:cancel() */
 static int job_cancel (lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = host_copy_job(L);
   if (j->move != NULL) host_plan_stop(j->move, NULL);
   return 0;
 }
 
 /* job:enough() */
 static int job_enough (lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = host_copy_job(L);
   if (j->move != NULL) host_plan_enough(j->move);
   return 0;
 }
 
 /* job:result() -> counters | nil, err */
 static int job_result (lua_State *L) {
-  Job *j = check_job(L);
+  Job *j = host_copy_job(L);
   Move *m = j->move;
-  if (m == NULL) return fail_closed(L);
+  if (m == NULL) return host_copy_closed(L);
   if (!j->started || atomic_load(&j->running) > 0) return host_fail(L, "limit", "running", 1, "the copy is not done yet");
   if (m->fail.kind[0] != '\0') return host_fail(L, m->fail.kind, m->fail.code, m->fail.retry, "%s", m->fail.message);
   if (m->stopped) return host_fail(L, "cancelled", "cancelled", 0, "the copy was cancelled");
@@ -420,8 +226,8 @@ static int job_result (lua_State *L) {
 static const luaL_Reg functions[] = { { "new", job_new }, { NULL, NULL } };
 
 static const luaL_Reg methods[] = {
-  { "source", job_source }, { "target", job_target }, { "segment", job_segment }, { "give", job_give }, { "start", job_start },
-  { "id", job_id }, { "limit", job_limit }, { "progress", job_progress }, { "slices", job_slices }, { "refused", job_refused },
+  { "source", job_source }, { "target", job_target }, { "segment", host_copy_segment }, { "give", host_copy_give }, { "start", job_start },
+  { "id", job_id }, { "limit", job_limit }, { "progress", job_progress }, { "slices", host_copy_slices }, { "refused", host_copy_refused },
   { "cancel", job_cancel }, { "enough", job_enough }, { "result", job_result }, { "close", job_close }, { NULL, NULL }
 };
 

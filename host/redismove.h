@@ -1,6 +1,6 @@
 /*
 ** redismove.h - the engine of the keyspace copier, without Lua: what there is to copy (redisplan.c), and the workers that
-** copy it, each on a thread of its own with one connection to either side (redismove.c). rediscopy.c is its Lua side.
+** copy it (redisworker.c, redisround.c, redispump.c). rediscopy.c and rediswork.c are its Lua side.
 */
 #ifndef HKRUN_REDISMOVE_H
 #define HKRUN_REDISMOVE_H
@@ -93,6 +93,8 @@ void host_plan_give (Move *m, MoveRound *r);
 void host_plan_enough (Move *m);             /* no more will be given */
 void host_plan_stop (Move *m, const RedisFail *why);             /* wakes all; NULL: it was cancelled */
 int host_plan_refuse (Move *m, const MoveRound *r, size_t i, const char *code, const char *line, size_t n);
+
+size_t host_plan_name (const RedisBuf *names, const size_t *ends, size_t i, const char **key);   /* its length */
 
 /* What to do next. 1: *round is to be copied; 2: *segment is to be scanned, then host_plan_scanned; 0: nothing more. */
 int host_plan_next (Move *m, MoveRound **round, MoveSegment **segment);

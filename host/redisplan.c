@@ -124,7 +124,7 @@ void host_plan_stop (Move *m, const RedisFail *why) {
   (void)n;                                   /* the counter is full only when it is already set */
 }
 
-static size_t name_at (const RedisBuf *names, const size_t *ends, size_t i, const char **at) {
+size_t host_plan_name (const RedisBuf *names, const size_t *ends, size_t i, const char **at) {
   size_t from = i > 0 ? ends[i - 1] : 0;
   *at = names->p + from;
   return ends[i] - from;
@@ -132,10 +132,10 @@ static size_t name_at (const RedisBuf *names, const size_t *ends, size_t i, cons
 
 int host_plan_refuse (Move *m, const MoveRound *r, size_t i, const char *code, const char *line, size_t n) {
   const char *key, *to;
-  size_t key_n = name_at(&r->names, r->ends, i, &key), to_n = key_n;
+  size_t key_n = host_plan_name(&r->names, r->ends, i, &key), to_n = key_n;
   MoveRefused *f;
   to = key;
-  if (r->to_ends != NULL) to_n = name_at(&r->to_names, r->to_ends, i, &to);
+  if (r->to_ends != NULL) to_n = host_plan_name(&r->to_names, r->to_ends, i, &to);
   f = calloc(1, sizeof *f + key_n + to_n);
   if (f == NULL) return -1;
   f->db = r->db;

@@ -5,7 +5,7 @@
 --- expire meanwhile are left out on both sides.
 ---
 --- 1. Everything that can be known to go wrong is looked for first (copy/refusals.lua).
---- 2. Workers SCAN the source and stream DUMPs into RESTOREs (copy/engine.lua, host/redismove.c); by value where the
+--- 2. Workers SCAN the source and stream DUMPs into RESTOREs (copy/engine.lua, host/redisworker.c); by value where the
 ---    formats differ, and key by key where functions filter or change keys (copy/each.lua, by_value.lua).
 --- 3. With a journal, slices that are done are kept in mind, and a copy that was cut off goes on (copy/journal.lua).
 local by_value = require "redis.by_value"
@@ -92,23 +92,31 @@ end
 
 local PASSING = { network = true, timeout = true, closed = true }
 
---- Calls fn again when a connection broke, until the patience is over. A server that was started again is another one.
+--- A server that was started again, or another in its place, has not the keys and cursors that we know.
+local function check_runs(c)
+  for name, r in pairs { source = c.from, target = c.to } do
+    local run = c[name .. "_run"]
+    if run and r:info "server".run_id ~= run then
+      errors.raise { kind = "stopped", code = "restarted", op = ("copy Redis %s to %s"):format(c.from.label, c.to.label),
+        message = name .. ": the server was restarted, or another took its place" }
+    end
+  end
+end
+
+--- Calls fn again when a connection broke, until the patience is over.
 local function patiently(c, fn)
   local since
   while true do
-    local ok, v = pcall(fn)
+    local ok, v = pcall(function()
+      if c.lost then check_runs(c) end
+      c.lost = false
+      return fn()
+    end)
     if ok then return v end
     if not (PASSING[v.kind] or v.code == "LOADING") then error(v, 0) end
-    since = since or task.now()
+    since, c.lost = since or task.now(), true
     if task.now() - since > c.o.patience then error(v, 0) end
     task.sleep(0.2)
-    for name, r in pairs { source = c.from, target = c.to } do
-      local seen, info = pcall(r.info, r, "server")
-      if seen and c[name .. "_run"] and info.run_id ~= c[name .. "_run"] then
-        errors.raise { kind = "stopped", code = "restarted", op = ("copy Redis %s to %s"):format(c.from.label, c.to.label),
-          message = name .. ": the server was restarted, or another took its place", cause = v }
-      end
-    end
   end
 end
 
@@ -272,7 +280,7 @@ local function copy(c, found, way, facts)
   local ok, e = pcall(copy_keys, c, found, list, result)
   if not ok then with_hint(e, o) end
   patiently(c, function()
-    if way == "check" then sweep(c, found.numbers) end
+    if c.journal and c.journal.may_have_more then sweep(c, found.numbers) end
     if o.functions then copy_functions(c.from, c.to) end
   end)
   result.expiry_bound, result.exact_expiry = c.bound, c.bound == 0

@@ -197,7 +197,7 @@ function M.run(c, segments, told, patiently)
       if not job then c.load:pause(task.now() - began, copied) end
       if task.now() - looked > 1 then
         looked = task.now()
-        pcall(c.load.look, c.load, c.load.asked)
+        patiently(function() c.load:look(c.load.asked) end)
       end
     until cursor == "0"
   end

@@ -23,10 +23,10 @@ local function unchanged(a, b) return same_run(a, b) and a.changes ~= nil and a.
 --- Takes a record in. What is said in `again` holds for the slices that follow.
 local function add(self, rec)
   if rec.ev == "begin" then
-    self.begun, self.ended, self.slices = rec, nil, {}
+    self.begun, self.ended, self.slices, self.may_have_more = rec, nil, {}, false
   elseif rec.ev == "again" then
     self.begun.source, self.begun.target = rec.source, rec.target
-    if not rec.kept then self.slices = {} end
+    if not rec.kept then self.slices, self.may_have_more = {}, true end     -- keys that the source has deleted since
   elseif rec.ev == "slice" then
     self.slices[#self.slices + 1] = rec
   elseif rec.ev == "end" then
