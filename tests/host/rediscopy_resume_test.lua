@@ -99,6 +99,17 @@ T["what changed at the source after the break is seen, by digest, and nothing el
   test.equal(checks, 1)
 end
 
+T["what was deleted at the source goes too when the comparison itself was broken off"] = function()
+  local o, from = half()
+  local a = open(from.url)
+  for i = 1, 100 do a:del("string:" .. i) end
+  function o.on_progress() errors.raise { kind = "stopped", op = "copy", message = "enough" } end
+  test.raises("enough", redis.copy, o)
+  o.on_progress = nil
+  redis.copy(o)
+  same(o)
+end
+
 T["a copy with functions that was broken off goes on, or begins again when the source changed"] = function()
   local o, from, to = half { transform = function(key) key.name = "moved:" .. key.name return key end }
   local r = redis.copy(o)
