@@ -67,7 +67,7 @@ typedef struct Move {
   size_t window;                             /* bytes that may wait for the target, a worker */
   int cancel_fd;                             /* readable: stop */
   atomic_int share, rate;                    /* of the source's time, in thousandths; keys a second; 0: no limit */
-  atomic_llong keys, bytes, gone, deleted, asked, checked;       /* asked: commands that the source was sent */
+  atomic_llong keys, bytes, gone, deleted, asked, checked;       /* commands that the source was sent; keys found as they were */
   atomic_int expiry_bound;                   /* milliseconds that an expiry may be off */
 
   pthread_mutex_t lock;                      /* over all that follows */

@@ -236,7 +236,10 @@ static int end_slice (Move *m, MoveSegment *s, const char *stop) {
 /* A segment whose digest is not what it was, or whose scan did not come by its end, is copied. */
 static int end_check (Move *m, MoveSegment *s) {
   MoveSegment *again;
-  if (strcmp(s->cursor, s->stop) == 0 && s->digest == s->want) return end_slice(m, s, s->stop);
+  if (strcmp(s->cursor, s->stop) == 0 && s->digest == s->want) {
+    atomic_fetch_add(&m->checked, s->keys);
+    return end_slice(m, s, s->stop);
+  }
   again = add_segment(m, s->db, s->start, s->stop);
   if (again == NULL) return -1;
   again->expires = s->expires;

@@ -178,7 +178,7 @@ int host_work_round (Worker *w) {
   while (w->asked.at < w->asked.n)
     if (host_work_pump(w, 0) != 0) return -1;
   w->asked.at = w->asked.n = 0;
-  atomic_fetch_add(r->check ? &w->m->checked : &w->m->keys, r->check ? r->keys : w->keys);
+  atomic_fetch_add(&w->m->keys, w->keys);
   atomic_fetch_add(&w->m->bytes, r->check ? 0 : r->bytes);
   atomic_fetch_add(&w->m->gone, w->gone);
   atomic_fetch_add(&w->m->deleted, w->deleted);

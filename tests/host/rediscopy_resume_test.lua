@@ -37,13 +37,15 @@ local function slices_of(path)
 end
 
 --- A source, a target, a journal, and a copy between them that is broken off when about half of it is done.
-local function half(more)
+---@param keys? integer strings, besides some keys of each type
+local function half(more, keys)
   local from, to = start(), start()
-  redis_source.fill(open(from.url), 3000)
-  local o = { from = from.url, to = to.url, journal = test.tmpdir() .. "/journal", batch = 20, rate = 4000, connections = 3 }
+  keys = keys or 3000
+  redis_source.fill(open(from.url), keys)
+  local o = { from = from.url, to = to.url, journal = test.tmpdir() .. "/journal", batch = 20, rate = keys, connections = 3 }
   for k, v in pairs(more or {}) do o[k] = v end
-  function o.on_progress(keys)
-    if keys > 1500 then errors.raise { kind = "stopped", op = "copy", message = "enough" } end
+  function o.on_progress(copied)
+    if copied > keys * 0.6 then errors.raise { kind = "stopped", op = "copy", message = "enough" } end
   end
   local e = test.raises("enough", redis.copy, o)
   test.match(e.hint, "goes on")
@@ -77,14 +79,14 @@ T["the journal holds no value, and no password"] = function()
 end
 
 T["what changed at the source after the break is seen, by digest, and nothing else is copied again"] = function()
-  local o, from = half()
+  local o, from = half(nil, 9000)
   local a = open(from.url)
   a:set("string:5", "changed")
   local r = redis.copy(o)
   test.equal(r.kept, 0, "nothing was taken on trust")
   same(o)
   local whole = redis.copy { from = o.from, to = o.to, replace = true }
-  test.truthy(r.keys == whole.keys and r.bytes < whole.bytes, ("%d of %d bytes were written"):format(r.bytes, whole.bytes))
+  test.truthy(r.keys == whole.keys and r.bytes < whole.bytes * 0.85, ("%d of %d bytes were written"):format(r.bytes, whole.bytes))
   o, from = half()
   a = open(from.url)
   for i = 1, 3000, 500 do a:set("string:" .. i, "changed " .. i) end
