@@ -162,7 +162,7 @@ local function copy_functions(self)
 end
 
 local function writers_write(self)
-  local last = self.notices and self.notices.last or self.unequal and self.unequal.key
+  local last = self.notices and self.notices.last or self.unequal
   errors.raise { kind = "stopped", op = "finish the copy of Redis " .. self.from.label,
     message = "the source is still written to" .. (last and (", for example the key %q"):format(last) or ""),
     hint = "stop everything that writes to it, and finish again" }
@@ -183,8 +183,7 @@ function Copy:finish()
   for _ = 1, PASSES do
     rounds.round(self)
     local writes = servers.writes(self.from)
-    rounds.look_at_all(self, true)
-    equal = not self.unequal and servers.writes(self.from) == writes
+    equal = rounds.verify(self) and servers.writes(self.from) == writes
     if equal then break end
   end
   if not equal then writers_write(self) end

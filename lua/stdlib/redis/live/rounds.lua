@@ -2,19 +2,20 @@
 ---
 --- At any moment, a key whose value differs between the two sides is in the set of changed keys, or in a notification that
 --- was not read yet; or the set knows that it is not complete.
+local changes = require "redis.live.changes"
 local errors = require "errors"
 local keys = require "redis.copy.keys"
 local loads = require "redis.copy.load"
 local log = require "log"
+local looks = require "redis.live.look"
 local notices = require "redis.live.notices"
 local redis = require "redis"
-local refusals = require "redis.copy.refusals"
 local servers = require "redis.live.servers"
 local task = require "task"
 
 local M = {}
 
-local BATCH = 500                       -- keys that are compared or copied at once
+local BATCH = 500                       -- keys that are copied at once
 local SLOW = 60                         -- seconds of rounds after which it is told that few keys were never left
 local TRIES = 20                        -- looks, half a second apart, whether notifications that were switched on come
 
@@ -31,7 +32,6 @@ function M.connect(self)
   local o = self.o
   self.from = redis.open(o.from, { timeout = o.timeout, db = 0 })
   self.to = redis.open(o.to, { timeout = o.timeout, db = 0 })
-  self.same = require "redis.same".keys(self.from, self.to, servers.databases(self.from, self.to), { ttl_tolerance = 0 })
   if self.load then self.load.from = self.from end
 end
 
@@ -78,57 +78,29 @@ local function move(self, batches, may_stop)
   if not ok then error(e, 0) end
 end
 
---- Compares keys, copies those that differ, and answers how many those were.
----@param strict? boolean looks again at what was copied
-local function compare(self, db, some, strict)
-  local differ, began = {}, task.now()
-  for i, d in ipairs(self.same(db, some)) do differ[i] = d.key end
-  spare(self, task.now() - began, #some)
-  if #differ == 0 then return 0 end
-  move(self, { { db = db, keys = differ } })
-  for _, d in ipairs(strict and self.same(db, differ) or {}) do self.unequal = self.unequal or d end
-  return #differ
-end
-
-local function in_batches(r, fn)
-  local batch = {}
-  for key in r:keys_of { count = BATCH } do
-    batch[#batch + 1] = key
-    if #batch == BATCH then fn(batch) batch = {} end
-  end
-  if #batch > 0 then fn(batch) end
-end
-
---- Those of the target's keys that the source does not have.
-local function extra(self, db, some)
-  local ask, found = {}, {}
-  for i, key in ipairs(some) do ask[i] = { "EXISTS", key } end
-  for i, there in ipairs(self.from:pipeline(ask)) do
-    if there == 0 and not (db == 0 and some[i] == refusals.MARK) then found[#found + 1] = some[i] end
-  end
-  return found
-end
-
 --- Looks at every key of both sides, and makes equal what differs.
----@param strict? boolean looks again at what was copied; what differs even then is in self.unequal
 ---@return integer differed
-function M.look_at_all(self, strict)
-  local found, compared = 0, 0
-  self.unequal = nil
-  for _, db in ipairs(self.o.databases or servers.databases(self.from, self.to)) do
-    self.from:select(db)
-    self.to:select(db)
-    in_batches(self.from, function(some)
-      compared = compared + #some
-      found = found + compare(self, db, some, strict)
-    end)
-    in_batches(self.to, function(some)
-      some = extra(self, db, some)
-      if #some > 0 then found = found + compare(self, db, some, strict) end
-    end)
-  end
-  self.compared = compared
-  return found
+local function look_at_all(self)
+  local look = looks.new(self.from, self.to, self.o, function(batch) move(self, { batch }) end)
+  if self.stopping then look:at_once() else look:piece_by_piece(function(seconds, count) spare(self, seconds, count) end) end
+  self.compared = look.keys
+  return look.found
+end
+
+--- The same for the last pass: what was copied is compared once more.
+---@return boolean equal
+function M.verify(self)
+  local copied = changes.new(self.o.memory)
+  local look = looks.new(self.from, self.to, self.o, function(batch)
+    for _, key in ipairs(batch.keys) do copied:add(batch.db, key) end
+    move(self, { batch })
+  end)
+  look:at_once()
+  self.compared = look.keys
+  local batches, gap = copied:take(BATCH)
+  local again = looks.new(self.from, self.to, self.o, function(batch) self.unequal = batch.keys[1] end)
+  for _, batch in ipairs(batches) do again:at_keys(batch) end
+  return not gap and again.found == 0
 end
 
 --- What may have happened to either server as a whole: then what was told of keys is not all.
@@ -173,7 +145,7 @@ function M.round(self, may_stop)
   else
     self.rescans, self.why = self.rescans + 1, gap
     log.debug("redis copy: looks at every key: %s", gap)
-    local ok, found = pcall(M.look_at_all, self)
+    local ok, found = pcall(look_at_all, self)
     if not ok then
       self.changes:lose(gap)
       error(found, 0)

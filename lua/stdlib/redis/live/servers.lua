@@ -1,6 +1,4 @@
 --- What a live copy knows of its servers as a whole.
-local databases = require "redis.copy".databases
-
 local M = {}
 
 -- Commands that change many keys and of which no notification tells. The server counts them, also inside scripts.
@@ -49,18 +47,5 @@ end
 --- Whether the server can tell of every change at all: a replica that is filled anew does not, nor one node of a cluster.
 ---@param state redis.live.State
 function M.tells_all(state) return state.role == "master" and not state.cluster end
-
---- The databases that either side uses.
----@return integer[]
-function M.databases(a, b)
-  local seen, list = {}, {}
-  for _, r in ipairs { a, b } do
-    for _, db in ipairs(select(2, databases(r))) do
-      if not seen[db] then seen[db] = true list[#list + 1] = db end
-    end
-  end
-  table.sort(list)
-  return list
-end
 
 return M
