@@ -1,10 +1,12 @@
 local test = require "test"
 local fs = require "fs"
+local process = require "process"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
 
 local T = test.cases()
+local SELF = fs.realpath "/proc/self/exe"
 
 local function start(o)
   o = o or {}
@@ -359,28 +361,52 @@ T["what start cannot do is refused at once, what the copy refuses by wait and fi
   test.raises("this copy is closed", closed.wait, closed)
 end
 
-T["the setting of notifications is put back: after the end, after a close, and by the next call after a kill"] = function()
+--- Another hkrun that copies; says "ready" when it follows, and finishes when it reads a line.
+local function child(from, to, journal)
+  local path = fs.join(test.tmpdir(), "copy.lua")
+  fs.write(path, ([[
+local redis = require "redis"
+local copy <close> = redis.copy.start { from = %q, to = %q, journal = %q, replace = true, interval = 0.01 }
+copy:wait()
+print "ready"
+io.stdout:flush()
+require "task".sleep(100)
+]]):format(from.url, to.url, journal))
+  local lib = os.getenv "HKRUN_LIB"
+  local p = process.start { SELF, path, stdout = "pipe", stderr = "null", env = { PATH = os.getenv "PATH", HOME = test.tmpdir(),
+    HKRUN_LIB = lib and fs.realpath(lib), ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }
+  test.defer(function() p:stop() end)
+  test.equal(p:read_line(), "ready")
+  return p
+end
+
+T["the setting of notifications is put back: by finish and close, at Ctrl-C, and after a kill by the next call"] = function()
   local from, to = start(), start()
   local a, b = open(from.url), open(to.url)
   local journal = fs.join(test.tmpdir(), "copy.jsonl")
   local function setting() return a:config_get "notify-keyspace-events"[2] end
   a:config_set("notify-keyspace-events", "xK")
+  a:set("a", 1)
   local before = setting()
-  local function begin() return redis.copy.start { from = from.url, to = to.url, journal = journal, replace = true, interval = 0.01 } end
-  local c = begin()
-  c:wait()
-  test.equal(setting(), "AKE")
-  test.truthy(fs.exists(journal .. ".notifications"), "what it was is on disk")
-  c:close()
-  c:close()
+  local p = child(from, to, journal)
+  test.equal({ setting(), fs.exists(journal .. ".notifications") }, { "AKE", true })
+  p:kill "INT"
+  p:wait(20)
   test.equal({ setting(), fs.exists(journal .. ".notifications") }, { before, false })
-  c = begin()
-  c.switch.off = function() end                      -- a kill does not come that far
+  p = child(from, to, journal)
+  p:kill "KILL"
+  p:wait(20)
+  test.equal(setting(), "AKE", "nobody was left to put it back")
+  a:set("a", 2)
+  local c = redis.copy.start { from = from.url, to = to.url, journal = journal, interval = 0.01 }
+  c:wait()
+  test.equal(c:status().why, "the copy was cut off")
+  test.equal(c:finish().keys, 1)
+  test.equal({ setting(), b:get "a" }, { before, "2" })
+  c = redis.copy.start { from = from.url, to = to.url, replace = true }
   c:close()
-  test.equal(setting(), "AKE")
-  c = begin()
-  c:finish()
-  test.equal({ setting(), b:dbsize() }, { before, 0 })
+  c:close()
+  test.equal(setting(), before)
 end
 
 return T

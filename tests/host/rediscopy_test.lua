@@ -382,19 +382,4 @@ T["a cancelled redis.copy stops its worker and says so"] = function()
   test.truthy(errors.is(e, "cancelled"))
 end
 
-T["some keys of a database are compared by themselves"] = function()
-  local from, to = start(), start()
-  local a, b = open(from.url), open(to.url)
-  open(from.url .. "/3"):mset("x", 1, "y", 2, "gone", 3, "later", 4)
-  open(to.url .. "/3"):mset("x", 1, "y", 3, "many", 5)
-  local compare = require "redis.same".keys(a, b, { 3 }, { ttl_tolerance = 0 })
-  local function kinds(...)
-    local found = {}
-    for _, d in ipairs(compare(3, { ... })) do found[d.key] = d.kind end
-    return found
-  end
-  test.equal(kinds("x", "y", "gone", "many", "nowhere"), { y = "value", gone = "missing", many = "extra" })
-  test.equal(kinds "x", {})
-end
-
 return T

@@ -49,21 +49,6 @@ M.OPTIONS = {
 ---@field notes string[] what could not be compared
 ---@field seconds number
 
---- A function that compares some keys of one database, as redis.same does all: it answers the differences. For the live copy.
----@param a redis.Connection
----@param b redis.Connection
----@param _ integer[] the databases in use
----@param o { ttl_tolerance: integer }
----@return fun(db: integer, keys: string[]): redis.Difference[]
-function M.keys(a, b, _, o)
-  local c = comparison.between(a, b, { ttl_tolerance = o.ttl_tolerance, limit = math.huge, timeout = 60 })
-  return function(db, keys)
-    c.differences = {}
-    if #keys > 0 then c:run({ { db = db, expires = true, fields = c.expires.a or c.expires.b } }, keys, function() end) end
-    return c.differences
-  end
-end
-
 --- "3 differences (2 value, 1 ttl) in 1,000 keys: ..."
 local function sentence(c)
   local kinds, shown = {}, {}
