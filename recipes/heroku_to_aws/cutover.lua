@@ -4,7 +4,6 @@ local audit = require "heroku_to_aws.audit"
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
-local log = require "log"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local recipe = require "recipe"
 local task = require "task"
@@ -118,7 +117,7 @@ function M.steps(o)
   --- The app must answer at its new address, within a few minutes.
   ---@param url string?
   function steps.smoke_test(url)
-    return function()
+    return function(progress)
       if not url then return { skipped = true, at = os.time() } end
       local address = url:gsub("/$", "") .. opt.health_path
       local deadline = task.now() + 300
@@ -126,12 +125,11 @@ function M.steps(o)
         local ok, answer = pcall(http.get, address, { timeout = 30 })
         if ok and answer:ok() then return { url = address, status = answer.status, at = os.time() } end
         if not ok and errors.is(answer, "cancelled") then error(answer, 0) end
+        local state = ok and "it answers with status " .. answer.status or tostring(answer)
         if task.now() > deadline then
-          errors.raise { kind = "remote", op = "test " .. address, retry = true,
-            message = ok and "it answers with status " .. answer.status or tostring(answer),
-            hint = "the environment's logs say more" }
+          errors.raise { kind = "remote", op = "test " .. address, retry = true, message = state, hint = "the environment's logs say more" }
         end
-        log.debug("%s does not answer well yet", address)
+        progress:note(state)
         task.sleep(2)
       end
     end

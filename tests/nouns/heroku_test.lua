@@ -5,6 +5,7 @@ local secret = require "secret"
 local serve = require "rehearsal.serve"
 local test = require "test"
 local errors = require "errors"
+local log = require "log"
 local lab = dofile "tests/support/recipe_lab.lua"
 local recipe = require "recipe"
 local fs = require "fs"
@@ -293,10 +294,17 @@ T["the keyspace notifications of a Key-Value Store are switched by the Data API,
   test.equal(sets, { "KxAE", "Kx", "KxAE", "Kx" })
 end
 
-T["a dyno that does not end is named"] = function()
+T["a dyno that does not end is named, while it is waited for and at the deadline"] = function()
+  local progress, notes = log.progress, {}
+  test.defer(function() log.progress = progress end)
+  function log.progress(o)
+    local p = progress(o)
+    return setmetatable({ note = function(_, s) notes[1] = o.what .. ": " .. s end }, { __close = function() p:done() end })
+  end
   local opts = fake { ["GET /apps/shop"] = APP, ["GET /apps/shop/dynos"] = { { name = "run.7", type = "run" } } }
   local e = test.raises("after 0.3 s these dynos still run: run.7", function() heroku.app("shop", opts):wait_stopped(0.3) end)
   test.equal(e.kind, "timeout")
+  test.equal(notes, { "wait until the dynos of shop have stopped: these dynos still run: run.7" })
 end
 
 return T

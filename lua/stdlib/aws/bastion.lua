@@ -87,8 +87,12 @@ function Bastion:open()
   end
   self.host_key = self.host_key or host_key(self.instance, self.name)
   local stop = task.now() + PATIENCE
+  local p <close> = log.progress { what = ("connect to aws.bastion %q"):format(self.name) }
   return retry.call(function()
-    return ssh.open { host = self.address, user = self.user, key = self.key, host_key = self.host_key }
+    local ok, session = pcall(ssh.open, { host = self.address, user = self.user, key = self.key, host_key = self.host_key })
+    if ok then return session end
+    p:note(tostring(session))
+    error(session, 0)
   end, { attempts = PATIENCE, base = 2, cap = 10, retryable = function(e)
     return (e.kind == "network" or e.kind == "timeout" or e.code == "key_refused") and task.now() < stop
   end })

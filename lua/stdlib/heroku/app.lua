@@ -127,6 +127,7 @@ end
 function App:wait_stopped(timeout)
   timeout = timeout or 300
   local deadline, told, pause = task.now() + timeout, {}, 0.25
+  local p <close> = log.progress { what = ("wait until the dynos of %s have stopped"):format(self.name) }
   while true do
     local left = {}
     for _, dyno in ipairs(readers.dynos(self)) do
@@ -138,9 +139,11 @@ function App:wait_stopped(timeout)
     end
     rawset(self, "dynos", nil)
     if #left == 0 then return end
+    local still = "these dynos still run: " .. table.concat(left, ", ")
+    p:note(still)
     if task.now() >= deadline then
       errors.raise { kind = "timeout", op = "stop the app " .. self.name, retry = true,
-        message = ("after %g s these dynos still run: %s"):format(timeout, table.concat(left, ", ")),
+        message = ("after %g s %s"):format(timeout, still),
         hint = ("`heroku ps:stop NAME -a %s` stops one"):format(self.name) }
     end
     task.sleep(pause)
