@@ -13,14 +13,12 @@
 #include "redismatch.h"
 
 #include <errno.h>
-#include <poll.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
-#define MAX_LINE 65536                       /* a reply line longer than this is no Redis protocol */
 #define MAX_KEY (512LL << 20)                /* Redis's own limit of a string */
 #define MAX_KEYS 10000000                    /* of one answer to SCAN; COUNT is 100,000 at most */
 #define FOOT 10                              /* a DUMP ends with its version, 2 bytes, and a CRC-64 of all before it */
@@ -28,142 +26,17 @@
 #define FIRST_ROUND 16
 #define ROUND_BYTES (4LL << 20)              /* that a round should ask for, by the size of the last one's values */
 #define SUSPECTS 1000
-#define FOUND_BYTES ((size_t)1 << 20)        /* that may wait to be taken */
 #define NEVER (-1)
 #define GONE (-2)                            /* PEXPIRETIME and PTTL of a key that is not there */
 
-/* --- what is told ---------------------------------------------------------------------------------------------- */
-
-int host_match_tell (Matcher *w, char what, const char *key, size_t n, long long a, long long b) {
-  Match *m = w->m;
-  MatchFound found = { .a = a, .b = b, .key_n = n, .db = w->db->db, .what = what };
-  int rc = 0;
-  pthread_mutex_lock(&m->lock);
-  while (m->found.n - m->found.at > FOUND_BYTES && !m->stopped) pthread_cond_wait(&m->room, &m->lock);
-  if (host_redis_put(&w->fail, &m->found, &found, sizeof found) != 0 || host_redis_put(&w->fail, &m->found, key, n) != 0) rc = -1;
-  pthread_mutex_unlock(&m->lock);
-  m->told(m->told_arg);
-  return rc;
-}
-
-/* --- names ----------------------------------------------------------------------------------------------------- */
-
-int host_match_add (Matcher *w, MatchNames *names, const char *key, size_t n) {
-  if (names->count == names->cap) {
-    size_t cap = names->cap > 0 ? 2 * names->cap : 256, *ends = realloc(names->ends, cap * sizeof *ends);
-    if (ends == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the names of keys");
-    names->ends = ends;
-    names->cap = cap;
-  }
-  if (host_redis_room(&w->fail, &names->bytes, n + 1) != 0) return -1;           /* a key may be the empty string */
-  (void)host_redis_put(&w->fail, &names->bytes, key, n);
-  names->ends[names->count++] = names->bytes.n;
-  return 0;
-}
-
-size_t host_match_key (const MatchNames *names, size_t i, const char **key) {
-  size_t from = i > 0 ? names->ends[i - 1] : 0;
-  *key = names->bytes.p + from;
-  return names->ends[i] - from;
-}
-
-static void names_clear (MatchNames *names) {
-  names->bytes.at = names->bytes.n = names->count = 0;
-}
-
-static void names_free (MatchNames *names) {
-  host_redis_wipe(&names->bytes);
-  free(names->ends);
-  memset(names, 0, sizeof *names);
-}
-
-static void names_swap (MatchNames *a, MatchNames *b) {
-  MatchNames kept = *a;
-  *a = *b;
-  *b = kept;
-}
-
-/* Two numbers of 64 bits become one that depends on all their bits. */
-static uint64_t fold (uint64_t a, uint64_t b) {
-  unsigned __int128 both = (unsigned __int128)a * b;
-  return (uint64_t)both ^ (uint64_t)(both >> 64);
-}
-
-uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n) {
-  uint64_t word[2] = { 0, n };
-  h = fold(h ^ m->secret[1], n ^ m->secret[0]);
-  for (; n >= sizeof word; n -= sizeof word, p += sizeof word) {
-    memcpy(word, p, sizeof word);
-    h = fold(word[0] ^ m->secret[0] ^ h, word[1] ^ m->secret[1]);
-  }
-  memset(word, 0, sizeof word);
-  memcpy(word, p, n);
-  h = fold(word[0] ^ m->secret[0] ^ h, word[1] ^ m->secret[1]);
-  return fold(h ^ m->secret[0], m->secret[1]);
-}
-
 /* --- reading --------------------------------------------------------------------------------------------------- */
-
-/* Waits until more of `e` has come, and sends meanwhile what both sides are asked. */
-static int pump (Matcher *w, RedisEnd *e) {
-  RedisEnd *other = e == &w->a ? &w->b : &w->a;
-  struct pollfd q[3] = {
-    { .fd = e->s.fd, .events = (short)(e->read_want | (e->out.at < e->out.n ? e->write_want : 0)), .revents = 0 },
-    { .fd = other->out.at < other->out.n ? other->s.fd : -1, .events = (short)other->write_want, .revents = 0 },
-    { .fd = w->m->cancel_fd, .events = POLLIN, .revents = 0 } };
-  int n;
-  do n = poll(q, 3, w->m->stall); while (n < 0 && errno == EINTR);
-  if (n < 0) return host_redis_fail(&w->fail, "io", "poll", 0, "cannot wait: %s", strerror(errno));
-  if (n == 0) return host_redis_fail(&w->fail, "timeout", "stalled", 1, "%s: no byte for %d seconds", e->side->name, w->m->stall / 1000);
-  if (q[2].revents != 0) return host_redis_fail(&w->fail, "cancelled", "cancelled", 0, "the comparison was cancelled");
-  if (q[1].revents != 0 && host_end_write(other) != 0) return -1;
-  if (q[0].revents == 0) return 0;
-  if (e->out.at < e->out.n && host_end_write(e) != 0) return -1;
-  return host_end_read(e);
-}
-
-char *host_match_line (Matcher *w, RedisEnd *e) {
-  RedisBuf *b = &e->in;
-  size_t from = 0;
-  for (;;) {
-    char *s = b->p + b->at, *end = b->n - b->at > from ? memchr(s + from, '\n', b->n - b->at - from) : NULL;
-    if (end != NULL) {
-      if (end > s && end[-1] == '\r') end[-1] = '\0';
-      *end = '\0';
-      b->at += (size_t)(end - s) + 1;
-      return s;
-    }
-    from = b->n - b->at;
-    if (from > MAX_LINE) {
-      host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: an endless line", e->side->name);
-      return NULL;
-    }
-    if (pump(w, e) != 0) return NULL;
-  }
-}
-
-char *host_match_bytes (Matcher *w, RedisEnd *e, size_t n) {
-  while (e->in.n - e->in.at < n)
-    if (pump(w, e) != 0) return NULL;
-  e->in.at += n;
-  return e->in.p + e->in.at - n;
-}
-
-int host_match_number (Matcher *w, RedisEnd *e, char mark, const char *what, long long *v) {
-  char *line = host_match_line(w, e);
-  if (line == NULL) return -1;
-  if (line[0] == '-') return host_redis_remote(e, what, line, strlen(line));
-  if (line[0] != mark) return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: %s: unexpected answer", e->side->name, what);
-  *v = strtoll(line + 1, NULL, 10);
-  return 0;
-}
 
 /* Drops n bytes and the CRLF behind them, but keeps the last FOOT. */
 static int skip (Matcher *w, RedisEnd *e, long long n, char foot[FOOT]) {
   char *p;
   while (n > FOOT) {
     size_t k = e->in.n - e->in.at, most = (size_t)(n - FOOT);
-    if (k == 0 && pump(w, e) != 0) return -1;
+    if (k == 0 && host_match_pump(w, e) != 0) return -1;
     if (k > most) k = most;
     e->in.at += k;
     n -= (long long)k;
@@ -266,7 +139,7 @@ static int same_payload (Matcher *w, long long na, long long nb) {
   while (left > FOOT) {
     size_t k = w->a.in.n - w->a.in.at, other = w->b.in.n - w->b.in.at, most = (size_t)(left - FOOT);
     if (k == 0 || other == 0) {
-      if (pump(w, k == 0 ? &w->a : &w->b) != 0) return -1;
+      if (host_match_pump(w, k == 0 ? &w->a : &w->b) != 0) return -1;
       continue;
     }
     if (k > other) k = other;
@@ -356,14 +229,14 @@ static int match_db (Matcher *w, MatchNames *now, MatchNames *asked) {
   int more_a = !w->m->has_given, more_b = more_a;
   MatchNames next = { .count = 0 };
   int rc = select_db(w);
-  names_clear(now);
-  names_clear(asked);
+  host_match_clear(now);
+  host_match_clear(asked);
   w->sum_a = w->sum_b = 0;
-  if (w->m->has_given) names_swap(now, &w->m->given);
+  if (w->m->has_given) host_match_swap(now, &w->m->given);
   while (rc == 0 && (more_a || more_b || now->count > 0 || asked->count > 0)) {
     if (w->suspects.count >= SUSPECTS) {
       rc = match_names(w, asked);
-      names_clear(asked);
+      host_match_clear(asked);
       if (rc != 0 || (rc = host_match_values(w)) != 0) break;
     }
     if ((more_a && ask_scan(w, &w->a, cursor_a) != 0) || (more_b && ask_scan(w, &w->b, cursor_b) != 0) || ask_round(w, now) != 0
@@ -371,11 +244,11 @@ static int match_db (Matcher *w, MatchNames *now, MatchNames *asked) {
         || (more_b && read_scan(w, &w->b, cursor_b, NULL) != 0)) rc = -1;
     more_a = more_a && strcmp(cursor_a, "0") != 0;
     more_b = more_b && strcmp(cursor_b, "0") != 0;
-    names_swap(asked, now);
-    names_swap(now, &next);
-    names_clear(&next);
+    host_match_swap(asked, now);
+    host_match_swap(now, &next);
+    host_match_clear(&next);
   }
-  names_free(&next);
+  host_match_free_names(&next);
   if (rc == 0) rc = host_match_values(w);
   if (rc == 0 && !w->m->has_given && w->sum_a != w->sum_b) rc = host_match_tell(w, MATCH_NAMES, "", 0, NEVER, NEVER);
   return rc;
@@ -401,9 +274,9 @@ void host_match_run (Match *m) {
     rc = match_db(&w, &now, &asked);
   }
   m->fail = w.fail;
-  names_free(&now);
-  names_free(&asked);
-  names_free(&w.suspects);
+  host_match_free_names(&now);
+  host_match_free_names(&asked);
+  host_match_free_names(&w.suspects);
   host_end_free(&w.a);
   host_end_free(&w.b);
 }
@@ -436,7 +309,7 @@ void host_match_free (Match *m) {
   host_side_free(&m->a);
   host_side_free(&m->b);
   host_redis_wipe(&m->found);
-  names_free(&m->given);
+  host_match_free_names(&m->given);
   free(m->dbs);
   m->dbs = NULL;
 }

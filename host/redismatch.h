@@ -77,13 +77,17 @@ void host_match_free (Match *m);
 void host_match_stop (Match *m);
 void host_match_run (Match *m);              /* on the thread; the outcome is in m->fail */
 
-/* redismatch.c, for redisvalue.c */
+/* redisnames.c */
 char *host_match_line (Matcher *w, RedisEnd *e);                 /* NUL-ended; valid until the next read; NULL: failed */
 char *host_match_bytes (Matcher *w, RedisEnd *e, size_t n);      /* n of them, at most MATCH_PIECE; the same */
 int host_match_number (Matcher *w, RedisEnd *e, char mark, const char *what, long long *v);
+int host_match_pump (Matcher *w, RedisEnd *e);                   /* waits until more of `e` has come */
 int host_match_tell (Matcher *w, char what, const char *key, size_t n, long long a, long long b);
 int host_match_add (Matcher *w, MatchNames *names, const char *key, size_t n);
 size_t host_match_key (const MatchNames *names, size_t i, const char **key);
+void host_match_clear (MatchNames *names);
+void host_match_free_names (MatchNames *names);
+void host_match_swap (MatchNames *a, MatchNames *b);
 uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n);
 
 #define MATCH_PIECE ((size_t)64 * 1024)      /* bytes that are looked at together */

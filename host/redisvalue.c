@@ -258,6 +258,6 @@ int host_match_values (Matcher *w) {
     memset(values, 0, sizeof values);
     if (read_types(w, values, from, count) != 0 || match_values(w, values, count) != 0) return -1;
   }
-  w->suspects.count = w->suspects.bytes.at = w->suspects.bytes.n = 0;
+  host_match_clear(&w->suspects);
   return 0;
 }

@@ -45,7 +45,7 @@ string_case("a byte less", "abc", { { "SET", KEY, "ab" } }, "byte 2 differs (3 b
 string_case("nothing left", "abc", { { "SET", KEY, "" } }, "byte 0 differs (3 bytes in a, 0 in b)")
 string_case("something for nothing", "", { { "SET", KEY, "\0" } }, "byte 0 differs (0 bytes in a, 1 in b)")
 string_case("a number and one more", "12345", { { "INCR", KEY } }, "byte 4 differs")
-string_case("a number written otherwise", "1", { { "SET", KEY, "01" } }, "byte 0 differs (1 bytes in a, 2 in b)")
+string_case("a number written otherwise", "1", { { "SET", KEY, "01" } }, "byte 0 differs (1 byte in a, 2 in b)")
 string_case("a NUL for a blank", "a b", { { "SET", KEY, "a\0b" } }, "byte 1 differs")
 string_case("a byte of a large one", ("0123456789"):rep(250000), { { "SETRANGE", KEY, 2000003, "x" } }, "byte 2000003 differs")
 string_case("a byte behind a slice", ("z"):rep(1 << 20), { { "APPEND", KEY, "!" } }, "byte 1048576 differs (1048576 bytes in a, 1048577 in b)")

@@ -84,7 +84,7 @@ T["an error names the first differences; the list has all up to the limit, the c
     redis.same, { a = from.url, b = to.url })
   test.equal({ e.kind, #e.differences, e.counts }, { "stopped", 3, { extra = 1, missing = 1, value = 1 } })
   test.match(e.message, 'key "k2" in database 0 is missing in b; ')
-  test.match(e.message, 'string "k1" in database 0: byte 0 differs %(1 bytes in a, 3 in b%)')
+  test.match(e.message, 'string "k1" in database 0: byte 0 differs %(1 byte in a, 3 in b%)')
   test.match(e.message, 'key "more" in database 0 is only in b')
 end
 

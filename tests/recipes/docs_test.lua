@@ -108,6 +108,14 @@ T["the programs of the page on Redis do on a server what it shows"] = function()
   test.truthy(files >= 3 and commands >= 3, "the page has programs and sessions")
 end
 
+T["the programs of the page on moving Redis do on two servers what it shows"] = function()
+  local redis = require "rehearsal.planes.redis"
+  local from <close> = redis.start { dir = test.tmpdir() }
+  local to <close> = redis.start { dir = test.tmpdir() }
+  local files, commands = follow("docs/redis.md", { LANG = "C.UTF-8", REDIS_URL = from.url, TARGET_URL = to.url })
+  test.truthy(files >= 4 and commands >= 11, "the page has programs and sessions")
+end
+
 T["docs/modules.md is what `make docs` writes"] = function()
   local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = fs.read "tools/modules.lua", timeout = 60,
     env = { PATH = os.getenv "PATH", HKRUN_LIB = os.getenv "HKRUN_LIB", ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }

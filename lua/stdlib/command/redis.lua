@@ -9,7 +9,7 @@ local subcommands = require "options.subcommands"
 local plural = subcommands.plural
 
 local function print_copy(result)
-  log.out("copied %s%s in %s, %s", plural(result.keys, "key"), result.bytes > 0 and (", %.1f MB,"):format(result.bytes / 1e6) or "",
+  log.out("copied %s%s, in %s, %s", plural(result.keys, "key"), result.bytes > 0 and (", %.1f MB"):format(result.bytes / 1e6) or "",
     log.duration(result.seconds), result.method == "value" and "by value: the servers' formats differ" or "as the source stores them")
   if not result.exact_expiry then
     log.out("the source tells only how long keys have to live: their expiry may be off by %d ms", result.expiry_bound)

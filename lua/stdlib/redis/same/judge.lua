@@ -59,6 +59,8 @@ local function first_other(a, b)
   return low + 1
 end
 
+local function sizes(noun, a, b) return ("%d %s%s in a, %d in b"):format(a, noun, a == 1 and "" or "s", b) end
+
 local compare = {}
 
 function compare.string(sides, key, found)
@@ -67,7 +69,7 @@ function compare.string(sides, key, found)
     local a, b = both(sides, { { "GETRANGE", key, offset, offset + SLICE_BYTES - 1 } })
     local at = first_other(a[1], b[1])
     if at then
-      found.add("byte %d differs%s", offset + at - 1, size_a == size_b and "" or (" (%d bytes in a, %d in b)"):format(size_a, size_b))
+      found.add("byte %d differs%s", offset + at - 1, size_a == size_b and "" or (" (%s)"):format(sizes("byte", size_a, size_b)))
       return
     end
   end
@@ -75,7 +77,7 @@ end
 
 function compare.list(sides, key, found)
   local size_a, size_b = lengths(sides, "LLEN", key)
-  if size_a ~= size_b then found.add("%d elements in a, %d in b", size_a, size_b) end
+  if size_a ~= size_b then found.add("%s", sizes("element", size_a, size_b)) end
   local slice = slice_of(sides.a, key, size_a)
   for from = 0, math.min(size_a, size_b) - 1, slice do
     local a, b = both(sides, { { "LRANGE", key, from, from + slice - 1 } })
