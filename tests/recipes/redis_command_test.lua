@@ -100,7 +100,8 @@ end
 T["queues are found in every database, or in that of the URL"] = function()
   local s, empty = start(), start()
   local r = open(s.url)
-  r:pipeline { { "SADD", "queues", "mail" }, { "LPUSH", "queue:mail", [[{"class":"Mail","args":[],"jid":"1"}]], [[{"class":"Mail","args":[],"jid":"2"}]] }, { "SELECT", 2 }, { "LPUSH", "todo", "x" } }
+  r:pipeline { { "SADD", "queues", "mail" }, { "LPUSH", "queue:mail", [[{"class":"Mail","jid":"1"}]], [[{"class":"Mail","jid":"2"}]] },
+    { "SELECT", 2 }, { "LPUSH", "todo", "x" } }
   local told = hkrun { "queues", s.url }
   test.equal({ told.code, told.stderr }, { 0, "" })
   test.match(told.stdout, "^db +kind +queue +state +jobs\n")
