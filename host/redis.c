@@ -23,6 +23,7 @@
 #include <limits.h>
 #include <poll.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 
 #define REDIS_CONN "hkrun.redis.conn"
@@ -130,9 +131,21 @@ static int conn_connect (lua_State *L) {
   return 1;
 }
 
+/* Writes the float on top with the fewest digits that mean it. */
+static void spell_float (lua_State *L) {
+  lua_Number v = lua_tonumber(L, -1);
+  char digits[40];
+  int precision = 15;
+  do snprintf(digits, sizeof digits, "%.*g", precision, v);
+  while (precision++ < 17 && strtod(digits, NULL) != v);
+  lua_pop(L, 1);
+  lua_pushstring(L, digits);
+}
+
 /* The bytes of word i of the list at 2, which stays on the stack. */
 static const char *push_word (lua_State *L, lua_Integer i, size_t *n) {
   lua_geti(L, 2, i);
+  if (lua_type(L, -1) == LUA_TNUMBER && !lua_isinteger(L, -1)) spell_float(L);
   if (lua_isstring(L, -1)) return lua_tolstring(L, -1, n);
   if (!host_is_secret(L, -1))
     luaL_argerror(L, 2, lua_pushfstring(L, "word %d of the command is a %s, not a string or a number", (int)i, luaL_typename(L, -1)));

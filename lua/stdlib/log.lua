@@ -125,6 +125,20 @@ function M.step(fmt, ...) say("err", M.color("bold", formatted(fmt, ...))) end
 --- Something that needs attention but does not stop the run.
 function M.warn(fmt, ...) say("err", M.color("yellow", "warning: " .. formatted(fmt, ...))) end
 
+local told = {}
+
+--- Who keeps risks: function(line), or nil. A recipe that is applied writes them into its journal.
+M.on_risk = nil
+
+--- A warning about something that was allowed and is dangerous: said once, and kept where `hkrun log` shows it.
+---@param fmt string
+function M.risk(fmt, ...)
+  local line = formatted(fmt, ...)
+  if not told[line] then M.warn("%s", line) end
+  told[line] = true
+  if M.on_risk then M.on_risk(line) end
+end
+
 --- Only with -v.
 function M.debug(fmt, ...)
   if M.verbose then say("err", M.color("dim", formatted(fmt, ...))) end

@@ -185,6 +185,19 @@ T["where the key stands is what the server says"] = function()
   test.equal(commands.key_at { "SPUBLISH", "c", "m" }, 2, "a shard channel has a slot as keys have")
 end
 
+T["numbers go as they are, to the last digit, and a nil in the middle is told"] = function()
+  local r = open(start().url)
+  for _, v in ipairs { 0.1, 1700000000.123456, 1e300, -2.5, 1 / 3, 3.0, math.maxinteger, math.mininteger } do
+    r:set("n", v)
+    test.equal(tonumber(r:get "n"), v)
+  end
+  test.equal(r:echo(0.1), "0.1")
+  r:zadd("z", math.huge, "m")
+  test.equal(r:zscore("z", "m"), "inf")
+  test.raises("word 3 of the command is a nil", r.set, r, "a", nil, "EX", 5)
+  test.equal(r:get("n", nil), tostring(math.mininteger))
+end
+
 T["an error names the command and its key, and shortens the values"] = function()
   local r = open(start().url)
   r:set("text", "a")

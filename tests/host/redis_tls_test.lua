@@ -163,6 +163,31 @@ T["insecure is said once in the log, and always in the connection's name"] = fun
   test.equal(tostring(open { url = s.url, pin = redis.fingerprint(s.url) }), ("redis 127.0.0.1:%d"):format(s.port))
 end
 
+T["insecure is kept in the journal of the recipe that allowed it"] = function()
+  local s = start { tls = true }
+  local dir = test.tmpdir()
+  fs.write(dir .. "/ping.lua", ([[
+local recipe, redis = require "recipe", require "redis"
+for i = 1, 2 do
+  recipe.once("ask " .. i, function()
+    local r <close> = redis.open { url = "rediss://127.0.0.1:%d", insecure = true }
+    return r:ping()
+  end)
+end
+]]):format(s.port))
+  local function hkrun(...)
+    local words = { fs.realpath "/proc/self/exe", ... }
+    words.cwd, words.timeout = dir, 60
+    words.env = { PATH = os.getenv "PATH", HOME = dir, HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }
+    return process.run(words)
+  end
+  local applied = hkrun("ping.lua", "--yes")
+  test.equal(applied.code, 0, applied.stderr)
+  local shown = hkrun("log", "ping.lua").stdout
+  local _, times = shown:gsub("risk: the TLS certificate of Redis 127.0.0.1:" .. s.port .. " is not checked", "")
+  test.equal(times, 1, shown)
+end
+
 --- The TCP ports that this process listens on.
 local function listening()
   local mine, n = {}, 0

@@ -21,6 +21,7 @@ local tell = {
   lock = function(r) return ("taken over from process %s on %s, which is dead"):format(tostring(r.from.pid), tostring(r.from.host)) end,
   confirm = function(r) return "answered yes: " .. r.question end,
   report = function(r) return "report " .. r.title end,
+  risk = function(r) return "risk: " .. r.text end,
   destroyed = function() return "nothing left" end,
 }
 

@@ -107,6 +107,7 @@ local function run_pass(o, recipe, planned)
   r.shown = {}
   for _, e in ipairs(planned.entries) do r.shown[e.key] = e end
   local ok, e = stop.announced(errors.handler, load.pass, r, recipe.chunk)
+  log.on_risk = nil
   local state = ok and ((r.stopped or r.only_stage) and "stopped" or "done") or errors.is(e, "cancelled") and "cancelled" or "failed"
   local written, why = pcall(r.journal.write, r.journal,
     { ev = "end", state = state, error = not ok and tostring(e) or nil })

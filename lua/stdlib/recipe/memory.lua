@@ -13,6 +13,7 @@
 ---             by: the calls that did it, { call, id = the service's request id, times } (calls.lua)
 ---             began: when the noun was first read, in seconds as t
 ---   destroyed everything that runs made is gone
+---   risk      text: what was allowed and is dangerous
 ---   lock      from, holder: the journal was taken over from a holder that was dead
 ---   segments  n: so many parts come before (journal/s3.lua)
 local M = {}

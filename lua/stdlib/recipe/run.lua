@@ -86,6 +86,11 @@ function Run:begin(values, target)
       ev = "run", command = "apply", n = self.memory.runs + 1, recipe = self.recipe, target = target, file = self.file,
       options = plain.spec(values),
     }
+    local kept = {}
+    function log.on_risk(line)
+      if not kept[line] then self.journal:write({ ev = "risk", text = line }, true) end
+      kept[line] = true
+    end
     if self.intended then self.journal:write { ev = "plan", entries = self.intended } end
   end
 end

@@ -254,6 +254,10 @@ end
 ---@param section? string
 function Cluster:info(section) return at_slot(self, nil, function(node) return node:info(section) end) end
 
+--- Another connection to the same cluster: for another task.
+---@return redis.Cluster
+function Cluster:another() return M.open(self.routes.endpoint, self.routes.options) end
+
 --- Closes all connections; safe twice.
 function Cluster:close() self.routes:close() end
 

@@ -108,6 +108,9 @@ end
 ---@param ... string|number|userdata the words; secrets are welcome
 function Connection:command(...)
   local words = { ... }
+  for i = #words + 1, select("#", ...) do                    -- a nil in the middle: # stops before it
+    if words[i] ~= nil then errors.usage("word %d of the command is a nil, not a string or a number", #words + 1) end
+  end
   check(self, words)
   local reply, err = exchange(self, { words }, true, self.is_secret and self.is_secret(words))
   if reply == nil and err then fail(self, words, err) end

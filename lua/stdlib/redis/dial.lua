@@ -9,7 +9,6 @@ local task = require "task"
 local M = {}
 
 local CONNECT = 15                      -- seconds for one address
-local warned = {}                       -- where the certificate is not checked, and that was said
 
 --- Closes the stream; the connection can be opened again.
 function M.drop(self)
@@ -81,9 +80,8 @@ end
 
 --- Opens the connection: the certificate checked, signed in, answering.
 function M.connect(self)
-  if self.endpoint.insecure and self.endpoint.tls and not warned[self.label] then
-    warned[self.label] = true
-    log.warn("the TLS certificate of Redis %s is not checked (insecure = true): whoever is on the way can read and change what is sent",
+  if self.endpoint.insecure and self.endpoint.tls then
+    log.risk("the TLS certificate of Redis %s is not checked (insecure = true): whoever is on the way can read and change what is sent",
       self.label)
   end
   M.reach(self)
