@@ -65,6 +65,28 @@ T["roles may be called something else in the target, or be left out altogether"]
   test.equal(target:value(to, "SELECT count(*) FROM pg_class WHERE relnamespace = 'app'::regnamespace AND (relacl IS NOT NULL OR pg_get_userbyid(relowner) <> 'new_owner')"), 0)
 end
 
+T["settings of the database and of roles in it come along; what may not be set is said"] = function()
+  source:fresh "settled"
+  source:sql(source:admin "settled", [[CREATE SCHEMA heroku_ext; ALTER DATABASE settled SET search_path = "$user", public, heroku_ext, "Odd, one";
+    ALTER DATABASE settled SET work_mem = '5MB'; ALTER DATABASE settled SET app.motto = 'mine'; ALTER DATABASE settled SET DateStyle = 'SQL, DMY';
+    ALTER DATABASE settled SET log_min_error_statement = 'fatal'; ALTER DATABASE settled SET default_transaction_read_only = on;
+    ALTER ROLE owner IN DATABASE settled SET statement_timeout = '55s'; ALTER ROLE app_ro IN DATABASE settled SET lock_timeout = '7s';
+    ALTER ROLE old_only IN DATABASE settled SET lock_timeout = '8s'; ALTER ROLE owner SET idle_session_timeout = '1h']])
+  test.defer(function() source:sql(source:admin(), "ALTER ROLE owner RESET idle_session_timeout") end)
+  target:fresh "t8"
+  local r = copy("settled", "t8", { roles = { app_ro = "renamed" } })
+  test.equal(r.notes, { "1 settings in the database of the role old_only are left out: the target has no such role",
+    'the setting app.motto of the database is left out: permission denied to set parameter "app.motto"',
+    'the setting log_min_error_statement of the database is left out: permission denied to set parameter "log_min_error_statement"' })
+  local of = "SELECT array_agg(c ORDER BY c) FROM pg_db_role_setting s, unnest(setconfig) c WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 't8') AND "
+  test.equal(target:value("t8", of .. "setrole = 0"), { "DateStyle=SQL, DMY", 'search_path="$user", public, "Odd, one"', "work_mem=5MB" })
+  test.equal(target:value("t8", of .. "setrole <> 0"), { "lock_timeout=7s", "statement_timeout=55s" })
+  test.equal(target:value("t8", "SELECT setrole::regrole::text FROM pg_db_role_setting WHERE 'lock_timeout=7s' = ANY (setconfig)"), "renamed")
+  target:fresh "t8"
+  copy("settled", "t8", { settings = false })
+  test.equal(target:value("t8", "SELECT count(*) FROM pg_db_role_setting WHERE setdatabase = (SELECT oid FROM pg_database WHERE datname = 't8')"), 0)
+end
+
 T["only the tables that are named, without those that are left out"] = function()
   target:fresh("t2")
   local r = copy("shop", "t2", { include = { "app.people", "app.p*" }, exclude_data = { "app.plain" } })

@@ -30,6 +30,7 @@ M.OPTIONS = {
   { "owners", "keep owners, where the target's role may act for them", type = "boolean", default = true },
   { "privileges", "keep grants, to roles that the target has", type = "boolean", default = true },
   { "roles", "roles of the source and what they are called in the target", type = "table", default = {} },
+  { "settings", "keep settings of the database, and of roles in it", type = "boolean", default = true },
   { "large_objects", "copy large objects", type = "boolean", default = true },
   { "analyze", "leave statistics behind", type = "boolean", default = true },
   { "split", "bytes from which on a table is copied in parts", type = "integer" },

@@ -19,7 +19,7 @@ local function written(name) return needs_quotes(name) and quote(name) or name e
 
 --- @return table self with what it finds in the target
 function M.read(conn, given)
-  local self = setmetatable({ map = given or {}, known = {}, skipped = {}, me = conn:value "SELECT current_user::text" }, Roles)
+  local self = setmetatable({ map = given or {}, known = {}, skipped = {}, told = {}, me = conn:value "SELECT current_user::text" }, Roles)
   for row in conn:rows "SELECT rolname::text AS name, pg_has_role(current_user, oid, 'MEMBER') AS mine FROM pg_roles" do
     self.known[row.name] = row.mine and "mine" or "other"
   end
@@ -32,13 +32,28 @@ function Roles:owner(name)
   return self.known[new] == "mine" and new or self.me
 end
 
+--- What a role is called in the target, or nil.
+function Roles:known_as(name)
+  local new = self.map[name] or name
+  return self.known[new] and new or nil
+end
+
 --- The target's role for a grantee, or nil.
 local function grantee_for(self, name, owner)
   if name == "PUBLIC" then return name end
   if name == owner then return self:owner(name) end
-  local new = self.map[name] or name
-  return self.known[new] and new or nil
+  return self:known_as(name)
 end
+
+--- Counts something that is left out for want of a role.
+---@param what string "grants to"
+function Roles:skip(role, what)
+  local key = what .. " the role " .. role
+  self.skipped[key] = (self.skipped[key] or 0) + 1
+end
+
+--- Keeps a sentence about something else that is left out.
+function Roles:tell(sentence) self.told[#self.told + 1] = sentence end
 
 --- A GRANT, REVOKE or ALTER DEFAULT PRIVILEGES with the target's roles, or nil if it has no such role.
 function Roles:grant(line, owner)
@@ -50,7 +65,7 @@ function Roles:grant(line, owner)
   if not head then return line end
   local new = grantee_for(self, plain(role), owner)
   if not new then
-    self.skipped[plain(role)] = (self.skipped[plain(role)] or 0) + 1
+    self:skip(plain(role), "grants to")
     return nil
   end
   local by, name, rest = head:match '^(ALTER DEFAULT PRIVILEGES FOR ROLE )("[^"]+")( .*)$'
@@ -118,15 +133,13 @@ function M.owners(conn, entries)
   return list
 end
 
---- Sentences about what could not be granted.
+--- Sentences about what is left out.
 ---@return string[]
 function Roles:notes()
   local list = {}
-  for role, n in pairs(self.skipped) do
-    list[#list + 1] = ("%d grants to the role %s are left out: the target has no such role"):format(n, role)
-  end
+  for what, n in pairs(self.skipped) do list[#list + 1] = ("%d %s are left out: the target has no such role"):format(n, what) end
   table.sort(list)
-  return list
+  return table.move(self.told, 1, #self.told, #list + 1, list)
 end
 
 return M

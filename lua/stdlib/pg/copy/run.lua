@@ -12,6 +12,7 @@ local objects = require "pg.copy.objects"
 local plans = require "pg.copy.plan"
 local resume = require "pg.copy.resume"
 local roles = require "pg.copy.roles"
+local settings = require "pg.copy.settings"
 local target = require "pg.target"
 local task = require "task"
 
@@ -174,6 +175,7 @@ local function finish(source, conn, o, s, failed)
   end
   make.entries(conn, ledger, grants, failed)
   make.sequences(conn, catalog.sequences(source))
+  if o.settings then settings.copy(source, conn, s.roles, o.schema_map) end
   local views = {}
   for row in conn:rows(VIEWS) do views[#views + 1] = "ANALYZE " .. row.name end
   if #views > 0 and o.analyze then conn:exec(table.concat(views, "; ")) end
