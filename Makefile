@@ -106,6 +106,10 @@ crash: deps
 test: all
 	./hkrun test tests/unit tests/host
 
+# Both data sets of bench-pg, at full size, by pg.same, pg_dump -s and pgcopydb 0.18, which is built for it: five minutes.
+judge-pg: all
+	@pgcopydb=$$(tools/pgcopydb.sh) && PGCOPYDB=$$pgcopydb SCALE=$(or $(SCALE),1) ./hkrun test --timeout=3000 tests/host/pgcopy_judges_test.lua
+
 judge-all: all tools # boto3 and hkrun make every call of every service: half an hour
 	@JUDGE=all ./hkrun test tests/conformance/boto3_test.lua
 

@@ -11,7 +11,7 @@ import sys
 
 RST = struct.pack("ii", 1, 0)                        # no lingering: close sends RST
 connections = {}
-silent = set()
+silent = {}                                          # what is kept open
 
 
 async def pump(reader, writer):
@@ -43,13 +43,13 @@ relay.count = 0
 
 
 def reset(every, is_silent):
-    for number, pair in list(connections.items()):
-        if number % every == 0:
-            if is_silent:
-                silent.add(number)
-            for w in pair[:1] if is_silent else pair:
-                w.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
-                w.transport.abort()
+    for number in [n for n in connections if n % every == 0]:
+        pair = connections.pop(number)
+        if is_silent:
+            silent[number] = pair
+        for w in pair[:1] if is_silent else pair:
+            w.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RST)
+            w.transport.abort()
 
 
 async def main():
