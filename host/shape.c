@@ -197,6 +197,22 @@ void shape_push_unknown (lua_State *L, const char *wire, size_t length) {   /* a
   lua_setfield(L, -2, "SDK_UNKNOWN_MEMBER");
 }
 
+/* ---- the collector ---- */
+
+enum { CREDIT = 1 << 20 };                          /* kilobytes that a reader may make without a step of the collector */
+
+int shape_hold_collector (lua_State *L) {
+  if (!lua_gc(L, LUA_GCISRUNNING)) return -1;
+  lua_gc(L, LUA_GCSTEP, -CREDIT);                   /* as if so much less had been allocated; to stop it would be to forget what was */
+  return lua_gc(L, LUA_GCCOUNT);
+}
+
+void shape_release_collector (lua_State *L, int held, int before) {
+  if (held < 0) return;
+  int now = lua_gc(L, LUA_GCCOUNT), has_doubled = now - before > before;
+  lua_gc(L, LUA_GCSTEP, CREDIT - (has_doubled ? now - held : 0));
+}
+
 /* ---- the graph ---- */
 
 static int shape_graph (lua_State *L) {             /* graph(describe) -> graph */
@@ -225,14 +241,12 @@ static int graph_reader (lua_State *L) { return shape_reader(L, asked(L)); }    
 
 static int graph_xml (lua_State *L) { return shape_xml(L, asked(L)); }    /* (name, body) -> result, root | nil, err */
 
-static int graph_json (lua_State *L) {              /* (name, body) -> value | nil, err; the collector: see shapereader.c */
+static int graph_json (lua_State *L) {              /* (name, body) -> value | nil, err */
   lua_pushlightuserdata(L, asked(L));
   lua_pushcfunction(L, shape_json);
   lua_insert(L, 1);                                 /* shape_json(graph, name, body, keys, shape) */
-  int running = lua_gc(L, LUA_GCISRUNNING);
-  lua_gc(L, LUA_GCSTOP);
-  int status = lua_pcall(L, 5, 2, 0);
-  if (running) lua_gc(L, LUA_GCRESTART);
+  int held = shape_hold_collector(L), status = lua_pcall(L, 5, 2, 0);
+  shape_release_collector(L, held, held);
   return status == LUA_OK ? 2 : lua_error(L);
 }
 

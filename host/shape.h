@@ -69,6 +69,12 @@ int shape_push_time (lua_State *L, const char *s, size_t length);
 const char *shape_kind_name (ShapeKind kind);
 const char *shape_member_name (lua_State *L, const Shapes *g, const Member *member);
 
+/* The collector stands still while a reader makes its tables: they are no garbage, and walking what is made so far would be
+   half of the time. They count afterwards, but for those of an answer that has more than doubled the memory in use: there is
+   little else to find. before: the kilobytes in use when the reader began. */
+int shape_hold_collector (lua_State *L);      /* kilobytes in use now, or -1: it was stopped */
+void shape_release_collector (lua_State *L, int held, int before);
+
 /* Methods of a graph, whose stack is (graph, name, body, keys): see shapereader.c, shapejson.c. */
 int shape_reader (lua_State *L, Shape *shape);
 int shape_xml (lua_State *L, Shape *shape);

@@ -38,15 +38,14 @@ static int begin_run (lua_State *L) {               /* (reader, graph, keys) */
   return run(L, LUA_OK, (lua_KContext)r);
 }
 
-/* Goes on with the coroutine. The collector stands still meanwhile: nothing that a reader makes is garbage, and walking
-   what it has made so far would be half of its time. */
+/* Goes on with the coroutine. */
 static void resume (lua_State *L, Reader *r, lua_State *co) {
   if (r->results > 0) return;
   if (r->tape.parser == NULL) luaL_error(L, "this reader is closed");
-  int given = lua_status(co) == LUA_YIELD ? 0 : 3, running = lua_gc(L, LUA_GCISRUNNING);
-  lua_gc(L, LUA_GCSTOP);
+  int given = lua_status(co) == LUA_YIELD ? 0 : 3, held = shape_hold_collector(L);
+  if (given > 0) r->before = held;
   int status = lua_resume(co, L, given, &r->results);
-  if (running) lua_gc(L, LUA_GCRESTART);
+  shape_release_collector(L, held, r->before);
   if (status <= LUA_YIELD) return;
   tape_close(&r->tape);
   lua_xmove(co, L, 1);

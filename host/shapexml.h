@@ -24,6 +24,7 @@ typedef struct HostReader {
   int hidden;                                       /* all of it is secret */
   int results;                                      /* on the coroutine's stack, once it has ended */
   int is_taken;                                     /* they were */
+  int before;                                       /* kilobytes of Lua's memory when it began */
   int open;                                         /* frames */
   int skipped;                                      /* open elements from the first that is passed over */
   const Member *leaf, *leaf_use;                    /* an open element of a scalar: in its frame, and by its shape */

@@ -138,6 +138,23 @@ T["xml: a large answer is read whole; an error anywhere in it ends it, and whoev
   for _ = 1, 5 do test.raises("no string", graph.xml, graph, "Out", body) end
 end
 
+T["answers that are let go are collected, though the collector stands still while they are read"] = function()
+  local m, body = model.parse("toys", SHAPES), large()
+  local items = {}
+  for i = 1, 20000 do items[i] = ('"name %d"'):format(i) end
+  local document = '{"Names":[' .. table.concat(items, ",") .. "]}"
+  for format, answer in pairs { xml = body, json = document } do
+    collectgarbage()
+    local before, most, one = collectgarbage "count", 0, nil
+    for i = 1, 40 do
+      local _ = reader[format](m, "Out", answer)
+      most = math.max(most, collectgarbage "count" - before)
+      if i == 1 then one = most end
+    end
+    test.truthy(most < 10 * one, ("%s: %.0f KB for one, at most %.0f"):format(format, one, most))
+  end
+end
+
 --- Gives a reader the answer in pieces of that size, and has it play after each; what it answers in the end.
 local function in_pieces(m, body, size)
   local r = reader.begin_query(m, { output = "Out" })
