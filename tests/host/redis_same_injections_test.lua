@@ -181,7 +181,7 @@ for size, n in pairs { small = 6, large = 1500 } do
   stream_case("how often it was delivered", { { "XCLAIM", KEY, "g", "ann", 0, "2-1", "TIME", 1700000000123, "RETRYCOUNT", 5, "JUSTID" } }, "stream",
     group .. "pending entry 2-1 was delivered 4 times in a, 5 in b")
   stream_case("when it was delivered", { { "XCLAIM", KEY, "g", "ann", 0, "2-1", "TIME", 1700000000124, "RETRYCOUNT", 4, "JUSTID" } }, "stream",
-    group .. "pending entry 2-1 was delivered +1 ms later in b")
+    group .. "pending entry 2-1 was delivered 1 ms later in b")
 end
 
 -- ---- names, databases ----

@@ -1,7 +1,9 @@
 --- redis.same: what counts as equal, what is told of what is not, sampling, and what happens in mid-comparison.
 --- The differences that it finds are in redis_same_injections_test.lua.
 local errors = require "errors"
+local fs = require "fs"
 local host = require "host.redissame"
+local process = require "process"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
@@ -181,8 +183,21 @@ T["functions are compared; where only one side lets us see them that is said"] =
   test.match(r.notes[1], "^functions were not compared: .*unknown command")
 end
 
+--- How much memory a hkrun of its own needs, at most, to compare two servers; in KB.
+local function memory_of(from, to)
+  local lib = os.getenv "HKRUN_LIB"
+  local r = process.run { fs.realpath "/proc/self/exe", "-", timeout = 120, stdin = [[
+    local r = require "redis".same { os.getenv "FROM", os.getenv "TO", quiet = true }
+    print(require "fs".read "/proc/self/status":match "VmHWM:%s*(%d+)", r.keys)]],
+    env = { FROM = from, TO = to, HKRUN_LIB = lib and fs.realpath(lib),
+      ASAN_OPTIONS = (os.getenv "ASAN_OPTIONS" or "") .. ":quarantine_size_mb=1" } }
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  return tonumber(r.stdout:match "^%d+")
+end
+
 T["large values are compared without being held"] = function()
-  local a, b, same = pair()
+  local a, b, same, from, to = pair()
+  local before = memory_of(from.url, to.url)
   local block = {}
   for i = 1, 64 do block[i] = tostring(i):rep(8000):sub(1, 16384) end
   local mega = table.concat(block)
@@ -190,16 +205,50 @@ T["large values are compared without being held"] = function()
     for _ = 1, 35 do r:append("big", mega) end
     for _ = 1, 20 do r:rpush("list", mega) end
   end
-  local function resident() return tonumber(require("fs").read "/proc/self/status":match "VmHWM:%s*(%d+)") end
-  local before = resident()
-  test.equal(same().keys, 2)
+  local members = {}
+  for i = 1, 20000 do members[i] = ("member %d "):format(i):rep(30) end
+  for _, r in ipairs { a, b } do
+    for i = 1, #members, 1000 do r:command("SADD", "set", table.unpack(members, i, i + 999)) end
+  end
+  test.equal(same().keys, 3)
   b:setrange("big", 30 << 20, "?")
   b:lset("list", 19, "short")
-  local r = same()
-  local list = messages(r)
+  local list = messages(same())
   table.sort(list)
   test.equal(list, { 'list "list" in database 0: element 19 differs', 'string "big" in database 0: byte 31457280 differs' })
-  test.truthy(resident() - before < 24000, resident() - before .. " KB more")
+  local after = memory_of(from.url, to.url)
+  test.truthy(after - before < 16000, after - before .. " KB more")
+end
+
+T["pending entries are compared page by page where there are very many"] = function()
+  local a, b, same = pair()
+  local commands, ids = {}, {}
+  for i = 1, 10500 do commands[i], ids[i] = { "XADD", "jobs", i .. "-1", "n", i }, i .. "-1" end
+  commands[#commands + 1] = { "XGROUP", "CREATE", "jobs", "g", 0 }
+  local far = { "TIME", 1700000000000, "RETRYCOUNT", 2, "FORCE", "JUSTID" }
+  for i = 1, #ids, 500 do
+    local claim = table.move(ids, i, math.min(i + 499, #ids), 6, { "XCLAIM", "jobs", "g", "ann", 0 })
+    commands[#commands + 1] = table.move(far, 1, #far, #claim + 1, claim)
+  end
+  a:pipeline(commands)
+  b:pipeline(commands)
+  b:command("XGROUP", "CREATECONSUMER", "jobs", "g", "bob")
+  b:command("XGROUP", "DELCONSUMER", "jobs", "g", "bob")
+  test.equal(messages(same()), {})
+  local function claim(id, consumer, at, count) b:command("XCLAIM", "jobs", "g", consumer, 0, id, "TIME", at, "RETRYCOUNT", count, "JUSTID") end
+  b:xack("jobs", "g", "9999-1")
+  claim("10000-1", "bob", 1700000000000, 2)
+  claim("10001-1", "ann", 1700000005000, 2)
+  local r = same()
+  test.equal({ r.count, r.differences[1].kind }, { 1, "stream" })
+  test.match(r.differences[1].message, '^stream "jobs" in database 0: group "g": consumer "bob" is only in b; group "g": pending entry 9999%-1 ' ..
+    'of consumer "ann" is missing in b; group "g": pending entry 10000%-1 belongs to consumer "ann" in a, "bob" in b; and more$')
+  claim("10000-1", "ann", 1700000000000, 2)
+  b:command("XGROUP", "DELCONSUMER", "jobs", "g", "bob")
+  claim("9999-1", "ann", 1700000000000, 2)
+  b:command("XCLAIM", "jobs", "g", "ann", 0, "9999-1", "TIME", 1700000000000, "RETRYCOUNT", 2, "FORCE", "JUSTID")
+  r = same()
+  test.match(r.differences[1].message, '^stream "jobs" in database 0: group "g": pending entry 10001%-1 was delivered %d+ ms later in b$')
 end
 
 T["keys that come a second time in SCAN, and keys that expire meanwhile, are no differences"] = function()
@@ -241,6 +290,18 @@ T["a server that ends in mid-comparison is an error; a cancel ends it at once"] 
   test.raises("cancelled", waiting.join, waiting)
 end
 
+T["a node that has only a part of a cluster's keys is refused"] = function()
+  local cluster = dofile("tests/support/redis_cluster.lua").start { nodes = 2 }
+  test.defer(cluster.stop)
+  local whole = start { settings = { ["cluster-enabled"] = "yes", ["cluster-port"] = fs.free_port() } }
+  local alone = redis.open(whole.url)
+  alone:cluster_addslotsrange(0, 16383)
+  alone:close()
+  local e = test.raises("127.0.0.1:%d+ is one of 2 nodes of a cluster, and has only its own keys", redis.same, { whole.url, cluster.url })
+  test.equal(e.kind, "stopped")
+  test.equal(redis.same({ whole.url, whole.url }).equal, true)
+end
+
 T["what is given wrongly is said"] = function()
   test.raises("redis.same needs two servers", redis.same, { "redis://127.0.0.1:1" })
   test.raises("sample must be at least 1", redis.same, { "redis://127.0.0.1:1", "redis://127.0.0.1:1", sample = 0 })
@@ -279,8 +340,8 @@ end
 
 --- Answers, in turn, whatever it is asked; then it is silent.
 local function peer(answers)
-  local dir, port = test.tmpdir(), require("fs").free_port()
-  require("fs").write(dir .. "/peer.py", ([[
+  local dir, port = test.tmpdir(), fs.free_port()
+  fs.write(dir .. "/peer.py", ([[
 import socket
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
 print("ready", flush=True)
@@ -289,7 +350,7 @@ for a in %s:
     c.recv(65536); c.sendall(a)
 while c.recv(65536): pass
 ]]):format(port, answers))
-  local p = require("process").start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  local p = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
   test.defer(function() p:stop() end)
   test.equal(p:read_line(), "ready")
   return { port = port }

@@ -288,6 +288,15 @@ function Comparison:quick(sample, report)
   end
 end
 
+--- A connection to one node of a cluster sees only that one's keys.
+local function refuse_part(r, op)
+  if r:info "cluster".cluster_enabled ~= "1" then return end
+  local size = tonumber(r:cluster_info():match "cluster_size:(%d+)")
+  if size and size > 1 then
+    errors.raise { kind = "stopped", op = op, message = ("%s is one of %d nodes of a cluster, and has only its own keys"):format(r.label, size) }
+  end
+end
+
 --- What compares two connections.
 ---@param a redis.Connection
 ---@param b redis.Connection
@@ -296,6 +305,8 @@ end
 function M.between(a, b, o)
   local c = setmetatable({ a = a, b = b, keys = 0, count = 0, counts = {}, differences = {}, notes = {}, limit = o.limit,
     ttl_tolerance = o.ttl_tolerance, timeout = o.timeout, op = ("compare Redis %s with %s"):format(a.label, b.label) }, Comparison)
+  refuse_part(a, c.op)
+  refuse_part(b, c.op)
   c.exact = knows(a, "PEXPIRETIME", "hkrun:probe") and knows(b, "PEXPIRETIME", "hkrun:probe")
   -- Servers before 7.0 tell only the time that is left, and each at its own moment.
   if not c.exact then c.ttl_tolerance = math.max(c.ttl_tolerance, OLD_TOLERANCE) end

@@ -101,7 +101,7 @@ local function compare_pending(sides, key, name, a, b, found)
     if x[2] ~= y[2] then return found.add(say .. "belongs to consumer %s in a, %s in b", id, names.show(x[2]), names.show(y[2])) end
     if x[4] ~= y[4] then return found.add(say .. "was delivered %d times in a, %d in b", id, x[4], y[4]) end
     if math.abs(x[3] - y[3]) > (whole and 0 or TOLERANCE) then
-      return found.add(say .. "was delivered %+d ms later in b", id, y[3] - x[3])
+      return found.add(say .. "was delivered %d ms %s in b", id, math.abs(y[3] - x[3]), x[3] < y[3] and "later" or "earlier")
     end
   end)
 end

@@ -27,6 +27,7 @@ local declared = {
   { "key", "key file", type = "string" },
   { "managed", "take away what a managed service takes away (CONFIG, ...)", type = "boolean", default = false },
   { "owner_config", "the name that CONFIG gets instead of being taken away, for the owner", type = "string" },
+  { "program", "the server's program, another version's", type = "string", default = "redis-server" },
   { "settings", "further redis.conf settings by name", type = "table", default = {} },
   { "prefix", "words before the command: a network namespace", type = "list" },
 }
@@ -125,7 +126,7 @@ function M.start(o)
     or ("%s://%s:%d"):format(scheme, o.host, o.port)
   local self = setmetatable({ host = o.host, port = o.port, url = url, dir = o.dir, log = log, cert = files and files.cert }, Server)
   local prefix, user = prefixed(o.prefix, "nobody")
-  self.process = process.start { "redis-server", "-", prefix = prefix, user = user, cwd = o.dir, stdin = "pipe",
+  self.process = process.start { o.program, "-", prefix = prefix, user = user, cwd = o.dir, stdin = "pipe",
     stdout = log, stderr = log }
   self.pid = self.process.pid
   feed(self.process, configuration(o, files))
