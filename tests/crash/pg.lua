@@ -3,6 +3,7 @@
 ---     make kill-pg                          300 kills, 50 cuts, 20 restarts, 10 full disks, 50 comparisons that are killed
 ---     KILLS=20 CUTS=5 SEED=7 make kill-pg   fewer, others
 package.path = "tests/support/?.lua;" .. package.path
+local errors = require "errors"
 local kills = require "pg_kills"
 
 local function number(name, default) return math.tointeger(tonumber(os.getenv(name) or default)) end
@@ -19,6 +20,7 @@ local function trials(what, n, fn)
     i = i + 1
     local ok, count = pcall(fn, i)
     if not ok then
+      if errors.is(count, "cancelled") then error(count, 0) end
       failed = failed + 1
       print(("not ok %s %d: %s"):format(what, i, tostring(count)))
     end

@@ -111,7 +111,8 @@ local function explain(e, stderr)
       message = ("pg_dump %s cannot read a server of version %s"):format(program, server),
       hint = "install postgresql-client-" .. server }
   end
-  local is_lost = stderr:find "connection to server" or stderr:find "server closed the connection" or stderr:find "terminating connection"
+  local is_lost = stderr:find "connection to server" or stderr:find "server closed the connection" or stderr:find "terminating connection" or
+    stderr:find "could not receive data from server" or stderr:find "could not send data to server"
   errors.raise { op = "read the schema of " .. e.name, kind = is_lost and "network" or "remote", retry = is_lost and true or nil,
     message = (stderr:gsub("pg_dump: ", ""):gsub("%s*\n%s*", "; "):gsub("; $", "")) }
 end
@@ -123,7 +124,7 @@ end
 function M.read(e, o)
   local argv = { "pg_dump", "--section=pre-data", "--section=post-data", "--no-tablespaces",
     "--no-blobs", "--no-publications", "--no-subscriptions", "--no-security-labels", "--no-password",
-    env = endpoint.environment(e), timeout = 600 }
+    "--dbname=" .. endpoint.patience(e), env = endpoint.environment(e), timeout = 600 }
   if o.snapshot then argv[#argv + 1] = "--snapshot=" .. o.snapshot end
   if not o.owners then argv[#argv + 1] = "--no-owner" end
   if not o.privileges then argv[#argv + 1] = "--no-privileges" end

@@ -134,6 +134,16 @@ function M.release(e)
   if tunnel.users == 0 then tunnel:close() end
 end
 
+--- What no variable of the environment says to libpq's programs: how soon a silent network is given up.
+---@return string conninfo for --dbname
+function M.patience(e)
+  local parts = {}
+  for _, name in ipairs { "keepalives", "keepalives_idle", "keepalives_interval", "keepalives_count", "tcp_user_timeout" } do
+    parts[#parts + 1] = ("%s='%s'"):format(name, e.params[name]:gsub("[\\']", "\\%0"))
+  end
+  return table.concat(parts, " ")
+end
+
 --- The environment in which libpq's programs (pg_dump) find this database;
 --- the password stands nowhere else. Another program cannot go through a
 --- private tunnel: for it the session gets one with a port.
