@@ -1,5 +1,7 @@
 local test = require "test"
+local errors = require "errors"
 local fs = require "fs"
+local notices = require "redis.live.notices"
 local process = require "process"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
@@ -185,6 +187,23 @@ T["a subscription that the server ends has every key looked at, once"] = functio
   equal(lab)
 end
 
+T["a server that cannot be reached just when it is to be listened to again is listened to later"] = function()
+  local lab = copy(function(a) a:mset("a", 1, "b", 2) end)
+  lab.copy:wait()
+  local open_notices = notices.open
+  test.defer(function() notices.open = open_notices end)
+  function notices.open()
+    notices.open = open_notices
+    errors.raise { kind = "network", message = "no way there" }
+  end
+  lab.a:pipeline { { "MULTI" }, { "CLIENT", "KILL", "TYPE", "pubsub" }, { "SET", "a", "missed" }, { "EXEC" } }
+  settle(lab)
+  test.equal(notices.open, open_notices, "it was tried")
+  test.equal({ lab.copy:status().notifications, lab.copy:status().rescans, lab.b:get "a" }, { true, 1, "missed" })
+  lab.copy:finish()
+  equal(lab)
+end
+
 T["a server's buffer that runs full ends the subscription, and nothing is missed"] = function()
   local lab = copy(nil, { source = { settings = { ["client-output-buffer-limit"] = "pubsub 32kb 0 0" } } })
   lab.copy:wait()
@@ -238,6 +257,32 @@ T["a source that starts anew with older data is looked at as a whole, and follow
   open(from.url):set("after", 1)
   c:finish()
   test.equal(redis.same({ from.url, to.url }).keys, 3)
+  test.equal(open(from.url):config_get "notify-keyspace-events"[2], "")
+end
+
+T["a source that is started anew in the first copy of all: everything is copied again, then followed"] = function()
+  local dir = test.tmpdir()
+  local from, to = server.start { dir = dir }, start()
+  local a = open(from.url)
+  local commands = {}
+  for i = 1, 1500 do commands[i] = { "SET", "k" .. i, i } end
+  a:pipeline(commands)
+  a:save()
+  a:set("lost", 1)
+  local killed
+  local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01, batch = 50, rate = 1500, on_progress = function(keys)
+    if killed or keys == 0 then return end
+    killed = keys
+    from:kill()
+    from:stop()
+    from = server.start { dir = dir, port = from.port }
+  end }
+  test.defer(function() from:stop() end)
+  c:wait()
+  test.truthy(killed < 1500, "in the middle")
+  open(from.url):set("after", 1)
+  test.equal(c:finish().keys, 1501)
+  test.equal(redis.same({ from.url, to.url }).keys, 1501)
   test.equal(open(from.url):config_get "notify-keyspace-events"[2], "")
 end
 

@@ -92,7 +92,7 @@ local function run(self)
   self.phase = "bulk"
   copy_all(self)
   self.phase = "rounds"
-  if not self.notices then
+  if self.silent then
     log.warn("Redis %s has no keyspace notifications for us: each round compares every key", self.from.label)
   end
   rounds.follow(self, function() tell(self) end)

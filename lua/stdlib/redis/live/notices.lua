@@ -36,6 +36,7 @@ function M.open(from, changes, only)
   self.messages = from:subscribe { self.name, patterns = { "__keyevent@*__:*" } }
   self.task = task.spawn(function()
     local ok, e = pcall(self.listen, self)
+    if self.closing then return end
     self.lost = ok and "the subscription ended" or tostring(e)
     changes:lose(self.lost)
     self.bell.set()
@@ -129,6 +130,7 @@ function Notices:close(why)
     self.lost = self.lost or why
     self.changes:lose(why)
   end
+  self.closing = true
   if self.task then
     self.task:cancel()
     pcall(self.task.join, self.task)

@@ -35,21 +35,25 @@ function M.connect(self)
   if self.load then self.load.from = self.from end
 end
 
---- Begins to listen, and proves that everything is told; else there will be rounds that compare.
+--- Begins to listen, and proves that everything is told; else (`silent`) there will be rounds that compare. A server that
+--- cannot be reached is neither: the next round listens.
 function M.listen(self)
-  self.notices = nil
-  if self.o.notifications == false or not servers.tells_all(self.state.from) then return end
+  self.silent = self.o.notifications == false or not servers.tells_all(self.state.from)
+  if self.silent then return end
   self.switch:on()
   for try = 1, TRIES do
     local heard = notices.open(self.from, self.changes, self.only)
-    if heard:catch_up(self.from) then
+    local ok, told = pcall(heard.catch_up, heard, self.from)
+    if ok and told then
       self.notices = heard
       return
     end
     heard:close()
-    if not self.switch.record then return end        -- nothing was switched that could come into force yet
+    if not ok then error(told, 0) end
+    if not self.switch.record then break end         -- nothing was switched that could come into force yet
     if try < TRIES then task.sleep(0.5) end
   end
+  self.silent = true
 end
 
 --- Leaves the source the time that others want of it; not in the last pass, when there are none. Of the time that a batch
@@ -118,11 +122,15 @@ end
 
 --- Makes sure that from here on changes are told, and that all earlier ones have been.
 local function catch_up(self)
-  if not self.notices or self.notices:catch_up(self.from) ~= false then return end
-  self.changes:lose(self.notices.lost or "keyspace notifications were switched off")
-  self.notices:close()
+  local heard = self.notices
+  if self.silent or heard and heard:catch_up(self.from) ~= false then return end
+  if heard then
+    self.changes:lose(heard.lost or "keyspace notifications were switched off")
+    self.notices = nil
+    heard:close()
+  end
   M.listen(self)
-  if not self.notices then
+  if self.silent then
     log.warn("Redis %s tells its changes no more: each round compares every key from here on", self.from.label)
   end
 end
