@@ -92,14 +92,16 @@ end
 
 local PASSING = { network = true, timeout = true, closed = true }
 
---- A server that was started again, or another in its place, has not the keys and cursors that we know.
+--- A server that was started again, or another in its place, has not the keys and cursors that we know. Connections are made
+--- again without a word, so each piece of work looks at the end whether its connections are still those of its beginning.
 local function check_runs(c)
   for name, r in pairs { source = c.from, target = c.to } do
     local run = c[name .. "_run"]
-    if run and r:info "server".run_id ~= run then
+    if run and c.seen[r] ~= r.handle and r:info "server".run_id ~= run then
       errors.raise { kind = "stopped", code = "restarted", op = ("copy Redis %s to %s"):format(c.from.label, c.to.label),
         message = name .. ": the server was restarted, or another took its place" }
     end
+    c.seen[r] = r.handle
   end
 end
 
@@ -108,13 +110,14 @@ local function patiently(c, fn)
   local since
   while true do
     local ok, v = pcall(function()
-      if c.lost then check_runs(c) end
-      c.lost = false
-      return fn()
+      check_runs(c)
+      local value = fn()
+      check_runs(c)
+      return value
     end)
     if ok then return v end
     if not (PASSING[v.kind] or v.code == "LOADING") then error(v, 0) end
-    since, c.lost = since or task.now(), true
+    since = since or task.now()
     if task.now() - since > c.o.patience then error(v, 0) end
     task.sleep(0.2)
   end
@@ -316,7 +319,7 @@ function M.copy(o)
   local started = task.now()
   local from <close> = redis.open(o.from, { timeout = o.timeout })
   local to <close> = redis.open(o.to, { timeout = o.timeout, db = 0 })
-  local c = { from = from, to = to, o = o, bound = 0 }
+  local c = { from = from, to = to, o = o, bound = 0, seen = {} }
   local seen = patiently(c, function()
     c.exact = keys_of.is_exact(from)
     c.load = loads.new(from, o)

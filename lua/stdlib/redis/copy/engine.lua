@@ -38,7 +38,6 @@ end
 local function look(c, job, asked)
   local ok, e = pcall(c.load.look, c.load, asked)
   if not ok and (errors.is(e, "cancelled") or not e.kind) then error(e, 0) end
-  c.lost = c.lost or not ok
   job:limit(c.load:limit())
 end
 
