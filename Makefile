@@ -6,6 +6,7 @@
 # make kill-redis kills copies of Redis at random moments, and goes on with them
 # make bench-pg measures pg.copy against pgcopydb and pg_dump, pg.same against a script
 # make deps     installs what the build and the tests need (Debian)
+# make bench-redis measures redis.copy against a script on ioredis, RedisShake and a bare relay
 # make docs     rewrites docs/modules.md from the annotations of the public modules
 # make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
 .DEFAULT_GOAL := all
@@ -38,7 +39,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg models docs install clean
+.PHONY: all deps demo tools postgres check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -123,6 +124,12 @@ bench-pg: all
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -pthread -o build/bench/pg_link tests/bench/pg_link.c
 	@python3 -B tests/bench/pg.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/pg_relay $(CURDIR)/build/bench/pg_link $(or $(SCALE),1) $(or $(ROUNDS),5)
 	@python3 -B tests/bench/pg_same.py $(CURDIR)/$(HKRUN) $(or $(SCALE),1) $(or $(ROUNDS),5)
+
+# redis.copy against ioredis, RedisShake where it is installed, and a bare relay; SCALE=0.02 ROUNDS=1 for a first look.
+bench-redis: all
+	@mkdir -p build/bench
+	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o build/bench/redis_link tests/bench/redis_link.c
+	@python3 -B tests/bench/redis.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/redis_link $(or $(SCALE),1) $(or $(ROUNDS),5)
 
 # Memory and descriptors of a copy of 5 GB.
 flat-pg: all

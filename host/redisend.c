@@ -10,6 +10,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <time.h>
 
 #define READ_SIZE ((size_t)64 * 1024)
 #define READ_MOST ((size_t)256 * 1024)       /* of one call, so that both ends get their turn */
@@ -194,17 +195,26 @@ static int sign_in (RedisEnd *e) {
   return 0;
 }
 
+static long long now_ns (void) {
+  struct timespec t;
+  (void)clock_gettime(CLOCK_MONOTONIC, &t);
+  return t.tv_sec * 1000000000LL + t.tv_nsec;
+}
+
 /* A server that was started again, or another one in its place, has not the keys and cursors that we know. */
 static int check_run_id (RedisEnd *e) {
   size_t size;
   long n;
   char *at;
+  long long began = now_ns();
+  e->trip = 0;
   if (e->side->run_id == NULL) return 0;
   if (host_redis_text(e->fail, &e->out, "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n") != 0 || (n = ask_line(e)) < 0) return -1;
   if (e->in.p[0] != '$') return host_redis_remote(e, "INFO", e->in.p, (size_t)n);
   size = strtoul(e->in.p + 1, NULL, 10) + (size_t)n + 4;
   if (size > MAX_LINE) return host_redis_fail(e->fail, "protocol", "protocol", 0, "%s: INFO: unexpected answer", e->side->name);
   while (e->in.n < size) if (wait_for(e, e->read_want) != 0 || host_end_read(e) != 0) return -1;
+  e->trip = now_ns() - began;
   at = memmem(e->in.p, size, "run_id:", 7);
   n = (long)strlen(e->side->run_id);
   if (at == NULL || e->in.p + size - at < 7 + n || memcmp(at + 7, e->side->run_id, (size_t)n) != 0)

@@ -33,6 +33,7 @@ typedef struct RedisEnd {
   RedisFail *fail;                           /* where every failure is told */
   HostStream s;
   int cancel_fd, stall;                      /* readable: stop; milliseconds without a byte */
+  long long trip;                            /* nanoseconds that a question and its answer took when it was opened */
   int read_want, write_want;                 /* what poll has to wait for before the next read, write */
   RedisBuf in, out;
 } RedisEnd;

@@ -17,6 +17,8 @@
 #define FOOT 8                               /* a DUMP ends with the CRC-64 of all before it */
 #define ASK_BYTES (4 << 20)                  /* that may wait at the source, by the size of the last values */
 #define ASK_KEYS 256
+#define KEY_NS 2000                          /* what a server takes at least for a key, and for a byte of it */
+#define BYTE_NS 5
 
 /* --- when keys expire ------------------------------------------------------------------------------------------ */
 
@@ -174,7 +176,9 @@ int host_work_round (Worker *w) {
     large += (size - large) / 8;             /* a sliding mean: few questions at once where values are large */
     ahead = large * ASK_KEYS > ASK_BYTES ? (size_t)(ASK_BYTES / large) + 1 : ASK_KEYS;
   }
-  began = host_work_now() - began;
+  began = host_work_now() - began - w->from.trip;
+  size = (long long)r->count * KEY_NS + r->bytes * BYTE_NS;
+  if (began < size) began = size;
   while (w->asked.at < w->asked.n)
     if (host_work_pump(w, 0) != 0) return -1;
   w->asked.at = w->asked.n = 0;

@@ -76,7 +76,8 @@ static void send_some (End *e) {
 
 static void read_some (End *e) {
   for (int i = 0; i < 4; i++) {
-    ssize_t n = read(e->fd, room(&e->in, ROOM), e->in.cap - e->in.n);
+    char *at = room(&e->in, ROOM);
+    ssize_t n = read(e->fd, at, e->in.cap - e->in.n);
     if (n < 0 && errno == EAGAIN) return;
     if (n <= 0) die("cannot read");
     e->in.n += (size_t)n;

@@ -43,7 +43,7 @@ M.OPTIONS = {
   { "connections", "connections to either side, each with a thread", type = "integer", default = 2 },
   { "parallel", "several databases at the same time", type = "boolean", default = true },
   { "batch", "keys in one round", type = "integer", default = 500 },
-  { "load", "share of the source's time that the copy may take while others use it; 1: all", type = "number", default = 0.2 },
+  { "load", "share of the source's time that the copy may take while others use it; 1: all", type = "number", default = 0.1 },
   { "rate", "keys a second, at most", type = "integer" },
   { "patience", "seconds to try again when a server cannot be reached", type = "number", default = 60 },
   { "timeout", "seconds without a byte before a connection is given up", type = "number", default = 60 },

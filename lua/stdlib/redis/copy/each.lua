@@ -180,10 +180,14 @@ function M.run(c, segments, told, patiently)
   local job <close> = c.by_dump and engine.job(c) or nil
   c.job = job
   if job then engine.start(job, c, { open = true }) end
-  local looked = task.now()
+  local looked = -1
   for _, s in ipairs(segments) do
     local cursor = s.cursor
     repeat
+      if not job and task.now() - looked > 1 then
+        patiently(function() c.load:listen() end)
+        looked = task.now()
+      end
       local start, began, slice = cursor, task.now(), nil
       local copied = patiently(function()
         c.from:select(s.db)
@@ -195,10 +199,6 @@ function M.run(c, segments, told, patiently)
       end)
       told(copied, slice)
       if not job then c.load:pause(task.now() - began, copied) end
-      if task.now() - looked > 1 then
-        looked = task.now()
-        patiently(function() c.load:look(c.load.asked) end)
-      end
     until cursor == "0"
   end
   c.job = nil

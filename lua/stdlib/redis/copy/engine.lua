@@ -7,6 +7,7 @@ local task = require "task"
 local M = {}
 
 local TICK = 0.25
+local FIRST = 0.05                      -- the first look at who else works there comes sooner
 
 --- The workers go to the address at which the control connection found the server.
 local function set_end(job, method, r, run_id)
@@ -35,16 +36,18 @@ function M.start(job, c, more)
 end
 
 --- Looks at the load. A connection that broke is no reason to end: the workers have their own, and their patience.
-local function look(c, job, asked)
-  local ok, e = pcall(c.load.look, c.load, asked)
+local function look(c, job)
+  local ok, e = pcall(c.load.look, c.load)
   if not ok and (errors.is(e, "cancelled") or not e.kind) then error(e, 0) end
   job:limit(c.load:limit())
 end
 
 --- Waits for the job, or until `done(progress)`; told(progress) is called some times a second, and once when it has ended.
 function M.watch(job, c, told, done)
+  local seconds = FIRST
+  look(c, job)
   while true do
-    local ended = task.await(job:id(), TICK)
+    local ended = task.await(job:id(), seconds)
     local result, err = job:result()
     local p = job:progress()
     told(p)
@@ -52,7 +55,10 @@ function M.watch(job, c, told, done)
       return errors.check(("copy Redis %s to %s"):format(c.from.label, c.to.label), result, err)
     end
     if ended and done and done(p) then return p end
-    if not ended then look(c, job, p.asked) end
+    if not ended then
+      look(c, job)
+      seconds = TICK
+    end
   end
 end
 

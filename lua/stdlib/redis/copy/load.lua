@@ -8,25 +8,45 @@ Load.__index = Load
 
 local OTHERS = 50                       -- commands a second from which on somebody else works there
 local CALM = 4                          -- looks without such, until the limit is lifted
+local QUIET = 0.01                      -- seconds in which a look from here listens
+
+-- What the workers send.
+local OURS = { cmdstat_dump = true, cmdstat_pexpiretime = true, cmdstat_pttl = true, cmdstat_time = true, cmdstat_scan = true,
+  cmdstat_select = true, cmdstat_info = true, cmdstat_auth = true }
 
 ---@param from redis.Connection
 ---@param o { load: number, rate?: integer }
 function M.new(from, o)
-  local info = from:info "stats"
-  local self = setmetatable({ from = from, share = o.load, rate = o.rate or 0, calm = CALM, asked = 0 }, Load)
-  self.commands, self.time = tonumber(info.total_commands_processed), task.now()
-  if (tonumber(info.instantaneous_ops_per_sec) or 0) > OTHERS then self.calm = 0 end
-  return self
+  return setmetatable({ from = from, share = o.load, rate = o.rate or 0, calm = CALM }, Load)
 end
 
---- Looks who works there, given how many commands the copy itself has sent by now.
-function Load:look(asked)
-  local commands, now = tonumber(self.from:info("stats").total_commands_processed), task.now()
-  if commands and self.commands then
-    local others = (commands - self.commands - (asked - self.asked) - 1) / math.max(now - self.time, 0.001)
-    self.calm = others > OTHERS and 0 or self.calm + 1
+--- Commands that the server has run, but those of the workers.
+local function commands_of_others(from)
+  local reply, n = from:command("INFO", "commandstats"), 0
+  for name, calls in reply:gmatch "(cmdstat_[^:]+):calls=(%d+)" do
+    if not OURS[name] then n = n + tonumber(calls) end
   end
-  self.commands, self.time, self.asked = commands, now, asked
+  return n
+end
+
+local function judge(self, n, seconds)
+  self.calm = n / seconds > OTHERS and 0 or self.calm + 1
+end
+
+--- Looks who works there, since the last look.
+function Load:look()
+  local n, now = commands_of_others(self.from), task.now()
+  if self.commands and now > self.time then judge(self, n - self.commands, now - self.time) end
+  self.commands, self.time = n, now
+end
+
+--- The same where our own commands are like those of others: listens while we send none.
+function Load:listen()
+  if self.share >= 1 then return end
+  local function count() return tonumber(self.from:info "stats".total_commands_processed) or 0 end
+  local before, began = count(), task.now()
+  task.sleep(QUIET)
+  judge(self, count() - before - 1, task.now() - began)
 end
 
 --- What to tell the engine: share and rate; 0: no limit.
