@@ -323,7 +323,8 @@ function M.copy(o)
   local seen = patiently(c, function()
     c.exact = keys_of.is_exact(from)
     c.load = loads.new(from, o)
-    return { survey(from, o.databases), to:info(), to:type(refusals.MARK) == "string" and to:get(refusals.MARK) or nil }
+    local mark = to:pipeline({ { "GET", refusals.MARK } }, { keep_errors = true })[1]
+    return { survey(from, o.databases), to:info(), type(mark) == "string" and mark or nil }
   end)
   local found, to_info, mark = seen[1], seen[2], seen[3]
   c.source_run, c.target_run = found.info.run_id, to_info.run_id
