@@ -134,12 +134,12 @@ end
 ---@return { method: string, url: string|userdata, headers: table<string, string|userdata>, body: string|userdata|table }
 function Client:request(name, args)
   local request = request_of.build(self, self:operation(name), args or {})
-  local headers = {}
-  for key, value in pairs(signing.headers(self, request)) do headers[key] = value end
+  local headers, signed, body = {}, signing.sign(self, request)
+  for key, value in pairs(signed) do headers[key] = value end
   if not has_header(headers, "host") then headers.Host = request.place:match "^%a+://([^/]+)" end
   local is_bare = request.method == "GET" or request.method == "HEAD"
-  if not is_bare or size_of(request.body) > 0 then headers["Content-Length"] = ("%d"):format(size_of(request.body)) end
-  return { method = request.method, url = request.url, headers = headers, body = request.body }
+  if not is_bare or size_of(body) > 0 then headers["Content-Length"] = ("%d"):format(size_of(body)) end
+  return { method = request.method, url = request.url, headers = headers, body = body }
 end
 
 --- A URL that carries its signature.
@@ -153,6 +153,7 @@ function Client:presign(name, args, o)
     errors.usage("aws.%s:%s cannot be presigned: its arguments are in the body", self.model.service, op.snake)
   end
   local request = request_of.build(self, op, args or {}, true)
+  if request.signed_by == "v2" then errors.usage("aws.%s:%s cannot be presigned: its signature is of version 2", self.model.service, op.snake) end
   if request.form then request.method, request.query, request.headers, request.body = "GET", request.form, {}, nil end
   -- who follows the URL sends no header of ours
   if op.checksum_mode and (args or {})[op.checksum_mode] == nil then request.headers["x-amz-checksum-mode"] = nil end

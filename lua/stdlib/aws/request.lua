@@ -74,7 +74,7 @@ end
 ---@field hash? string           what the signature says of the body, where it is not its SHA-256
 ---@field region string          of the signature
 ---@field signing_name? string   where it is not the model's
----@field signed_by "v4"|"bearer"|"none"
+---@field signed_by "v4"|"v2"|"bearer"|"none"
 
 --- The request of a call, without its signature. Raises "usage" for arguments that the model does not allow.
 ---@param self aws.Client

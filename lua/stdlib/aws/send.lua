@@ -108,8 +108,7 @@ end
 local function once(self, op, args, opts)
   local request = request_of.build(self, op, args)
   for name, value in pairs(opts.headers or {}) do request.headers[name] = value end
-  local headers, access_key_id = signing.headers(self, request)
-  local body = request.body
+  local headers, body, access_key_id = signing.sign(self, request)
   if body == "" and (request.method == "GET" or request.method == "HEAD") then body = nil end
   local begin = not opts.to and self.protocol.begin
   local reader <close> = begin and begin(self.model, op) or nil

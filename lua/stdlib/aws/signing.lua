@@ -1,4 +1,4 @@
---- How a call proves who asks: SigV4, a bearer token, or not at all.
+--- How a call proves who asks: SigV4, for two services SigV2, a bearer token, or not at all.
 local config = require "aws.config"
 local credentials = require "aws.credentials"
 local errors = require "errors"
@@ -13,17 +13,20 @@ end
 
 local function refuse(model, op, why) errors.usage("aws.%s:%s %s", model.service:gsub("-", "_"), op.snake, why) end
 
---- How an operation is signed: "v4", "bearer" or "none". Raises "usage" for what hkrun cannot do.
+--- How an operation is signed. Raises "usage" for what hkrun cannot do.
 ---@param model aws.Model
 ---@param op aws.Operation
----@return "v4"|"bearer"|"none"
+---@return "v4"|"v2"|"bearer"|"none"
 function M.kind(model, op)
   if op.unsigned then return "none" end
   local offered = {}
   for _, name in ipairs(op.auth or model.meta.auth or { "v4" }) do offered[name] = true end
   local version = model.meta.signature_version
   if version == "bearer" then offered = { bearer = true } end
-  if version == "v2" then refuse(model, op, "needs signatures of version 2, which hkrun does not make") end
+  if version == "v2" then
+    if model.meta.protocol == "query" then return "v2" end
+    refuse(model, op, "needs signatures of version 2, which hkrun makes for the query protocol only")
+  end
   if offered.bearer and config.env(token_name(model)) then return "bearer" end
   if offered.v4 then return "v4" end
   if offered.none then return "none" end
@@ -48,22 +51,25 @@ function M.claim(self, request)
   }
 end
 
---- The headers of a request, with its signature or its token.
+--- The headers of a request, with its signature or its token. A signature of version 2 stands in the body.
 ---@param self aws.Client
 ---@param request table as aws.request builds it
----@return table<string, string|userdata>
+---@return table<string, string|userdata> headers
+---@return string|userdata|table body
 ---@return string? access_key_id that it is signed with
-function M.headers(self, request)
-  if request.signed_by == "v4" then
+function M.sign(self, request)
+  local version = request.signed_by
+  if version == "v4" or version == "v2" then
     local claim = M.claim(self, request)
-    if not claim then return request.headers end
-    return sign.sigv4(claim), claim.access_key
+    if not claim then return request.headers, request.body end
+    if version == "v4" then return sign.sigv4(claim), request.body, claim.access_key end
+    return request.headers, require "aws.protocol.query".form(require "sigv2".form(claim, request.form)), claim.access_key
   end
-  if request.signed_by == "none" then return request.headers end
+  if version == "none" then return request.headers, request.body end
   local headers = {}
   for name, value in pairs(request.headers) do headers[name] = value end
   headers.Authorization = secret.concat { "Bearer ", secret.new(config.env(token_name(self.model))) }
-  return headers
+  return headers, request.body
 end
 
 return M
