@@ -87,12 +87,13 @@ local VALUE = {
     .. "XSETID KEY 1-1; XTRIM KEY MAXLEN 0; XDEL KEY 1-1; PEXPIREAT KEY 1",
 }
 
---- The rights that are missing, in words; nil when none is. What the server does not know is no right.
+--- The rights that are missing, in words; nil when none is. What the server does not know is no right. A full source takes
+--- no command into a transaction, not even one that reads: then nothing is known of it.
 local function missing(side, where, line)
   local names, first = {}, nil
   for _, r in ipairs(refused(where, words(line))) do
     if r.code == "READONLY" then refuse("the %s is a read-only replica; give its primary", side) end
-    if r.code == "OOM" then refuse("the %s has too little memory: %s", side, r.message) end
+    if r.code == "OOM" and side == "target" then refuse("the %s has too little memory: %s", side, r.message) end
     if r.code == "NOPERM" then
       names[#names + 1] = r.command
       first = first or r.message
