@@ -301,6 +301,64 @@ T["without notifications each round compares every key"] = function()
   equal(lab)
 end
 
+T["a user who may not subscribe has rounds that compare, and nothing is left switched on"] = function()
+  local from, to = start(), start()
+  local a = open(from.url)
+  a:command("ACL", "SETUSER", "mover", "on", ">pass", "~*", "+@all", "resetchannels")
+  a:set("a", 1)
+  local c <close> = redis.copy.start { from = ("redis://mover:pass@127.0.0.1:%d"):format(from.port), to = to.url, interval = 0.01 }
+  test.equal(c:wait().notifications, false)
+  a:set("a", 2)
+  c:finish()
+  test.equal({ open(to.url):get "a", a:config_get "notify-keyspace-events"[2] }, { "2", "" })
+end
+
+T["a source that is full, in which nothing can be tried, is listened to all the same"] = function()
+  local lab = copy(function(a)
+    a:mset("a", 1, "b", 2)
+    a:config_set("maxmemory", 1)
+    test.raises("OOM", a.set, a, "c", 3)           -- nor does it take reading commands into a transaction
+  end)
+  test.equal(lab.copy:wait().notifications, true)
+  lab.a:del "a"
+  settle(lab)
+  test.equal({ lab.b:get "a", lab.copy:status().rescans }, { nil, 0 })
+  test.equal(lab.copy:finish().keys, 1)
+  equal(lab)
+end
+
+T["what blocked clients take, what is trimmed, and what is written in the last moment is told too"] = function()
+  local lab = copy(function(a)
+    for i = 1, 200 do a:xadd("trimmed", i .. "-1", "f", i) end
+    a:xadd("x", "1-1", "f", 1)
+    a:xgroup_create("x", "g", "$")
+    a:rpush("from", "old")
+  end)
+  lab.copy:wait()
+  local blocked = {}
+  for i, words in ipairs { { "BLPOP", "queue", 0 }, { "BLMOVE", "source", "taken", "LEFT", "RIGHT", 0 }, { "BZPOPMIN", "z", 0 },
+    { "XREADGROUP", "GROUP", "g", "c", "BLOCK", 0, "STREAMS", "x", ">" } } do
+    blocked[i] = task.spawn(function()
+      local r <close> = redis.open(lab.from.url)
+      r:command(table.unpack(words))
+    end)
+  end
+  while lab.a:info("clients").blocked_clients ~= "4" do task.sleep(0.005) end
+  lab.a:rpush("queue", "a", "b")
+  lab.a:rpush("source", "a", "b")
+  lab.a:zadd("z", 1, "a", 2, "b")
+  lab.a:xadd("x", "2-1", "f", 2)
+  for _, t in ipairs(blocked) do t:join() end
+  lab.a:xtrim("trimmed", "MAXLEN", "~", 10)
+  lab.a:xdel("trimmed", "200-1")
+  settle(lab)
+  test.equal(lab.copy:status().rescans, 0)
+  lab.a:append("moment", "last")
+  lab.copy:finish()
+  equal(lab)
+  test.equal({ lab.b:lrange("taken", 0, -1), lab.b:get "moment" }, { { "a" }, "last" })
+end
+
 T["a source that is still written to is not called equal; the copy can be finished later"] = function()
   local lab = copy(function(a)
     local commands = {}

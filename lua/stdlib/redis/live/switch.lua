@@ -98,6 +98,13 @@ function Switch:on()
   if by.on(now) == false and fresh then forget(self) end
 end
 
+--- Whether the setting, where it can be read, has every change told.
+---@return boolean
+function Switch:is_on()
+  local now = self.by.read and self.by.read()
+  return now ~= nil and now ~= false and M.covers(now, "AE")
+end
+
 --- Puts back what was there. A failure is told, not raised: it must not hide the end of the copy, and the record stays.
 function Switch:off()
   if not self.record then return end
