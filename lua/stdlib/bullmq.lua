@@ -42,7 +42,9 @@ function M.queues(where, opts)
       if prefix and not seen[key] and (not o.prefix or prefix == o.prefix) then
         seen[key] = true
         local meta = r:hmget(key, "opts.maxLenEvents", "version", "paused")
-        if meta[1] or meta[2] or r:exists(prefix .. ":" .. name .. ":id", prefix .. ":" .. name .. ":events") > 0 then
+        local own = prefix .. ":" .. name .. ":"
+        local is_bull = meta[3] and r:exists(own .. "meta-paused") == 1     -- the older Bull, paused
+        if meta[1] or meta[2] or not is_bull and r:exists(own .. "id", own .. "events") > 0 then
           found[#found + 1] = { name = name, prefix = prefix, key = prefix .. ":" .. name, paused = meta[3] ~= false }
         end
       end

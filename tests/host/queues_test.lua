@@ -150,7 +150,9 @@ local function fill_others(r)
   local commands = {}
   local function add(...) commands[#commands + 1] = { ... } end
   add("INCRBY", "bull:old:id", 3)
-  add("LPUSH", "bull:old:wait", "1", "2")
+  add("LPUSH", "bull:old:paused", "1", "2")
+  add("SET", "bull:old:meta-paused", 1)
+  add("HSET", "bull:old:meta", "paused", 1)
   add("ZADD", "bull:old:delayed", 1800000000000, "3")
   add("INCRBY", "bq:bee:id", 2)
   add("HSET", "bq:bee:jobs", "1", "{}", "2", "{}")
@@ -197,7 +199,7 @@ T["the queues of every system are found, each job counted once"] = function()
   for _, name in ipairs { "mail", "{shop}:orders" } do
     for _, row in ipairs(bullmq_rows) do expected[#expected + 1] = ("bullmq %s %s"):format(name, row) end
   end
-  for _, row in ipairs { "bullmq {shop}:orders groups 2", "bee bee waiting 1", "bee bee failed 1", "bull old waiting 2", "bull old delayed 1",
+  for _, row in ipairs { "bullmq {shop}:orders groups 2", "bee bee waiting 1", "bee bee failed 1", "bull old paused 2", "bull old delayed 1",
     "sidekiq default enqueued 1", "sidekiq default private 1", "sidekiq all retry 1", "sidekiq web.1:4:ab busy 1", "resque mail queued 1",
     "resque all failed 2", "resque all delayed 3", "rq high queued 1", "rq high failed 2", "celery celery queued 3", "celery all unacked 1",
     "list emails waiting 3" } do expected[#expected + 1] = row end

@@ -2,6 +2,7 @@
 local bullmq = require "bullmq"
 local fs = require "fs"
 local lab = dofile "tests/support/bullmq_lab.lua"
+local process = require "process"
 local queues = require "queues"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
@@ -9,7 +10,19 @@ local test = require "test"
 
 local T = test.cases()
 
-local FOLDER = fs.realpath "recipes/examples"
+local NEVER = 3600000                   -- milliseconds between two looks for stalled jobs
+local CHECK = "bull:mail:stalled-check"  -- there until the next look is due
+local exe, folder = fs.realpath "/proc/self/exe", fs.realpath "recipes/examples"
+
+--- Runs a recipe as a user does; answers what it prints in the end.
+local function apply(name, from, to)
+  local lib, dir = os.getenv "HKRUN_LIB", test.tmpdir()
+  local r = process.run { exe, fs.join(folder, name), "--yes", cwd = dir, timeout = 200,
+    env = { PATH = os.getenv "PATH", HOME = dir, HKRUN_LIB = lib and fs.realpath(lib), HKRUN_FROM = from, HKRUN_TO = to,
+            ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }
+  if r.code ~= 0 then error(r.stdout .. r.stderr, 2) end
+  return r.stdout
+end
 
 local function start()
   local s = server.start { dir = test.tmpdir() }
@@ -47,10 +60,11 @@ end
 --- A job whose worker is killed in the middle of it, and whose lock is over.
 local function crash(url, r, file)
   lab.ask(url, "add", "1", "slow")
-  local worker = lab.work(url, "old", file)
+  local worker = lab.work(url, "old", file, NEVER)
   test.equal(worker.line(), "slow slow-1")
+  lab.until_true("the other job", function() return bullmq.counts(r, "mail").completed == 1 end)
   worker.kill()
-  for _, id in ipairs(bullmq.jobs(r, "mail", "active")) do r:del(("bull:mail:%s:lock"):format(id)) end
+  r:del("bull:mail:slow-1:lock", CHECK)
 end
 
 local function open_jobs(r)
@@ -65,19 +79,19 @@ T["fence and copy, between live workers"] = function()
   local from, old = start()
   local to, new = start()
   local file = fs.join(test.tmpdir(), "runs")
-  local _ <close> = test.cloud {}
   crash(from, old, file)
   lab.ask(from, "fill")
   lab.ask(from, "add", "10", "before")
   bullmq.pause(old, "{shop}:parts")              -- its owner wants it so
-  local worker = lab.work(from, "old", file)
+  local worker = lab.work(from, "old", file, NEVER)
   lab.until_true("some jobs", function() return bullmq.counts(old, "mail").completed >= 3 end)
-  test.apply(FOLDER .. "/move_queues.lua", { from = from, to = to })
-  test.equal({ open_jobs(old) > 0, bullmq.counts(old, "mail").active }, { true, bullmq.counts(new, "mail").active })
+  test.match(apply("move_queues.lua", from, to), "Equal on both sides\n  jobs  %d+")
+  test.equal({ bullmq.stalled(new), open_jobs(old) > 1 }, { { "mail slow-1" }, true })
   local on_old = bullmq.counts(old, "mail").completed
   test.equal(lab.ask(to, "counts").parts.paused, true)
   bullmq.resume(new, "{shop}:parts")
   lab.ask(to, "add", "5", "after")
+  new:del(CHECK)
   local other = lab.work(to, "new", file)
   lab.until_true("all jobs", function() return open_jobs(new) == 0 and bullmq.counts(new, "mail").delayed == 4 end)
   worker.stop()
@@ -91,16 +105,14 @@ T["drain the old side while the new one fills"] = function()
   local from, old = start()
   local to, new = start()
   local file = fs.join(test.tmpdir(), "runs")
-  local _ <close> = test.cloud {}
+  crash(from, old, file)
   lab.ask(from, "fill")
   lab.ask(from, "add", "10", "before")
-  local worker = lab.work(from, "old", file)
   queues.prepare { from = from, to = to }
+  local worker = lab.work(from, "old", file)
   lab.ask(to, "add", "5", "after")
-  lab.ask(to, "add", "1", "slow")
   local other = lab.work(to, "new", file)
-  local done = test.apply(FOLDER .. "/drain_queues.lua", { from = from, to = to })
-  test.equal(done.reports["On the old side"][1][2], "completed")
+  test.match(apply("drain_queues.lua", from, to), "On the old side\n  mail +completed +%d+\n  mail +failed +2\n")
   test.equal({ open_jobs(old), bullmq.counts(old, "mail").delayed, lab.ask(from, "counts").mail.schedulers }, { 0, 0, {} })
   test.equal(lab.ask(to, "counts").mail.schedulers, { "hourly" })
   local moved = lab.ask(to, "counts").mail.ids.delayed

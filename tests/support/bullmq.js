@@ -8,8 +8,9 @@
 //   promote         delayed jobs are due now
 //   pause, resume   as an app does it
 //
-// bullmq.js work URL SIDE FILE: workers, until SIGTERM; each run that ends well is a line "SIDE QUEUE ID LATE" in FILE, LATE
-// being how many milliseconds after its time the job began.
+// bullmq.js work URL SIDE FILE STALLED: workers, until SIGTERM; each run that ends well is a line "SIDE QUEUE ID LATE" in FILE,
+// LATE being how many milliseconds after its time the job began. Every STALLED milliseconds they look for jobs whose worker
+// is gone. A job "slow" takes an hour when it is begun for the first time.
 const fs = require('node:fs');
 const readline = require('node:readline');
 const { FlowProducer, Queue, Worker } = require('bullmq');
@@ -55,15 +56,15 @@ async function counts() {
 
 async function run(job, side, file) {
   if (job.name === 'bad' || (job.name === 'retry' && job.attemptsMade === 0)) throw new Error('not this time');
-  if (job.name === 'slow' && side !== 'new') { console.log(`slow ${job.id}`); await wait(HOUR); }
+  if (job.name === 'slow' && job.attemptsStarted === 1) { console.log(`slow ${job.id}`); await wait(HOUR); }
   await wait(20);
   const late = job.processedOn - job.timestamp - (job.opts.delay || 0);
   fs.appendFileSync(file, `${side} ${job.queueName} ${job.id} ${late}\n`);
 }
 
-async function work(side, file) {
+async function work(side, file, stalledInterval) {
   const workers = Object.entries(PREFIXES).map(([name, prefix]) => new Worker(name, (job) => run(job, side, file),
-    { connection, prefix, concurrency: 3, lockDuration: 30000, stalledInterval: 300, drainDelay: 1 }));
+    { connection, prefix, concurrency: 3, lockDuration: 30000, stalledInterval: Number(stalledInterval), drainDelay: 1 }));
   for (const worker of workers) worker.on('error', (err) => console.error(err.message));
   await Promise.all(workers.map((worker) => worker.waitUntilReady()));
   process.on('SIGTERM', () => Promise.all(workers.map((worker) => worker.close())).then(() => process.exit(0)));

@@ -60,9 +60,10 @@ function M.ask(url, ...)
 end
 
 --- Starts workers and waits until they are ready. Ends with the case, if not before.
+---@param stalled? integer milliseconds between two looks for stalled jobs
 ---@return table worker { stop(), kill(), line() }
-function M.work(url, side, file)
-  local p = start("work", url, side, file)
+function M.work(url, side, file, stalled)
+  local p = start("work", url, side, file, tostring(stalled or 300))
   local worker = {}
   function worker.stop() p:stop(100) end
   function worker.kill()
