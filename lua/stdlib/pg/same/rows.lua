@@ -18,7 +18,8 @@ local function read_side(conn, t, plan, name, how)
   local list = chunks.parts(own, how.can_cut)
   local side = how.sides[name]
   for _, where in ipairs(list) do
-    local part = { side = name, table = t.plain, file = own.file, system = side.system, where = where, question = how.question, snapshot = side.read_in }
+    local part = { side = name, system = side.system, table = t.plain, file = own.file, where = where, question = how.question,
+                   snapshot = side.read_in }
     if not how.parts:take(conn, own, part, sums) then
       how.parts:keep(part, chunks.add(conn, plan, where ~= "" and where or nil, {}), sums)
     end
