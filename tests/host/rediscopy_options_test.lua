@@ -229,6 +229,40 @@ T["large values go by value in slices, every element as it was"] = function()
   same(from, to)
 end
 
+T["fields of hashes keep their expiry by value too, and a target that does not know it is named"] = function()
+  local program = dofile("tests/support/redis_versions.lua").program "valkey-9"
+  local from, to, old = start { program = program }, start { program = program }, start()
+  local a, b = open(from.url), open(to.url)
+  for key, n in pairs { small = 5, large = 4000 } do
+    local words = {}
+    for i = 1, n do words[2 * i - 1], words[2 * i] = "field" .. i, ("v"):rep(30) .. i end
+    a:hset(key, table.unpack(words))
+    a:hpexpireat(key, 4102444800321, "FIELDS", 2, "field1", "field3")
+  end
+  redis.copy { from = from.url, to = to.url, method = "value" }
+  for _, key in ipairs { "small", "large" } do
+    test.equal(b:hpexpiretime(key, "FIELDS", 4, "field1", "field2", "field3", "field4"), { 4102444800321, -1, 4102444800321, -1 })
+  end
+  same(from, to)
+  test.raises("fields of the hash expire, which the target's version does not know", redis.copy, { from = from.url, to = old.url })
+end
+
+T["a large key that is made equal by itself streams, and goes when the source's has gone"] = function()
+  local keys = require "redis.copy.keys"
+  local from, to = start(), start()
+  local a, b = open(from.url), open(to.url)
+  local value = ("0123456789abcdef"):rep(200000)
+  a:config_set("rdbcompression", "no")
+  a:set("large", value)
+  a:pexpireat("large", 4102444800123)
+  test.equal(keys.move(a, b, { db = 0, keys = { "large", "none" } }), { copied = 1, deleted = 0 })
+  test.equal({ b:get "large" == value, b:pexpiretime "large" }, { true, 4102444800123 })
+  a:command("ACL", "SETUSER", "default", "-dump")
+  a:append("large", "more")
+  test.equal(keys.move(a, b, { db = 0, keys = { "large" } }), { copied = 1, deleted = 0 })
+  test.equal(b:strlen "large", #value + 4)
+end
+
 T["a source that others use is spared, and read at full speed when they stop"] = function()
   local load = require "redis.copy.load"
   local from = start()

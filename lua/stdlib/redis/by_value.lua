@@ -39,18 +39,24 @@ end
 
 local known = setmetatable({}, { __mode = "k" })
 
---- Whether the source has fields that expire by themselves (Redis 7.4, Valkey 9).
-local function knows_field_expiry(from)
-  if known[from] == nil then known[from] = from:command("COMMAND", "INFO", "HPEXPIRETIME")[1] and true or false end
-  return known[from]
+--- Whether a server has fields that expire by themselves (Redis 7.4, Valkey 9).
+local function knows_field_expiry(r)
+  if known[r] == nil then known[r] = r:command("COMMAND", "INFO", "HPEXPIRETIME")[1] and true or false end
+  return known[r]
 end
 
 --- The expiry of some fields, where they have any.
 local function copy_field_expiry(from, to, key, name, fields)
   if #fields == 0 or not knows_field_expiry(from) then return end
+  local write = {}
   for i, at in ipairs(from:command("HPEXPIRETIME", key, "FIELDS", #fields, table.unpack(fields))) do
-    if at > 0 then to:command("HPEXPIREAT", name, at, "FIELDS", 1, fields[i]) end
+    if at > 0 then write[#write + 1] = { "HPEXPIREAT", name, at, "FIELDS", 1, fields[i] } end
   end
+  if write[1] and not knows_field_expiry(to) then
+    errors.raise { kind = "limit", op = ("copy the key %q by value"):format(key),
+      message = "fields of the hash expire, which the target's version does not know", hint = "a target from Redis 7.4 or Valkey 9" }
+  end
+  to:pipeline(write)
 end
 
 --- Large keys by type: from, to, the key, what it is called in the target, elements at once.

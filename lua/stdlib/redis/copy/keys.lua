@@ -1,10 +1,12 @@
 --- Makes some keys of the target equal to the source's as they are now: what the live sync does with the names it collects.
 local by_value = require "redis.by_value"
 local errors = require "errors"
+local task = require "task"
 
 local M = {}
 
 local ROUND = 100                       -- keys asked for at once
+local LARGE = 1 << 20                   -- bytes of a key that does not pass through here
 local GONE = -2                         -- PEXPIRETIME of a key that is not there
 
 --- An error reply that says: not this way. Another format of DUMP, or a server
@@ -45,8 +47,41 @@ local function raise(to, key, reply)
   errors.raise { kind = "remote", op = ("RESTORE %q on Redis %s"):format(key, to.label), message = reply.message, code = reply.code, cause = reply }
 end
 
---- One round by DUMP and RESTORE. Answers the keys that must go by value.
-local function move_round(from, to, keys, o, counts)
+local function move_by_value(from, to, key, at, counts)
+  if by_value.copy(from, to, key, at) then counts.copied = counts.copied + 1
+  else counts.deleted = counts.deleted + to:unlink(key) end
+end
+
+--- Large keys stream through a worker: they are never whole in memory.
+local function move_large(from, to, db, keys, o, counts)
+  local op = ("copy Redis %s to %s"):format(from.label, to.label)
+  local job <close> = require("redis.copy.engine").job { from = from, to = to }
+  errors.check(op, job:give { db = db, keys = keys })
+  errors.check(op, job:start { connections = 1, exact = M.is_exact(from), deletes = true, lenient = o.method ~= "dump", patience = 10000 })
+  task.await(job:id())
+  local r = errors.check(op, job:result())
+  counts.copied, counts.deleted = counts.copied + r.keys, counts.deleted + r.deleted
+  for _, refused in ipairs(job:refused()) do
+    move_by_value(from, to, refused.key, M.expiry(from, { refused.key })[1], counts)
+  end
+end
+
+--- Which of the keys are large; a server that does not tell has none.
+local function split(from, keys)
+  local ask, small, large = {}, {}, {}
+  for i, key in ipairs(keys) do ask[i] = { "MEMORY", "USAGE", key, "SAMPLES", 1 } end
+  for i, usage in ipairs(from:pipeline(ask, { keep_errors = true })) do
+    table.insert(type(usage) == "number" and usage > LARGE and large or small, keys[i])
+  end
+  return small, large
+end
+
+--- One round by DUMP and RESTORE; what cannot go that way goes by value.
+local function move_round(from, to, db, keys, o, counts)
+  local large = {}
+  if o.method ~= "value" then keys, large = split(from, keys) end
+  if large[1] then move_large(from, to, db, large, o, counts) end
+  if not keys[1] then return end
   local expiry = M.expiry(from, keys)
   local ask, write, moved, by_hand = {}, {}, {}, {}
   for i, key in ipairs(keys) do ask[i] = { "DUMP", key } end
@@ -74,10 +109,7 @@ local function move_round(from, to, keys, o, counts)
       counts.deleted = counts.deleted + reply
     end
   end
-  for _, i in ipairs(by_hand) do
-    if by_value.copy(from, to, keys[i], expiry[i]) then counts.copied = counts.copied + 1
-    else counts.deleted = counts.deleted + to:unlink(keys[i]) end
-  end
+  for _, i in ipairs(by_hand) do move_by_value(from, to, keys[i], expiry[i], counts) end
 end
 
 --- A key that has gone at the source is deleted at the target. A name may come twice.
@@ -91,7 +123,7 @@ function M.move(from, to, what, o)
   if from.db ~= what.db then from:select(what.db) end
   if to.db ~= what.db then to:select(what.db) end
   for i = 1, #what.keys, ROUND do
-    move_round(from, to, table.move(what.keys, i, math.min(i + ROUND - 1, #what.keys), 1, {}), o or {}, counts)
+    move_round(from, to, what.db, table.move(what.keys, i, math.min(i + ROUND - 1, #what.keys), 1, {}), o or {}, counts)
   end
   return counts
 end
