@@ -265,8 +265,10 @@ T["a read whose connection was lost is asked once more, and only once"] = functi
 import socket
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
 print("ready", flush=True)
-for answer in (b"$9\r\nhalf", b"$4\r\nread\r\n", b"", b"", b"$4\r\nlate\r\n"):
-    c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); print(c.recv(100), flush=True); c.sendall(answer); c.close()
+for answers in ([b"$9\r\nhalf"], [b"$4\r\nread\r\n", b""], [b""], [b"$4\r\nlate\r\n"]):
+    c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n")
+    for answer in answers: print(c.recv(100), flush=True); c.sendall(answer)
+    c.close()
 ]]):format(port))
   local p = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
   test.defer(function() p:stop(5) end)
