@@ -1,5 +1,7 @@
 local test = require "test"
 local errors = require "errors"
+local fs = require "fs"
+local process = require "process"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
@@ -37,6 +39,27 @@ T["what is published from the call on comes in order, and the connection goes on
   test.equal(got, { { "news", "n1", "-" }, { "news", "n2", "-" }, { "news", "n3", "-" }, { "keys", "\0\r\n", "key*" },
     { "jobs", "last", "-" } })
   test.equal(sub(), nil, "a closed one has no more")
+end
+
+T["a message that comes before all channels are confirmed is not lost"] = function()
+  local dir, port = test.tmpdir(), fs.free_port()
+  fs.write(dir .. "/peer.py", ([[
+import socket
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(2)
+print("ready", flush=True)
+def word(w): return b"$%%d\r\n%%s\r\n" %% (len(w), w)
+def confirm(c, n): return b"*3\r\n" + word(b"subscribe") + word(c) + b":%%d\r\n" %% n
+def message(c, m): return b"*3\r\n" + word(b"message") + word(c) + word(m)
+asked, _ = s.accept(); asked.recv(100); asked.sendall(b"+PONG\r\n")
+c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100)
+c.sendall(confirm(b"a", 1) + message(b"a", b"early") + confirm(b"b", 2) + message(b"b", b"late"))
+c.recv(100)
+]]):format(port))
+  local p = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  test.defer(function() p:stop(5) end)
+  test.equal(p:read_line(), "ready")
+  local sub <close> = open("redis://127.0.0.1:" .. port):subscribe { "a", "b" }
+  test.equal({ { sub() }, { sub() } }, { { "a", "early" }, { "b", "late" } })
 end
 
 T["leaving the loop ends the subscription on the server too"] = function()
