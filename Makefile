@@ -39,7 +39,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install clean
+.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -89,8 +89,14 @@ build/postgres/fetched: tools/postgres.txt tools/postgres-versions.sh
 	@tools/postgres-versions.sh 14 16 17 18 >/dev/null
 	@touch $@
 
+# The same for Redis 6.2 and Valkey 9 (8 MB).
+redis: build/redis/fetched
+build/redis/fetched: tools/redis.txt tools/redis-versions.sh
+	@for name in redis-6.2 valkey-9; do tools/redis-versions.sh $$name >/dev/null || exit 1; done
+	@touch $@
+
 check: deps
-	@$(MAKE) -s all tools postgres build/effects.so
+	@$(MAKE) -s all tools postgres redis build/effects.so
 	@$(MAKE) -s CONFIG=asan build/asan/hkrun
 	@tools/check.sh
 
