@@ -302,6 +302,20 @@ T["a node that has only a part of a cluster's keys is refused"] = function()
   test.equal(redis.same({ whole.url, whole.url }).equal, true)
 end
 
+T["what a server does not let us see is not equal: it is an error that names the command"] = function()
+  local a, b, _, from, to = pair()
+  a:xadd("jobs", "1-1", "n", 1)
+  b:xadd("jobs", "1-1", "n", 1)
+  b:xgroup_create("jobs", "g", 0)
+  b:command("ACL", "SETUSER", "guest", "on", ">s3cret", "~*", "+@all", "-xinfo")
+  local guest = ("redis://guest:s3cret@127.0.0.1:%d"):format(to.port)
+  local e = test.raises("cannot compare Redis 127.0.0.1:%d+: run XINFO on 127.0.0.1:%d+: ", redis.same, { from.url, guest, quiet = true })
+  test.equal(e.code, "NOPERM")
+  b:command("ACL", "SETUSER", "guest", "+xinfo", "-xrange")
+  e = test.raises("cannot compare Redis .*the second server: a value: NOPERM", redis.same, { from.url, guest, quiet = true })
+  test.equal(e.code, "NOPERM")
+end
+
 T["what is given wrongly is said"] = function()
   test.raises("redis.same needs two servers", redis.same, { "redis://127.0.0.1:1" })
   test.raises("sample must be at least 1", redis.same, { "redis://127.0.0.1:1", "redis://127.0.0.1:1", sample = 0 })

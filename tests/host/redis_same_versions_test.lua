@@ -115,6 +115,9 @@ T["fields of hashes expire at the same time, where servers know that"] = functio
   r = redis.same { from, to, quiet = true }
   test.equal({ sentences(r), r.counts }, { expected, { ttl = 3 } })
   test.equal(redis.same({ from, to, quiet = true, ttl_tolerance = 250 }).counts, { ttl = 2 })
+  b:command("ACL", "SETUSER", "guest", "on", ">s3cret", "~*", "+@all", "-hpexpiretime")
+  r = redis.same { from, (to:gsub("//", "//guest:s3cret@")), quiet = true, databases = { 0 } }
+  test.match(r.notes[1], "^when fields of hashes expire was not compared: 127.0.0.1:%d+: NOPERM")
   local old, old_url = start "redis-7.0"               -- one that cannot have them
   old:hset("plain", "f", "v")
   a:del("small", "large")

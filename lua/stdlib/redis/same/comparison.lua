@@ -5,6 +5,7 @@ local host = require "host.redissame"
 local judge = require "redis.same.judge"
 local log = require "log"
 local names = require "redis.same.names"
+local side = require "redis.same.sides"
 local task = require "task"
 
 local M = {}
@@ -199,10 +200,20 @@ local function databases_of(r)
   return list
 end
 
---- Whether a server has a command and lets us use it.
+--- Whether a server has a command, and lets us use it; if not, what it says.
 local function knows(r, ...)
   local reply = r:pipeline({ { ... } }, { keep_errors = true })[1]
-  return not (type(reply) == "table" and reply.kind)
+  if type(reply) == "table" and reply.kind then return false, reply end
+  return true
+end
+
+--- Whether a server has fields of hashes that expire; one that has them and does not show them is told of.
+function Comparison:knows_fields(r)
+  local known, why = knows(r, "HPEXPIRETIME", "hkrun:probe", "FIELDS", 1, "f")
+  if why and why.code == "NOPERM" then
+    self.notes[#self.notes + 1] = ("when fields of hashes expire was not compared: %s: %s"):format(r.label, why.message)
+  end
+  return known
 end
 
 --- The databases of both sides; whether keys and fields in them may expire.
@@ -230,7 +241,7 @@ end
 
 --- Libraries of functions (FUNCTION LOAD), which are no keys.
 function Comparison:functions()
-  local a, b = judge.both(self, { { "FUNCTION", "LIST", "WITHCODE" } })
+  local a, b = side.both(self, { { "FUNCTION", "LIST", "WITHCODE" } })
   a, b = a[1], b[1]
   if a.kind and b.kind then return end             -- neither has them, or lets us see them
   local function code(list)
@@ -264,7 +275,7 @@ function Comparison:pick(db, n)
   for from = 1, n, BATCH do
     local ask = {}
     for i = 1, (math.min(BATCH, n - from + 1) + 1) // 2 do ask[i] = { "RANDOMKEY" } end
-    for _, replies in ipairs { judge.both(self, ask) } do
+    for _, replies in ipairs { side.both(self, ask) } do
       for _, key in ipairs(replies) do
         if type(key) == "string" and not seen[key] then seen[key] = true keys[#keys + 1] = key end
       end
@@ -310,7 +321,7 @@ function M.between(a, b, o)
   c.exact = knows(a, "PEXPIRETIME", "hkrun:probe") and knows(b, "PEXPIRETIME", "hkrun:probe")
   -- Servers before 7.0 tell only the time that is left, and each at its own moment.
   if not c.exact then c.ttl_tolerance = math.max(c.ttl_tolerance, OLD_TOLERANCE) end
-  c.expires = { a = knows(a, "HPEXPIRETIME", "hkrun:probe", "FIELDS", 1, "f"), b = knows(b, "HPEXPIRETIME", "hkrun:probe", "FIELDS", 1, "f") }
+  c.expires = { a = c:knows_fields(a), b = c:knows_fields(b) }
   return c
 end
 

@@ -4,6 +4,7 @@
 --- the engine cannot: streams' groups, fields that expire, types that it does not know. At most DETAILS things are told of
 --- a key; then no more of it is read.
 local names = require "redis.same.names"
+local side = require "redis.same.sides"
 local streams = require "redis.same.stream"
 local task = require "task"
 
@@ -12,19 +13,6 @@ local M = {}
 local DETAILS = 3
 local SLICE = 500                       -- elements
 local SLICE_BYTES = 1 << 20             -- of a string, and of elements by their average size
-
----@class redis.same.Sides
----@field a redis.Connection
----@field b redis.Connection
----@field expires { a: boolean, b: boolean } whether a side knows fields that expire
-
---- The same questions to both sides at once; error replies stay in the lists.
-function M.both(sides, ask)
-  local keep = { keep_errors = true }
-  local v = task.all { a = function() return sides.a:pipeline(ask, keep) end, b = function() return sides.b:pipeline(ask, keep) end }
-  return v.a, v.b
-end
-local both = M.both
 
 --- Details as they are found; full when no more are wanted.
 local function collector()
@@ -44,7 +32,7 @@ local function slice_of(r, key, length)
 end
 
 local function lengths(sides, command, key)
-  local a, b = both(sides, { { command, key } })
+  local a, b = side.ask(sides, { { command, key } })
   return math.type(a[1]) == "integer" and a[1] or 0, math.type(b[1]) == "integer" and b[1] or 0
 end
 
@@ -66,7 +54,7 @@ local compare = {}
 function compare.string(sides, key, found)
   local size_a, size_b = lengths(sides, "STRLEN", key)
   for offset = 0, math.min(size_a, size_b), SLICE_BYTES do
-    local a, b = both(sides, { { "GETRANGE", key, offset, offset + SLICE_BYTES - 1 } })
+    local a, b = side.ask(sides, { { "GETRANGE", key, offset, offset + SLICE_BYTES - 1 } })
     local at = first_other(a[1], b[1])
     if at then
       found.add("byte %d differs%s", offset + at - 1, size_a == size_b and "" or (" (%s)"):format(sizes("byte", size_a, size_b)))
@@ -80,7 +68,7 @@ function compare.list(sides, key, found)
   if size_a ~= size_b then found.add("%s", sizes("element", size_a, size_b)) end
   local slice = slice_of(sides.a, key, size_a)
   for from = 0, math.min(size_a, size_b) - 1, slice do
-    local a, b = both(sides, { { "LRANGE", key, from, from + slice - 1 } })
+    local a, b = side.ask(sides, { { "LRANGE", key, from, from + slice - 1 } })
     for i = 1, math.min(#a[1], #b[1]) do
       if a[1][i] ~= b[1][i] and found.add("element %d differs", from + i - 1) then return end
     end
@@ -198,7 +186,7 @@ end
 function M.types(sides, keys)
   local ask = {}
   for i, key in ipairs(keys) do ask[i] = { "TYPE", key } end
-  return both(sides, ask)
+  return side.ask(sides, ask)
 end
 
 function M.knows(kind) return compare[kind] ~= nil end

@@ -2,7 +2,7 @@
 --- counters, groups, consumers, pending entries with delivery times and counts. Left out is how a stream is stored, and
 --- when a consumer was last seen, which no command can set.
 local names = require "redis.same.names"
-local task = require "task"
+local side = require "redis.same.sides"
 
 local M = {}
 
@@ -161,12 +161,6 @@ local function pending_left(info)
   return most
 end
 
-local function both(sides, commands)
-  local keep = { keep_errors = true }
-  local v = task.all { a = function() return sides.a:pipeline(commands, keep) end, b = function() return sides.b:pipeline(commands, keep) end }
-  return v.a, v.b
-end
-
 --- The bytes of an entry of each stream, on average; XINFO FULL gives as many entries as pending ones, so they count.
 local function entry_sizes(r, keys)
   local commands, sizes = {}, {}
@@ -189,12 +183,12 @@ function M.states(sides, keys, collector)
   local commands, lists, sizes = {}, {}, entry_sizes(sides.a, keys)
   local function ask(i, count) return { "XINFO", "STREAM", keys[i], "FULL", "COUNT", count } end
   for i = 1, #keys do commands[i] = ask(i, math.max(1, math.min(FIRST, MOST_BYTES // #keys // sizes[i]))) end
-  local a, b = both(sides, commands)
+  local a, b = side.ask(sides, commands)
   for i, key in ipairs(keys) do
     lists[i] = collector()
     local left = not (a[i].kind or b[i].kind) and math.max(pending_left(named(a[i])), pending_left(named(b[i]))) or 0
     if left > 0 and left <= MOST and left * sizes[i] <= MOST_BYTES then
-      local again_a, again_b = both(sides, { ask(i, left) })
+      local again_a, again_b = side.ask(sides, { ask(i, left) })
       a[i], b[i] = again_a[1], again_b[1]
     end
     if not (a[i].kind or b[i].kind) then                         -- else it is no stream any more
