@@ -280,7 +280,8 @@ T["Sidekiq: two sides are compared by jid, order and time"] = function()
   b:del "queue:sq|host:1:abc|default"
   local rows, different = sidekiq.same { a, b, quiet = true }, {}
   for _, row in ipairs(rows) do
-    if not row.equal then different[#different + 1] = ("%s %s %d %d %s"):format(row.queue, row.state, row.a, row.b, table.concat(row.missing, " ")) end
+    local missing = table.concat(row.missing, " ")
+    if not row.equal then different[#different + 1] = ("%s %s %d %d %s"):format(row.queue, row.state, row.a, row.b, missing) end
   end
   test.equal(different, { "default enqueued 3 2 j1", "default private 1 0 taken", "all scheduled 1 1 " })
   test.raises("queue default, enqueued: 3 jobs on one side, 2 on the other, missing: j1", sidekiq.same, { a, b })

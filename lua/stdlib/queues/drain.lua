@@ -184,7 +184,7 @@ function M.round(from, to, seconds)
   end
   for _, name in ipairs { "schedule", "retry" } do
     local set = { key = name, base = name .. ":", scale = 1, more = {} }
-    if from:type(name) == "zset" then move(name, set, sidekiq_jobs(later(from, set, seconds))) end
+    move(name, set, from:type(name) == "zset" and sidekiq_jobs(later(from, set, seconds)) or {})
   end
   return moved, refused
 end
