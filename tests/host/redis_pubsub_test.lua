@@ -122,6 +122,10 @@ T["a lost connection is an error; with on_gap it listens again and says so"] = f
   test.equal({ patient() }, { "a", "1" })
   test.equal({ patient() }, { "a", "2" })
   publisher:join()
+  local enough
+  enough = r:subscribe { "c", on_gap = function() enough:close() end }
+  r:client_kill("TYPE", "pubsub")
+  test.equal(enough(), nil, "who is told may end it")
   test.equal(#gaps, 1)
   test.match(tostring(gaps[1]), "it listens again, and what was sent meanwhile is lost")
 end

@@ -70,8 +70,8 @@ local function next_message(self)
   local over = self.timeout and task.now() + self.timeout or math.huge
   local asked = false                   -- whether the server owes an answer to PING
   while not self.waiting[1] do
-    local patience = self.conn.timeout
-    local beat = task.now() + (asked and patience or M.heartbeat)
+    if not self.conn then return nil end                        -- closed by who was told of a gap
+    local beat = task.now() + (asked and self.conn.timeout or M.heartbeat)
     local reply, err = read(self, math.min(beat, over))
     if reply ~= nil then
       asked = false
