@@ -96,7 +96,7 @@ function Lab:restart()
 end
 
 function Lab:close()
-  self.plane:stop()
+  self.plane:crash()                                 -- nothing has to be written any more
   fs.rmtree(self.dir)
 end
 Lab.__close = Lab.close
