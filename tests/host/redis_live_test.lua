@@ -6,6 +6,7 @@ local process = require "process"
 local redis = require "redis"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
+local versions = dofile "tests/support/redis_versions.lua"
 
 local T = test.cases()
 local SELF = fs.realpath "/proc/self/exe"
@@ -357,6 +358,29 @@ T["what blocked clients take, what is trimmed, and what is written in the last m
   lab.copy:finish()
   equal(lab)
   test.equal({ lab.b:lrange("taken", 0, -1), lab.b:get "moment" }, { { "a" }, "last" })
+end
+
+T["between servers of other versions and formats, and with fields that expire, changes are followed too"] = function()
+  for _, pair in ipairs { { "redis-6.2", "valkey-9" }, { "valkey-9", "valkey-9" } } do
+    local from = start { program = versions.program(pair[1]) }
+    local to = start { program = versions.program(pair[2]) }
+    local a = open(from.url)
+    a:hset("h1", "f", "v", "g", "w")
+    local w = writer(from.url, 11)
+    local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01, small = 1000000 }
+    test.equal(c:wait().notifications, true, pair[1])
+    if pair[1] == "valkey-9" then
+      a:hset("fields", "stays", 1, "goes", 2, "later", 3)
+      a:hpexpire("fields", 1, "FIELDS", 1, "goes")
+      a:hexpire("fields", 1000, "FIELDS", 1, "later")
+    end
+    local commands = w.commands
+    while w.commands < commands + 1000 do task.sleep(0.01) end
+    w.stop()
+    test.truthy(c:finish().moved > 100)
+    test.truthy(redis.same { from.url, to.url }.keys > 100, table.concat(pair, " to "))
+    if pair[1] == "valkey-9" then test.equal(open(to.url):hlen "fields", 2) end
+  end
 end
 
 T["a source that is still written to is not called equal; the copy can be finished later"] = function()
