@@ -383,6 +383,34 @@ T["between servers of other versions and formats, and with fields that expire, c
   end
 end
 
+T["keys that become others of other types while they are copied by value are copied as they are at last"] = function()
+  local from, to = start(), start()
+  local a, other = open(from.url), open(from.url)
+  for i = 1, 300 do a:set("k" .. i, i) end
+  local kinds = { { "RPUSH", 1, 2 }, { "HSET", 1, 2 }, { "SADD", 1 }, { "ZADD", 1, 2 }, { "XADD", "*", 1, 2 }, { "SET", 1 } }
+  local n, stopped = 0, false
+  local w = task.spawn(function()
+    while not stopped do
+      local commands = {}
+      for _ = 1, 10 do
+        n = n + 1
+        local words = kinds[n * 7 // 3 % 6 + 1]
+        commands[#commands + 1] = { "DEL", "k" .. n % 300 }
+        commands[#commands + 1] = { words[1], "k" .. n % 300, table.unpack(words, 2) }
+      end
+      other:pipeline(commands)
+      task.sleep(0.005)
+    end
+  end)
+  local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01, small = 1000, method = "value" }
+  c:wait()
+  settle { copy = c }
+  stopped = true
+  w:join()
+  c:finish()
+  test.truthy(redis.same { from.url, to.url }.keys >= 300)
+end
+
 T["a source that is still written to is not called equal; the copy can be finished later"] = function()
   local lab = copy(function(a)
     local commands = {}

@@ -8,6 +8,7 @@ local M = {}
 local SLICE = 500                       -- elements at once, at most
 local BYTES = 1 << 20                   -- and about so many bytes
 local SMALL = 64 << 10                  -- bytes of a key that is read whole
+local TRIES = 10                        -- for a key whose type changes while it is read
 
 --- Calls write(list) with at most `width` x SLICE words at a time.
 local function sliced(list, width, write)
@@ -154,11 +155,7 @@ local function copy_small(from, to, items)
   return gone
 end
 
---- Copies keys; both connections work in the right database.
----@param items { key: string, name: string, type: string, expires_at: integer }[] expires_at: milliseconds since 1970; -1: never
----@return integer copied
----@return integer gone
-function M.many(from, to, items)
+local function copy_many(from, to, items)
   local ask = {}
   for i, item in ipairs(items) do
     if not large[item.type] and item.type ~= "none" then refuse_type(item.key, item.type) end
@@ -183,6 +180,33 @@ function M.many(from, to, items)
     end
   end
   return #items - gone - copy_small(from, to, some), gone
+end
+
+local TORN = { WRONGTYPE = true, NOGROUP = true, ERR = true }
+
+--- What a server may say when a key became another one between two questions: the writers of a live copy go on.
+local function is_another_by_now(e) return type(e) == "table" and e.kind == "remote" and TORN[e.code] end
+
+--- Copies keys; both connections work in the right database. A key whose type changes meanwhile is looked at again.
+---@param items { key: string, name: string, type: string, expires_at: integer }[] expires_at: milliseconds since 1970; -1: never
+---@return integer copied
+---@return integer gone
+function M.many(from, to, items)
+  local ok, copied, gone = pcall(copy_many, from, to, items)
+  if not ok and not is_another_by_now(copied) then error(copied, 0) end
+  if ok then return copied, gone end
+  copied, gone = 0, 0
+  for _, item in ipairs(items) do
+    local tries, n, none = 0
+    repeat
+      tries = tries + 1
+      item.type = from:type(item.key)
+      ok, n, none = pcall(copy_many, from, to, { item })
+    until ok or tries == TRIES or not is_another_by_now(n)
+    if not ok then error(n, 0) end
+    copied, gone = copied + n, gone + none
+  end
+  return copied, gone
 end
 
 --- The types of some keys.
