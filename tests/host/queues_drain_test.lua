@@ -92,12 +92,14 @@ T["what is due later is moved once, wherever it was cut off; an id that is taken
         local what = ("%s, cut %s conversation %d"):format(side, after and "after" or "before", n)
         test.equal(bullmq.jobs(to, "mail", "delayed"), { "repeat:hourly:4000000000000", "1", "2", "3" }, what)
         test.equal(bullmq.jobs(from, "mail", "delayed"), { "5", "child" }, what)
-        test.equal({ to:hget("bull:mail:2", "timestamp"), from:exists("bull:mail:1", "bull:mail:2", "bull:mail:3") }, { "1700000000002", 0 }, what)
-        test.equal({ to:zrange("bull:mail:repeat", 0, -1, "WITHSCORES"), to:hget("bull:mail:repeat:hourly", "every"), from:exists "bull:mail:repeat" },
-          { { "hourly", "4000000000000" }, "3600000", 0 }, what)
+        test.equal({ to:hget("bull:mail:2", "timestamp"), from:exists("bull:mail:1", "bull:mail:2", "bull:mail:3") },
+          { "1700000000002", 0 }, what)
+        test.equal({ to:zrange("bull:mail:repeat", 0, -1, "WITHSCORES"), to:hget("bull:mail:repeat:hourly", "every"),
+                     from:exists "bull:mail:repeat" }, { { "hourly", "4000000000000" }, "3600000", 0 }, what)
         test.equal({ to:zrange("schedule", 0, -1, "WITHSCORES"), from:exists "schedule" },
           { { '{"jid":"a"}', "4000000000", '{"jid":"b"}', "4000000000.25" }, 0 }, what)
-        test.equal({ to:get "bull:mail:id", to:hget("bull:mail:5", "name"), to:zscore("bull:mail:marker", "1") }, { "107", "another", "4000000000000" }, what)
+        test.equal({ to:get "bull:mail:id", to:hget("bull:mail:5", "name"), to:zscore("bull:mail:marker", "1") },
+          { "107", "another", "4000000000000" }, what)
       end
     end
   end
