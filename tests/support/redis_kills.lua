@@ -140,9 +140,9 @@ end
 
 --- Starts a copy that takes longer than anything here, and answers it when it is under way.
 function Lab:start_slow()
-  self:fresh(6)
+  self:fresh(20)
   local p = self:start()
-  repeat task.sleep(0.02) until self:on("target", "DBSIZE") > 60
+  repeat task.sleep(0.02) until self:on("target", "DBSIZE") > 40
   return p
 end
 

@@ -92,6 +92,18 @@ end
 
 local PASSING = { network = true, timeout = true, closed = true }
 
+local CUT = { EOF = true, ECONNRESET = true, EPIPE = true }
+
+--- A connection that breaks while it is opened is one that breaks; a server that is not there is told at once.
+local function open(where, opts)
+  for attempt = 1, 3 do
+    local ok, r = pcall(redis.open, where, opts)
+    if ok then return r end
+    if attempt == 3 or not CUT[r.code] then error(r, 0) end
+    task.sleep(0.1)
+  end
+end
+
 --- A server that was started again, or another in its place, has not the keys and cursors that we know. Connections are made
 --- again without a word, so each piece of work looks at the end whether its connections are still those of its beginning.
 local function check_runs(c)
@@ -317,8 +329,8 @@ function M.copy(o)
   if o.load <= 0 or o.load > 1 then errors.usage("redis.copy: load is a share, above 0 and up to 1, not %s", o.load) end
   if o.rate and o.rate < 1 then errors.usage("redis.copy: rate is keys a second, at least 1, not %d", o.rate) end
   local started = task.now()
-  local from <close> = redis.open(o.from, { timeout = o.timeout })
-  local to <close> = redis.open(o.to, { timeout = o.timeout, db = 0 })
+  local from <close> = open(o.from, { timeout = o.timeout })
+  local to <close> = open(o.to, { timeout = o.timeout, db = 0 })
   local c = { from = from, to = to, o = o, bound = 0, seen = {} }
   local seen = patiently(c, function()
     c.exact = keys_of.is_exact(from)
