@@ -153,7 +153,7 @@ T["a user without DUMP or RESTORE copies by value"] = function()
 end
 
 T["a cluster on either side is refused, with what to do"] = function()
-  local plain, cluster = start(), start { settings = { ["cluster-enabled"] = "yes" } }
+  local plain, cluster = start(), start { settings = { ["cluster-enabled"] = "yes", ["cluster-port"] = fs.free_port() } }
   open(plain.url):set("a", 1)
   test.raises("cluster mode, which redis.copy cannot fill; make one with cluster mode disabled", redis.copy, { from = plain.url, to = cluster.url })
   test.raises("cluster mode, where a connection sees only its own node's keys", redis.copy, { from = cluster.url, to = plain.url })
