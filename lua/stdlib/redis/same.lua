@@ -6,6 +6,7 @@
 --- into words here. Two different values are missed once in 2^64.
 local comparison = require "redis.same.comparison"
 local errors = require "errors"
+local functions = require "redis.same.functions"
 local log = require "log"
 local options = require "options"
 local redis = require "redis"
@@ -78,7 +79,7 @@ function M.same(given)
     if o.on_progress then o.on_progress(keys, total) end
   end
   if o.quick then c:quick(o.sample, report) elseif #c.databases > 0 then c:run(c.databases, nil, report) end
-  if o.functions then c:functions() end
+  if o.functions then functions.compare(c) end
   local equal = c.count == 0
   if equal and o.quick then equal = nil end
   local result = { equal = equal, keys = c.keys, count = c.count, counts = c.counts, differences = c.differences, sampled = c.sampled,

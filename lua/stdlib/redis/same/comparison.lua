@@ -239,35 +239,6 @@ function Comparison:find_databases(wanted)
   end
 end
 
---- Libraries of functions (FUNCTION LOAD), which are no keys.
-function Comparison:functions()
-  local a, b = side.both(self, { { "FUNCTION", "LIST", "WITHCODE" } })
-  a, b = a[1], b[1]
-  if a.kind and b.kind then return end             -- neither has them, or lets us see them
-  local function code(list)
-    local map = {}
-    for _, library in ipairs(list.kind and {} or list) do
-      local t = {}
-      for i = 1, #library, 2 do t[library[i]] = library[i + 1] end
-      map[t.library_name] = t.library_code
-    end
-    return map
-  end
-  local in_a, in_b = code(a), code(b)
-  if (a.kind and next(in_b)) or (b.kind and next(in_a)) then
-    self.notes[#self.notes + 1] = "functions were not compared: " .. (a.kind and a or b).message
-    return
-  end
-  for name, text in pairs(in_a) do
-    if in_b[name] ~= text then
-      self:differ("function", { db = 0 }, ("function library %s %s"):format(names.show(name), in_b[name] and "differs" or "is missing in b"))
-    end
-  end
-  for name in pairs(in_b) do
-    if not in_a[name] then self:differ("function", { db = 0 }, ("function library %s is only in b"):format(names.show(name))) end
-  end
-end
-
 --- Names that chance picks on either side.
 function Comparison:pick(db, n)
   local keys, seen = {}, {}
