@@ -180,4 +180,11 @@ T["the query of a URL may name a key file, but not carry a password"] = function
   test.raises("password in the query", endpoint.read, "postgres://u@db.example.com/d?password=hush")
 end
 
+T["how soon a silent network is given up stands in a URL, and pg_dump is told"] = function()
+  local endpoint = require "pg.endpoint"
+  local e = endpoint.read "postgres://u@db.example.com/d?keepalives_idle=5&tcp_user_timeout=7000&nonsense=1"
+  test.equal({ e.params.keepalives_idle, e.params.tcp_user_timeout, e.params.keepalives_count, e.params.nonsense }, { "5", "7000", "6", nil })
+  test.equal(endpoint.patience(e), "keepalives='1' keepalives_idle='5' keepalives_interval='10' keepalives_count='6' tcp_user_timeout='7000'")
+end
+
 return T
