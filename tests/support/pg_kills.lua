@@ -304,7 +304,7 @@ function Lab:verify_trial(i)
   local journal, kills, done = self.dir .. "/journal", 0, {}
   for _, path in ipairs { journal, journal .. ".verdict" } do if fs.exists(path) then fs.remove(path) end end
   for n = 1, 1 + self.random(2) do
-    if killed(self:start(data, { journal = journal }), seconds * (300 + self.random(700)) / 1000 / n) then kills = kills + 1 end
+    if killed(self:start(data, { journal = journal }), seconds * (50 + self.random(700)) / 1000 / n) then kills = kills + 1 end
     local list = DAMAGES[data]
     local sql = list[1 + self.random(#list)]
     local number = self.random(100)
