@@ -1,9 +1,11 @@
+package.path = "tests/support/?.lua;" .. package.path
 local test = require "test"
 local errors = require "errors"
 local fs = require "fs"
 local notices = require "redis.live.notices"
 local process = require "process"
 local redis = require "redis"
+local redis_lab = require "redis_lab"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
 local versions = dofile "tests/support/redis_versions.lua"
@@ -11,19 +13,7 @@ local versions = dofile "tests/support/redis_versions.lua"
 local T = test.cases()
 local SELF = fs.realpath "/proc/self/exe"
 
-local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where, opts)
-  local r = redis.open(where, opts)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 --- Two servers, and a live copy between them once `fill` has filled the source.
 local function copy(fill, o)

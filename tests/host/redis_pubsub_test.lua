@@ -1,26 +1,15 @@
+package.path = "tests/support/?.lua;" .. package.path
 local test = require "test"
 local errors = require "errors"
 local fs = require "fs"
 local process = require "process"
-local redis = require "redis"
+local redis_lab = require "redis_lab"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
 
 local T = test.cases()
 
-local function start(o)
-  o = o or {}
-  o.dir = o.dir or test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where, opts)
-  local r = redis.open(where, opts)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 T["what is published from the call on comes in order, and the connection goes on with commands"] = function()
   local r = open(start().url)

@@ -1,3 +1,4 @@
+package.path = "tests/support/?.lua;" .. package.path
 local test = require "test"
 local commands = require "redis.commands"
 local errors = require "errors"
@@ -7,25 +8,13 @@ local json = require "json"
 local process = require "process"
 local readonly = require "readonly"
 local redis = require "redis"
+local redis_lab = require "redis_lab"
 local secret = require "secret"
-local server = require "rehearsal.planes.redis"
 local task = require "task"
 
 local T = test.cases()
 
-local function start(o)
-  o = o or {}
-  o.dir = o.dir or test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where, opts)
-  local r = redis.open(where, opts)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 --- A peer that answers what is in a file, `step` bytes at a time, as soon as it was asked something.
 local function peer(bytes, step)

@@ -1,28 +1,18 @@
+package.path = "tests/support/?.lua;" .. package.path
 local test = require "test"
 local errors = require "errors"
 local fs = require "fs"
 local host = require "host.redis"
 local process = require "process"
 local redis = require "redis"
+local redis_lab = require "redis_lab"
 local secret = require "secret"
 local server = require "rehearsal.planes.redis"
 local task = require "task"
 
 local T = test.cases()
 
-local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where, opts)
-  local r = redis.open(where, opts)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 T["replies come as native values"] = function()
   local r = open(start().url)

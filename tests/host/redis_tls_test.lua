@@ -1,30 +1,19 @@
 --- TLS: which certificates are accepted, and that nothing is said to the others. And the way through an ssh tunnel.
+package.path = "tests/support/?.lua;" .. package.path
 local test = require "test"
 local authority = require "rehearsal.planes.ca"
 local fs = require "fs"
 local log = require "log"
 local process = require "process"
 local redis = require "redis"
+local redis_lab = require "redis_lab"
 local secret = require "secret"
-local server = require "rehearsal.planes.redis"
 local ssh = require "ssh"
 local sshd = require "rehearsal.planes.sshd"
 
 local T = test.cases()
 
-local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where, opts)
-  local r = redis.open(where, opts)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 --- What is logged from here on.
 local function hear()

@@ -4,25 +4,13 @@ local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
 local redis = require "redis"
+local redis_lab = require "redis_lab"
 local redis_source = require "redis_source"
-local server = require "rehearsal.planes.redis"
 local test = require "test"
 
 local T = test.cases()
 
-local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where)
-  local r = redis.open(where)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 local function journal_of(path)
   local list = {}

@@ -5,7 +5,7 @@ local errors = require "errors"
 local host = require "host.rediscopy"
 local keys = require "redis.copy.keys"
 local redis = require "redis"
-local server = require "rehearsal.planes.redis"
+local redis_lab = require "redis_lab"
 local task = require "task"
 local process = require "process"
 local fs = require "fs"
@@ -13,19 +13,7 @@ local source = require "redis_source"
 
 local T = test.cases()
 
-local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where, opts)
-  local r = redis.open(where, opts)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 local binary, fill = source.binary, source.fill
 

@@ -1,28 +1,17 @@
 --- hkrun redis copy|same|queues, as a person types them: what they print, what they answer to a script, exit codes, passwords.
+package.path = "tests/support/?.lua;" .. package.path
 local fs = require "fs"
 local json = require "json"
 local process = require "process"
 local redis = require "redis"
-local server = require "rehearsal.planes.redis"
+local redis_lab = require "redis_lab"
 local test = require "test"
 
 local T = test.cases()
 
 local EXE = fs.realpath "/proc/self/exe"
 
-local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  return s
-end
-
-local function open(where)
-  local r = redis.open(where)
-  test.defer(function() r:close() end)
-  return r
-end
+local start, open = redis_lab.start, redis_lab.open
 
 local function hkrun(words, env)
   local o = { EXE, "redis", env = { PATH = os.getenv "PATH", HOME = "/nonexistent", LSAN_OPTIONS = os.getenv "LSAN_OPTIONS" }, timeout = 60 }
