@@ -123,12 +123,12 @@ judge-all: all tools # boto3 and hkrun make every call of every service: half an
 bench: deps all tools
 	@tests/bench/run.sh
 
-# pg.copy against pgcopydb and pg_dump, where they are installed; SCALE=0.02 ROUNDS=1 for a first look.
+# pg.copy against pgcopydb 0.18 and pg_dump; SCALE=0.02 ROUNDS=1 for a first look.
 bench-pg: all
 	@mkdir -p build/bench
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -o build/bench/pg_relay tests/bench/pg_relay.c
 	@$(CC) -std=gnu11 -O2 -Wall -Wextra -Werror -pthread -o build/bench/pg_link tests/bench/pg_link.c
-	@python3 -B tests/bench/pg.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/pg_relay $(CURDIR)/build/bench/pg_link $(or $(SCALE),1) $(or $(ROUNDS),5)
+	@PGCOPYDB=$$(tools/pgcopydb.sh) python3 -B tests/bench/pg.py $(CURDIR)/$(HKRUN) $(CURDIR)/build/bench/pg_relay $(CURDIR)/build/bench/pg_link $(or $(SCALE),1) $(or $(ROUNDS),5)
 	@python3 -B tests/bench/pg_same.py $(CURDIR)/$(HKRUN) $(or $(SCALE),1) $(or $(ROUNDS),5)
 
 # redis.copy against ioredis, RedisShake where it is installed, and a bare relay; SCALE=0.02 ROUNDS=1 for a first look.
