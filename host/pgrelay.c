@@ -17,8 +17,8 @@
 
 #include "pgcopy.h"
 
-#define BLOCK 262144                                 /* the larger, the less often a server is woken up */
-#define REPORT 65536                                 /* no notice or refusal is longer */
+#define BLOCK (1024 * 1024)                          /* the larger, the less often a server is woken up */
+#define SMALL_BLOCK 65536                            /* where a rate is to be kept; no notice or refusal is longer */
 #define HEAD 5                                       /* type, length */
 
 typedef HostPgEngine Engine;
@@ -303,9 +303,9 @@ int host_pg_relay (HostPgWorker *w, HostPgJob *j, long long *rows) {
   Side from, to;
   int ok;
   w->streams = 1;
-  ok = side_open(&from, w->e, w->source, BLOCK, &j->error);
+  ok = side_open(&from, w->e, w->source, w->e->rate > 0 ? SMALL_BLOCK : BLOCK, &j->error);
   if (ok) {
-    ok = side_open(&to, w->e, w->target, REPORT, &j->error) && relay(&from, &to, j);
+    ok = side_open(&to, w->e, w->target, SMALL_BLOCK, &j->error) && relay(&from, &to, j);
     *rows = to.rows;
     free(to.buf);
   }
