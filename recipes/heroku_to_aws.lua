@@ -4,7 +4,8 @@
 --- frozen: the app, its database and its Redis stay as they are, to go back to. See the stages in heroku_to_aws/.
 local recipe, task = require "recipe", require "task"
 local aws, heroku = require "aws", require "heroku"
-local audit, checks, config = require "heroku_to_aws.audit", require "heroku_to_aws.checks", require "heroku_to_aws.config"
+local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
+local config = require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
 local mapping, report = require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
@@ -84,11 +85,13 @@ if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment
 stage "cutover"
 need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: "
   .. "bring it back; another cutover would copy old data over what was written on AWS", app.name)
-local steps  <close> = cutover.steps { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
-                                       has_run = function() return deploy.has_run(environments, new.code) end }
+local both = { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
+               has_run = function() return deploy.has_run(environments, new.code) end }
+local steps  <close> = cutover.steps(both)
 recipe.once("reach the new stores", steps.reach)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
 local freeze <close> = app:freeze { quantities = facts.quantities }    -- Heroku goes on by itself if anything below fails
+freeze:rollback("carry back to Heroku what was written on AWS", back.carry(both), back.look(both))
 local copied = task.all {
   postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
   redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
@@ -96,8 +99,8 @@ local copied = task.all {
 local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
+freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
 live:keep()
-freeze:keep()                                            -- from here on, customers write on AWS
 
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),

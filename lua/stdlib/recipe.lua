@@ -75,6 +75,7 @@ function M.once(name, fn) return once.once(name, fn) end
 --- Does something and undoes it when the block is left without `keep()`.
 --- `local freeze <close> = recipe.guard{ key=, what=, facts=fn, apply=fn(facts), undo=fn(facts), holds=fn(facts) }`;
 --- `freeze:once(name, fn)`, `freeze:keep()`. `by_hand(facts)` tells a person what to type where undo fails.
+--- `hkrun rollback` undoes what was kept, the last first; `freeze:rollback(what, fn [, look])` is what it does before that.
 ---@param o table
 ---@return table guard
 function M.guard(o) return guard.new(o) end
@@ -86,7 +87,7 @@ function M.guard(o) return guard.new(o) end
 ---@return boolean? kept
 function M.remembered(key)
   local mem = run.current("remembered").memory.guards[key]
-  if not (mem and mem.facts) then return nil end
+  if not (mem and mem.facts) or mem.state == "undone" then return nil end
   return plain.spec(mem.facts), mem.state == "kept"
 end
 

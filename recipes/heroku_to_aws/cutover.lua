@@ -1,38 +1,13 @@
 --- The steps of the cutover. Each answers a function for freeze:once, which may be run again after it was cut off, and
 --- returns plain data for the report.
-local audit = require "heroku_to_aws.audit"
 local errors = require "errors"
-local fs = require "fs"
 local http = require "http"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local recipe = require "recipe"
+local stores = require "heroku_to_aws.stores"
 local task = require "task"
 
 local M = {}
-
-local ROOTS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
-
--- What may be another on RDS, and is no fault of the copy.
-local OTHER_SERVER = { "database", "role", "extension schema", "extension version" }
-
---- The certificate authorities of RDS: PGSSLROOTCERT, else Amazon's bundle, fetched once over verified https.
-local function rds_roots()
-  local given = os.getenv "PGSSLROOTCERT"
-  if given and given ~= "" then return given end
-  local path = ".hkrun/rds-global-bundle.pem"
-  if not fs.exists(path) then
-    fs.mkdir_p ".hkrun"
-    local answer = http.get(ROOTS, { to_file = path })
-    if not answer:ok() then
-      errors.raise { kind = "remote", op = "fetch the certificates of RDS", message = "status " .. answer.status, retry = true }
-    end
-  end
-  return path
-end
-
---- The new stores as seen from here: through the bastion's tunnel, certificates verified against the real names.
-local function new_postgres(new, via) return { url = new.db.url, via = via, ca = rds_roots(), sslmode = "verify-full" } end
-local function new_redis(new, via) return { url = new.cache.url, via = via } end
 
 --- A copy that refuses to drop what is in the target: here an option says that it may.
 local function with_hint(copy, o)
@@ -44,27 +19,20 @@ local function with_hint(copy, o)
   error(result, 0)
 end
 
---- What every step needs: the way to the new stores.
 ---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table, has_run: fun(): boolean }
 function M.steps(o)
-  local app, facts, new, opt = o.app, o.facts, o.new, o.opt
+  local facts, opt = o.facts, o.opt
+  local at = stores.new(o)
   local steps = {}
-  local session
-
-  --- One ssh session for all steps. Without a bastion hkrun must run inside the network.
-  local function via()
-    if not session and o.bastion then session = o.bastion:open() end
-    return session
-  end
 
   --- Before anybody is made to wait: the way to both stores works, with verified certificates.
   function steps.reach()
     if facts.postgres then
-      local db <close> = pg.open(new_postgres(new, via()))
+      local db <close> = pg.open(at:new_postgres())
       db:value "SELECT 1"
     end
     if facts.redis then
-      local r <close> = redis.open(new_redis(new, via()))
+      local r <close> = redis.open(at:new_redis())
       if #facts.redis.queues > 0 then queues.check(r) else r:command "PING" end
     end
   end
@@ -72,21 +40,21 @@ function M.steps(o)
   function steps.copy_postgres()
     if not facts.postgres then return { skipped = true } end
     local started = task.now()
-    with_hint(pg.copy, { from = audit.postgres_source(app), to = new_postgres(new, via()), jobs = opt.jobs,
+    with_hint(pg.copy, { from = at:old_postgres(), to = at:new_postgres(), jobs = opt.jobs,
       restart = true, reset = opt.overwrite })
     return { seconds = task.now() - started }
   end
 
   function steps.copy_redis()
     if not facts.redis then return { skipped = true } end
-    local to = new_redis(new, via())
+    local to = at:new_redis()
     local was_empty = recipe.once("see that the new Redis is empty", function()
       local r <close> = redis.open(to)
       return r:command "DBSIZE" == 0
     end)
     -- What a cutover left that was called off before the app ran on AWS is a copy, and may go.
     local is_copy = was_empty and not o.has_run()
-    local done = with_hint(redis.copy, { from = audit.redis_source(app, facts.redis.pin), to = to,
+    local done = with_hint(redis.copy, { from = at:old_redis(), to = to,
       restart = true, replace = opt.overwrite or is_copy })
     return { keys = done.keys, seconds = done.seconds, method = done.method }
   end
@@ -97,14 +65,14 @@ function M.steps(o)
     task.all {
       postgres = function()
         if not facts.postgres then return end
-        for i, t in ipairs(pg.same { audit.postgres_source(app), new_postgres(new, via()), jobs = opt.jobs, tolerate = OTHER_SERVER }) do
+        for i, t in ipairs(pg.same { at:old_postgres(), at:new_postgres(), jobs = opt.jobs, tolerate = stores.OTHER_SERVER }) do
           result.tables[i] = { table = t.table, rows_a = t.rows_a, rows_b = t.rows_b,
             checksum_a = tostring(t.checksum_a), checksum_b = tostring(t.checksum_b) }
         end
       end,
       redis = function()
         if not facts.redis then return end
-        local old, fresh = audit.redis_source(app, facts.redis.pin), new_redis(new, via())
+        local old, fresh = at:old_redis(), at:new_redis()
         result.keys = redis.same({ old, fresh }).keys
         for _, row in ipairs(queues.same { old, fresh }) do
           if row.a > 0 then result.queues[#result.queues + 1] = { queue = row.queue, state = row.state, a = row.a, b = row.b } end
@@ -135,13 +103,7 @@ function M.steps(o)
     end
   end
 
-  --- Ends the ssh session.
-  function steps.close()
-    if session then session:close() end
-    session = nil
-  end
-
-  return setmetatable(steps, { __close = function() steps.close() end })
+  return setmetatable(steps, { __close = function() at:close() end })
 end
 
 return M

@@ -109,7 +109,7 @@ function M.live(environments, code)
   local function deploy(version_of)
     task.map(names, function(name) environments[name]:deploy(version_of(name)) end)
   end
-  local first = recipe.guard { key = FIRST, apply = function() end, undo = function() end }
+  local first = recipe.guard { key = FIRST, lasting = true, apply = function() end, undo = function() end }
   local live = recipe.guard {
     key = "serve from AWS", what = "start the app on AWS",
     apply = function() deploy(function(name) return code.versions[name] end) end,

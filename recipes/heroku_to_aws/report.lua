@@ -55,10 +55,10 @@ function M.write(o)
   recipe.report("Moved", rows)
   deferred(o)
   recipe.report("How to go back", {
-    { "1", ("what was written on AWS since %s is not on Heroku: export it first"):format(os.date("!%Y-%m-%d %H:%M:%S UTC", done.smoke.at)) },
-    { "2", "stop the app on AWS, by deploying its parked version: jobs that ran there since run on Heroku again" },
-    { "3", ("heroku ps:scale %s -a %s"):format(M.scale_words(o.quantities), o.app.name) },
-    { "4", ("heroku maintenance:off -a %s"):format(o.app.name) },
+    { "hkrun rollback", ("stops the app on AWS, copies what was written there since %s back to Heroku, and starts it there")
+      :format(os.date("!%Y-%m-%d %H:%M:%S UTC", done.smoke.at)) },
+    { "by hand", ("without what was written on AWS: heroku ps:scale %s -a %s; heroku maintenance:off -a %s")
+      :format(M.scale_words(o.quantities), o.app.name, o.app.name) },
   })
 end
 

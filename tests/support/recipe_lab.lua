@@ -10,6 +10,7 @@ local load = require "recipe.load"
 local log = require "log"
 local prune = require "recipe.prune"
 local recipe = require "recipe"
+local rollback = require "recipe.rollback"
 local task = require "task"
 local test = require "test"
 
@@ -61,7 +62,7 @@ local function options_of(lab, fn, o)
   return {
     recipe = { name = "lab", file = "lab.lua", chunk = fn }, rest = o.args or {}, dir = lab.dir, yes = o.yes ~= false,
     answer = o.answer, until_stage = o.until_stage, only_stage = o.only_stage, adopt = o.adopt, typed = o.typed,
-    no_final_snapshot = o.no_final_snapshot,
+    no_final_snapshot = o.no_final_snapshot, accept_loss = o.accept_loss,
   }
 end
 
@@ -79,6 +80,14 @@ function Lab:destroy(fn, o)
   local r = load.upto_options(opts, true)
   local _ <close> = r.journal
   return destroy.run(r, opts)
+end
+
+--- Goes back; true if there was anything to do.
+function Lab:rollback(fn, o)
+  local opts = options_of(self, fn, o)
+  local r = load.upto_options(opts, true)
+  local _ <close> = r.journal
+  return rollback.run(r, opts)
 end
 
 --- Deletes what fn does not ask for any more.

@@ -5,6 +5,7 @@
 ---                                                  `-> undoing (its onces are void from here) -> undo -> undone
 --- A guard that was not undone keeps the facts of its first arming: the world must not be asked again, it may
 --- already be changed. On resume `holds` says whether the world is still as the guard left it; if not, its onces are void.
+--- What was kept `hkrun rollback` undoes (recipe/rollback.lua): kept -> undoing -> undone.
 local agree = require "recipe.agree"
 local calls = require "calls"
 local errors = require "errors"
@@ -27,10 +28,12 @@ local declared = {
   { "undo", "function(facts); must be restartable", type = "function", required = true },
   { "by_hand", "function(facts) -> string: how a person undoes it where undo fails", type = "function" },
   { "holds", "function(facts) -> boolean: is the world still as apply left it?", type = "function" },
+  { "lasting", "a mark of what has happened: once kept, hkrun rollback leaves it", type = "boolean", default = false },
 }
 
 local function record(self, state, facts, by)
-  self.run.journal:write { ev = "guard", key = self.key, state = state, facts = facts, what = self.what, by = by }
+  self.run.journal:write { ev = "guard", key = self.key, state = state, facts = facts, what = self.what, by = by,
+    lasting = self.def.lasting or nil, rolled = self.rolling or nil }
 end
 
 --- Arms a guard and acts; see recipe.guard.
@@ -39,8 +42,9 @@ end
 function M.new(o)
   local def = options.check(o, declared, "recipe.guard")
   local r = run.current "guard"
-  local self = setmetatable({ run = r, key = def.key, what = def.what or def.key, def = def }, Guard)
+  local self = setmetatable({ run = r, key = def.key, what = def.what or def.key, def = def, back = {} }, Guard)
   r:claim("guard:" .. self.key)
+  r.guards[#r.guards + 1] = self
   local mem = r.memory.guards[self.key]
   if mem and mem.state == "kept" then
     self.kept = true
@@ -49,7 +53,11 @@ function M.new(o)
   end
   local open = mem and mem.state ~= "undone"
   if r.mode == "undo" and open then                          -- at the end of the block: what was done in it later goes first
-    self.facts = mem.facts
+    self.facts, self.rolling = mem.facts, mem.rolled
+    return self
+  end
+  if r.mode == "undo" and mem and mem.rolled then            -- by a rollback that has not come to its end
+    self.facts, self.planned = mem.facts, true
     return self
   end
   if r:only_reads() then r:lacks(self.what, "has not been done yet") end
@@ -89,6 +97,16 @@ function Guard:once(name, fn)
   return once.run(self.run, name, fn, self.key)
 end
 
+--- What `hkrun rollback` does before it undoes this guard, if it was kept: all that came later is undone by then. It is a
+--- once; where it fails, what was undone before it is done again.
+---@param what string
+---@param fn fun(back: { accept_loss: boolean }, progress: table)
+---@param look? fun(back: { accept_loss: boolean }): string[] what that would do, in sentences, before anybody is asked; changes nothing
+function Guard:rollback(what, fn, look)
+  if type(what) ~= "string" or type(fn) ~= "function" then errors.usage("guard:rollback needs what it does, and a function") end
+  self.back[#self.back + 1] = { what = what, fn = fn, look = look }
+end
+
 --- From here the guard's work stays. Recorded: another apply does none of it again.
 function Guard:keep()
   if self.planned or self.kept or self.run.mode == "undo" then return end
@@ -114,11 +132,26 @@ function Guard:close(reason)
       local by_hand = self.def.by_hand and self.def.by_hand(self.facts)
       errors.raise {
         op = "undo " .. self.what, kind = errors.is(e) and e.kind or "bug", message = tostring(e), cause = reason or e,
-        hint = ("apply again, which takes it up where it is, or undo it by hand%s"):format(by_hand and ": " .. by_hand or ""),
+        hint = ("run it again, which takes it up where it is, or undo it by hand%s"):format(by_hand and ": " .. by_hand or ""),
       }
     end
     record(self, "undone", nil, e)
   end)
+end
+
+--- Undoes what was kept, as a part of a rollback.
+function Guard:take_back()
+  self.kept, self.closed, self.rolling = nil, nil, true
+  self:close()
+end
+
+--- Does again what a rollback undid, for it does not come to its end.
+function Guard:restore()
+  self.rolling = nil
+  record(self, "armed", self.facts)
+  calls.during(self.def.apply, self.facts)
+  record(self, "applied")
+  record(self, "kept")
 end
 
 function Guard:__close(reason) self:close(reason) end

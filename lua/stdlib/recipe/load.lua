@@ -45,7 +45,7 @@ function M.arguments(args, command, own)
   o.until_stage, o["until"], o.only_stage, o.only = o["until"], nil, o.only, nil
   if o.until_stage and o.only_stage then errors.usage "--until and --only do not go together" end
   o.no_final_snapshot, o["no-final-snapshot"] = o["no-final-snapshot"], nil
-  if o.no_final_snapshot and command ~= "destroy" then errors.usage("--no-final-snapshot is for hkrun destroy") end
+  if o.no_final_snapshot and command ~= "destroy" and not o.destroy then errors.usage("--no-final-snapshot is for hkrun destroy") end
   o.rest = rest
   local at = options.journal(o)
   if at and at:find "^s3://" then o.at = at else o.dir = at or o.dir end
@@ -115,7 +115,7 @@ function M.look(loaded, o)
   local recipe = M.file(o.recipe)
   local r = run.new {
     mode = "undo", recipe = recipe.name, file = recipe.file, args = o.rest, config = o.config, dir = o.dir, yes = o.yes,
-    earlier = function() return loaded.memory.options end, journal = loaded.journal,
+    earlier = function() return loaded.memory.options end, journal = loaded.journal, answer = o.answer, typed = o.typed,
   }
   local ok, e = xpcall(M.pass, errors.handler, r, recipe.chunk)
   if not ok and errors.is(e, "cancelled") then error(e, 0) end

@@ -8,10 +8,12 @@
 ---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec
 ---   delete    key, id, leaves                    deleted  key
 ---   once      name, guard, state = start | done, result
----   guard     key, state = armed | applied | undoing | undone | kept, facts
+---   guard     key, state = armed | applied | undoing | undone | kept, facts; lasting: a rollback leaves it; rolled: undone
+---             by a rollback
 ---   confirm   question                           report   title, rows
 ---             by: the calls that did it, { call, id = the service's request id, times } (calls.lua)
 ---             began: when the noun was first read, in seconds as t
+---   rolled back   a rollback came to its end
 ---   destroyed everything that runs made is gone
 ---   risk      text: what was allowed and is dangerous
 ---   lock      from, holder: the journal was taken over from a holder that was dead
@@ -50,6 +52,16 @@ local function void_guard(m, key)
     end
   end
   m.confirms = {}
+end
+
+--- The prefix of what a rollback does beyond undoing guards.
+M.BACK = "rollback: "
+
+--- What a rollback has done counts no more when something is done again.
+local function void_rollback(m)
+  for name, once in pairs(m.onces) do
+    if once.guard and name:sub(#once.guard + 2, #once.guard + 1 + #M.BACK) == M.BACK then once.state, once.result = "void", nil end
+  end
 end
 
 local on = {}
@@ -127,10 +139,17 @@ function on.guard(m, rec)
     m.guard_order[#m.guard_order + 1] = rec.key
   end
   if rec.facts ~= nil then g.facts = rec.facts end
-  g.state, g.at, g.what = rec.state, rec.at, rec.what or g.what
+  g.state, g.at, g.what, g.lasting, g.rolled = rec.state, rec.at, rec.what or g.what, rec.lasting, rec.rolled
   m.done["guard:" .. rec.key] = (rec.state == "applied" or rec.state == "kept") or nil
   if rec.state == "undoing" or rec.state == "void" then void_guard(m, rec.key) end
-  if rec.state == "undone" then g.facts = nil end
+  if rec.state == "armed" or rec.state == "void" then void_rollback(m) end
+  if rec.state == "undone" and not rec.rolled then g.facts = nil end
+end
+
+on["rolled back"] = function(m)
+  for _, g in pairs(m.guards) do
+    if g.rolled then g.rolled, g.facts = nil, nil end
+  end
 end
 
 function on.confirm(m, rec) m.confirms[rec.question] = true end

@@ -24,7 +24,7 @@ function M.new(o)
   local r = setmetatable(o, Run)
   r.recipe = r.recipe or "recipe"
   r.id, r.target = r.recipe, ""
-  r.entries, r.stages, r.keys, r.reports, r.events = {}, {}, {}, {}, {}
+  r.entries, r.stages, r.keys, r.reports, r.events, r.guards = {}, {}, {}, {}, {}, {}
   r.done = { create = 0, adopt = 0, change = 0, replace = 0, run = 0 }
   r.memory = memory.new()
   return r
