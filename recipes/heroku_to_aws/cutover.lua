@@ -67,7 +67,7 @@ function M.steps(o)
         if not facts.postgres then return end
         for i, t in ipairs(pg.same { at:old_postgres(), at:new_postgres(), jobs = opt.jobs, tolerate = stores.OTHER_SERVER }) do
           result.tables[i] = { table = t.table, rows_a = t.rows_a, rows_b = t.rows_b,
-            checksum_a = tostring(t.checksum_a), checksum_b = tostring(t.checksum_b) }
+            checksum_a = tostring(t.checksum_a), checksum_b = tostring(t.checksum_b), behind = t.behind }
         end
       end,
       redis = function()

@@ -266,8 +266,12 @@ end
 T["a materialized view that is behind is no difference, one that is wrong is"] = function()
   both "CREATE TABLE t (id int); INSERT INTO t VALUES (1); CREATE MATERIALIZED VIEW m AS SELECT id FROM t; INSERT INTO t VALUES (2)"
   exec("b", "REFRESH MATERIALIZED VIEW m")
-  test.equal(same().differences, {})
-  test.equal(same { a = at "b", b = at "a" }.differences, {})
+  local function behind(o)
+    local list = same(o)
+    test.equal(list.differences, {})
+    for _, t in ipairs(list) do if t.table == "public.m" then return t.behind end end
+  end
+  test.equal({ behind {}, behind { a = at "b", b = at "a" } }, { "a", "b" })
   exec("b", "ALTER TABLE t RENAME TO kept; CREATE TABLE t (id int); DROP MATERIALIZED VIEW m; INSERT INTO t VALUES (7); CREATE MATERIALIZED VIEW m AS SELECT id FROM t; DROP MATERIALIZED VIEW m; " ..
     "DROP TABLE t; ALTER TABLE kept RENAME TO t; CREATE MATERIALIZED VIEW m AS SELECT id FROM t WHERE id > 1")
   test.match(said(), "public.m has as many rows in both %(1%), but not the same ones")

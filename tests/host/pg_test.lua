@@ -93,6 +93,22 @@ T["cancelling the task cancels the statement"] = function()
   test.equal(conn:value "SELECT 8", 8)
 end
 
+T["cancelling between the end of a statement and what follows it leaves the connection idle"] = function()
+  local relay <close>, port = lab:relay()
+  local conn <close> = pg.open { host = "127.0.0.1", port = port, user = lab.options.user, password = lab.options.password, database = "app" }
+  for what, fn in pairs { ["an error"] = function() conn:exec "SELECT 1/0" end, ["a begin"] = function() conn:transaction() end } do
+    relay:kill "INT"
+    test.equal(relay:read_line(), "armed")
+    local t = task.spawn(fn)
+    test.equal(relay:read_line(), "held")
+    task.sleep(0.1)                                  -- it has arrived, and the task waits for more
+    t:cancel()
+    test.equal(test.raises("cancelled", t.join, t).kind, "cancelled", what)
+    test.equal(conn:value "SELECT 9", 9, what)
+    test.equal(conn.handle:status(), "idle", what)
+  end
+end
+
 T["a session ended by the server is an error of the network"] = function()
   local conn <close> = lab:open()
   local other <close> = lab:open()

@@ -38,6 +38,9 @@ end
 
 local function print_same(list)
   for _, difference in ipairs(list.differences) do log.out("%s", difference) end
+  for _, t in ipairs(list) do
+    if t.behind then log.out("note: %s waits for a REFRESH in %s, which would make it what it is in the other", t.table, t.behind) end
+  end
   log.out("%s", list.equal and ("equal: %s"):format(plural(#list, "table")) or plural(#list.differences, "difference"))
 end
 

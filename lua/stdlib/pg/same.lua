@@ -141,10 +141,20 @@ local function say(t)
   return s .. " (" .. table.concat(parts, "; ") .. ")"
 end
 
+---@class PgSameTable
+---@field table string
+---@field rows_a integer
+---@field rows_b integer
+---@field checksum_a string
+---@field checksum_b string
+---@field equal boolean
+---@field behind string? of a materialized view: the side ("a" or "b") where a REFRESH would make it equal, which counts as equal
+---@field different table[]
+
 --- Compares two databases: pg.same{ a, b } or pg.same{ a = , b = }.
 ---@param given table see DECLARED
----@return { table: string, rows_a: integer, rows_b: integer, checksum_a: string, checksum_b: string, equal: boolean, different: table[] }[] list
---- with .differences (sentences) and .equal; .resumed is the number of parts that an earlier call had read
+---@return PgSameTable[] list
+--- with .differences (sentences) and .equal; .resumed is the number of parts that an earlier call had read.
 function M.same(given)
   local o = options.check(given, DECLARED, "pg.same")
   local first, second = o.a or o[1], o.b or o[2]

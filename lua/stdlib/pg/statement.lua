@@ -87,10 +87,10 @@ function M.step(conn, sql, method, ...)
       errors.raise { kind = "timeout", op = "query " .. conn.name, statement = sql, retry = true,
                      message = ("no answer within %g s"):format(conn.timeout) }
     end
-    while conn.handle:status() == "active" do        -- what follows an error, to reach idle
-      local kind, more = task.step(conn, "_next", BATCH)
-      if kind == nil and (more == nil or more.kind == "network" or more.kind == "timeout" or more.kind == "closed") then break end
-      if kind == "copy_in" then conn.handle:put_end "failed" end
+    local idle, stopped = pcall(drain, conn)         -- what follows an error
+    if not idle then
+      M.abandon(conn)
+      error(stopped, 0)
     end
     M.raise(conn, err, sql)
   end

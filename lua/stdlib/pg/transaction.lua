@@ -24,6 +24,14 @@ OF_FUNCTION[#OF_FUNCTION + 1] = { "retry", "how often it is run again after a se
 local Transaction = {}
 Transaction.__index = Transaction
 
+--- A BEGIN that was cancelled may have begun all the same.
+local function begin_whole(conn, sql)
+  local ok, e = pcall(statement.command, conn, sql)
+  if ok then return end
+  if conn.handle:status() == "transaction" then task.shield(statement.command, conn, "ROLLBACK") end
+  error(e, 0)
+end
+
 local function begin(conn, o)
   local tx = setmetatable({ conn = conn, open = true }, Transaction)
   if conn.handle:status() == "transaction" then
@@ -35,7 +43,7 @@ local function begin(conn, o)
     statement.command(conn, "SAVEPOINT " .. tx.savepoint)
   else
     local access = o.read_only and " READ ONLY" or o.read_only == false and " READ WRITE" or ""
-    statement.command(conn, "BEGIN" .. (o.isolation and " ISOLATION LEVEL " .. o.isolation:upper() or "") ..
+    begin_whole(conn, "BEGIN" .. (o.isolation and " ISOLATION LEVEL " .. o.isolation:upper() or "") ..
       access .. (o.deferrable and " DEFERRABLE" or ""))
   end
   conn.transactions = conn.transactions + 1

@@ -50,14 +50,13 @@ local function settle(conns, plan, sums, o)
   return different
 end
 
---- Whether one side's materialized view is what the other's would be if it were computed anew: a copy does that.
-local function is_behind(conns, t, plan, sums)
-  if t.kind ~= "m" then return false end
+--- The side whose materialized view waits for a REFRESH: computed anew it would be the other's. A copy does that.
+local function behind_of(conns, t, plan, sums)
+  if t.kind ~= "m" then return nil end
   for name, other in pairs { a = "b", b = "a" } do
     local anew = setmetatable({ from = "(" .. t[name].definition .. ") x" }, { __index = plan })
-    if #chunks.different(chunks.add(conns[name], anew, nil, {}), sums[other]) == 0 then return true end
+    if #chunks.different(chunks.add(conns[name], anew, nil, {}), sums[other]) == 0 then return name end
   end
-  return false
 end
 
 local function compare(conns, t, o, sides, parts, advance)
@@ -70,9 +69,9 @@ local function compare(conns, t, o, sides, parts, advance)
   local sums = read()
   local different = chunks.different(sums.a, sums.b)
   if o.live then different = settle(conns, plan, sums, o) end
-  local behind = #different > 0 and is_behind(conns, t, plan, sums)
+  local behind = #different > 0 and behind_of(conns, t, plan, sums) or nil
   if behind then different = {} end
-  local r = { table = t.plain, behind = behind or nil, equal = #different == 0, chunks_different = #different,
+  local r = { table = t.plain, behind = behind, equal = #different == 0, chunks_different = #different,
               chunks = plan.last and plan.last + 1 or plan.count }
   r.rows_a, r.checksum_a = chunks.total(sums.a)
   r.rows_b, r.checksum_b = chunks.total(sums.b)
