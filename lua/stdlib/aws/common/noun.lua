@@ -109,7 +109,7 @@ local BUSY = [[DependencyViolation ResourceInUse InvalidGroup.InUse InvalidParam
   InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBInstanceState CacheSubnetGroupInUse
   InvalidCacheParameterGroupState InvalidReplicationGroupState InvalidUserID.HasAssociation OperationInProgressException
   ConcurrentModification IncorrectState Resource.AlreadyAssociated SourceBundleDeletionFailure
-  InvalidReplicationGroupStateFault OperationInProgressFailure]]
+  InvalidReplicationGroupStateFault OperationInProgressFailure InvalidResourceStateFault]]
 
 --- Calls fn, which deletes. What is gone already is no error; what is still in use is marked so that the engine tries
 --- again: AWS lets go of network interfaces minutes after their owner is gone.
