@@ -36,6 +36,8 @@ local LEFTOVERS = {
   { "elasticache", "DescribeCacheParameterGroups", "CacheParameterGroups", "CacheParameterGroupName", "^default%." },
   { "elasticbeanstalk", "DescribeApplications", "Applications", "ApplicationName" },
   { "elasticbeanstalk", "DescribeEnvironments", "Environments", "EnvironmentName" },
+  { "elbv2", "DescribeLoadBalancers", "LoadBalancers", "LoadBalancerName" },
+  { "elbv2", "DescribeTargetGroups", "TargetGroups", "TargetGroupName" },
   { "logs", "DescribeLogGroups", "logGroups", "logGroupName" },
   { "sns", "ListTopics", "Topics", "TopicArn" },
   { "sqs", "ListQueues", "QueueUrls" },

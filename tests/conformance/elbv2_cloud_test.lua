@@ -1,0 +1,134 @@
+--- Elastic Load Balancing in the rehearsal: asked by boto3, and by HTTP as a customer's browser would.
+local fs = require "fs"
+local http = require "http"
+local json = require "json"
+local lab = dofile "tests/support/vpc_lab.lua"
+local process = require "process"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local SETUP = [==[
+ids = json.loads(sys.argv[1])
+elb, ec2 = boto3.client("elbv2"), boto3.client("ec2")
+def health(): return [t["TargetHealth"]["State"] for t in elb.describe_target_health(TargetGroupArn=ids["group"])["TargetHealthDescriptions"]]
+]==]
+
+local function ask(c, ids, code) return lab.python(c, SETUP .. code, { json.encode(ids) }) end
+
+local SERVER = [[
+local server = require("rehearsal.serve").start { host = os.getenv "HOST", port = 8080, handler = function(req)
+  if req.path == "/health" then return { status = require("fs").exists(os.getenv "SICK") and 500 or 200, body = "fine" } end
+  if req.path == "/away" then return { status = 302, headers = { Location = "/elsewhere" } } end
+  return { status = 200, json = { name = os.getenv "NAME", method = req.method, path = req.path, query = req.raw_query, body = req.body,
+    forwarded = req.headers["x-forwarded-for"], proto = req.headers["x-forwarded-proto"], host = req.headers.host } }
+end }
+while true do task.sleep(3600) end
+]]
+
+--- A machine of the customer's with a web server on it.
+local function web(c, ids, address, name, group)
+  local host = lab.host(c, ids, address, group)
+  local sick = c.dir .. "/sick-" .. name
+  local lib = os.getenv "HKRUN_LIB"
+  local env = { PATH = os.getenv "PATH", HOME = "/", NAME = name, HOST = host.address, SICK = sick, HKRUN_LIB = lib and fs.realpath(lib) }
+  local p = process.start { fs.realpath "/proc/self/exe", "-e", SERVER, prefix = host.prefix, env = env }
+  test.defer(function() p:stop(1) end)
+  return host, sick
+end
+
+local function get(url) return http.get(url, { timeout = 10 }) end
+
+--- Asks until the answer is as `good` wants it.
+local function until_good(url, good)
+  local deadline = task.now() + 30
+  while true do
+    local ok, answer = pcall(get, url)
+    if ok and good(answer) then return answer end
+    if task.now() > deadline then error(("%s answers %s"):format(url, ok and tostring(answer.status) or tostring(answer)), 2) end
+    task.sleep(0.05)
+  end
+end
+
+T["a load balancer forwards to healthy targets, round robin, and to nobody whom the security groups keep apart"] = function()
+  local c, ids = lab.start(8080)
+  local made = json.decode(ask(c, ids, [==[
+second = ec2.create_subnet(VpcId=ids["vpc"], CidrBlock="10.77.10.0/24", AvailabilityZone="us-east-1b")["Subnet"]["SubnetId"]
+table = [t["RouteTableId"] for t in ec2.describe_route_tables(Filters=[{"Name": "association.subnet-id", "Values": [ids["public"]]}])["RouteTables"]][0]
+args = dict(Name="shop", Subnets=[ids["public"], second], SecurityGroups=[ids["app"]], Tags=[{"Key": "a", "Value": "b"}])
+assert code_of(elb.create_load_balancer, **args) == "InvalidSubnet"
+ec2.associate_route_table(RouteTableId=table, SubnetId=second)
+assert code_of(elb.create_load_balancer, **{**args, "Subnets": [second]}) == "ValidationError"
+ec2.authorize_security_group_ingress(GroupId=ids["app"], IpPermissions=[{"IpProtocol": "tcp", "FromPort": 80, "ToPort": 80, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}])
+lb = elb.create_load_balancer(**args)["LoadBalancers"][0]
+assert elb.create_load_balancer(**args)["LoadBalancers"][0]["LoadBalancerArn"] == lb["LoadBalancerArn"]
+assert code_of(elb.create_load_balancer, **{**args, "Scheme": "internal"}) == "DuplicateLoadBalancerName"
+assert lb["State"]["Code"] == "provisioning", lb
+group = elb.create_target_group(Name="shop-web", Protocol="HTTP", Port=8080, VpcId=ids["vpc"], TargetType="ip", HealthCheckPath="/health",
+  HealthCheckIntervalSeconds=10, HealthCheckTimeoutSeconds=2, UnhealthyThresholdCount=2, HealthyThresholdCount=2)["TargetGroups"][0]
+elb.get_waiter("load_balancer_available").wait(LoadBalancerArns=[lb["LoadBalancerArn"]], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+forward = [{"Type": "forward", "TargetGroupArn": group["TargetGroupArn"]}]
+listener = elb.create_listener(LoadBalancerArn=lb["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward)["Listeners"][0]
+assert code_of(elb.create_listener, LoadBalancerArn=lb["LoadBalancerArn"], Protocol="HTTP", Port=80, DefaultActions=forward) == "DuplicateListener"
+assert code_of(elb.delete_target_group, TargetGroupArn=group["TargetGroupArn"]) == "ResourceInUse"
+assert code_of(ec2.delete_security_group, GroupId=ids["app"]) == "DependencyViolation"
+assert code_of(ec2.delete_subnet, SubnetId=second) == "DependencyViolation"
+assert code_of(elb.register_targets, TargetGroupArn=group["TargetGroupArn"], Targets=[{"Id": "web.example"}]) == "InvalidTarget"
+elb.modify_target_group_attributes(TargetGroupArn=group["TargetGroupArn"], Attributes=[{"Key": "deregistration_delay.timeout_seconds", "Value": "30"}])
+print(json.dumps({"lb": lb["LoadBalancerArn"], "url": "http://" + lb["DNSName"], "group": group["TargetGroupArn"], "listener": listener["ListenerArn"]}))
+]==]))
+  ids.lb, ids.group, ids.listener = made.lb, made.group, made.listener
+  test.equal(until_good(made.url, function(a) return a.status == 503 end).status, 503, "without targets")
+  local one, sick = web(c, ids, "10.77.1.21", "one", "store")
+  local two = web(c, ids, "10.77.1.22", "two", "store")
+  local closed = web(c, ids, "10.77.1.23", "closed", "other")
+  ids.one, ids.two, ids.closed = one.address, two.address, closed.address
+  ask(c, ids, [==[
+elb.register_targets(TargetGroupArn=ids["group"], Targets=[{"Id": ids["one"]}, {"Id": ids["two"], "Port": 8080}])
+wait_for(health, ["healthy", "healthy"])
+]==])
+  local seen = {}
+  for _ = 1, 6 do seen[get(made.url .. "/a%20b?c=d"):json().name] = true end
+  test.equal(seen, { one = true, two = true })
+  local answer = http.request { method = "POST", url = made.url .. "/p?q=1", body = "hello", headers = { Host = "shop.example" } }:json()
+  test.equal({ answer.method, answer.path, answer.query, answer.body, answer.proto, answer.host }, { "POST", "/p", "q=1", "hello", "http",
+    "shop.example" })
+  test.match(answer.forwarded, "^%d+%.%d+%.%d+%.%d+$")
+  test.equal(get(made.url .. "/away").status, 302, "redirects are the client's affair")
+  fs.write(sick, "x", 420)
+  ask(c, ids, 'wait_for(health, ["unhealthy", "healthy"])\nprint(elb.describe_target_health(TargetGroupArn=ids["group"], '
+    .. 'Targets=[{"Id": ids["one"]}])["TargetHealthDescriptions"][0]["TargetHealth"])')
+  for _ = 1, 4 do test.equal(get(made.url .. "/"):json().name, "two", "only the healthy one is asked") end
+  fs.remove(sick)
+  ids.isolated = c.net.isolated
+  test.equal(ask(c, ids, [==[
+wait_for(health, ["healthy", "healthy"])
+if ids["isolated"]:
+    elb.register_targets(TargetGroupArn=ids["group"], Targets=[{"Id": ids["closed"]}])
+    wait_for(health, ["healthy", "healthy", "unhealthy"])
+    print(elb.describe_target_health(TargetGroupArn=ids["group"])["TargetHealthDescriptions"][2]["TargetHealth"]["Reason"])
+    elb.deregister_targets(TargetGroupArn=ids["group"], Targets=[{"Id": ids["closed"]}])
+elb.deregister_targets(TargetGroupArn=ids["group"], Targets=[{"Id": ids["one"]}])
+seen = wait_for(health, ["healthy"])
+assert "draining" in seen[0], seen
+]==]), c.net.isolated and "Target.Timeout\n" or "")
+  test.equal(get(made.url .. "/"):json().name, "two")
+  ask(c, ids, [==[
+elb.modify_listener(ListenerArn=ids["listener"], DefaultActions=[{"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}}])
+elb.delete_target_group(TargetGroupArn=ids["group"])
+]==])
+  local away = until_good(made.url .. "/x?y=z", function(a) return a.status == 301 end)
+  test.match(away.headers.location, "^https://[%d.]+:443/x%?y=z$")
+  test.equal(ask(c, ids, [==[
+arn = ids["lb"]
+print(elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"])
+elb.delete_load_balancer(LoadBalancerArn=arn)
+elb.get_waiter("load_balancers_deleted").wait(LoadBalancerArns=[arn], WaiterConfig={"Delay": 1, "MaxAttempts": 30})
+print(code_of(elb.describe_load_balancers, LoadBalancerArns=[arn]), code_of(elb.describe_listeners, ListenerArns=[ids["listener"]]),
+      code_of(elb.describe_target_groups, Names=["shop-web"]))
+def freed(): return code_of(ec2.delete_subnet, SubnetId=ids["public"])
+wait_for(freed, "no error")
+]==]), "[{'Key': 'a', 'Value': 'b'}]\nLoadBalancerNotFound ListenerNotFound TargetGroupNotFound\n")
+end
+
+return T
