@@ -74,9 +74,11 @@ local INSTANCE = { "shop", subnet_group = "shop-dms", groups = { "sg-1" } }
 
 lab.case(T, {
   noun = "dms_instance", want = INSTANCE,
-  absent = { ["dms DescribeReplicationInstances"] = GONE, ["dms DescribeOrderableReplicationInstances"] = orderable { "3.5.4", "3.6.1", "3.7.0" } },
+  absent = { ["dms DescribeReplicationInstances"] = GONE,
+             ["dms DescribeOrderableReplicationInstances"] = orderable { "3.5.4", "3.6.1", "3.7.0" } },
   there = { ["dms DescribeReplicationInstances"] = instance(), ["dms ListTagsForResource"] = { TagList = lab.tag_list("dms_instance", "shop") } },
-  looks = { { "dms DescribeReplicationInstances", filter("replication-instance-id", "shop") }, { "dms ListTagsForResource", { ResourceArn = "arn:i" } } },
+  looks = { { "dms DescribeReplicationInstances", filter("replication-instance-id", "shop") },
+            { "dms ListTagsForResource", { ResourceArn = "arn:i" } } },
   gone = { ["dms ListTagsForResource"] = "ResourceNotFoundFault" },
   create = { created() },
   change = {
@@ -97,7 +99,9 @@ local function version_of(offered, more)
   local there, asked = false, nil
   local world = lab.world { ["dms DescribeOrderableReplicationInstances"] = orderable(offered),
     ["dms ListTagsForResource"] = { TagList = lab.tag_list("dms_instance", "shop") } }
-  world.answers["dms DescribeReplicationInstances"] = function() return there and instance { EngineVersion = asked } or { ReplicationInstances = {} } end
+  world.answers["dms DescribeReplicationInstances"] = function()
+    return there and instance { EngineVersion = asked } or { ReplicationInstances = {} }
+  end
   world.answers["dms CreateReplicationInstance"] = function(args)
     there, asked = true, args.EngineVersion
     return { ReplicationInstance = { ReplicationInstanceArn = "arn:i" } }
@@ -129,7 +133,8 @@ end
 
 T["aws.dms_subnet_group: DMS that does not see the role yet is asked again"] = function()
   local asked, there = 0, false
-  local world = lab.world { ["sts GetCallerIdentity"] = WHO, ["dms ListTagsForResource"] = { TagList = lab.tag_list("dms_subnet_group", "shop-dms") } }
+  local world = lab.world { ["sts GetCallerIdentity"] = WHO,
+    ["dms ListTagsForResource"] = { TagList = lab.tag_list("dms_subnet_group", "shop-dms") } }
   world.answers["dms DescribeReplicationSubnetGroups"] = function()
     return { ReplicationSubnetGroups = there and { { ReplicationSubnetGroupIdentifier = "shop-dms", Subnets = {} } } or {} }
   end
@@ -157,13 +162,15 @@ local function endpoint_change(more) return { "dms ModifyEndpoint", lab.merged({
 
 lab.case(T, {
   noun = "dms_endpoint",
-  want = { "shop-old", type = "source", database = "d1", secret = "arn:s", role = { id = "shop-dms", arn = "arn:r" }, settings = { CaptureDdls = false } },
+  want = { "shop-old", type = "source", database = "d1", secret = "arn:s", role = { id = "shop-dms", arn = "arn:r" },
+           settings = { CaptureDdls = false } },
   absent = { ["dms DescribeEndpoints"] = { Endpoints = {} } },
   there = { ["dms DescribeEndpoints"] = endpoint(), ["dms ListTagsForResource"] = { TagList = lab.tag_list("dms_endpoint", "shop-old") } },
   looks = { { "dms DescribeEndpoints", filter("endpoint-id", "shop-old") }, { "dms ListTagsForResource", { ResourceArn = "arn:e" } } },
   gone = { ["dms ListTagsForResource"] = "ResourceNotFoundFault" },
   create = { { "dms CreateEndpoint", { EndpointIdentifier = "shop-old", EndpointType = "source", EngineName = "postgres", DatabaseName = "d1",
-    SslMode = "require", PostgreSQLSettings = SETTINGS, Tags = lab.tag_list("dms_endpoint", "shop-old") }, { Endpoint = { EndpointArn = "arn:e" } } } },
+    SslMode = "require", PostgreSQLSettings = SETTINGS, Tags = lab.tag_list("dms_endpoint", "shop-old") },
+    { Endpoint = { EndpointArn = "arn:e" } } } },
   change = {
     { "another setting", want = { settings = { CaptureDdls = false, MapBooleanAsBoolean = true } },
       calls = { endpoint_change { PostgreSQLSettings = lab.merged(SETTINGS, { MapBooleanAsBoolean = true }) } } },
@@ -191,7 +198,8 @@ local function task(more)
     ReplicationTaskSettings = '{"TargetMetadata":{"LobMaxSize":32,"LimitedSizeLobMode":true},"Logging":{"EnableLogging":false}}' }, more or {}) } }
 end
 
-local TASK = { "shop", source = "arn:e1", target = "arn:e2", instance = "arn:i", mappings = RULES, settings = { TargetMetadata = { LobMaxSize = 32 } } }
+local TASK = { "shop", source = "arn:e1", target = "arn:e2", instance = "arn:i", mappings = RULES,
+               settings = { TargetMetadata = { LobMaxSize = 32 } } }
 
 lab.case(T, {
   noun = "dms_task", want = TASK,
@@ -205,7 +213,8 @@ lab.case(T, {
     { ReplicationTask = { ReplicationTaskArn = "arn:t" } } } },
   change = {
     { "larger values", want = { settings = { TargetMetadata = { LobMaxSize = 64 } } },
-      calls = { { "dms ModifyReplicationTask", { ReplicationTaskArn = "arn:t", ReplicationTaskSettings = '{"TargetMetadata":{"LobMaxSize":64}}' } } } },
+      calls = { { "dms ModifyReplicationTask", { ReplicationTaskArn = "arn:t",
+        ReplicationTaskSettings = '{"TargetMetadata":{"LobMaxSize":64}}' } } } },
     { "changes too", want = { migration_type = "full-load-and-cdc" },
       calls = { { "dms ModifyReplicationTask", { ReplicationTaskArn = "arn:t", MigrationType = "full-load-and-cdc" } } } },
     { "a tag is added", want = TEAM, calls = { tagging "arn:t" } },

@@ -9,7 +9,8 @@ local SETTINGS = { postgres = "PostgreSQLSettings", mysql = "MySQLSettings" }
 
 --- The settings in AWS's words, the secret among them.
 local function settings_of(spec)
-  local all = { SecretsManagerSecretId = noun.id(spec.secret), SecretsManagerAccessRoleArn = type(spec.role) == "table" and spec.role.arn or spec.role }
+  local role = type(spec.role) == "table" and spec.role.arn or spec.role
+  local all = { SecretsManagerSecretId = noun.id(spec.secret), SecretsManagerAccessRoleArn = role }
   for name, value in pairs(spec.settings) do all[name] = value end
   return all
 end

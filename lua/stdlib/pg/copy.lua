@@ -25,6 +25,8 @@ M.OPTIONS = {
   { "include", "only these tables: \"schema.table\", with * as a wildcard", type = "list" },
   { "exclude", "tables to leave out", type = "list" },
   { "exclude_data", "tables to make but not to fill", type = "list" },
+  { "stop_after", "leave off when the tables are made, or when those of exclude_data have their indexes and keys too: somebody else fills " ..
+    "them, and the same call without it does the rest", type = "string", one_of = { "tables", "keys" } },
   { "tables", "by name: { where = SQL condition, row = function(row), columns = { name = function(value, row) } }", type = "table", default = {} },
   { "schema_map", "schemas to rename on the way, for extensions", type = "table", default = { heroku_ext = "public" } },
   { "owners", "keep owners, where the target's role may act for them", type = "boolean", default = true },
@@ -91,7 +93,7 @@ local function persist(from, to, o)
   while true do
     local ok, e = pcall(function()
       run.attempt(from, to, o, result)
-      seal(from, to, o, result)
+      if not o.stop_after then seal(from, to, o, result) end
     end)
     if ok then return result end
     if not may_retry(e) then error(e, 0) end

@@ -117,6 +117,20 @@ local function raise_lost(failed, conn, o)
   end
 end
 
+--- Indexes, keys and statistics of the tables that somebody else has filled.
+local function keys(source, conn, from, to, o, s)
+  local filled, indexes = {}, {}
+  for _, t in ipairs(s.tables) do
+    if t.skip_data and t.kind == "r" then filled[#filled + 1] = t end
+  end
+  for row in source:rows(catalog.INDEXES) do indexes[row.table .. " " .. row.name] = row end
+  local plan = plans.new(s.ledger, o.analyze)
+  plan:tables(filled, s.post, indexes, o)
+  local failed = fill.run(plan, from, to, o, s.snapshot)
+  raise_lost(failed, conn, o)
+  return failed
+end
+
 --- Rows, indexes, keys; then the views, which may read any table.
 local function data(source, conn, from, to, o, s)
   local ledger, indexes, failed = s.ledger, {}, {}
@@ -253,6 +267,9 @@ function M.attempt(from, to, o, result)
   for _ in pairs(s.ledger.done) do result.marks = result.marks + 1 end
   make.entries(conn, s.ledger, s.pre)
   make.entries(conn, s.ledger, select_entries(s.post, "|STATISTICS|"))
+  result.notes, result.tables = {}, {}
+  if o.stop_after == "tables" then return end
+  if o.stop_after == "keys" then return raise_failed(keys(source, conn, from, to, o, s), o) end
   local failed = data(source, conn, from, to, o, s)
   raise_failed(failed, o)                            -- before views are filled from what is there
   whole(conn, from, to, o, s, failed)
