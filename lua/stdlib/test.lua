@@ -132,11 +132,14 @@ function M.apply(recipe, options, how) return require "test.cloud".apply(recipe,
 ---@return { output: string } done
 function M.destroy(recipe, options) return require "test.cloud".destroy(recipe, options) end
 
---- The path of a foreign tool that `make check` installed (build/tools/bin),
---- or of the machine's own.
+local TOOLS = { "build/tools/bin", "build/tools-eb/bin", "build/tools-heroku/node_modules/.bin" }
+
+--- The path of a foreign tool that `make tools` installed, or of the machine's own.
 function M.tool(name)
-  local own = "build/tools/bin/" .. name
-  if fs.exists(own) then return fs.join(fs.cwd(), own) end      -- the link itself: a virtual environment is known by its path
+  for _, folder in ipairs(TOOLS) do
+    local own = fs.join(folder, name)
+    if fs.exists(own) then return fs.join(fs.cwd(), own) end    -- the link itself: a virtual environment is known by its path
+  end
   return require "process".which(name) or errors.raise {
     kind = "not_found", op = "find " .. name, message = "it is not installed", hint = "run `make tools`" }
 end

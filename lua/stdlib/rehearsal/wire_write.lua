@@ -21,12 +21,17 @@ end
 
 -- XML: query, ec2, rest-xml ------------------------------------------------
 
+--- What AWS answers beyond its public models; the EB CLI, which brings a model of its own, reads it.
+local UNMODELLED = { ConfigurationSettingsDescription = { { name = "Tier", shape = "EnvironmentTier" } } }
+
 local function to_xml(m, member, value, name, out)
   local shape = m.shape(member.shape)
   if shape.type == "struct" then
     out[#out + 1] = ("<%s>"):format(name)
-    for _, child in ipairs(shape.members) do
-      if value[child.name] ~= nil then to_xml(m, child, value[child.name], child.wire or child.name, out) end
+    for _, members in ipairs { shape.members, UNMODELLED[shape.name] } do
+      for _, child in ipairs(members) do
+        if value[child.name] ~= nil then to_xml(m, child, value[child.name], child.wire or child.name, out) end
+      end
     end
     out[#out + 1] = ("</%s>"):format(name)
   elseif shape.type == "list" then

@@ -164,7 +164,7 @@ function M.new(o)
   app.dyno_dir = fs.join(o.dir, "app")
   build.copy(app.build.dir, app.dyno_dir)             -- the dynos' disk, which is theirs to write
   if fs.uid() == 0 then process.run { "chown", "-R", "nobody", app.dyno_dir } end
-  app.formation = formation_of(app, o.manifest.formation or {})
+  app.formation, app.pipeline = formation_of(app, o.manifest.formation or {}), o.manifest.pipeline
   return app
 end
 

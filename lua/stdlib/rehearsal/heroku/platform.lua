@@ -124,12 +124,51 @@ local function stacks() return list(map(catalog.stacks, stack)) end
 local function sizes() return list(map(catalog.dyno_sizes, views.dyno_size)) end
 local function none() return list({}, { "id" }) end
 
+--- The pipelines that the apps stand in, one each at most: the manifest's `pipeline: { name, stage }`.
+local function pipelines(a)
+  local found, seen = {}, {}
+  for _, app in ipairs(a.heroku.apps) do
+    local own = app.pipeline
+    if own and not seen[own.name] then
+      seen[own.name] = true
+      found[#found + 1] = { id = api.uuid("pipeline", own.name), name = own.name, owner = null, created_at = app.created_at,
+        updated_at = app.created_at, generation = { id = api.uuid("generation", "cedar"), name = "cedar" } }
+    end
+  end
+  return found
+end
+
+local function coupling(app)
+  local own = app.pipeline
+  return own and { id = api.uuid("pipeline-coupling", app.id), app = { id = app.id }, pipeline = { id = api.uuid("pipeline", own.name) },
+    stage = own.stage, created_at = app.created_at, updated_at = app.created_at }
+end
+
+local function list_pipelines(a)
+  local wanted, found = a.query["eq[name]"], {}
+  for _, pipeline in ipairs(pipelines(a)) do
+    if not wanted or pipeline.name == wanted then found[#found + 1] = pipeline end
+  end
+  return list(found, { "id", "name" })
+end
+
+local function pipeline_couplings(a)
+  local id, found = api.find(pipelines(a), a.pipeline, "pipeline").id, {}
+  for _, app in ipairs(a.heroku.apps) do
+    local own = coupling(app)
+    if own and own.pipeline.id == id then found[#found + 1] = own end
+  end
+  return list(found, { "id" })
+end
+
 return {
   { "GET /account", function(a) return views.account(a.heroku) end },
   { "GET /account/rate-limits", function(a) return { remaining = math.floor(a.heroku.tokens) } end, free = true },
   { "GET /account/features", none },
   { "GET /teams", none },
-  { "GET /pipelines", none },
+  { "GET /pipelines", list_pipelines },
+  { "GET /pipelines/{pipeline}", function(a) return api.find(pipelines(a), a.pipeline, "pipeline") end },
+  { "GET /pipelines/{pipeline}/pipeline-couplings", pipeline_couplings },
   { "GET /apps", function(a) return list(apps(a)) end },
   { "GET /users/~/apps", function(a) return list(apps(a)) end },
   { "POST /filters/apps", filter_apps },
@@ -161,6 +200,6 @@ return {
   { "GET /apps/{app}/features/{feature}", function(a) return api.find(features(a), a.feature, "feature") end },
   { "PATCH /apps/{app}/features/{feature}", update_feature },
   { "GET /apps/{app}/buildpack-installations", function(a) return list(buildpacks(a), { "ordinal" }) end },
-  { "GET /apps/{app}/pipeline-couplings", function() api.not_found "pipeline coupling" end },
+  { "GET /apps/{app}/pipeline-couplings", function(a) return coupling(a.app) or api.not_found "pipeline coupling" end },
   { "GET /apps/{app}/webhooks", none },
 }

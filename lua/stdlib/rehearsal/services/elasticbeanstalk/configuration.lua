@@ -146,7 +146,8 @@ function S.DescribeConfigurationSettings(cloud, p, ctx)
   return { ConfigurationSettings = { {
     SolutionStackName = env.SolutionStackName, PlatformArn = env.PlatformArn, ApplicationName = env.ApplicationName,
       EnvironmentName = env.EnvironmentName,
-    Description = env.Description, DeploymentStatus = env.Status == "Updating" and "pending" or env.deployment_failed and "failed" or "deployed",
+    Tier = env.Tier, Description = env.Description,
+    DeploymentStatus = env.Status == "Updating" and "pending" or env.deployment_failed and "failed" or "deployed",
     DateCreated = env.DateCreated, DateUpdated = env.DateUpdated, OptionSettings = listed(env),
   } } }
 end

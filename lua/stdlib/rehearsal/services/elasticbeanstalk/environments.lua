@@ -96,7 +96,6 @@ local function bring_up(cloud, ctx, env, label)
 end
 
 local function launching(cloud, ctx, env, label)
-  C.event(cloud, ctx, env, "INFO", "createEnvironment is starting.")
   local bucket = cloud:service "elasticbeanstalk"._storage(cloud, ctx)
   C.event(cloud, ctx, env, "INFO", "Using %s as Amazon S3 storage bucket for environment data.", bucket)
   local up, deployed = bring_up(cloud, ctx, env, label)
@@ -151,6 +150,7 @@ function S.CreateEnvironment(cloud, p, ctx)
   table.insert(env.tags, { Key = "elasticbeanstalk:environment-id", Value = id })
   table.insert(env.tags, { Key = "Name", Value = name })
   table.insert(C.environments(cloud, ctx), env)
+  C.event(cloud, ctx, env, "INFO", "createEnvironment is starting.")
   env.work = cloud:after(5, function() launching(cloud, ctx, env, p.VersionLabel) end)
   return describe(env)
 end
@@ -159,7 +159,6 @@ end
 
 --- The slow half of an update: new processes replace the old ones, or the old ones stay.
 local function updating(cloud, ctx, env, before, message)
-  C.event(cloud, ctx, env, "INFO", "Environment update is starting.")
   cloud.clock:sleep(20)
   local function rolled_back() return env.Status == "Aborting" end
   local done = attempt(function()
@@ -193,6 +192,7 @@ local function begin_update(cloud, ctx, env, settings, label, message)
   env.settings, env.next_version = settings, label
   env.request_id = ctx.request_id
   set_status(cloud, env, "Updating")
+  C.event(cloud, ctx, env, "INFO", "Environment update is starting.")
   env.work = cloud:after(2, function() updating(cloud, ctx, env, before, message) end)
 end
 
