@@ -7,7 +7,7 @@ local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
 local config = require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
-local mapping, report = require "heroku_to_aws.mapping", require "heroku_to_aws.report"
+local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
 local opt = recipe.options {
@@ -88,6 +88,7 @@ need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, a
 local both = { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
                has_run = function() return deploy.has_run(environments, new.code) end }
 local steps  <close> = cutover.steps(both)
+exposure.check { network = net, allow = allow, bastion = new.bastion, ssh_from = opt.bastion_ssh_from } -- what is private must be
 recipe.once("reach the new stores", steps.reach)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
 local freeze <close> = app:freeze { quantities = facts.quantities }    -- Heroku goes on by itself if anything below fails

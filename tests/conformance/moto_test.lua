@@ -52,6 +52,49 @@ function cases.sts()
   test.truthy(secret.is(role.Credentials.SecretAccessKey) and role.Credentials.Expiration > os.time())
 end
 
+--- Another's security groups, routes, ACLs, prefix lists, peerings and addresses, read and judged by aws.reach.
+function cases.ec2_reach()
+  local ec2 = client "ec2"
+  local vpc = ec2:create_vpc({ CidrBlock = "10.8.0.0/16" }).Vpc.VpcId
+  local far = ec2:create_vpc({ CidrBlock = "10.60.0.0/16" }).Vpc.VpcId
+  local subnet = ec2:create_subnet({ VpcId = vpc, CidrBlock = "10.8.1.0/24" }).Subnet.SubnetId
+  local gateway = ec2:create_internet_gateway({}).InternetGateway.InternetGatewayId
+  ec2:attach_internet_gateway { VpcId = vpc, InternetGatewayId = gateway }
+  local peering = ec2:create_vpc_peering_connection({ VpcId = vpc, PeerVpcId = far }).VpcPeeringConnection.VpcPeeringConnectionId
+  ec2:accept_vpc_peering_connection { VpcPeeringConnectionId = peering }
+  local routes = ec2:describe_route_tables({ Filters = { { Name = "vpc-id", Values = { vpc } } } }).RouteTables[1].RouteTableId
+  ec2:create_route { RouteTableId = routes, DestinationCidrBlock = "0.0.0.0/0", GatewayId = gateway }
+  ec2:create_route { RouteTableId = routes, DestinationCidrBlock = "10.60.0.0/16", VpcPeeringConnectionId = peering }
+  local offices = ec2:create_managed_prefix_list({ PrefixListName = "offices", AddressFamily = "IPv4", MaxEntries = 5,
+    Entries = { { Cidr = "198.51.100.0/25" }, { Cidr = "203.0.113.0/24" } } }).PrefixList.PrefixListId
+  local acl = ec2:create_network_acl({ VpcId = vpc }).NetworkAcl.NetworkAclId
+  for number, e in pairs { [90] = { "deny", false, "203.0.113.128/25" }, [100] = { "allow", false, "0.0.0.0/0" }, [110] = { "allow", true, "0.0.0.0/0" } } do
+    ec2:create_network_acl_entry { NetworkAclId = acl, RuleNumber = number, Protocol = "-1", RuleAction = e[1], Egress = e[2], CidrBlock = e[3] }
+  end
+  for _, a in ipairs(ec2:describe_network_acls({ Filters = { { Name = "association.subnet-id", Values = { subnet } } } }).NetworkAcls[1].Associations) do
+    if a.SubnetId == subnet then ec2:replace_network_acl_association { AssociationId = a.NetworkAclAssociationId, NetworkAclId = acl } end
+  end
+  local app = ec2:create_security_group({ GroupName = "app", Description = "d", VpcId = vpc }).GroupId
+  local store = ec2:create_security_group({ GroupName = "store", Description = "d", VpcId = vpc }).GroupId
+  local function port(n, peer)
+    local p = { IpProtocol = "tcp", FromPort = n, ToPort = n }
+    for k, v in pairs(peer) do p[k] = v end
+    return p
+  end
+  ec2:authorize_security_group_ingress { GroupId = store, IpPermissions = { port(5432, { UserIdGroupPairs = { { GroupId = app } } }),
+    port(22, { PrefixListIds = { { PrefixListId = offices } } }), port(8080, { IpRanges = { { CidrIp = "10.60.4.0/24" } } }) } }
+  local image = ec2:describe_images({ Owners = { "amazon" } }).Images[1].ImageId
+  local instance = ec2:run_instances({ ImageId = image, MinCount = 1, MaxCount = 1, InstanceType = "t3.micro", NetworkInterfaces = { {
+    DeviceIndex = 0, SubnetId = subnet, Groups = { store }, AssociatePublicIpAddress = true } } }).Instances[1].InstanceId
+  ec2:create_tags { Resources = { instance }, Tags = { { Key = "Name", Value = "machine" } } }
+  local r = process.run { fs.realpath "/proc/self/exe", "-e", ("for _, o in ipairs(aws.reach { vpc = %q }) do print(o.text) end"):format(vpc), timeout = 60,
+    env = { AWS_ENDPOINT_URL = url, AWS_ACCESS_KEY_ID = "AK", AWS_SECRET_ACCESS_KEY = "SK", AWS_REGION = "us-east-1", HOME = "/nonexistent",
+            HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") } }
+  test.equal(r.stdout .. r.stderr, table.concat({
+    ("22 of instance machine from 198.51.100.0/25 (%s)"):format(offices), ("22 of instance machine from 203.0.113.0/25 (%s)"):format(offices),
+    "5432 of instance machine from the group app", ("8080 of instance machine from 10.60.4.0/24 by %s"):format(peering), "" }, "\n"))
+end
+
 function cases.ec2()
   local ec2 = client "ec2"
   local vpc = ec2:create_vpc { CidrBlock = "10.7.0.0/16", TagSpecifications = { { ResourceType = "vpc", Tags = { { Key = "Name", Value = "a b&c=é" } } } } }.Vpc

@@ -1,6 +1,7 @@
 --- What the managed services of the rehearsal (RDS, ElastiCache, Elastic
 --- Beanstalk) have in common: a place in a VPC, events, tags, state by name.
 local ec2_common = require "rehearsal.services.ec2.common"
+local ec2_interfaces = require "rehearsal.services.ec2.interfaces"
 local ec2_network = require "rehearsal.services.ec2.network"
 local ec2_security = require "rehearsal.services.ec2.security"
 local wire = require "rehearsal.wire"
@@ -72,10 +73,12 @@ end
 
 --- Takes an address of a subnet and puts a host there.
 ---@param owner string who has it, named when the subnet is to be deleted
+---@param description string of its network interface
 ---@return ManagedPlace
-function M.place(cloud, ctx, subnet_id, groups, owner)
+function M.place(cloud, ctx, subnet_id, groups, owner, description)
   local subnet = ec2_network._subnet(cloud, ctx, subnet_id)
   local address = ec2_network._take_address(cloud, ctx, subnet_id, owner)
+  ec2_interfaces._note_interface(cloud, ctx, subnet_id, owner, { Description = description, RequesterId = "amazon-aws" })
   ec2_security._use_groups(cloud, ctx, groups, owner, true)
   local host = cloud.net:add_host(subnet.VpcId, address, groups)
   return { host = host, address = host.address, subnet = subnet_id, zone = subnet.AvailabilityZone, vpc = subnet.VpcId, owner = owner,

@@ -98,6 +98,37 @@ function M.canonical(text)
   return show_groups(groups) .. "/" .. bits
 end
 
+--- A range as "4" or "6" and one character for each bit of its prefix: a range holds another when the other begins with
+--- it. Nil when the text is no range.
+---@param text string "10.40.0.0/16"
+---@return string? "40000101000101000"
+function M.bits(text)
+  local host, length = text:match "^(.+)/(%d+)$"
+  length = math.tointeger(tonumber(length))
+  if not length then return nil end
+  local a, b, c, d = host:match "^(%d+)%.(%d+)%.(%d+)%.(%d+)$"
+  local numbers, size = { tonumber(a), tonumber(b), tonumber(c), tonumber(d) }, 8
+  if not a then numbers, size = host:find(":", 1, true) and groups_of(host), 16 end
+  if not numbers or length > #numbers * size then return nil end
+  local bits = {}
+  for _, n in ipairs(numbers) do
+    if n >= 1 << size then return nil end
+    for i = size - 1, 0, -1 do bits[#bits + 1] = n >> i & 1 end
+  end
+  return (a and "4" or "6") .. table.concat(bits, "", 1, length)
+end
+
+--- The other way round.
+---@param bits string
+---@return string "10.40.0.0/16"
+function M.of_bits(bits)
+  local v4, length = bits:sub(1, 1) == "4", #bits - 1
+  local size, numbers = v4 and 8 or 16, {}
+  local all = bits:sub(2) .. ("0"):rep((v4 and 32 or 128) - length)
+  for word in all:gmatch(("."):rep(size)) do numbers[#numbers + 1] = tonumber(word, 2) end
+  return (v4 and table.concat(numbers, ".") or show_groups(numbers)) .. "/" .. length
+end
+
 --- A range for a VPC: AWS takes /16 to /28. `parts`: how many subnets of at least /28 it must hold.
 ---@param text string
 ---@return { address: integer, bits: integer }

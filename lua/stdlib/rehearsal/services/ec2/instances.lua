@@ -176,6 +176,31 @@ S.StopInstances = transition("stopped", "running", "stopping", "stopped", functi
 end)
 S.StartInstances = transition("started", "stopped", "pending", "running", boot)
 
+--- Gives a machine of another service these groups.
+function S._set_groups(cloud, ctx, id, group_ids)
+  local groups = {}
+  for i, group_id in ipairs(group_ids) do
+    groups[i] = { GroupId = group_id, GroupName = C._get(cloud, ctx, "security-group", group_id, "InvalidGroup.NotFound").GroupName }
+  end
+  instance_of(cloud, ctx, id).SecurityGroups = groups
+end
+
+--- A machine that another service runs, among the instances until it is gone.
+---@param machine { id: string, type: string, subnet: string, address: string, public?: string, groups: string[], tags: table<string, string> }
+function S._add_machine(cloud, ctx, machine)
+  local subnet, tags = network._subnet(cloud, ctx, machine.subnet), {}
+  for key, value in pairs(machine.tags) do tags[#tags + 1] = { Key = key, Value = value } end
+  table.sort(tags, function(a, b) return a.Key < b.Key end)
+  local instance = C._add(cloud, ctx, "instance", machine.id, {
+    InstanceId = machine.id, InstanceType = machine.type, LaunchTime = cloud.clock:now(), SubnetId = machine.subnet, VpcId = subnet.VpcId,
+    PrivateIpAddress = machine.address, PublicIpAddress = machine.public, AmiLaunchIndex = 0,
+    Placement = { AvailabilityZone = subnet.AvailabilityZone, Tenancy = "default" }, Monitoring = { State = "disabled" },
+    BlockDeviceMappings = {}, NetworkInterfaces = {}, ProductCodes = {}, reservation = cloud:new_id "r",
+  }, { { ResourceType = "instance", Tags = tags } })
+  S._set_groups(cloud, ctx, machine.id, machine.groups)
+  set_state(instance, "running")
+end
+
 --- What cloud-init prints at the first boot: where the host key is learnt.
 function S.GetConsoleOutput(cloud, p, ctx)
   local instance = instance_of(cloud, ctx, p.InstanceId)

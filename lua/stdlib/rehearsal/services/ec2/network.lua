@@ -152,6 +152,7 @@ function S._free_address(cloud, ctx, subnet_id, owner)
   local found = C._all(cloud, ctx.region)[subnet_id]
   if found and found.value.used and found.value.used[owner] then
     found.value.used[owner] = nil
+    if found.value.interfaces then found.value.interfaces[owner] = nil end
     found.value.AvailableIpAddressCount = found.value.AvailableIpAddressCount + 1
   end
 end

@@ -20,7 +20,8 @@ end
 function M.place(cloud, ctx, rg)
   local groups = {}
   for i, group in ipairs(rg.security_groups) do groups[i] = group.SecurityGroupId end
-  rg.place = managed.place(cloud, ctx, rg.subnet_group.Subnets[1].SubnetIdentifier, groups, rg.ReplicationGroupId)
+  rg.place = managed.place(cloud, ctx, rg.subnet_group.Subnets[1].SubnetIdentifier, groups, rg.ReplicationGroupId,
+    "ElastiCache " .. rg.ReplicationGroupId)
   return rg.place.address
 end
 

@@ -92,6 +92,12 @@ function M.place(cloud, ctx, env)
   if cloud.net.isolated then
     place.cname = public and cloud.net:publish(place.host, { [80] = 80 }) or place.address
   end
+  ec2._add_machine(cloud, ctx, {
+    id = env.instance, type = configuration._list(option(env, "aws:ec2:instances", "InstanceTypes"))[1] or "t3.micro", subnet = place.subnet,
+    address = place.address, public = (has_address or public) and (place.cname or place.address) or nil, groups = groups,
+    tags = { Name = env.EnvironmentName, ["elasticbeanstalk:environment-id"] = env.EnvironmentId,
+             ["elasticbeanstalk:environment-name"] = env.EnvironmentName },
+  })
   if single then C.event(cloud, ctx, env, "INFO", "Created EIP: %s", place.cname or place.address)
   else C.event(cloud, ctx, env, "INFO", "Created load balancer named: awseb-%s", env.EnvironmentId) end
 end
@@ -105,6 +111,7 @@ function M.regroup(cloud, ctx, env)
   ec2._use_groups(cloud, ctx, place.groups, place.owner, nil)
   ec2._use_groups(cloud, ctx, groups, place.owner, true)
   place.groups, place.host.groups = groups, groups
+  ec2._set_groups(cloud, ctx, place.owner, groups)
   cloud.net:filter(place.vpc)
 end
 
@@ -116,6 +123,7 @@ function M.remove(cloud, ctx, env)
   env.place = nil
   if place then
     if place.host then cloud.net:remove_host(place.host) end
+    ec2_common._remove(cloud, ctx, place.owner)
     cloud:service "ec2"._free_address(cloud, ctx, place.subnet, place.owner)
     cloud:service "ec2"._use_groups(cloud, ctx, place.groups, place.owner, nil)
   end

@@ -30,8 +30,11 @@ function M.place(cloud, ctx, db)
   end
   local groups = {}
   for i, group in ipairs(db.VpcSecurityGroups) do groups[i] = group.VpcSecurityGroupId end
-  db.place = managed.place(cloud, ctx, chosen.SubnetIdentifier, groups, db.DBInstanceIdentifier)
-  if db.PubliclyAccessible and db.place.is_public then db.public = cloud.net:publish(db.place.host, { [db.DbInstancePort] = db.DbInstancePort }) end
+  db.place = managed.place(cloud, ctx, chosen.SubnetIdentifier, groups, db.DBInstanceIdentifier, "RDSNetworkInterface")
+  if db.PubliclyAccessible and db.place.is_public then
+    db.public = cloud.net:publish(db.place.host, { [db.DbInstancePort] = db.DbInstancePort })
+    cloud:service "ec2"._note_interface(cloud, ctx, db.place.subnet, db.place.owner, { public = db.public })
+  end
   db.AvailabilityZone = db.place.zone
   return db.public or db.place.address
 end
