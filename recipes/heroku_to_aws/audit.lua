@@ -8,6 +8,7 @@ local procfile = require "procfile"
 local queues = require "queues"
 local recipe = require "recipe"
 local secret = require "secret"
+local surroundings = require "heroku_to_aws.surroundings"
 
 local M = {}
 
@@ -144,7 +145,8 @@ function M.read(app, opt)
   return {
     moved = moved, quantities = quantities, formation = processes, release_command = release,
     app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
-    addons = addons(app), config_names = sorted(app.config), domains = app.domains, drains = #app.drains,
+    addons = addons(app), config_names = sorted(app.config), domains = app.domains,
+    surroundings = surroundings.read(app, opt.source),
     urls = { postgres = aliases(app, app.postgres), redis = aliases(app, app.redis) },
     postgres = app.postgres and postgres(app, moved), redis = app.redis and redis_facts(app),
   }
@@ -186,6 +188,10 @@ function M.report(facts, plan)
     if a.loud and recipe.planning() and not facts.moved then log.warn("%s: %s", a.plan, a.note) end
   end
   if #rows > 1 then recipe.report("Add-ons", rows) end
+
+  rows = { { "beside the stores", "is", "note" } }
+  table.move(facts.surroundings, 1, #facts.surroundings, 2, rows)
+  if #rows > 1 then recipe.report("What leans on Heroku", rows) end
 
   rows = { { "severity", "finding", "what to do" } }
   for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do       -- the worst first

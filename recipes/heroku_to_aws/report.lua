@@ -38,8 +38,7 @@ local function deferred(o)
     rows[#rows + 1] = { "release: " .. o.facts.release_command, "not run",
       "the copied database has its migrations; run it yourself with later deploys" }
   end
-  local drains = o.facts.drains or 0
-  if drains > 0 then rows[#rows + 1] = { drains == 1 and "1 log drain" or drains .. " log drains", "deferred", "logs are in CloudWatch now" } end
+  table.move(o.facts.surroundings, 1, #o.facts.surroundings, #rows + 1, rows)
   if #rows > 0 then recipe.report("Left for you", rows) end
 end
 

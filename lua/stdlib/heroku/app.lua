@@ -29,6 +29,9 @@ local M = {}
 ---@field slug? table { id, checksum, commit, process_types, stack, size, url = secret }
 ---@field drains table[] url and token are secrets
 ---@field couplings? table { stage, pipeline }
+---@field pipeline? table { name, ... }
+---@field review_apps? table of its pipeline: { automatic_review_apps, ... }
+---@field webhooks table[] { url, include, ... }
 ---@field collaborators table[]
 ---@field features table[]
 ---@field buildpacks table[]
@@ -51,15 +54,24 @@ local readers = {
   collaborators = list "/collaborators",
   features = list "/features",
   buildpacks = list "/buildpack-installations",
+  webhooks = list("/webhooks", { version = "3.webhooks" }),
 }
 
 function readers.config(app) return stores.config(app) end
 
-function readers.couplings(app)
-  local ok, found = pcall(app.client.get, app.client, "/apps/" .. app.id .. "/pipeline-couplings")
+--- What may not be there.
+local function optional(app, path)
+  local ok, found = pcall(app.client.get, app.client, path)
   if ok then return found end
-  if errors.is(found, "not_found") then return nil end          -- the app is in no pipeline
+  if errors.is(found, "not_found") then return nil end
   error(found, 0)
+end
+
+function readers.couplings(app) return optional(app, "/apps/" .. app.id .. "/pipeline-couplings") end
+
+function readers.pipeline(app) return app.couplings and optional(app, "/pipelines/" .. app.couplings.pipeline.id) end
+function readers.review_apps(app)
+  return app.couplings and optional(app, "/pipelines/" .. app.couplings.pipeline.id .. "/review-app-config")
 end
 
 --- The slug of the newest release that has one and did not fail.

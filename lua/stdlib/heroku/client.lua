@@ -17,7 +17,7 @@ local text = require "text"
 
 local M = {}
 
-local ACCEPT = "application/vnd.heroku+json; version=3"
+local ACCEPT = "application/vnd.heroku+json; version="
 local REFILL = 75 / 60          -- requests per second that the account's pool regains
 local LOW = 20                  -- from here on a client slows down to the refill
 
@@ -148,6 +148,7 @@ local declared = {
   { "json", "the body", type = "table" },
   { "range", "the Range of the first page", type = "string" },
   { "secrets", "true, or the names of the members that are secrets", type = "any" },
+  { "version", "of the API", type = "string", default = "3" },
   { "data", "whether it is the Data API", type = "boolean", default = false },
   { "what", "how messages call it", type = "string" },
 }
@@ -155,7 +156,7 @@ local declared = {
 --- One call; raises an error with Heroku's own id as `code`.
 ---@param method string
 ---@param path string "/apps/shop"
----@param opts? { json: table?, range: string?, secrets: any, data: boolean?, what: string? }
+---@param opts? { json: table?, range: string?, secrets: any, version: string?, data: boolean?, what: string? }
 ---@return any value the decoded answer, nulls left out
 ---@return HttpAnswer answer
 function Client:call(method, path, opts)
@@ -168,7 +169,7 @@ function Client:call(method, path, opts)
       method = method, url = (o.data and self.data_base or self.base) .. path, json = o.json, timeout = 60,
       fresh = not idempotent[method],
       secret_body = o.secrets == true,
-      headers = { Accept = ACCEPT, Authorization = text("Bearer %s", self.token), Range = o.range },
+      headers = { Accept = ACCEPT .. o.version, Authorization = text("Bearer %s", self.token), Range = o.range },
     }
     self.remaining = tonumber(answer.headers["ratelimit-remaining"]) or self.remaining
     for _, name in ipairs { "x-heroku-warning", "warning-message" } do

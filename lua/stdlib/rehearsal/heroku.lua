@@ -191,6 +191,7 @@ local function set_up(heroku, o)
   app:add_domain(app.name .. ".herokuapp.com", true)
   for _, hostname in ipairs(manifest.domains or {}) do app:add_domain(hostname) end
   for _, url in ipairs(manifest.drains or {}) do app:add_drain(url) end
+  for _, url in ipairs(manifest.webhooks or {}) do app:add_webhook(url) end
   first_releases(app)
   if app.servers then prepare(app, manifest.commands or {}, o) end
   dynos.converge(app)

@@ -11,6 +11,8 @@ local declared = {
   { "addons", "plans: \"heroku-postgresql:standard-0\", or { plan=, as=, config= }", type = "list", default = {} },
   { "domains", "domains of its own", type = "list", default = {} },
   { "drains", "log drains", type = "list", default = {} },
+  { "webhooks", "URLs that Heroku calls at a release", type = "list", default = {} },
+  { "pipeline", "it is in: { name=, stage=, review_apps= }", type = "table" },
   { "commands", "install, migrate, seed: commands that a cloud with servers runs first", type = "table", default = {} },
   { "source", "folder with its code and Procfile, beside the test or in the current folder", type = "string" },
 }
@@ -46,7 +48,8 @@ return function(cloud, given, find)
   local app = type(o.app) == "table" and o.app or { name = o.app }
   if type(app.name) ~= "string" then errors.usage "test.cloud: heroku.app is the app's name" end
   if cloud.servers and not o.source then errors.usage "test.cloud: with servers = true the app on Heroku runs: give it a source" end
-  local manifest = { app = app, formation = {}, config = o.config, addons = {}, domains = o.domains, drains = o.drains, commands = o.commands }
+  local manifest = { app = app, formation = {}, config = o.config, addons = {}, domains = o.domains, drains = o.drains,
+    webhooks = o.webhooks, pipeline = o.pipeline, commands = o.commands }
   for name, one in pairs(o.formation) do manifest.formation[name] = process_type(one) end
   for i, one in ipairs(o.addons) do manifest.addons[i] = addon(one) end
   local source = o.source and find(o.source) or no_source(fs.join(cloud.dir, "heroku-source"), manifest.formation)

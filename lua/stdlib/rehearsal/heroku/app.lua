@@ -130,6 +130,11 @@ function App:add_drain(url)
   return d
 end
 
+--- A call of Heroku's at each event of the kinds.
+function App:add_webhook(url, include)
+  table.insert(self.webhooks, { id = api.uuid("webhook", self.id, url), url = url, include = include or { "api:release" }, created_at = api.now() })
+end
+
 --- The formation entry of a type.
 function App:process_type(name) return api.find(self.formation, name, "formation", { "type", "id" }) end
 
@@ -153,7 +158,7 @@ function M.new(o)
   local app = setmetatable({
     id = api.uuid("app", given.name), name = given.name, region = given.region or "us", stack = given.stack or "heroku-24",
     buildpacks = given.buildpacks or {}, maintenance = false, created_at = api.now(), updated_at = api.now(),
-    vars = {}, addons = {}, attachments = {}, releases = {}, dynos = {}, domains = {}, drains = {}, features = {}, sessions = {},
+    vars = {}, addons = {}, attachments = {}, releases = {}, dynos = {}, domains = {}, drains = {}, webhooks = {}, features = {}, sessions = {},
     logs = logs.new(), dir = o.dir, servers = o.servers,
   }, App)
   for name, value in pairs(o.manifest.config or {}) do app.vars[name] = tostring(value) end

@@ -116,6 +116,10 @@ local function buildpacks(a)
   return installed
 end
 
+local function webhook(hook)
+  return { id = hook.id, url = hook.url, include = hook.include, level = "notify", created_at = hook.created_at, updated_at = hook.created_at }
+end
+
 local function stack(name)
   return { id = api.uuid("stack", name), name = name, default = name == "heroku-24", state = "public",
     created_at = "2020-01-01T12:00:00Z", updated_at = "2024-01-01T12:00:00Z" }
@@ -124,7 +128,7 @@ local function stacks() return list(map(catalog.stacks, stack)) end
 local function sizes() return list(map(catalog.dyno_sizes, views.dyno_size)) end
 local function none() return list({}, { "id" }) end
 
---- The pipelines that the apps stand in, one each at most: the manifest's `pipeline: { name, stage }`.
+--- The pipelines that the apps stand in, one each at most: the manifest's `pipeline: { name, stage, review_apps }`.
 local function pipelines(a)
   local found, seen = {}, {}
   for _, app in ipairs(a.heroku.apps) do
@@ -142,6 +146,17 @@ local function coupling(app)
   local own = app.pipeline
   return own and { id = api.uuid("pipeline-coupling", app.id), app = { id = app.id }, pipeline = { id = api.uuid("pipeline", own.name) },
     stage = own.stage, created_at = app.created_at, updated_at = app.created_at }
+end
+
+local function review_apps(a)
+  local id = api.find(pipelines(a), a.pipeline, "pipeline").id
+  for _, app in ipairs(a.heroku.apps) do
+    local own = app.pipeline
+    if own and own.review_apps and api.uuid("pipeline", own.name) == id then
+      return { automatic_review_apps = true, destroy_stale_apps = false, pipeline_id = id, wait_for_ci = false, repo = { id = 1 } }
+    end
+  end
+  api.not_found "review app config"
 end
 
 local function list_pipelines(a)
@@ -169,6 +184,7 @@ return {
   { "GET /pipelines", list_pipelines },
   { "GET /pipelines/{pipeline}", function(a) return api.find(pipelines(a), a.pipeline, "pipeline") end },
   { "GET /pipelines/{pipeline}/pipeline-couplings", pipeline_couplings },
+  { "GET /pipelines/{pipeline}/review-app-config", review_apps },
   { "GET /apps", function(a) return list(apps(a)) end },
   { "GET /users/~/apps", function(a) return list(apps(a)) end },
   { "POST /filters/apps", filter_apps },
@@ -201,5 +217,5 @@ return {
   { "PATCH /apps/{app}/features/{feature}", update_feature },
   { "GET /apps/{app}/buildpack-installations", function(a) return list(buildpacks(a), { "ordinal" }) end },
   { "GET /apps/{app}/pipeline-couplings", function(a) return coupling(a.app) or api.not_found "pipeline coupling" end },
-  { "GET /apps/{app}/webhooks", none },
+  { "GET /apps/{app}/webhooks", function(a) return list(map(a.app.webhooks, webhook), { "id" }) end },
 }
