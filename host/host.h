@@ -111,6 +111,7 @@ extern const char host_embedded_bytes[], host_embedded_end[];   /* where the fil
   X(ec) \
   X(fs) \
   X(process) \
+  X(netns) \
   X(http) \
   X(serve) \
   X(secret) \

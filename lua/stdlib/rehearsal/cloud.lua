@@ -93,6 +93,7 @@ local READS = { "^Describe", "^List", "^Get", "^Head", "^Check", "^Validate", "^
                 "^Retrieve", "^RequestEnvironmentInfo$", "^Simulate", "^AssumeRole", "^Query" }
 
 local function is_read(operation)
+  if operation == "TestConnection" then return false end             -- of DMS: it makes a connection that is kept
   for _, pattern in ipairs(READS) do if operation:find(pattern) then return true end end
   return false
 end

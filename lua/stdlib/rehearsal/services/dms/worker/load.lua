@@ -1,0 +1,162 @@
+--- The full load: every table is prepared at the target, read in one snapshot, and written in pieces of CommitRate rows.
+local connect = require "rehearsal.services.dms.worker.connect"
+local errors = require "errors"
+local pg = require "pg"
+local tables = require "rehearsal.services.dms.worker.tables"
+local task = require "task"
+local types = require "rehearsal.services.dms.worker.types"
+
+local M = {}
+
+local function target_name(t) return pg.quote_name(t.to_schema) .. "." .. pg.quote_name(t.to_name) end
+
+-- Before -----------------------------------------------------------------------
+
+local function mapped(job)
+  local source, target = job.source.settings, job.target.settings
+  return { booleans = source.MapBooleanAsBoolean == true and target.MapBooleanAsBoolean == true, jsonb_as_clob = source.MapJsonbAsClob == true }
+end
+
+--- Makes the table ready as TargetTablePrepMode says. `started`: an earlier worker had begun to load it.
+local function prepare(job, target, t, started)
+  local mode, name = job.settings.FullLoadSettings.TargetTablePrepMode, target_name(t)
+  local exists = target:value("SELECT to_regclass($1) IS NOT NULL", name)
+  if exists and mode == "DROP_AND_CREATE" then
+    target:exec("DROP TABLE " .. name)
+    exists = false
+  end
+  if not exists then
+    target:exec("CREATE SCHEMA IF NOT EXISTS " .. pg.quote_name(t.to_schema))
+    target:exec(types.create(t, mapped(job)))
+  elseif started then target:exec("DELETE FROM " .. name)
+  elseif mode == "TRUNCATE_BEFORE_LOAD" then target:exec("TRUNCATE TABLE " .. name) end
+end
+
+-- One table ------------------------------------------------------------------------
+
+--- How a column is read: booleans as words unless both ends know them, LOBs cut at LobMaxSize.
+local function selected(job, column)
+  local name, metadata = pg.quote_name(column.name), job.settings.TargetMetadata
+  if column.base == "bool" and not mapped(job).booleans then return name .. "::text" end
+  if metadata.LimitedSizeLobMode and tables.is_lob(column) and not metadata.FullLobMode then
+    local bytes = metadata.LobMaxSize * 1024
+    if column.base == "bytea" then return ("substring(%s FROM 1 FOR %d)"):format(name, bytes) end
+    return ("left(%s::text, %d)"):format(name, bytes)
+  end
+  return name
+end
+
+local function refuse_truncation(job, source, t)
+  if not job.source.settings.FailTasksOnLobTruncation or job.settings.TargetMetadata.FullLobMode then return end
+  for _, column in ipairs(t.columns) do
+    if tables.is_lob(column) then
+      local longest = source:value(("SELECT max(octet_length(%s::text)) FROM %s.%s"):format(pg.quote_name(column.name), pg.quote_name(t.schema),
+        pg.quote_name(t.name)))
+      if longest and longest > job.settings.TargetMetadata.LobMaxSize * 1024 then
+        errors.raise { kind = "limit", fatal = true, message = ("LOB data of the column %s of the table %s.%s was truncated: %d bytes, LobMaxSize is "
+          .. "%d KB."):format(column.name, t.schema, t.name, longest, job.settings.TargetMetadata.LobMaxSize) }
+      end
+    end
+  end
+end
+
+local function newlines(block)
+  local n, at = 0, 0
+  while true do
+    at = block:find("\n", at + 1, true)
+    if not at then return n end
+    n = n + 1
+  end
+end
+
+--- Streams a table in pieces; `tell(rows)` hears how many are committed or under way.
+local function stream(job, source, target, t, tell)
+  local reads, names = {}, {}
+  for i, column in ipairs(t.columns) do reads[i], names[i] = selected(job, column), pg.quote_name(column.name) end
+  local blocks <close> = source:copy_out(("COPY (SELECT %s FROM %s.%s) TO STDOUT"):format(table.concat(reads, ", "), pg.quote_name(t.schema),
+    pg.quote_name(t.name)))
+  local into = ("COPY %s (%s) FROM STDIN"):format(target_name(t), table.concat(names, ", "))
+  local rows, block = 0, blocks()
+  while block do
+    local until_row = rows + job.settings.FullLoadSettings.CommitRate
+    target:copy_in(into, function()
+      local now = block
+      if not now or rows >= until_row then return nil end
+      rows, block = rows + newlines(now), blocks()
+      tell(rows)
+      return now
+    end)
+  end
+  return rows
+end
+
+--- Loads one table in a snapshot of its own, which tells later which changes it has already.
+local function load_table(job, state, source, target, t, tell)
+  local entry = state:table_of(t.schema, t.name)
+  prepare(job, target, t, entry.started)
+  entry.started, entry.state = true, "Full load"
+  state:save()
+  refuse_truncation(job, source, t)
+  local told = 0
+  local function progress(rows, name)
+    if not name and task.now() - told < 0.1 then return end
+    told = task.now()
+    tell { event = "table", schema = t.schema, table = t.name, state = name or "Full load", FullLoadRows = rows }
+  end
+  progress(0, "Full load")
+  source:exec "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
+  entry.snapshot = source:value "SELECT pg_current_snapshot()::text"
+  local rows = #t.columns > 0 and stream(job, source, target, t, progress) or 0
+  source:exec "COMMIT"
+  entry.FullLoadRows, entry.state, entry.started = rows, "Table completed", nil
+  state:save()
+  progress(rows, "Table completed")
+end
+
+-- All of them ----------------------------------------------------------------------------
+
+--- Loads what is not loaded yet; a table that fails is left behind, the others go on.
+---@param list DmsTable[]
+---@param tell fun(event: table)
+function M.run(job, state, list, tell)
+  local todo, total, done = {}, 0, 0
+  for _, t in ipairs(list) do
+    local entry = state:table_of(t.schema, t.name)
+    total = total + math.max(t.estimate, 1)
+    if entry.state ~= "Table completed" then
+      todo[#todo + 1] = t
+      tell { event = "table", schema = t.schema, table = t.name, state = "Before load" }
+    else done = done + math.max(t.estimate, 1) end
+  end
+  tell { event = "loading" }
+  local idle = {}
+  local function with_connections(fn)
+    local c = table.remove(idle) or { source = connect.open(job, "source"), target = connect.open(job, "target") }
+    local ok, e = pcall(fn, c)
+    if ok then idle[#idle + 1] = c else
+      c.source:close()
+      c.target:close()
+      error(e, 0)
+    end
+  end
+  local ok, failure = pcall(task.map, todo, function(t)
+    local fine, e = pcall(with_connections, function(c) load_table(job, state, c.source, c.target, t, tell) end)
+    if not fine then
+      if errors.is(e, "cancelled") or errors.is(e, "bug") or e.fatal then error(e, 0) end
+      state:table_of(t.schema, t.name).state = "Table error"
+      state:save()
+      io.stderr:write(("%s.%s: %s\n"):format(t.schema, t.name, tostring(e)))
+      tell { event = "table", schema = t.schema, table = t.name, state = "Table error" }
+    end
+    done = done + math.max(t.estimate, 1)
+    tell { event = "progress", percent = math.min(99, done * 100 // total) }
+  end, { limit = job.settings.FullLoadSettings.MaxFullLoadSubTasks })
+  for _, c in ipairs(idle) do
+    c.source:close()
+    c.target:close()
+  end
+  if not ok then error(failure, 0) end
+  tell { event = "loaded" }
+end
+
+return M
