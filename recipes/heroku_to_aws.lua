@@ -7,6 +7,7 @@ local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
 local config = require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
+local downtime = require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
@@ -30,6 +31,7 @@ local opt = recipe.options {
   { "notification_email", "who gets the alarms", check = checks.email },
   { "log_days", "days to keep logs", default = 30 },
   { "jobs", "tables to copy side by side", default = 2 },
+  { "downtime_budget", "how long nobody may be able to write, like 20m: then Heroku goes on", check = checks.duration },
   { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
 }
 need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is needed with the bastion: your own address, like 203.0.113.7/32")
@@ -40,7 +42,7 @@ audit.platform(opt.beanstalk_platform_arn)
 local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
-audit.report(facts, plan)
+audit.report(facts, plan, opt)
 
 stage "network"
 local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }
@@ -89,9 +91,13 @@ local both = { app = app, facts = facts, new = new, bastion = new.bastion, opt =
                has_run = function() return deploy.has_run(environments, new.code) end }
 local steps  <close> = cutover.steps(both)
 exposure.check { network = net, allow = allow, bastion = new.bastion, ssh_from = opt.bastion_ssh_from } -- what is private must be
-recipe.once("reach the new stores", steps.reach)
-confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name))
-local freeze <close> = app:freeze { quantities = facts.quantities }    -- Heroku goes on by itself if anything below fails
+local speeds    = recipe.once("reach the new stores", steps.reach)
+local budget    = downtime.parse(opt.downtime_budget)
+local predicted = downtime.of(facts, speeds)
+downtime.check(predicted, budget)
+confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name), downtime.words(predicted, budget))
+local freeze <close> = app:freeze { quantities = facts.quantities, path = opt.health_path }   -- Heroku goes on by itself if anything below fails
+local window <close> = downtime.window(freeze, { predicted = predicted, budget = budget })    -- or takes too long
 freeze:rollback("carry back to Heroku what was written on AWS", back.carry(both), back.look(both))
 local copied = task.all {
   postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
@@ -100,9 +106,11 @@ local copied = task.all {
 local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
+window:close()
 freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
 live:keep()
 
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),
-               since = freeze.facts and freeze.facts.at, done = { copy = copied, verify = verified, smoke = smoke } }
+               since = freeze.facts and freeze.facts.at, predicted = predicted, budget = budget,
+               done = { copy = copied, verify = verified, smoke = smoke } }

@@ -323,6 +323,27 @@ function M.within(seconds, what, fn, ...)
   return table.unpack(child.result, 1, child.result.n)
 end
 
+--- Gives the rest of the block that it stands in so long: then what waits there is cancelled, and the block ends with
+--- fn's error. `local _ <close> = task.deadline(60, function(cause) return errors.new { kind = "timeout", ... } end)`
+---@param seconds number
+---@param fn fun(cause: any): table the error
+---@return table a to-be-closed value
+function M.deadline(seconds, fn)
+  local me = current("task.deadline")
+  local timer, over = clock.timer(math.max(seconds, 0)), false
+  alarms[timer] = function()
+    over = not me.cancel_wanted
+    me:cancel()
+  end
+  return setmetatable({}, { __close = function(_, cause)
+    alarms[timer] = nil
+    M.forget(timer)
+    if not over then return end
+    over, me.cancel_wanted, me.cancel_told = false, nil, nil
+    if cause ~= nil then error(fn(cause), 0) end             -- else it was done after all
+  end })
+end
+
 --- Something that tells one task of others: `e.wait()` returns once `e.set()` was called since the last wait.
 ---@return table
 function M.event()

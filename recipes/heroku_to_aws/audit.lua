@@ -1,5 +1,6 @@
 --- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
 local aws = require "aws"
+local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
 local log = require "log"
 local mapping = require "heroku_to_aws.mapping"
@@ -91,17 +92,21 @@ local function postgres(app, moved)
   facts.bytes = db:value "SELECT pg_database_size(current_database())"
   facts.tables = db:value [[SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_']]
-  if not moved then facts.findings = pg.check { from = source, app = app } end
+  if not moved then
+    facts.findings = pg.check { from = source, app = app }
+    facts.probe = downtime.probe_postgres(source)
+  end
   return facts
 end
 
-local function redis_facts(app)
+local function redis_facts(app, moved)
   local url = app.redis.url
   local pin = secret.parse_url(url).scheme == "rediss" and redis.fingerprint(url) or nil
   local r <close> = redis.open(M.redis_source(app, pin))
   local info = r:info()
   return { plan = app.redis.plan, pin = pin, keys = r:command "DBSIZE", bytes = math.tointeger(tonumber(info.used_memory)),
-    version = info.valkey_version and "Valkey " .. info.valkey_version or "Redis " .. (info.redis_version or "?"), queues = queues.find(r) }
+    version = info.valkey_version and "Valkey " .. info.valkey_version or "Redis " .. (info.redis_version or "?"), queues = queues.find(r),
+    probe = not moved and downtime.probe_redis(M.redis_source(app, pin)) or nil }
 end
 
 local function sorted(map)
@@ -148,14 +153,15 @@ function M.read(app, opt)
     addons = addons(app), config_names = sorted(app.config), domains = app.domains,
     surroundings = surroundings.read(app, opt.source),
     urls = { postgres = aliases(app, app.postgres), redis = aliases(app, app.redis) },
-    postgres = app.postgres and postgres(app, moved), redis = app.redis and redis_facts(app),
+    postgres = app.postgres and postgres(app, moved), redis = app.redis and redis_facts(app, moved),
   }
 end
 
 --- Prints what was found and what it becomes; stops on what would make the move fail.
 ---@param facts table
 ---@param plan table of mapping.plan
-function M.report(facts, plan)
+---@param opt table
+function M.report(facts, plan, opt)
   local rows = { { "what", "on Heroku", "on AWS" } }
   local function row(...) rows[#rows + 1] = { ... } end
   for _, e in ipairs(plan.environments) do
@@ -178,6 +184,7 @@ function M.report(facts, plan)
   end
   local counts = { carried = 0, database = 0, cache = 0, dropped = 0 }
   for _, class in pairs(plan.config) do counts[class] = counts[class] + 1 end
+  if not facts.moved then row("downtime", "", downtime.words(downtime.of(facts), downtime.parse(opt.downtime_budget))) end
   row("config vars", #facts.config_names,
     ("%d carried, %d replaced, %d dropped"):format(counts.carried, counts.database + counts.cache, counts.dropped))
   recipe.report("Audit of " .. facts.app.name, rows)

@@ -1,5 +1,6 @@
 --- What the recipe's options must look like: each answers nil, or why not.
 local cidr = require "aws.common.cidr"
+local downtime = require "heroku_to_aws.downtime"
 local fs = require "fs"
 
 local M = {}
@@ -33,6 +34,10 @@ function M.folder(v)
   local found = fs.stat(v)
   if not found then return "there is no such folder" end
   if found.type ~= "dir" and found.type ~= "folder" then return "it is not a folder" end
+end
+
+function M.duration(v)
+  if not downtime.parse(v) then return "it is not a time like 90s, 20m or 1h30m" end
 end
 
 --- A name that may stand in the names of all that is made.

@@ -1,5 +1,6 @@
 --- The steps of the cutover. Each answers a function for freeze:once, which may be run again after it was cut off, and
 --- returns plain data for the report.
+local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
 local http = require "http"
 local pg, queues, redis = require "pg", require "queues", require "redis"
@@ -25,16 +26,14 @@ function M.steps(o)
   local at = stores.new(o)
   local steps = {}
 
-  --- Before anybody is made to wait: the way to both stores works, with verified certificates.
+  --- Before anybody is made to wait: the way to both stores works, with verified certificates, and how fast it is.
   function steps.reach()
-    if facts.postgres then
-      local db <close> = pg.open(at:new_postgres())
-      db:value "SELECT 1"
-    end
+    local speeds = facts.postgres and downtime.probe_new_postgres(at:new_postgres()) or {}
     if facts.redis then
       local r <close> = redis.open(at:new_redis())
       if #facts.redis.queues > 0 then queues.check(r) else r:command "PING" end
     end
+    return speeds
   end
 
   function steps.copy_postgres()

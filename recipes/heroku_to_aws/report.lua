@@ -1,4 +1,5 @@
 --- The tables at the end: proof that nothing was lost, how long nobody could write, and what is left for people to do.
+local downtime = require "heroku_to_aws.downtime"
 local recipe = require "recipe"
 
 local M = {}
@@ -53,7 +54,8 @@ function M.write(o)
     { "copy of PostgreSQL", done.copy.postgres.skipped and "none to copy" or seconds(done.copy.postgres.seconds) },
     { "copy of Redis", done.copy.redis.skipped and "none to copy"
       or ("%s, %d keys, all equal"):format(seconds(done.copy.redis.seconds), done.verify.keys) },
-    { "write pause", ("%d s, from maintenance mode on to the smoke test passed"):format(done.smoke.at - o.since) },
+    { "write pause", ("%d s, from maintenance mode on to the smoke test passed; %s"):format(done.smoke.at - o.since,
+      downtime.words(o.predicted, o.budget)) },
   }
   recipe.report("Moved", rows)
   deferred(o)

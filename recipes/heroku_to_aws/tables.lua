@@ -87,4 +87,9 @@ M.addons = {
   ["heroku-connect"] = { becomes = "deferred", loud = true, note = "it writes to Heroku Postgres only: see Amazon AppFlow for Salesforce" },
 }
 
+--- What a cutover takes beside the data, in seconds, and speeds where there is too little data to measure any. stop: Heroku
+--- gives a dyno 30 s to end by itself (devcenter.heroku.com/articles/dyno-shutdown-behavior). start: a deployment to one
+--- machine until it is healthy, as Beanstalk usually needs. copy: bytes a second; keys: keys a second.
+M.window = { stop = 40, start = 150, copy = 10e6, keys = 5000 }
+
 return M

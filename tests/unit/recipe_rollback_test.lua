@@ -62,10 +62,13 @@ T["what was kept is undone, the last first, the recipe's steps in between; what 
   test.equal(#l.calls, n + 3)
 end
 
-T["nothing is rolled back, and nothing called, before the cutover; without a journal it refuses"] = function()
+T["nothing is rolled back, and nothing called, before the cutover; where the journal is lost it refuses"] = function()
   local l = lab()
   local r = move(l)
-  test.raises("there is no journal of a run here", l.rollback, l, r)
+  test.truthy(not l:rollback(r), "never applied")
+  l:apply(r, { until_stage = "cutover" })
+  fs.remove(l.dir .. "/lab.journal")
+  test.raises("there is no journal of a run here, and lab.thing \"place\" was made by one", l.rollback, l, r)
   l:apply(r, { until_stage = "cutover" })
   local n = #l.calls
   test.truthy(not l:rollback(r))
@@ -169,7 +172,7 @@ T["a move killed at any effect, then rolled back: the old place serves; what was
       if written then w.new, kept = 13, kept + 1 end
       local ok, e = pcall(l.rollback, l, r)
       local where = ("killed %s effect %d"):format(when, at)
-      if not ok then test.match(tostring(e), "no journal of a run here", where) end
+      if not ok then test.match(tostring(e), "no journal", where) end
       test.equal(w, { frozen = false, live = false, old = written and 13 or 10, new = w.new }, where)
     end
   end

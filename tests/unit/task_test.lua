@@ -51,6 +51,34 @@ T["a deadline names what it was waiting for"] = function()
   test.equal(task.within(5, "add", function(a, b) return a + b end, 1, 2), 3)
 end
 
+T["task.deadline ends the rest of its block with its error, what runs below too; the task goes on"] = function()
+  local ended, shielded = {}, false
+  local function late(cause) return errors.new { kind = "stopped", message = "too late", cause = cause } end
+  local function block(seconds, fn)
+    local _ <close> = task.deadline(seconds, late)
+    return fn()
+  end
+  local e = test.raises("too late", block, 0.02, function()
+    task.all {
+      a = function()
+        local _ <close> = setmetatable({}, { __close = function() task.sleep(0.01) ended[1] = "a" end })
+        task.sleep(60)
+      end,
+      b = function() task.sleep(60) end,
+    }
+  end)
+  test.equal({ e.kind, e.cause.kind, ended[1], task.is_cancelled() }, { "stopped", "cancelled", "a", false })
+  test.raises("too late", block, 0.01, function()
+    task.shield(function() task.sleep(0.05) shielded = true end)
+    task.sleep(60)
+  end)
+  test.truthy(shielded, "a shield is waited for")
+  test.equal(block(60, function() task.sleep(0) return "in time" end), "in time")
+  test.equal(block(0.01, function() task.shield(task.sleep, 0.05) return "done after all" end), "done after all")
+  test.equal(task.within(5, "go on", function() task.sleep(0) return "goes on" end), "goes on")
+  test.raises("not this", block, 60, function() errors.raise { kind = "invalid", message = "not this" } end)
+end
+
 T["task.map keeps the order and the limit"] = function()
   local now, most = 0, 0
   local r = task.map({ 3, 1, 2 }, function(n)

@@ -166,8 +166,8 @@ end
 --- Stops all writers: maintenance on, every type to zero, all dynos gone.
 --- A guard: undone when its block is left without keep().
 --- timeout: seconds to wait for the dynos; quantities: how many ran, should all be stopped already by a freeze of which
---- no journal is here: undone, it is as before that.
----@param opts? { timeout: number, quantities: table<string, integer> }
+--- no journal is here: undone, it is as before that. If the app answered at `path` ("/"), undoing waits until it does again.
+---@param opts? { timeout: number, quantities: table<string, integer>, path: string }
 ---@return table guard
 function App:freeze(opts) return freeze.new(self, opts) end
 

@@ -1,13 +1,20 @@
 --- Stops an app's writers, and lets them go again unless the cutover is kept.
+local errors = require "errors"
+local http = require "http"
+local log = require "log"
 local options = require "options"
 local recipe = require "recipe"
+local task = require "task"
 
 local M = {}
 
 local declared = {
   { "timeout", "seconds to wait for the dynos", type = "number", default = 300 },
   { "quantities", "how many dynos ran before, where none does now because of a freeze that no journal here knows of", type = "table" },
+  { "path", "what is asked for, to see that the app answers again once it is thawed", type = "string", default = "/" },
 }
+
+local ANSWER = 180                      -- seconds that a web dyno may take to start
 
 local function quantities_of(app)
   local quantities = {}
@@ -42,27 +49,54 @@ local function is_stopped(quantities)
   return true
 end
 
---- How it is before the freeze: as it is now, or where another freeze has stopped it, as it was then.
-local function before(app, given)
+--- What the app says at a path: its status, or nil and why there is none.
+local function ask(app, path)
+  local ok, answer = pcall(http.get, app.web_url:gsub("/$", "") .. path, { timeout = 30 })
+  if ok then return answer.status, "it answers with status " .. answer.status end
+  if errors.is(answer, "cancelled") then error(answer, 0) end
+  return nil, tostring(answer)
+end
+
+--- Waits until the app answers on Heroku as it did before the freeze.
+local function prove(app, path)
+  local stop, pause = task.now() + ANSWER, 0.1
+  local p <close> = log.progress { what = ("wait until %s answers on Heroku"):format(app.name) }
+  while true do
+    local status, why = ask(app, path)
+    if status and status < 500 then return log.info("    %s answers on Heroku, with status %d", app.name, status) end
+    p:note(why)
+    if task.now() > stop then
+      errors.raise { kind = "timeout", op = "see that " .. app.name .. " answers on Heroku", message = ("after %d s %s"):format(ANSWER, why),
+        hint = ("its dynos are started and maintenance mode is off: `heroku logs --tail -a %s` says more"):format(app.name) }
+    end
+    task.sleep(pause)
+    pause = math.min(pause * 1.5, 3)
+  end
+end
+
+--- How it is before the freeze: as it is now, or where another freeze has stopped it, as it was then. answers: the path
+--- that the app answers, if it does.
+local function before(app, given, path)
   app:refresh()
   local now, maintenance = quantities_of(app), app.maintenance
   if given and not is_stopped(given) and is_stopped(now) then
     for name in pairs(now) do now[name] = given[name] or 0 end
     maintenance = false
   end
-  return { maintenance = maintenance, quantities = now, at = os.time() }
+  local status = app.web_url and not maintenance and (now.web or 0) > 0 and ask(app, path)
+  return { maintenance = maintenance, quantities = now, at = os.time(), answers = status and status < 500 and path or nil }
 end
 
 --- The guard: its facts (maintenance, quantities, time) are in the journal before
 --- anything is changed, so that a thaw after a crash knows them.
 ---@param app HerokuApp
----@param opts? { timeout: number, quantities: table<string, integer> }
+---@param opts? { timeout: number, quantities: table<string, integer>, path: string }
 function M.new(app, opts)
   local o = options.check(opts or {}, declared, "app:freeze")
   return recipe.guard {
     key = key_of(app),
     what = ("freeze the Heroku app %s: maintenance on, all dynos stopped"):format(app.name),
-    facts = function() return before(app, o.quantities) end,
+    facts = function() return before(app, o.quantities, o.path) end,
     apply = function(facts)
       app:set_maintenance(true)
       app:scale(zero(facts.quantities))
@@ -71,6 +105,7 @@ function M.new(app, opts)
     undo = function(facts)
       app:scale(facts.quantities)
       app:set_maintenance(facts.maintenance)
+      if facts.answers then prove(app, facts.answers) end
     end,
     by_hand = function(facts)
       local words = {}

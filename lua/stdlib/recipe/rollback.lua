@@ -136,14 +136,25 @@ local function agree_to_undo(r, o, open)
   end
 end
 
+--- Without a journal nothing was run, or it is lost: then something is there that carries the recipe's name.
+local function refuse_lost(r, o)
+  for _, entry in ipairs(load.look(r, o).entries) do
+    if entry.id and entry.of and entry.of.create and not entry.adopted then
+      errors.raise { kind = "invalid", op = "roll back " .. r.id,
+        message = ("there is no journal of a run here, and %s was made by one, so it is not known what to undo"):format(entry.title),
+        hint = "bring the journal back (.hkrun, or --journal s3://BUCKET/KEY), or name the recipe's target as apply did" }
+    end
+  end
+end
+
 --- Rolls back; `r` comes from load.upto_options with the journal locked.
 ---@param r table
 ---@param o { yes: boolean?, accept_loss: boolean? }
 ---@return boolean done whether there was anything to do
 function M.run(r, o)
   if r.memory.runs == 0 then
-    errors.raise { kind = "invalid", op = "roll back " .. r.id, message = "there is no journal of a run here, so it is not known what to undo",
-      hint = "bring the journal back (.hkrun, or --journal s3://BUCKET/KEY), or name the recipe's target as apply did" }
+    refuse_lost(r, o)
+    return false
   end
   r.typed, r.answer = o.typed, o.answer
   refuse_half_kept(r)

@@ -260,13 +260,14 @@ function Run:need(cond, fmt, ...)
 end
 
 --- recipe.confirm
-function Run:confirm(question)
+function Run:confirm(question, note)
   if self.memory.confirms[question] or self:only_reads() then return true end
   local key = "confirm:" .. question
   if self.mode ~= "apply" then
     self:add { action = "ask", key = key, title = question }
     return true
   end
+  if note then log.info("  %s", note) end
   if not (self.saved and self.shown[key]) and not self:ask(question) then
     errors.raise { kind = "stopped", message = "stopped: the answer was no" }
   end

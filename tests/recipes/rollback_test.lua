@@ -1,0 +1,139 @@
+--- Rollback rehearsed from every stage of the migration, after it, and through kills: the app answers on Heroku afterwards,
+--- no row and no job is lost, AWS is as asked. The cases build on each other, in this order, on one cloud.
+local crash = dofile "tests/support/crash_lab.lua"
+local fs = require "fs"
+local http = require "http"
+local labs = dofile "tests/support/rehearsal_lab.lua"
+local pg = require "pg"
+local redis = require "redis"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local trial
+
+test.defer_file(function()
+  if trial then trial:stop() end
+  crash.clean()
+end)
+
+local function start()
+  trial = trial or crash.start()
+  return trial
+end
+
+local function stores(t)
+  local said, app = t.lab.said, t.lab:ask "apps"[1]
+  local env = app and app.env or {}
+  return { old = pg.open { url = said.HKRUN_REHEARSAL_OLD_DATABASE_URL, sslmode = "require" },
+    new = env.DATABASE_URL and pg.open { url = env.DATABASE_URL, sslmode = "require" },
+    old_redis = redis.open { url = said.HKRUN_REHEARSAL_OLD_REDIS_URL, insecure = true } }
+end
+
+--- The app runs on Heroku as before, and its router lets visitors in.
+local function on_heroku(t, where)
+  test.equal(t:heroku(), { maintenance = false, web = 1, worker = 1 }, where)
+  test.equal(http.get(t.lab.said.HKRUN_REHEARSAL_APP_URL:gsub("/$", "") .. "/totals", { timeout = 20 }).status, 200, where)
+end
+
+local function run(t, code, words)
+  local r = t.lab:hkrun(words, { timeout = 240 })
+  test.equal(r.code, code, table.concat(words, " ") .. "\n" .. r.stdout:sub(-1500) .. r.stderr:sub(-1500))
+  return r.stdout .. r.stderr
+end
+
+local function stages()
+  local list = {}
+  for name in fs.read(labs.recipe):gmatch '\nstage "([%w_]+)"' do list[#list + 1] = name end
+  return list
+end
+
+T["rollback from every stage before the freeze: nothing to undo, the app on Heroku goes on, what was made stays"] = function()
+  local t = start()
+  local tried = 0
+  for _, stage in ipairs(stages()) do
+    run(t, 0, { "apply", labs.recipe, "--yes", "--until", stage })
+    test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "There is nothing to roll back", stage)
+    on_heroku(t, stage)
+    tried = tried + 1
+    if stage == "cutover" then break end
+  end
+  test.truthy(tried > 6, "stages")
+  test.truthy(#t.lab:ask "left" > 0, "AWS is kept")
+end
+
+T["a cutover killed anywhere, then rolled back: Heroku is thawed and answers, without --yes nothing is touched"] = function()
+  local t = start()
+  for i, point in ipairs {
+    { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "kill", when = "after" },
+    { effect = "sql end of COPY", n = 3, how = "after" },
+    { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
+  } do
+    local where = crash.name(point)
+    test.equal((t:run("apply", point)), 137, where)
+    if i == 1 then
+      test.match(run(t, 1, { "rollback", labs.recipe }), "there is no terminal")
+      test.equal(t:heroku().maintenance, true, "without --yes")
+    end
+    local out = run(t, 0, { "rollback", labs.recipe, "--yes" })
+    test.match(out, "Rolled back", where)
+    test.match(out, "small answers on Heroku", where)
+    on_heroku(t, where)
+  end
+end
+
+--- What a customer does on AWS, which Heroku knows nothing of.
+local function order(new, n)
+  new:query("INSERT INTO orders (customer, total, status) VALUES (1, $1, 'open')", n)
+end
+
+local JOBS = "SELECT count(*) AS runs, count(DISTINCT job) AS jobs FROM job_runs"
+
+T["rollback after the whole migration, killed on its way three times: what was written on AWS is on Heroku, each job ran once"] = function()
+  local t = start()
+  run(t, 0, { "apply", labs.recipe, "--yes" })
+  local at = stores(t)
+  order(at.new, 4711)
+  for _, point in ipairs {
+    { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
+    { effect = "sql end of COPY", n = 3, how = "after" },
+    { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "kill", when = "after" },
+  } do
+    test.equal((t:run("rollback", point)), 137, crash.name(point))
+  end
+  test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "Rolled back")
+  on_heroku(t, "after the rollback")
+  test.equal(at.old:value "SELECT count(*) FROM orders WHERE total = 4711", 1, "the order")
+  test.equal(at.old:value "SELECT count(*) FROM orders", 101)
+  task.within(60, "run the jobs that are left on Heroku", function()
+    while at.old_redis:command("ZCARD", "bull:mail:completed") < 40 do task.sleep(0.05) end
+  end)
+  local jobs = at.old:query(JOBS)[1]
+  test.equal({ jobs.runs, jobs.jobs }, { 40, 40 }, "jobs that ran, and each of them once")
+  test.equal(at.old:value "SELECT shobj_description(oid, 'pg_database') FROM pg_database WHERE datname = current_database()", nil, "no mark is left")
+  test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "There is nothing to roll back")
+  test.truthy(#t.lab:ask "left" > 0, "AWS is kept")
+  for _, c in pairs(at) do c:close() end
+end
+
+T["another cutover, then a rollback that leaves the data on AWS: it says how much is lost; --destroy leaves nothing on AWS"] = function()
+  local t = start()
+  test.match(run(t, 1, { "apply", labs.recipe, "--yes" }), "%-%-overwrite drops it")
+  on_heroku(t, "a cutover that was refused")
+  run(t, 0, { "apply", labs.recipe, "--yes", "--overwrite" })
+  local at = stores(t)
+  order(at.new, 4712)
+  order(at.new, 4712)
+  local r = t.lab:hkrun { "rollback", labs.recipe, "--accept-loss" }
+  test.equal(r.code, 1, r.stderr)
+  test.match(r.stdout, "2 rows were added on AWS; changed: public.orders %(2 rows more%)")
+  test.match(r.stdout, "ALL THIS IS LOST")
+  test.equal(t:heroku().maintenance, true, "nobody agreed")
+  run(t, 0, { "rollback", labs.recipe, "--accept-loss", "--destroy", "--no-final-snapshot", "--yes" })
+  on_heroku(t, "after the rollback")
+  test.equal(at.old:value "SELECT count(*) FROM orders WHERE total = 4712", 0)
+  test.equal(t.lab:ask "left", {})
+  for _, c in pairs(at) do c:close() end
+end
+
+return T
