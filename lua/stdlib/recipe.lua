@@ -6,6 +6,7 @@ local kind = require "recipe.kind"
 local once = require "recipe.once"
 local options = require "recipe.options"
 local plain = require "recipe.plain"
+local retire = require "recipe.retire"
 local run = require "recipe.run"
 local unknown = require "recipe.unknown"
 
@@ -99,6 +100,29 @@ function M.done(name)
   local mem = run.current("done").memory.onces[name]
   return mem ~= nil and mem.state == "done"
 end
+
+--- Whether a once of this name has begun at least, and was not undone with its guard ("KEY OF THE GUARD/NAME" for one that
+--- was made through a guard).
+---@param name string
+---@return boolean
+function M.begun(name)
+  local mem = run.current("begun").memory.onces[name]
+  return mem ~= nil and mem.state ~= "void"
+end
+
+--- The tags of what is needed only until something is done, for the option `tags` of a noun; see recipe.retire.
+---@param what string
+---@return table<string, string>
+function M.until_tags(what) return retire.until_tags(what) end
+
+--- Deletes what was made with recipe.until_tags(what). Inside a once, which says that the recipe asks for it no more:
+---
+---     local helper = not recipe.begun "clean up" and aws.instance { "helper", tags = recipe.until_tags "moved", ... }
+---     ...
+---     recipe.once("clean up", function() return recipe.retire "moved" end)
+---@param what string
+---@return string[] titles of what was deleted
+function M.retire(what) return retire.retire(what) end
 
 --- A value that exists only after apply.
 ---@param path string
