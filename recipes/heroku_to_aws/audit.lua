@@ -2,6 +2,7 @@
 local aws = require "aws"
 local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
+local fs = require "fs"
 local log = require "log"
 local mapping = require "heroku_to_aws.mapping"
 local pg, redis = require "pg", require "redis"
@@ -48,6 +49,7 @@ local function formation(app, quantities, opt)
   elseif files.heroku_yml then
     commands = {}
     for name, process in pairs(files.heroku_yml.run) do commands[name] = process.command end
+    commands.release = files.heroku_yml.release and files.heroku_yml.release.command
   end
   for _, p in ipairs(app.formation) do
     list[#list + 1] = { type = p.type, size = p.size, command = commands[p.type] or p.command, quantity = quantities[p.type] or 0 }
@@ -147,8 +149,10 @@ function M.read(app, opt)
   if not opt.source and not app.slug then
     errors.usage("the app %s has no slug (stack %s): give its source folder with --source", app.name, app.stack)
   end
+  local own_compose = opt.source and fs.exists(fs.join(opt.source, "docker-compose.yml"))
   return {
-    moved = moved, quantities = quantities, formation = processes, release_command = release,
+    moved = moved, quantities = quantities, formation = processes,
+    release_command = not own_compose and release or nil, release_left = own_compose and release or nil,
     app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
     addons = addons(app), config_names = sorted(app.config), domains = app.domains,
     surroundings = surroundings.read(app, opt.source),

@@ -3,6 +3,7 @@
 local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
+local release = require "heroku_to_aws.release"
 local sign = require "sign"
 local yaml = require "yaml"
 local zip = require "zip"
@@ -79,15 +80,19 @@ end
 
 local IGNORE = { ".git", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
 
---- The files that are added to the app.
+--- The files that are added to the app. An app with a docker-compose.yml of its own decides all of it itself.
 local function additions(environment, o)
+  local add, shell = {}, "/bin/bash"
   if not o.source then
-    return { ["docker-compose.yml"] = M.compose(environment.processes), Dockerfile = M.slug_dockerfile(o.stack), start = START }
-  end
-  local add = {}
-  if not fs.exists(fs.join(o.source, "docker-compose.yml")) then
-    add["docker-compose.yml"] = M.compose(environment.processes, "/bin/sh")
+    add.Dockerfile, add.start = M.slug_dockerfile(o.stack), START
+  elseif fs.exists(fs.join(o.source, "docker-compose.yml")) then return add
+  else
+    shell = "/bin/sh"
     if not fs.exists(fs.join(o.source, "Dockerfile")) then add.Dockerfile = M.source_dockerfile(o.source) end
+  end
+  add["docker-compose.yml"] = M.compose(environment.processes, shell)
+  if environment.release then
+    for name, content in pairs(release.files(environment.release, { shell = shell })) do add[name] = content end
   end
   return add
 end
@@ -129,7 +134,10 @@ function M.build(bundle, app, o)
     local slug = app:download_slug(fs.join(o.dir, bundle.version .. ".slug.tar.gz"))
     zip.unpack(slug, work, { links = "skip" })
   end
-  for name, content in pairs(bundle.files) do fs.write(fs.join(work, name), content, name == "start" and 493 or 420) end
+  for name, content in pairs(bundle.files) do
+    fs.mkdir_p(fs.join(work, name):match "^(.*)/")
+    fs.write(fs.join(work, name), content, name == "start" and 493 or 420)
+  end
   zip.pack(work, { to = path })
   fs.rmtree(work)
   return path

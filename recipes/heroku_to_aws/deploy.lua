@@ -52,7 +52,8 @@ end
 ---@param plan table
 ---@param account string
 ---@param opt table
----@return { application: any, versions: table<string, any>, parked: any }
+---@return { application: any, versions: table<string, any>, parked: any, release_in: string? } release_in: the environment whose
+--- version runs the release process
 function M.code(app, plan, account, opt)
   local place = task.all {
     bucket = function() return aws.bucket { bucket_name(plan.name, account) } end,
@@ -63,6 +64,7 @@ function M.code(app, plan, account, opt)
     parked = function() return parked_version(plan, place.application, place.bucket) end,
   }
   code.application = place.application
+  code.release_in = plan.environments[1].release and plan.environments[1].name or nil
   return code
 end
 
@@ -97,7 +99,8 @@ function M.is_forgotten(environments, code)
   return false
 end
 
---- Starts the app on AWS: web and workers run from here. A guard: if the block is left without keep(), the environments
+--- Starts the app on AWS: web and workers run from here, and before any of them the release phase, which the environment that
+--- is deployed first has. A guard: if the block is left without keep(), the environments
 --- get the parked version, so that no worker goes on beside those of Heroku. That the app has run stays on record then,
 --- unless it was refused at once: from that on, what is in the new stores is not dropped unasked.
 ---@param environments table<string, any> of aws.environment, by name
@@ -106,13 +109,19 @@ function M.live(environments, code)
   local names = {}
   for name in pairs(environments) do names[#names + 1] = name end
   table.sort(names)
-  local function deploy(version_of)
-    task.map(names, function(name) environments[name]:deploy(version_of(name)) end)
+  local function deploy(version_of, but)
+    task.map(names, function(name)
+      if name ~= but then environments[name]:deploy(version_of(name)) end
+    end)
   end
   local first = recipe.guard { key = FIRST, lasting = true, apply = function() end, undo = function() end }
   local live = recipe.guard {
     key = "serve from AWS", what = "start the app on AWS",
-    apply = function() deploy(function(name) return code.versions[name] end) end,
+    apply = function()
+      local first_one = code.release_in
+      if first_one then environments[first_one]:deploy(code.versions[first_one]) end
+      deploy(function(name) return code.versions[name] end, first_one)
+    end,
     undo = function()
       if may_have_run(environments, code) then first:keep() end
       first:close()

@@ -154,9 +154,10 @@ end
 ---@return table plan
 function M.plan(facts, opt)
   local name = opt.environment_name or facts.app.name
+  local environments = M.environments(name, facts.formation, opt.instance_type)
+  environments[1].release = facts.release_command
   return {
-    name = name, dynos = M.dynos(facts.formation),
-    environments = M.environments(name, facts.formation, opt.instance_type),
+    name = name, dynos = M.dynos(facts.formation), environments = environments,
     postgres = facts.postgres and M.postgres(facts.postgres.plan, facts.postgres.bytes, opt.db_instance_class),
     postgres_version = opt.postgres_version or facts.postgres and facts.postgres.version,
     cache = facts.redis and M.cache(facts.redis.plan, opt.cache_node_type),

@@ -35,9 +35,8 @@ local function deferred(o)
       rows[#rows + 1] = { d.hostname, "deferred", "point its DNS at the new address, and give the environment a certificate" }
     end
   end
-  if o.facts.release_command then
-    rows[#rows + 1] = { "release: " .. o.facts.release_command, "not run",
-      "the copied database has its migrations; run it yourself with later deploys" }
+  if o.facts.release_left then
+    rows[#rows + 1] = { "release: " .. o.facts.release_left, "not run", "the docker-compose.yml of the app decides what runs: let it run there" }
   end
   table.move(o.facts.surroundings, 1, #o.facts.surroundings, #rows + 1, rows)
   if #rows > 0 then recipe.report("Left for you", rows) end
@@ -57,6 +56,7 @@ function M.write(o)
     { "write pause", ("%d s, from maintenance mode on to the smoke test passed; %s"):format(done.smoke.at - o.since,
       downtime.words(o.predicted, o.budget)) },
   }
+  if o.facts.release_command then table.insert(rows, 2, { "release phase", o.facts.release_command .. ", once, before anything else ran" }) end
   recipe.report("Moved", rows)
   deferred(o)
   recipe.report("How to go back", {

@@ -100,13 +100,17 @@ end
 local Environment = {}
 Environment.__index = Environment
 
---- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already.
+--- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already. An error whose code
+--- is "CommandFailed" ended at a command of the bundle, before anything of the version ran.
 ---@param version any of aws.eb_version, or its label
 function Environment:deploy(version)
   local label = noun.id(version)
   local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
   local ctx = { note = function(s) p:note(s) end, taken = function() self.taken[label] = true end }
-  self.health = beanstalk.deploy(ctx, self.name, label, DEPLOY)
+  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY)
+  if ok then self.health = result return end
+  if errors.is(result, "remote") and result.code == beanstalk.COMMAND_FAILED then self.taken[label] = nil end
+  error(result, 0)
 end
 
 --- Whether a version may have run there: it was deployed by this run, if in vain, or is now, or something is under way.

@@ -1,11 +1,15 @@
 --- What the Elastic Beanstalk nouns share: an environment as it is now, its last event, the platform to use, and waiting.
 local aws = require "aws"
+local eb_logs = require "aws.common.eb_logs"
 local effects = require "recipe.effects"
 local errors = require "errors"
 local noun = require "aws.common.noun"
 local task = require "task"
 
 local M = {}
+
+--- The code of the error of a deployment that ended at a command of the bundle, before the version ran.
+M.COMMAND_FAILED = "CommandFailed"
 
 M.BRANCH = "Docker running on 64bit Amazon Linux 2023"
 
@@ -107,6 +111,18 @@ function M.update(ctx, seconds, args)
   end
 end
 
+--- Why a version does not run, with the last lines of the log that knows it.
+local function failed(name, label)
+  local why, logs = M.update_errors(name) or "it went back", eb_logs.tail(name)
+  local command = logs.failed_command
+  errors.raise {
+    kind = "remote", op = ("deploy %s to %s"):format(label, name), code = command and M.COMMAND_FAILED or nil,
+    message = why .. eb_logs.quoted(command and command.output or logs.app),
+    hint = command and "nothing of this version has run; apply again tries again once its command works"
+           or "the environment's logs say more; apply again tries again",
+  }
+end
+
 --- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already.
 ---@param ctx table with note, and taken, which is called once Beanstalk has taken it
 ---@param name string of the environment
@@ -121,8 +137,7 @@ function M.deploy(ctx, name, label, seconds)
     local is_old = now.VersionLabel ~= label
     seen = seen or now.Status ~= "Ready" or task.now() > asked + effects.settle   -- until then it may be as it was before the call
     if seen and now.Status == "Ready" and is_old then
-      errors.raise { kind = "remote", op = ("deploy %s to %s"):format(label, name), message = M.update_errors(name) or "it went back",
-                     hint = "the environment's logs say more; apply again tries again" }
+      failed(name, label)
     end
     return now.Status == "Ready" and not is_old and now.Health == "Green"
   end).Health

@@ -10,6 +10,7 @@ local M = {}
 local KEPT = 1000                       -- lines of output per app
 local UNSETTLED = 15                    -- seconds after a restart in which a process counts as failing
 local GRACE = 10                        -- seconds between TERM and KILL, as Docker's
+local COMMAND = 600                     -- seconds that a command may take
 
 ---@class App
 ---@field lines string[] the last lines of all processes
@@ -170,6 +171,18 @@ function M.start(o)
     end
   end
   return app
+end
+
+--- Runs one command to its end, as the app's processes run.
+---@param o { service: table, prefix: string[], folders: string[], line: fun(line: string) } line: hears what it prints
+---@return integer code
+function M.command(o)
+  for _, folder in ipairs(o.folders) do hand_over(folder, "nobody") end
+  local p <close> = process.start(words_for({ prefix = o.prefix or {} }, o.service))
+  return (task.within(COMMAND, "run " .. (o.service.name or "a command"), function()
+    for line in function() return p:read_line() end do o.line(line) end
+    return p:wait()
+  end))
 end
 
 --- What is wrong with the processes now, a sentence each.

@@ -2,18 +2,15 @@
 --- docker-compose.yml goes before a Dockerfile, that before a Procfile.
 --- https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/docker-configuration.html
 local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
-local errors = require "errors"
 local fs = require "fs"
-local process = require "process"
+local images = require "rehearsal.services.elasticbeanstalk.images"
 local secret = require "secret"
 local yaml = require "yaml"
 local zip = require "zip"
 
 local M = {}
 
-local function broken(fmt, ...)
-  errors.raise { kind = "invalid", op = "read the source bundle", message = fmt:format(...) }
-end
+local broken = images.broken
 
 --- Whether a file can be a source bundle at all.
 ---@param path? string nil: the sample application
@@ -27,18 +24,6 @@ function M.check(path)
     if name == "docker-compose.yml" or name == "Dockerfile" or name == "Procfile" or name == "Dockerrun.aws.json" then return true end
   end
   return false, "it has no docker-compose.yml, Dockerfile or Procfile at its top"
-end
-
--- Paths --------------------------------------------------------------------
-
---- Where a process cannot have the image as its root, absolute paths of the
---- image become paths below the folder that stands for it.
-local function inside(o, root, s)
-  if o.has_roots or secret.is(s) then return s end
-  return (s:gsub("%f[/%w_%.%-@$}]/[%w_%.@%-/]+", function(path)
-    local top = path:match "^/[^/]+"
-    if fs.exists(root .. path) or (fs.exists(root .. (top or "")) and not fs.exists(top or "")) then return root .. path end
-  end))
 end
 
 -- Variables ----------------------------------------------------------------
@@ -86,65 +71,6 @@ local function interpolate_all(v, vars)
   local result = {}
   for key, value in pairs(v) do result[key] = interpolate_all(value, vars) end
   return result
-end
-
--- Images -------------------------------------------------------------------
-
-local INSTALLS = {
-  { "^npm%s+[ci]", "node_modules" }, { "^yarn", "node_modules" }, { "^pnpm%s+i", "node_modules" }, { "^pip3?%s+install", false },
-  { "^bundle%s+install", "vendor/bundle" },
-}
-
---- RUN: only installs of packages are run, and only where their result is missing.
-local function run_instruction(o, image, command)
-  for _, install in ipairs(INSTALLS) do
-    if command:find(install[1]) then
-      local folder = image.root .. image.workdir
-      if install[2] and fs.exists(folder .. "/" .. install[2]) then return end
-      o.note("the rehearsal does not build images: it runs `%s` in the folder that stands for the image", command)
-      local env = { PATH = o.path, HOME = image.root, LANG = "C.UTF-8", PYTHONUSERBASE = image.root .. "/.local", PIP_BREAK_SYSTEM_PACKAGES = "1",
-                    BUNDLE_PATH = folder .. "/vendor/bundle", SSL_CERT_FILE = os.getenv "SSL_CERT_FILE" }
-      local r = process.run { "sh", "-c", command, env = env, cwd = folder, timeout = 600 }
-      if r.code ~= 0 then broken("`%s` failed: %s", command, (r.stdout .. r.stderr):match "([^\n]*)\n*$") end
-      return
-    end
-  end
-  o.note("the rehearsal does not build images: RUN %s was left out", command)
-end
-
-local function image_of(o, context, file)
-  local key = context .. "\n" .. file
-  local image = o.images[key]
-  if image then return image end
-  local path = fs.join(context, file)
-  if not fs.exists(path) then broken("there is no %s in %s", file, context == o.dir and "the bundle" or context:sub(#o.dir + 2)) end
-  o.image_count = (o.image_count or 0) + 1
-  image = dockerfile.image(context, fs.read(path), fs.join(o.root, tostring(o.image_count)), o.path,
-    function(stage, command) run_instruction(o, stage, command) end)
-  o.images[key] = image
-  return image
-end
-
---- The process that a container of this image is.
-local function container(o, image, name, given)
-  local root = image.root
-  local argv = {}
-  local entrypoint = given.entrypoint or image.entrypoint
-  local command = given.command or (not given.entrypoint and image.command) or {}
-  for _, word in ipairs(entrypoint or {}) do argv[#argv + 1] = inside(o, root, word) end
-  if not (image.entrypoint_is_shell and not given.entrypoint) then
-    for _, word in ipairs(command) do argv[#argv + 1] = inside(o, root, word) end
-  end
-  if #argv == 0 then broken("the service %s has no command", name) end
-  fs.mkdir_p(root .. "/root")
-  local env = { PATH = o.path, HOME = inside(o, root, "/root") }
-  for key, value in pairs(image.env) do env[key] = inside(o, root, value) end
-  for key, value in pairs(given.env) do env[key] = value end
-  local workdir = given.workdir or image.workdir
-  workdir = workdir:sub(1, 1) == "/" and workdir or "/" .. workdir
-  fs.mkdir_p(root .. workdir)
-  return { name = name, argv = argv, env = env, cwd = o.has_roots and workdir or root .. workdir, ports = given.ports, count = given.count or 1,
-           root = o.has_roots and root or nil }
 end
 
 -- docker-compose.yml -------------------------------------------------------
@@ -220,8 +146,8 @@ local function compose(o, text)
       local build = type(spec.build) == "table" and spec.build or { context = spec.build }
       local below = tostring(build.context or "."):gsub("^%.?/?", ""):gsub("/$", "")
       local context = below == "" and o.dir or fs.join(o.dir, below)
-      local image = image_of(o, context, build.dockerfile or "Dockerfile")
-      services[#services + 1] = container(o, image, name, { entrypoint = words(spec.entrypoint, name), command = words(spec.command, name),
+      local image = images.of(o, context, build.dockerfile or "Dockerfile")
+      services[#services + 1] = images.container(o, image, name, { entrypoint = words(spec.entrypoint, name), command = words(spec.command, name),
         env = service_env(o, spec), ports = ports_of(spec.ports, name), count = count, workdir = spec.working_dir })
       for _, key in ipairs { "volumes", "networks", "secrets", "configs" } do
         if spec[key] then o.note("the rehearsal runs no containers: `%s` of the service %s was left out", key, name) end
@@ -235,11 +161,11 @@ end
 -- The rest -----------------------------------------------------------------
 
 local function single(o)
-  local image = image_of(o, o.dir, "Dockerfile")
+  local image = images.of(o, o.dir, "Dockerfile")
   local env = {}
   for key, value in pairs(o.env) do env[key] = value end
   local port = image.ports[1] or broken "the Dockerfile exposes no port: EXPOSE is missing"
-  return { container(o, image, "web", { env = env, ports = { { outside = 80, inside = port } } }) }
+  return { images.container(o, image, "web", { env = env, ports = { { outside = 80, inside = port } } }) }
 end
 
 local function procfile(o)

@@ -82,8 +82,9 @@ local function bring_up(cloud, ctx, env, label)
   if not placed then return false end
   env.launched_at = cloud.clock:now()
   local deployed = attempt(function()
-    local services, folder = launch.prepare(cloud, ctx, env, label)
-    launch.run(cloud, ctx, env, services, folder)
+    local staged = launch.prepare(cloud, ctx, env, label)
+    launch.commands(cloud, ctx, env, staged)
+    launch.run(cloud, ctx, env, staged)
     C.event(cloud, ctx, env, "INFO", "Instance deployment completed successfully.")
     health._settle(cloud, ctx, env, SETTLE)
   end, function(why)
@@ -158,7 +159,7 @@ end
 -- Changing -----------------------------------------------------------------
 
 --- The slow half of an update: new processes replace the old ones, or the old ones stay.
-local function updating(cloud, ctx, env, before, message)
+local function updating(cloud, ctx, env, before, message, is_deployment)
   cloud.clock:sleep(20)
   local function rolled_back() return env.Status == "Aborting" end
   local done = attempt(function()
@@ -166,9 +167,10 @@ local function updating(cloud, ctx, env, before, message)
     if rolled_back() then return end
     launch.regroup(cloud, ctx, env)
     C.event(cloud, ctx, env, "INFO", "%s", message)
-    local services, folder = launch.prepare(cloud, ctx, env, env.next_version)
+    local staged = launch.prepare(cloud, ctx, env, env.next_version)
+    if is_deployment and not rolled_back() then launch.commands(cloud, ctx, env, staged) end
     if rolled_back() then return end
-    launch.run(cloud, ctx, env, services, folder)
+    launch.run(cloud, ctx, env, staged)
     health._settle(cloud, ctx, env, SETTLE)
   end, function(why)
     C.event(cloud, ctx, env, "ERROR", "Unsuccessful command execution on instance id(s) '%s'. %s", env.instance, why)
@@ -187,13 +189,13 @@ local function updating(cloud, ctx, env, before, message)
   set_status(cloud, env, "Ready")
 end
 
-local function begin_update(cloud, ctx, env, settings, label, message)
+local function begin_update(cloud, ctx, env, settings, label, message, is_deployment)
   local before = env.settings
   env.settings, env.next_version = settings, label
   env.request_id = ctx.request_id
   set_status(cloud, env, "Updating")
   C.event(cloud, ctx, env, "INFO", "Environment update is starting.")
-  env.work = cloud:after(2, function() updating(cloud, ctx, env, before, message) end)
+  env.work = cloud:after(2, function() updating(cloud, ctx, env, before, message, is_deployment) end)
 end
 
 function S.UpdateEnvironment(cloud, p, ctx)
@@ -216,7 +218,7 @@ function S.UpdateEnvironment(cloud, p, ctx)
   env.Description = p.Description or env.Description
   begin_update(cloud, ctx, env, settings, p.VersionLabel or env.VersionLabel,
     p.VersionLabel and p.VersionLabel ~= env.VersionLabel and "Deploying new version to instance(s)."
-      or "Updating environment " .. env.EnvironmentName .. "'s configuration settings.")
+      or "Updating environment " .. env.EnvironmentName .. "'s configuration settings.", p.VersionLabel ~= nil)
   return describe(env)
 end
 

@@ -47,18 +47,38 @@ end
 
 local RULE = ("-"):rep(40)
 
+--- The log files of the machine: the whole of all, or the last lines of those that are tailed.
+---@return { path: string, data: string }[]
+local function logs_of(env, is_tail)
+  local files, tailed = {}, { ["/var/log/eb-engine.log"] = true }
+  for _, path in ipairs(env.tail or {}) do tailed[path] = true end
+  local function add(path, lines)
+    files[#files + 1] = { path = path, data = table.concat(lines, "\n", is_tail and math.max(1, #lines - 99) or 1) }
+  end
+  for _, path in ipairs(C.sorted_keys(env.logs or {})) do
+    if tailed[path] or not is_tail then add(path, env.logs[path]) end
+  end
+  add("/var/log/eb-docker/containers/eb-current-app/eb-stdouterr.log", env.app and env.app.lines or {})
+  return files
+end
+
 --- Puts what the processes printed into the bucket: the last 100 lines, or all that is kept.
 function S.RequestEnvironmentInfo(cloud, p, ctx)
   local env = C.environment(cloud, ctx, p)
   if p.InfoType == "analyze" then C.refuse "The rehearsal does not analyze environments: ask for tail or bundle." end
   C.event(cloud, ctx, env, "INFO", "requestEnvironmentInfo is starting.")
   cloud:after(5, function()
-    local lines = env.app and env.app.lines or {}
-    local first = p.InfoType == "tail" and math.max(1, #lines - 99) or 1
-    local text = table.concat({ RULE, "/var/log/eb-docker-compose.log", RULE, table.concat(lines, "\n", first), "" }, "\n")
+    local files = logs_of(env, p.InfoType == "tail")
     local path, kind = ("resources/environments/logs/%s/%s/%s/"):format(p.InfoType, env.EnvironmentId, env.instance), "text/plain"
-    if p.InfoType == "tail" then path = path .. "TailLogs.txt"
-    else path, kind, text = path .. "BundleLogs.zip", "application/zip", zip.pack { { path = "var/log/eb-docker-compose.log", data = text } } end
+    local text
+    if p.InfoType == "tail" then
+      local parts = {}
+      for i, file in ipairs(files) do parts[i] = ("%s\n%s\n%s\n%s\n"):format(RULE, file.path, RULE, file.data) end
+      path, text = path .. "TailLogs.txt", table.concat(parts)
+    else
+      for _, file in ipairs(files) do file.path = file.path:sub(2) end
+      path, kind, text = path .. "BundleLogs.zip", "application/zip", zip.pack(files)
+    end
     local bucket = storage(cloud, ctx)
     cloud:service "s3".PutObject(cloud, { Bucket = bucket, Key = path, Body = text, ContentType = kind }, { region = ctx.region,
       request = { headers = {} } })

@@ -3,6 +3,7 @@
 local app = require "rehearsal.planes.app"
 local bundle = require "rehearsal.services.elasticbeanstalk.bundle"
 local C = require "rehearsal.services.elasticbeanstalk.common"
+local commands = require "rehearsal.services.elasticbeanstalk.commands"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
 local ec2_common = require "rehearsal.services.ec2.common"
 local errors = require "errors"
@@ -191,12 +192,29 @@ local function let_through(dir)
   if fs.uid() == 0 and above and fs.stat(above).mode % 2 == 0 then fs.chmod(above, 457) end       -- 0711
 end
 
+--- Gives a process the authorities that AWS's certificates need, as an image brings them.
+local function trust(cloud, service)
+  local ca = cloud.ca.file
+  if service.root then
+    ca = "/rehearsal-ca.pem"
+    fs.write(service.root .. ca, fs.read(cloud.ca.file))
+  end
+  service.env.NODE_EXTRA_CA_CERTS = service.env.NODE_EXTRA_CA_CERTS or ca
+  service.env.SSL_CERT_FILE = service.env.SSL_CERT_FILE or ca
+end
+
+--- A version that is unpacked and read, and does not run yet.
+---@class Staged
+---@field services table[]
+---@field folder? string nil: the sample application
+---@field dir? string the unpacked bundle
+---@field reader? table what bundle.read was told
+
 --- Unpacks a version and reads what it wants to run.
----@return table[] services, string? folder
+---@return Staged
 function M.prepare(cloud, ctx, env, label)
-  if not label then return sample() end
-  local version = C.version(cloud, ctx, env.ApplicationName, label)
-  if not version.SourceBundle then return sample() end
+  local version = label and C.version(cloud, ctx, env.ApplicationName, label)
+  if not (version and version.SourceBundle) then return { services = sample() } end
   local object = cloud:service "s3"._object(cloud, version.SourceBundle.S3Bucket, version.SourceBundle.S3Key)
   if not object then failed("Unable to download the source bundle of %s: it is not in its bucket any more", label) end
   env.deployments = (env.deployments or 0) + 1
@@ -206,22 +224,39 @@ function M.prepare(cloud, ctx, env, label)
   local dir = fs.join(folder, "current")
   fs.mkdir_p(dir)
   zip.unpack(object.file, dir, { links = "skip" })
-  local properties = M.properties(cloud, env.settings)
-  env.resolved = properties
-  local services = bundle.read { dir = dir, root = fs.join(folder, "images"), env = properties, path = PATH, has_roots = app.has_roots(),
-    note = function(fmt, ...)
-    C.event(cloud, ctx, env, "WARN", "%s", fmt:format(...))
-  end }
-  for _, service in ipairs(services) do
-    local ca = cloud.ca.file
-    if service.root then                -- as an image brings the authorities that AWS's certificates need
-      ca = "/rehearsal-ca.pem"
-      fs.write(service.root .. ca, fs.read(cloud.ca.file))
-    end
-    service.env.NODE_EXTRA_CA_CERTS = service.env.NODE_EXTRA_CA_CERTS or ca
-    service.env.SSL_CERT_FILE = service.env.SSL_CERT_FILE or ca
-  end
-  return services, folder
+  env.resolved = M.properties(cloud, env.settings)
+  local reader = { dir = dir, root = fs.join(folder, "images"), env = env.resolved, path = PATH, has_roots = app.has_roots(),
+                   note = function(fmt, ...) C.event(cloud, ctx, env, "WARN", "%s", fmt:format(...)) end }
+  local services = bundle.read(reader)
+  for _, service in ipairs(services) do trust(cloud, service) end
+  return { services = services, folder = folder, dir = dir, reader = reader }
+end
+
+--- A line of a log of the machine, with the time that its program writes before it.
+local function logged(cloud, env, file, fmt, ...)
+  env.logs = env.logs or {}
+  env.logs[file] = env.logs[file] or {}
+  table.insert(env.logs[file], fmt:format(os.date("!%Y-%m-%d %H:%M:%S,000", math.floor(cloud.clock:now())), ...))
+end
+
+--- Runs the commands of a version, before it runs.
+---@param staged Staged
+function M.commands(cloud, ctx, env, staged)
+  if not staged.folder then return end
+  local own = { PATH = PATH, HOME = staged.dir, LANG = "C.UTF-8" }
+  for name, value in pairs(env.resolved) do own[name] = value end
+  own.PATH = PATH
+  local found = commands.read(staged.dir, staged.reader.note)
+  env.tail = found.tail
+  local ok, e = pcall(commands.run, found.commands, {
+    folder = staged.folder, dir = staged.dir, env = own, prefix = env.place.host.prefix, reader = staged.reader,
+    trust = function(service) trust(cloud, service) end,
+    log = function(line) logged(cloud, env, "/var/log/cfn-init-cmd.log", "%s P1042 [INFO] %s", line) end,
+  })
+  if ok then return end
+  logged(cloud, env, "/var/log/eb-engine.log", "%s [ERROR] An error occurred during execution of command [app-deploy] - [PostBuildEbExtension]. "
+    .. "Stop running the command. Error: EbExtension build failed. Please refer to /var/log/cfn-init.log for more details.")
+  error(e, 0)
 end
 
 --- Without namespaces all hosts share their ports: whoever obeys $PORT gets a free one.
@@ -252,8 +287,10 @@ local function send_logs(cloud, ctx, env)
   end
 end
 
---- Replaces what runs by these services.
-function M.run(cloud, ctx, env, services, folder)
+--- Replaces what runs by a version's services.
+---@param staged Staged
+function M.run(cloud, ctx, env, staged)
+  local services, folder = staged.services, staged.folder
   settle_ports(cloud, env, services)
   local lines = env.app and env.app.lines
   if env.app then env.app:stop() end
