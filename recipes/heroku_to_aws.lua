@@ -27,6 +27,7 @@ local opt = recipe.options {
   { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
   { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
+  { "health_timeout", "seconds that the app may need to become well once it runs on AWS", default = 300 },
   { "create_alarm", "make CloudWatch alarms", default = true },
   { "notification_email", "who gets the alarms", check = checks.email },
   { "log_days", "days to keep logs", default = 30 },

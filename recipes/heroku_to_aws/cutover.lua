@@ -10,6 +10,9 @@ local task = require "task"
 
 local M = {}
 
+local NO_TABLE = [[SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
+  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_')]]
+
 --- A copy that refuses to drop what is in the target: here an option says that it may.
 local function with_hint(copy, o)
   local ok, result = pcall(copy, o)
@@ -38,9 +41,15 @@ function M.steps(o)
 
   function steps.copy_postgres()
     if not facts.postgres then return { skipped = true } end
-    local started = task.now()
-    with_hint(pg.copy, { from = at:old_postgres(), to = at:new_postgres(), jobs = opt.jobs,
-      restart = true, reset = opt.overwrite })
+    local started, to = task.now(), at:new_postgres()
+    local was_empty = recipe.once("see that the new database is empty", function()
+      local db <close> = pg.open(to)
+      return db:value(NO_TABLE)
+    end)
+    -- What a cutover left that was called off before the app ran on AWS is a copy, even if a release process wrote to it.
+    local is_copy = was_empty and not o.has_run()
+    with_hint(pg.copy, { from = at:old_postgres(), to = to, jobs = opt.jobs,
+      restart = true, reset = opt.overwrite or is_copy })
     return { seconds = task.now() - started }
   end
 

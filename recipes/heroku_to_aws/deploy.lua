@@ -143,6 +143,7 @@ function M.environments(plan, o)
         e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
         instance_type = e.instance_type, load_balanced = e.load_balanced, min_instances = e.instances, max_instances = e.instances,
         health_path = e.processes[1].type == "web" and o.opt.health_path or nil, secrets = o.secrets, log_days = o.opt.log_days,
+        health_timeout = o.opt.health_timeout, hide = o.hide,
       }
     end
   end

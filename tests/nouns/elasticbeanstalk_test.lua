@@ -138,7 +138,7 @@ T["a deployment that is not seen yet is no deployment that failed, and one that 
     taken = taken + 1
     test.equal(#world.changing, 2, "calls until it is taken: not the one that was refused")
   end }
-  test.equal(beanstalk.deploy(ctx, "shop", "v2", 60), "Green")
+  test.equal(beanstalk.deploy(ctx, "shop", "v2", 60, 60), "Green")
   test.equal({ taken, #world.changing }, { 1, 2 })
 end
 
@@ -155,7 +155,7 @@ T["a deployment that failed says why: all errors of this update, not only that i
       event("INFO", "Environment update is starting."), event("ERROR", "An older one.") } },
   }
   local e = test.raises("cannot deploy v2 to shop: ", beanstalk.deploy, { note = function() end, taken = function() end },
-    "shop", "v2", 60)
+    "shop", "v2", 60, 60)
   test.equal(e.message, "The bundle has no Procfile. Failed to deploy application.")
 end
 

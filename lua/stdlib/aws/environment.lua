@@ -11,6 +11,7 @@ local errors = require "errors"
 local log = require "log"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
+local secret = require "secret"
 local task = require "task"
 local text = require "text"
 
@@ -25,6 +26,8 @@ local declared = {
   { "min_instances", "machines at least, behind a load balancer", type = "integer", default = 1 },
   { "max_instances", "machines at most, behind a load balancer", type = "integer", default = 2 },
   { "health_path", "path that answers 200 when the app is well", type = "string" },
+  { "health_timeout", "seconds that a deployed version may need to become healthy", type = "number", default = 300 },
+  { "hide", "secrets that no error shows, where it shows what the app printed", type = "table", default = {} },
   { "env", "plain environment variables, 4,096 bytes in all", type = "table", default = {} },
   { "secrets", "variables from Secrets Manager: { NAME = \"arn:...:KEY\" }", type = "table", default = {} },
   { "log_days", "days to keep the logs", type = "integer", default = 30 },
@@ -101,15 +104,18 @@ local Environment = {}
 Environment.__index = Environment
 
 --- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already. An error whose code
---- is "CommandFailed" ended at a command of the bundle, before anything of the version ran.
+--- is "CommandFailed" ended at a command of the bundle, before anything of the version ran; "Unhealthy": it runs, and is not well.
 ---@param version any of aws.eb_version, or its label
 function Environment:deploy(version)
   local label = noun.id(version)
   local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
   local ctx = { note = function(s) p:note(s) end, taken = function() self.taken[label] = true end }
-  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY)
+  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY, self.patience)
   if ok then self.health = result return end
-  if errors.is(result, "remote") and result.code == beanstalk.COMMAND_FAILED then self.taken[label] = nil end
+  if errors.is(result, "remote") then
+    if result.code == beanstalk.COMMAND_FAILED then self.taken[label] = nil end
+    result.message = secret.hide(result.message, self.hide)
+  end
   error(result, 0)
 end
 
@@ -144,5 +150,5 @@ return function(o)
   local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
                                  timeout = o.timeout, settings = settings(o, roles.service.name, roles.profile.name) }
   return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version,
-                        taken = {} }, Environment)
+                        patience = o.health_timeout, hide = o.hide, taken = {} }, Environment)
 end

@@ -11,6 +11,9 @@ local M = {}
 --- The code of the error of a deployment that ended at a command of the bundle, before the version ran.
 M.COMMAND_FAILED = "CommandFailed"
 
+--- The code of the error of a version that runs and does not become healthy.
+M.UNHEALTHY = "Unhealthy"
+
 M.BRANCH = "Docker running on 64bit Amazon Linux 2023"
 
 --- The environment of that name, if it is not gone.
@@ -123,21 +126,52 @@ local function failed(name, label)
   }
 end
 
+--- The warnings and errors of an environment's last update, the oldest first.
+local function warnings(name)
+  local said = {}
+  for _, e in ipairs(aws.elasticbeanstalk:describe_events({ EnvironmentName = name, MaxRecords = 30 }).Events or {}) do
+    if e.Message == "Environment update is starting." or #said == 5 then break end
+    if e.Severity == "ERROR" or e.Severity == "WARN" then table.insert(said, 1, ("%s: %s"):format(e.Severity, e.Message)) end
+  end
+  return said
+end
+
+--- What is the matter with an environment that runs a version and is not healthy: causes, events, the app's last lines.
+local function unhealthy(name, label, color, seconds)
+  local answer = noun.found("InvalidRequestException", aws.elasticbeanstalk.describe_environment_health, aws.elasticbeanstalk,
+    { EnvironmentName = name, AttributeNames = { "HealthStatus", "Causes" } }) or {}
+  local causes, events = answer.Causes or {}, warnings(name)
+  errors.raise {
+    kind = "remote", op = ("deploy %s to %s"):format(label, name), code = M.UNHEALTHY,
+    message = ("it runs, and after %g s its health is %s (%s): %s%s%s"):format(seconds, color, answer.HealthStatus or "?",
+      #causes > 0 and table.concat(causes, " ") or "no cause is told",
+      #events > 0 and "\n  what Elastic Beanstalk said:\n    " .. table.concat(events, "\n    ") or "", eb_logs.quoted(eb_logs.tail(name).app)),
+    hint = "apply again tries again once the app is mended; an app that needs longer to start needs a longer health_timeout",
+  }
+end
+
 --- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already.
 ---@param ctx table with note, and taken, which is called once Beanstalk has taken it
 ---@param name string of the environment
 ---@param label string of the version
 ---@param seconds number
+---@param patience number seconds that it may be unhealthy once it runs
 ---@return string health
-function M.deploy(ctx, name, label, seconds)
+function M.deploy(ctx, name, label, seconds, patience)
   M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label })
   ctx.taken()
-  local seen, asked = false, task.now()
+  local seen, asked, bad_since = false, task.now(), nil
   return M.wait(ctx, name, seconds, function(now)
     local is_old = now.VersionLabel ~= label
     seen = seen or now.Status ~= "Ready" or task.now() > asked + effects.settle   -- until then it may be as it was before the call
     if seen and now.Status == "Ready" and is_old then
       failed(name, label)
+    end
+    if now.Status ~= "Ready" or is_old or now.Health == "Green" then
+      bad_since = nil
+    else
+      bad_since = bad_since or task.now()
+      if task.now() > bad_since + patience then unhealthy(name, label, now.Health, patience) end
     end
     return now.Status == "Ready" and not is_old and now.Health == "Green"
   end).Health

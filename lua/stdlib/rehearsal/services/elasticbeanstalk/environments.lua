@@ -83,7 +83,7 @@ local function bring_up(cloud, ctx, env, label)
   env.launched_at = cloud.clock:now()
   local deployed = attempt(function()
     local staged = launch.prepare(cloud, ctx, env, label)
-    launch.commands(cloud, ctx, env, staged)
+    launch.commands(cloud, env, staged)
     launch.run(cloud, ctx, env, staged)
     C.event(cloud, ctx, env, "INFO", "Instance deployment completed successfully.")
     health._settle(cloud, ctx, env, SETTLE)
@@ -168,7 +168,7 @@ local function updating(cloud, ctx, env, before, message, is_deployment)
     launch.regroup(cloud, ctx, env)
     C.event(cloud, ctx, env, "INFO", "%s", message)
     local staged = launch.prepare(cloud, ctx, env, env.next_version)
-    if is_deployment and not rolled_back() then launch.commands(cloud, ctx, env, staged) end
+    if is_deployment and not rolled_back() then launch.commands(cloud, env, staged) end
     if rolled_back() then return end
     launch.run(cloud, ctx, env, staged)
     health._settle(cloud, ctx, env, SETTLE)

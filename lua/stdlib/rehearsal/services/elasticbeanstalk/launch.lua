@@ -241,7 +241,7 @@ end
 
 --- Runs the commands of a version, before it runs.
 ---@param staged Staged
-function M.commands(cloud, ctx, env, staged)
+function M.commands(cloud, env, staged)
   if not staged.folder then return end
   local own = { PATH = PATH, HOME = staged.dir, LANG = "C.UTF-8" }
   for name, value in pairs(env.resolved) do own[name] = value end
