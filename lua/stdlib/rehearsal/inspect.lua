@@ -36,6 +36,8 @@ local LEFTOVERS = {
   { "elasticache", "DescribeCacheParameterGroups", "CacheParameterGroups", "CacheParameterGroupName", "^default%." },
   { "elasticbeanstalk", "DescribeApplications", "Applications", "ApplicationName" },
   { "elasticbeanstalk", "DescribeEnvironments", "Environments", "EnvironmentName" },
+  { "ecs", "ListClusters", "clusterArns" },
+  { "ecs", "ListTaskDefinitions", "taskDefinitionArns" },
   { "elbv2", "DescribeLoadBalancers", "LoadBalancers", "LoadBalancerName" },
   { "elbv2", "DescribeTargetGroups", "TargetGroups", "TargetGroupName" },
   { "logs", "DescribeLogGroups", "logGroups", "logGroupName" },
@@ -80,17 +82,19 @@ local function through_door(cloud, url)
   return url
 end
 
---- The environments that run an app: where they answer, and the variables that
+--- The environments and services that run an app: where they answer, and the variables that
 --- the app sees, with private addresses led through doors so that a judge who
 --- stands outside can compare both sides. These are throwaway credentials.
 local function apps(cloud)
-  local service, list = cloud:service "elasticbeanstalk", json.array {}
-  for i, app in ipairs(service and service._app(cloud) or {}) do
+  local list = json.array {}
+  local found = cloud:service "elasticbeanstalk"._app(cloud)
+  for _, one in ipairs(cloud:service "ecs"._app(cloud)) do found[#found + 1] = one end
+  for i, app in ipairs(found) do
     local env = {}
     for name, value in pairs(app.env) do
       if name:find "_URL$" and (secret.is(value) or value:find "^%w+://") then
-        local ok, found = pcall(through_door, cloud, value)
-        value = ok and found or value
+        local ok, led = pcall(through_door, cloud, value)
+        value = ok and led or value
       end
       env[name] = value
     end

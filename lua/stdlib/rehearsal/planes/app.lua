@@ -104,7 +104,7 @@ local function keep(app, service, stream, line)
   if app.sink then app.sink(service.name, stream, line) end
 end
 
---- Runs one process again and again until the app stops.
+--- Runs one process again and again until the app stops, or once.
 local function supervise(app, service, entry)
   local delay = 0.5
   while not app.stopping do
@@ -120,6 +120,10 @@ local function supervise(app, service, entry)
     entry.process = nil
     if not ok then error(e, 0) end
     if app.stopping then return end
+    if app.restart == false then
+      if app.ended then app.ended(entry) end
+      return
+    end
     entry.restarts, entry.ended_at = entry.restarts + 1, task.now()
     keep(app, service, entry.stream, ("exited with code %s"):format(tostring(entry.code)))
     if task.now() - started > 10 then delay = 0.5 end
@@ -154,10 +158,12 @@ local function map_ports(prefix, services)
 end
 
 --- Starts the processes of services, as services.elasticbeanstalk.bundle reads them.
----@param o { services: table[], prefix: string[], sink: fun(service: string, stream: string, line: string), folders: string[] }
+---@param o { services: table[], prefix: string[], sink: fun(service: string, stream: string, line: string), folders: string[],
+---  restart: boolean?, ended: fun(entry: table)? } restart = false: what ends stays so, and `ended` hears of it
 ---@return App
 function M.start(o)
-  local app = setmetatable({ services = o.services, prefix = o.prefix or {}, sink = o.sink, lines = o.lines or {}, entries = {}, tasks = {} }, App)
+  local app = setmetatable({ services = o.services, prefix = o.prefix or {}, sink = o.sink, lines = o.lines or {}, entries = {}, tasks = {},
+    restart = o.restart, ended = o.ended }, App)
   for _, folder in ipairs(o.folders or {}) do hand_over(folder, "nobody") end
   if #app.prefix > 0 then map_ports(app.prefix, o.services) end
   for _, service in ipairs(o.services) do

@@ -28,7 +28,7 @@ for _, name in ipairs {
   "AmazonEC2ContainerRegistryPullOnly", "AmazonSSMManagedInstanceCore", "CloudWatchAgentServerPolicy",
   "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy",
   "service-role/AWSElasticBeanstalkEnhancedHealth", "service-role/AmazonDMSVPCManagementRole", "service-role/AmazonDMSCloudWatchLogsRole",
-  "ReadOnlyAccess", "AdministratorAccess", "service-role/AmazonRDSEnhancedMonitoringRole",
+  "service-role/AmazonECSTaskExecutionRolePolicy", "ReadOnlyAccess", "AdministratorAccess", "service-role/AmazonRDSEnhancedMonitoringRole",
 } do MANAGED["arn:aws:iam::aws:policy/" .. name] = name:match "[^/]+$" end
 
 local function check_document(text)
@@ -212,6 +212,9 @@ function S.DeleteInstanceProfile(cloud, p)
   if #profile.roles > 0 then wire.fail("DeleteConflict", 409, "Cannot delete entity, must remove roles from instance profile first.") end
   all(cloud, "profiles")[p.InstanceProfileName] = nil
 end
+
+--- An inline policy of a role, as it was written.
+function S._inline(cloud, role, policy) return role_of(cloud, role).inline[policy] end
 
 --- The profile of that name, if there is one.
 function S._profile(cloud, name) return all(cloud, "profiles")[name] end

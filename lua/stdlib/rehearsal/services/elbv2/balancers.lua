@@ -145,14 +145,15 @@ function S.SetSubnets(cloud, p, ctx)
   return { AvailabilityZones = lb.AvailabilityZones }
 end
 
---- What can be asked from outside, for the rehearsal's own checks.
----@return { name: string, url: string, arn: string }[]
-function S._urls(cloud)
+--- Where what a target group stands behind can be asked, for the rehearsal's own checks.
+---@return { name: string, url: string }[]
+function S._urls(cloud, group_arn)
   local list = {}
   for key in pairs(cloud.state) do
     local region = key:match "^elbv2/(.+)$"
-    for _, lb in pairs(region and C.balancers(cloud, { region = region }) or {}) do
-      list[#list + 1] = { name = lb.LoadBalancerName, url = "http://" .. lb.DNSName, arn = lb.LoadBalancerArn }
+    for _, arn in ipairs(region and C.users_of(cloud, { region = region }, group_arn) or {}) do
+      local lb = C.balancers(cloud, { region = region })[arn]
+      list[#list + 1] = { name = lb.LoadBalancerName, url = "http://" .. lb.DNSName }
     end
   end
   return list

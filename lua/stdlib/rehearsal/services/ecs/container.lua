@@ -1,0 +1,150 @@
+--- What a container of a task runs. The rehearsal has no container engine, so
+--- no image is pulled: an image stands for the code of the app on the
+--- rehearsal's Heroku, in /app, laid out as the app's own Dockerfile says if it
+--- has one; without such an app it is an empty image. The processes are real.
+local app = require "rehearsal.planes.app"
+local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
+local errors = require "errors"
+local fs = require "fs"
+local json = require "json"
+local sign = require "sign"
+
+local M = {}
+
+local PATH = os.getenv "PATH" or "/usr/local/bin:/usr/bin:/bin"
+local PLAIN = "FROM %s\nWORKDIR /app\nCOPY . /app\n"         -- where buildpacks put the code
+
+local function failed(fmt, ...) errors.raise { kind = "invalid", op = "start the task", message = fmt:format(...) } end
+
+--- The folder with the code of the app that is moved, if there is one.
+local function code_of(cloud)
+  local first = cloud.heroku and cloud.heroku.apps[1]
+  return first and first.build and first.build.dir
+end
+
+--- The image by its name, laid out once.
+local function image_of(cloud, name)
+  cloud.images = cloud.images or {}
+  local key = sign.sha256(name):sub(1, 16)
+  if cloud.images[key] then return cloud.images[key] end
+  local folder, code = fs.join(cloud.dir, "images", key), code_of(cloud)
+  local root, context = fs.join(folder, "root"), code
+  fs.rmtree(folder)
+  fs.mkdir_p(root)
+  if not context then
+    context = fs.join(folder, "empty")
+    fs.mkdir_p(context)
+  end
+  local own = code and fs.exists(fs.join(code, "Dockerfile"))
+  local text = own and fs.read(fs.join(code, "Dockerfile")) or code and PLAIN:format(name) or "FROM " .. name .. "\n"
+  local image = dockerfile.image(context, text, root, PATH, function() end)
+  fs.mkdir_p(image.root .. "/root")
+  fs.mkdir_p(image.root .. image.workdir)
+  fs.write(image.root .. "/rehearsal-ca.pem", fs.read(cloud.ca.file))       -- as an image brings the authorities of AWS's certificates
+  image.folder = folder
+  cloud.images[key] = image
+  return image
+end
+
+-- What Fargate does before the container runs ------------------------------
+
+local function list_of(v) return type(v) == "table" and v or { v } end
+
+local function matches(pattern, value)
+  return value:find("^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
+end
+
+--- Whether a role's inline policies let it do an action to a resource.
+local function may(cloud, role_arn, action, resource)
+  local iam = cloud:service "iam"
+  local name = role_arn:match "[^/]+$"
+  local ok, policies = pcall(iam.ListRolePolicies, cloud, { RoleName = name })
+  if not ok then failed("ResourceInitializationError: ECS was unable to assume the role '%s'", role_arn) end
+  for _, policy in ipairs(policies.PolicyNames) do
+    local document = json.decode(iam._inline(cloud, name, policy))
+    for _, statement in ipairs(document.Statement[1] and document.Statement or { document.Statement }) do
+      local acts, on = false, false
+      for _, a in ipairs(list_of(statement.Action)) do acts = acts or matches(a, action) end
+      for _, r in ipairs(list_of(statement.Resource)) do on = on or matches(r, resource) end
+      if statement.Effect == "Allow" and acts and on then return true end
+    end
+  end
+  return false
+end
+
+--- The variables of a container, those from secrets resolved.
+local function environment(cloud, ctx, definition, container, override)
+  local env = { AWS_EXECUTION_ENV = "AWS_ECS_FARGATE", AWS_REGION = ctx.region, AWS_DEFAULT_REGION = ctx.region }
+  for _, entry in ipairs(container.environment) do env[entry.name] = entry.value end
+  for _, entry in ipairs(override and override.environment or {}) do env[entry.name] = entry.value end
+  for _, entry in ipairs(container.secrets) do
+    local arn, key = entry.valueFrom:match "^(arn:aws[%w%-]*:secretsmanager:[%w%-]+:%d+:secret:[^:]+):?([^:]*)"
+    if not arn then failed("ResourceInitializationError: unable to pull secrets: the rehearsal has no parameter %s", entry.valueFrom) end
+    if not may(cloud, definition.executionRoleArn, "secretsmanager:GetSecretValue", arn) then
+      failed("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve "
+        .. "secret from asm: AccessDeniedException: User: %s is not authorized to perform: secretsmanager:GetSecretValue on resource: %s",
+        definition.executionRoleArn, arn)
+    end
+    local ok, value = pcall(cloud:service "secretsmanager"._value, cloud, key ~= "" and arn .. ":" .. key or arn)
+    if not ok then
+      failed("ResourceInitializationError: unable to pull secrets or registry auth: execution resource retrieval failed: unable to retrieve "
+        .. "secret from asm: %s", type(value) == "table" and value.message or tostring(value))
+    end
+    env[entry.name] = value
+  end
+  return env
+end
+
+--- Where the lines of a container go.
+local function log_stream(cloud, ctx, container, task_id)
+  local log = container.logConfiguration
+  if not log or log.logDriver ~= "awslogs" then return nil end
+  local options = log.options or {}
+  local group, prefix = options["awslogs-group"], options["awslogs-stream-prefix"]
+  local logs = cloud:service "logs"
+  local found = logs.DescribeLogGroups(cloud, { logGroupNamePrefix = group }, { region = options["awslogs-region"] or ctx.region }).logGroups
+  if not (found[1] and found[1].logGroupName == group) then
+    if options["awslogs-create-group"] ~= "true" then
+      failed("ResourceInitializationError: failed to validate logger args: create stream has been retried 1 times: failed to create "
+        .. "Cloudwatch log stream: ResourceNotFoundException: The specified log group does not exist. : exit status 1")
+    end
+    logs.CreateLogGroup(cloud, { logGroupName = group }, ctx)
+  end
+  local stream = ("%s/%s/%s"):format(prefix or "ecs", container.name, task_id)
+  return function(line) logs._put(cloud, ctx.region, group, stream, { line }) end
+end
+
+local function override_of(overrides, name)
+  for _, o in ipairs(overrides and overrides.containerOverrides or {}) do if o.name == name then return o end end
+end
+
+--- The process of a container, as planes/app.lua starts it. Raises kind "invalid" with Fargate's words for what it would
+--- not start.
+---@param task table
+---@param container table of the task definition
+---@return table service, fun(line: string)? sink, string folder
+function M.process(cloud, ctx, task, container)
+  local definition, override = task.definition, override_of(task.overrides, container.name)
+  local sink = log_stream(cloud, ctx, container, task.id)
+  local env = environment(cloud, ctx, definition, container, override)
+  local image = image_of(cloud, container.image)
+  local argv = {}
+  for _, word in ipairs(container.entryPoint or image.entrypoint or {}) do argv[#argv + 1] = word end
+  local command = override and override.command or container.command or not container.entryPoint and image.command
+  for _, word in ipairs(command or {}) do argv[#argv + 1] = word end
+  if #argv == 0 then failed("CannotStartContainerError: Error response from daemon: no command specified") end
+  local roots = app.has_roots()
+  local workdir = container.workingDirectory or image.workdir
+  fs.mkdir_p(image.root .. workdir)
+  local full = { PATH = PATH, HOME = roots and "/root" or image.root .. "/root" }
+  for name, value in pairs(image.env) do full[name] = value end
+  local ca = roots and "/rehearsal-ca.pem" or cloud.ca.file
+  full.NODE_EXTRA_CA_CERTS, full.SSL_CERT_FILE = ca, ca
+  for name, value in pairs(env) do full[name] = value end
+  local ports = {}
+  for i, port in ipairs(container.portMappings) do ports[i] = { outside = port.containerPort, inside = port.containerPort } end
+  return { name = container.name, argv = argv, env = full, cwd = roots and workdir or image.root .. workdir, root = roots and image.root or nil,
+           ports = ports, count = 1 }, sink, image.folder
+end
+
+return M
