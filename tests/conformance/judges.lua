@@ -4,6 +4,7 @@ local fs = require "fs"
 local json = require "json"
 local process = require "process"
 local test = require "test"
+local zip = require "zip"
 
 ---@class Judges
 ---@field lab RehearsalLab
@@ -232,6 +233,36 @@ function Judges:check_psql(sql)
   test.truthy(wrong.code ~= 0 and wrong.stderr:find "does not match host name", "a name that the certificate does not have: " .. wrong.stderr)
   local plain = query("disable", host)
   test.truthy(plain.code ~= 0, "a connection without TLS was refused")
+end
+
+-- Argument: a module folder; DATABASE_URL as the app has it, PORT where the tunnel listens.
+local NODE_POSTGRES = [[
+const { Client } = require(process.argv[1] + '/pg');
+async function count(more) {
+  const url = new URL(process.env.DATABASE_URL + more);
+  url.host = '127.0.0.1:' + process.env.PORT;
+  const client = new Client({ connectionString: url.href, ssl: { rejectUnauthorized: false } });
+  await client.connect();
+  const { rows } = await client.query('SELECT count(*)::int AS n, (SELECT ssl FROM pg_stat_ssl WHERE pid = pg_backend_pid()) FROM orders');
+  await client.end();
+  return rows[0].ssl && rows[0].n;
+}
+(async () => console.log(await count(''), await count('?sslmode=require').catch((e) => e.code)))();
+]]
+
+--- The app's own driver, out of its bundle, with the settings that an app on Heroku has: it connects with the URL that it
+--- is given. With sslmode=require in the URL it would not: the certificate would be checked, against roots without RDS's.
+---@param orders integer how many it must see
+function Judges:check_driver(orders)
+  local lab, dir = self.lab, test.tmpdir()
+  local bundles = lab.dir .. "/work/.hkrun/bundles"
+  for _, name in ipairs(fs.list(bundles)) do
+    if name:find "%.zip$" then zip.unpack(fs.join(bundles, name), dir, { links = "skip" }) end
+  end
+  local url = json.decode(self:secret(self.name .. "/config")).DATABASE_URL
+  local env = { PATH = lab.env.PATH, HOME = lab.env.HOME, DATABASE_URL = url, PORT = tostring(self:tunnel(self:seen().database.address, 5432)) }
+  local r = lab:foreign { "node", "-e", NODE_POSTGRES, dir .. "/app/node_modules", env = env }
+  test.equal(r.stdout, orders .. " UNABLE_TO_VERIFY_LEAF_SIGNATURE\n")
 end
 
 --- redis-cli over the tunnel: TLS, the AUTH token, and the keys of the source.

@@ -169,6 +169,10 @@ T["OpenSSH logs in at the bastion with its key, its host key verified"] = functi
 T["psql through ssh -L, verify-full, counts the same orders as on Heroku"] = function()
   judged():check_psql "SELECT count(*) FROM orders"
 end
+T["node-postgres, as apps on Heroku set it up, takes the new DATABASE_URL"] = function()
+  local source = cloud():foreign { "psql", "-X", "-A", "-t", "-d", cloud().said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
+  judged():check_driver(math.tointeger(tonumber(source.stdout)))
+end
 T["redis-cli --tls through ssh -L sees the keys"] = function() judged():check_redis_cli() end
 T["from outside the private addresses do not answer"] = function() judged():check_private() end
 

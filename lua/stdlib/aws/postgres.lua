@@ -65,7 +65,8 @@ return function(o)
   return {
     id = db.id, name = o.name, endpoint = endpoint, port = db.port, database = o.database, user = o.user, group = parts.group.id,
     arn = db.arn, secret_arn = parts.password.arn, password = parts.password.value,
+    -- Without parameters, as Heroku's: drivers read sslmode differently, and node-postgres then forgets the app's own settings.
     url = recipe.is_unknown(endpoint) and endpoint
-      or text("postgres://%s:%s@%s:%d/%s?sslmode=require", o.user, parts.password.value, endpoint, db.port, o.database),
+      or text("postgres://%s:%s@%s:%d/%s", o.user, parts.password.value, endpoint, db.port, o.database),
   }
 end
