@@ -7,6 +7,7 @@ local pg = require "pg"
 local postgres = require "rehearsal.planes.postgres"
 local process = require "process"
 local secret = require "secret"
+local task = require "task"
 
 local T = test.cases()
 
@@ -107,6 +108,9 @@ local TABLES = [[
   CREATE TABLE "Odd Name" (a integer, "B c" text);
 ]]
 
+local SUMS = [[SELECT (SELECT count(*) || md5(string_agg(t::text, '|' ORDER BY id)) FROM customers t),
+    (SELECT count(*) || md5(string_agg(t::text, '|' ORDER BY id)) FROM orders t), (SELECT string_agg(t::text, '|' ORDER BY a) FROM "Odd Name" t)]]
+
 T["a full load copies every row that the mappings take, and nothing else"] = function()
   local c, ids, source = start()
   local db <close> = pg.open(source.admin)
@@ -130,10 +134,85 @@ print(task()["StopReason"], task()["ReplicationTaskStats"]["FullLoadProgressPerc
 for name, t in sorted(statistics().items()): print(name, t["TableState"], t["FullLoadRows"])
 ]==]), table.concat({ "Stop Reason FULL_LOAD_ONLY_FINISHED 100 3", "Odd Name Table completed 2", "customers Table completed 5000",
     "orders Table completed 30000", "" }, "\n"))
-  local sums = [[SELECT (SELECT count(*) || md5(string_agg(t::text, '|' ORDER BY id)) FROM customers t),
-    (SELECT count(*) || md5(string_agg(t::text, '|' ORDER BY id)) FROM orders t), (SELECT string_agg(t::text, '|' ORDER BY a) FROM "Odd Name" t)]]
-  test.equal(at_target(c, ids, sums), at_source(ids, sums), "every row")
+  test.equal(at_target(c, ids, SUMS), at_source(ids, SUMS), "every row")
   test.equal(at_target(c, ids, "SELECT to_regclass('left_out') IS NULL, nextval('customers_id_seq')"), "t|1\n")   -- nor sequences
+end
+
+--- Writes into the source until it is told to stop, in transactions of all kinds.
+local function writer(source)
+  local stopped = false
+  local t = task.spawn(function()
+    local db <close> = pg.open(source.admin)
+    db:exec "SET ROLE shop"
+    local n = 0
+    while not stopped do
+      n = n + 1
+      db:query("INSERT INTO customers (name, active, data, tags, price) VALUES ($1, $2, $3, $4, $5)", "it's \\ " .. n .. " ü\t\n", n % 2 == 0,
+        { n = n }, { "a", "b" }, n / 3)
+      db:exec(([[BEGIN; UPDATE customers SET name = name || '.', price = NULL WHERE id %% 50 = %d; DELETE FROM customers WHERE id %% 97 = %d;
+        INSERT INTO orders (note) SELECT 'live' FROM generate_series(1, 3); %s]]):format(n % 50, n % 97, n % 5 == 0 and "ROLLBACK" or "COMMIT"))
+      db:exec(("UPDATE customers SET id = id + 1000000 WHERE id = (SELECT max(id) FROM customers WHERE id < 1000000)"))
+      task.sleep(0.005)
+    end
+    return n
+  end)
+  return function() stopped = true return t:join() end
+end
+
+--- Waits until a query answers the same at the target as at the source.
+local function same_soon(c, ids, sql)
+  local wanted, deadline = at_source(ids, sql), task.now() + 30
+  local found = at_target(c, ids, sql)
+  while found ~= wanted and task.now() < deadline do
+    task.sleep(0.2)
+    found = at_target(c, ids, sql)
+  end
+  test.equal(found, wanted, sql)
+end
+
+T["changes go on during and after the load, and none is lost or doubled when the worker is killed"] = function()
+  local c, ids, source = start { wal_level = "logical" }
+  local db <close> = pg.open(source.admin)
+  db:exec("SET ROLE shop;" .. TABLES .. [[
+    INSERT INTO customers (name) SELECT i::text FROM generate_series(1, 2000) i;
+    INSERT INTO orders (customer_id, note) SELECT i % 2000 + 1, repeat('x', i % 100) FROM generate_series(1, 20000) i;
+    ALTER TABLE orders DROP CONSTRAINT orders_customer_id_fkey]])
+  at_target(c, ids, TABLES)
+  local stop = writer(source)
+  ask(c, ids, [==[
+made = dms.create_replication_task(ReplicationTaskIdentifier="Move", SourceEndpointArn=ids["source"], TargetEndpointArn=ids["target"],
+  ReplicationInstanceArn=ids["instance"], MigrationType="full-load-and-cdc", TableMappings=mapping(take("public", "%")))["ReplicationTask"]
+wait_for(status, "ready")
+dms.start_replication_task(ReplicationTaskArn=made["ReplicationTaskArn"], StartReplicationTaskType="start-replication")
+wait_for(status, "running")
+wait_for(lambda: task()["ReplicationTaskStats"]["TablesLoaded"], 3)
+wait_for(lambda: statistics()["customers"]["AppliedUpdates"] > 100, True)
+]==])
+  local running = select(2, next(c:store("dms", "us-east-1").tasks))
+  running.process:kill "KILL"
+  ask(c, ids, [==[
+wait_for(status, "failed")
+assert "exited unexpectedly with code 137. Stop Reason RECOVERABLE_ERROR" in task()["LastFailureMessage"], task()
+arn = task()["ReplicationTaskArn"]
+said = message_of(dms.start_replication_task, ReplicationTaskArn=arn, StartReplicationTaskType="start-replication")
+assert said == "Start Type : START_REPLICATION, valid only for tasks running for the first time", said
+dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing")
+wait_for(status, "running")
+before = statistics()["customers"]["AppliedUpdates"]
+wait_for(lambda: statistics()["customers"]["AppliedUpdates"] > before + 100, True)
+]==])
+  test.truthy(stop() > 50, "transactions that were written meanwhile")
+  same_soon(c, ids, SUMS)
+  test.equal(ask(c, ids, [==[
+for name, t in sorted(statistics().items()):
+    assert t["Inserts"] == t["AppliedInserts"] and t["Updates"] == t["AppliedUpdates"] and t["Deletes"] == t["AppliedDeletes"], t
+    print(t["FullLoadRows"] + t["AppliedInserts"] - t["AppliedDeletes"])
+dms.stop_replication_task(ReplicationTaskArn=task()["ReplicationTaskArn"])
+wait_for(status, "stopped")
+print(task()["StopReason"])
+assert task()["RecoveryCheckpoint"].startswith("checkpoint:V1#"), task()
+]==]), at_source(ids, [[SELECT (SELECT count(*) FROM "Odd Name") || E'\n' || (SELECT count(*) FROM customers) || E'\n'
+    || (SELECT count(*) FROM orders)]]) .. "Stop Reason NORMAL\n")
 end
 
 return T

@@ -12,7 +12,8 @@ local function target_name(t) return pg.quote_name(t.to_schema) .. "." .. pg.quo
 
 -- Before -----------------------------------------------------------------------
 
-local function mapped(job)
+--- What both endpoints keep as it is.
+function M.mapped(job)
   local source, target = job.source.settings, job.target.settings
   return { booleans = source.MapBooleanAsBoolean == true and target.MapBooleanAsBoolean == true, jsonb_as_clob = source.MapJsonbAsClob == true }
 end
@@ -27,7 +28,7 @@ local function prepare(job, target, t, started)
   end
   if not exists then
     target:exec("CREATE SCHEMA IF NOT EXISTS " .. pg.quote_name(t.to_schema))
-    target:exec(types.create(t, mapped(job)))
+    target:exec(types.create(t, M.mapped(job)))
   elseif started then target:exec("DELETE FROM " .. name)
   elseif mode == "TRUNCATE_BEFORE_LOAD" then target:exec("TRUNCATE TABLE " .. name) end
 end
@@ -37,7 +38,7 @@ end
 --- How a column is read: booleans as words unless both ends know them, LOBs cut at LobMaxSize.
 local function selected(job, column)
   local name, metadata = pg.quote_name(column.name), job.settings.TargetMetadata
-  if column.base == "bool" and not mapped(job).booleans then return name .. "::text" end
+  if column.base == "bool" and not M.mapped(job).booleans then return name .. "::text" end
   if metadata.LimitedSizeLobMode and tables.is_lob(column) and not metadata.FullLobMode then
     local bytes = metadata.LobMaxSize * 1024
     if column.base == "bytea" then return ("substring(%s FROM 1 FOR %d)"):format(name, bytes) end

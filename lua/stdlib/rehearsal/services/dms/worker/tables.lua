@@ -11,10 +11,10 @@ local TABLES = [[
 
 local COLUMNS = [[
   SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typcategory AS category, t.typtype AS kind,
-    a.attnotnull AS required, a.atttypmod AS modifier,
+    a.attnotnull AS required, a.attgenerated <> '' AS is_generated,
     coalesce(a.attnum = ANY ((SELECT i.indkey FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary)::int2[]), false) AS is_key
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
-  WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = '' ORDER BY a.attnum]]
+  WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum]]
 
 ---@class DmsTable
 ---@field schema string at the source
@@ -22,6 +22,7 @@ local COLUMNS = [[
 ---@field to_schema string at the target
 ---@field to_name string
 ---@field columns table[] { name, type, base, category, is_key }
+---@field generated table<string, boolean> names of columns that are generated from others
 
 --- All tables that the mappings take, in the order in which they are loaded.
 ---@param conn PgConnection the source
@@ -36,8 +37,12 @@ function M.list(conn, rules)
     end
   end
   for i, t in ipairs(list) do
-    t.columns, t.at = conn:query(COLUMNS, t.oid), i
-    for _, column in ipairs(t.columns) do t.has_key = t.has_key or column.is_key end
+    t.columns, t.generated, t.at = {}, {}, i
+    for _, column in ipairs(conn:query(COLUMNS, t.oid)) do
+      if column.is_generated then t.generated[column.name] = true           -- the target generates them itself
+      else t.columns[#t.columns + 1] = column end
+      t.has_key = t.has_key or column.is_key
+    end
   end
   table.sort(list, function(a, b) if a.order ~= b.order then return a.order > b.order end return a.at < b.at end)
   return list
