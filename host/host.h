@@ -114,6 +114,7 @@ extern const char host_embedded_bytes[], host_embedded_end[];   /* where the fil
   X(netns) \
   X(http) \
   X(serve) \
+  X(udp) \
   X(secret) \
   X(json) \
   X(pg) \
