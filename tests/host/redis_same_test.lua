@@ -1,24 +1,21 @@
 --- redis.same: what counts as equal, what is told of what is not, sampling, and what happens in mid-comparison.
 --- The differences that it finds are in redis_same_injections_test.lua.
+package.path = "tests/support/?.lua;" .. package.path
 local errors = require "errors"
 local fs = require "fs"
 local host = require "host.redissame"
 local process = require "process"
 local redis = require "redis"
-local server = require "rehearsal.planes.redis"
+local redis_lab = require "redis_lab"
 local task = require "task"
 local test = require "test"
 
 local T = test.cases()
 
+--- A server, and a connection to it.
 local function start(o)
-  o = o or {}
-  o.dir = test.tmpdir()
-  local s = server.start(o)
-  test.defer(function() s:stop() end)
-  local r = redis.open(s.cert and { url = s.url, pin = redis.fingerprint(s.url) } or s.url)
-  test.defer(function() r:close() end)
-  return s, r
+  local s = redis_lab.start(o)
+  return s, redis_lab.open(s.cert and { url = s.url, pin = redis.fingerprint(s.url) } or s.url)
 end
 
 --- Two servers, and what redis.same answers of them.
@@ -352,37 +349,19 @@ T["a closed job answers with an error, twice closed as well; one is started once
   test.equal({ job:result(), job:take() }, { true, {} })
 end
 
---- Answers, in turn, whatever it is asked; then it is silent.
-local function peer(answers)
-  local dir, port = test.tmpdir(), fs.free_port()
-  fs.write(dir .. "/peer.py", ([[
-import socket
-s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
-print("ready", flush=True)
-c, _ = s.accept()
-for a in %s:
-    c.recv(65536); c.sendall(a)
-while c.recv(65536): pass
-]]):format(port, answers))
-  local p = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
-  test.defer(function() p:stop() end)
-  test.equal(p:read_line(), "ready")
-  return { port = port }
-end
-
 T["a silent server is waited for no longer than told, and not at all after a cancel or a close"] = function()
   local to = start()
-  local job = job_between(peer "[]", to)
+  local job = job_between(redis_lab.silent_peer "[]", to)
   job:start({ { db = 0 } }, 10, true, 0, 60)
   test.equal(task.await(job:id(), 0.1), false)
   test.equal(select(2, job:result()).code, "running")
   job:cancel()
   test.equal(task.await(job:id(), 10), true)
   test.equal(select(2, job:result()).kind, "cancelled")
-  job = job_between(peer "[]", to)
+  job = job_between(redis_lab.silent_peer "[]", to)
   job:start({ { db = 0 } }, 10, true, 0, 60)
   job:close()
-  job = job_between(peer "[]", to)
+  job = job_between(redis_lab.silent_peer "[]", to)
   job:start({ { db = 0 } }, 10, true, 0, 0.1)
   test.equal(task.await(job:id(), 10), true)
   test.equal(select(2, job:result()).kind, "timeout")
@@ -403,7 +382,7 @@ T["answers that no Redis gives end the comparison, not the process"] = function(
     [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b"$20\r\n01234567890123456789\r\n", b"+string\r\n", b"*1\r\n"]]=],
     [=[[b"+OK\r\n*2\r\n$1\r\n0\r\n*1\r\n$1\r\na\r\n", b"$20\r\n01234567890123456789\r\n", b"+string\r\n", b"$-1\r\n"]]=],
   } do
-    local job = job_between(peer(answers), to)
+    local job = job_between(redis_lab.silent_peer(answers), to)
     job:start({ { db = 0 } }, 10, true, 0, 20)
     test.equal(task.await(job:id(), 20), true)
     test.equal(select(2, job:result()).kind, "protocol", answers)
