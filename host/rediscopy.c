@@ -9,7 +9,7 @@
 **   job:start{ ... } -> true | nil, err       the fields: job_start; open = true: more will be given, until job:enough()
 **   job:id() -> the id to await               ready when all is done; with open also whenever all that was given is
 **   job:limit(share, rate)                    of the source's time, keys a second; 0: none
-**   job:progress() -> { keys=, bytes=, gone=, deleted=, asked=, checked=, expiry_bound=, idle= }
+**   job:progress() -> { keys=, bytes=, gone=, deleted=, asked=, gets=, checked=, expiry_bound=, idle= }
 **   job:slices() -> { { db=, start=, stop=, keys=, digest= }, ... }              that are in the target, since the last call
 **   job:refused() -> { { db=, key=, to_db=, name=, code=, message= }, ... }      keys that cannot go by DUMP and RESTORE
 **   job:cancel()    job:enough()
@@ -109,10 +109,10 @@ static void *job_thread (void *arg) {
   return NULL;
 }
 
-/* job:start{ connections=, batch=, exact=, window=, stall=, patience=, lenient=, deletes=, in_turn=, slice=, open= } -> true | nil, err
-   keys a round; whether the source has PEXPIRETIME; bytes that wait for the target; milliseconds without a byte and for
-   trying again; whether keys that are refused are told, or an error; whether those that have gone are deleted; one
-   database after the other; keys of a slice at least; whether more will be given */
+/* job:start{ connections=, batch=, exact=, strings=, window=, stall=, patience=, lenient=, deletes=, in_turn=, slice=, open= } -> true | nil, err
+   keys a round; whether the source has PEXPIRETIME; whether strings go by MGET and SET ... PXAT; bytes that wait for the
+   target; milliseconds without a byte and for trying again; whether keys that are refused are told, or an error; whether
+   those that have gone are deleted; one database after the other; keys of a slice at least; whether more will be given */
 static int job_start (lua_State *L) {
   Job *j = host_copy_job(L);
   Move *m = j->move;
@@ -124,6 +124,7 @@ static int job_start (lua_State *L) {
   connections = (int)host_copy_field(L, "connections", 2, 1, MOST_WORKERS);
   m->batch = (int)host_copy_field(L, "batch", 500, 1, 100000);
   m->exact = (int)host_copy_field(L, "exact", 1, 0, 1);
+  m->strings = (int)host_copy_field(L, "strings", 0, 0, 1);
   m->window = (size_t)host_copy_field(L, "window", 512 * 1024, 4096, 1 << 30);
   m->stall = (int)host_copy_field(L, "stall", 60000, 1, 1 << 30);
   m->patience = (int)host_copy_field(L, "patience", 0, 0, 1 << 30);
@@ -175,13 +176,14 @@ static void push_counters (lua_State *L, Move *m) {
   (void)pthread_mutex_lock(&m->lock);
   idle = m->busy == 0 && m->given == NULL;
   (void)pthread_mutex_unlock(&m->lock);
-  lua_createtable(L, 0, 8);
+  lua_createtable(L, 0, 9);
 #define COUNTER(name) lua_pushinteger(L, atomic_load(&m->name)); lua_setfield(L, -2, #name);
   COUNTER(keys)
   COUNTER(bytes)
   COUNTER(gone)
   COUNTER(deleted)
   COUNTER(asked)
+  COUNTER(gets)
   COUNTER(checked)
   COUNTER(expiry_bound)
 #undef COUNTER

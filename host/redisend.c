@@ -160,6 +160,63 @@ static int wait_for (RedisEnd *e, int events) {
   return 0;
 }
 
+/* --- answers --------------------------------------------------------------------------------------------------- */
+
+int host_end_nonsense (RedisEnd *e, const char *what) {
+  return host_redis_fail(e->fail, "protocol", "protocol", 0, "%s: %s: unexpected answer", e->side->name, what);
+}
+
+static int endless (RedisEnd *e) {
+  return host_redis_fail(e->fail, "protocol", "protocol", 0, "%s: an endless line", e->side->name);
+}
+
+char *host_end_line (RedisEnd *e) {
+  RedisBuf *b = &e->in;
+  size_t from = 0;
+  for (;;) {
+    char *s = b->p + b->at, *end = b->n - b->at > from ? memchr(s + from, '\n', b->n - b->at - from) : NULL;
+    if (end != NULL) {
+      if (end > s && end[-1] == '\r') end[-1] = '\0';
+      *end = '\0';
+      b->at += (size_t)(end - s) + 1;
+      return s;
+    }
+    from = b->n - b->at;
+    if (from > MAX_LINE) {
+      endless(e);
+      return NULL;
+    }
+    if (e->pump(e) != 0) return NULL;
+  }
+}
+
+char *host_end_bytes (RedisEnd *e, size_t n) {
+  while (e->in.n - e->in.at < n)
+    if (e->pump(e) != 0) return NULL;
+  e->in.at += n;
+  return e->in.p + e->in.at - n;
+}
+
+int host_end_number (RedisEnd *e, char mark, const char *what, long long *v) {
+  char *line = host_end_line(e);
+  if (line == NULL) return -1;
+  if (line[0] == '-') return host_redis_remote(e, what, line, strlen(line));
+  if (line[0] != mark) return host_end_nonsense(e, what);
+  *v = strtoll(line + 1, NULL, 10);
+  return 0;
+}
+
+char *host_end_string (RedisEnd *e, const char *what, long long most, size_t *n) {
+  long long k;
+  if (host_end_number(e, '$', what, &k) != 0) return NULL;
+  if (k < 0 || k > most) {
+    host_redis_fail(e->fail, "protocol", "protocol", 0, "%s: %s: a string of impossible length", e->side->name, what);
+    return NULL;
+  }
+  *n = (size_t)k;
+  return host_end_bytes(e, (size_t)k + 2);
+}
+
 /* --- opening --------------------------------------------------------------------------------------------------- */
 
 /* Sends what is in `out` and waits for one line; it stays in `in`. The line's length without CRLF, or -1. */
@@ -169,7 +226,7 @@ static long ask_line (RedisEnd *e) {
     if (host_end_write(e) != 0 || (e->out.at < e->out.n && wait_for(e, e->write_want) != 0)) return -1;
   }
   while ((end = e->in.n > 0 ? memchr(e->in.p, '\n', e->in.n) : NULL) == NULL) {
-    if (e->in.n > MAX_LINE) return host_redis_fail(e->fail, "protocol", "protocol", 0, "%s: an endless line", e->side->name);
+    if (e->in.n > MAX_LINE) return endless(e);
     if (wait_for(e, e->read_want) != 0 || host_end_read(e) != 0) return -1;
   }
   return end - e->in.p - (end > e->in.p && end[-1] == '\r');
@@ -212,7 +269,7 @@ static int check_run_id (RedisEnd *e) {
   if (host_redis_text(e->fail, &e->out, "*2\r\n$4\r\nINFO\r\n$6\r\nserver\r\n") != 0 || (n = ask_line(e)) < 0) return -1;
   if (e->in.p[0] != '$') return host_redis_remote(e, "INFO", e->in.p, (size_t)n);
   size = strtoul(e->in.p + 1, NULL, 10) + (size_t)n + 4;
-  if (size > MAX_LINE) return host_redis_fail(e->fail, "protocol", "protocol", 0, "%s: INFO: unexpected answer", e->side->name);
+  if (size > MAX_LINE) return host_end_nonsense(e, "INFO");
   while (e->in.n < size) if (wait_for(e, e->read_want) != 0 || host_end_read(e) != 0) return -1;
   e->trip = now_ns() - began;
   at = memmem(e->in.p, size, "run_id:", 7);

@@ -36,6 +36,8 @@ typedef struct RedisEnd {
   long long trip;                            /* nanoseconds that a question and its answer took when it was opened */
   int read_want, write_want;                 /* what poll has to wait for before the next read, write */
   RedisBuf in, out;
+  int (*pump) (struct RedisEnd *e);          /* waits until more has come in */
+  void *owner;                               /* for it */
 } RedisEnd;
 
 /* -1 is a failure, told in `fail`: the first one stays, for it is the cause. */
@@ -57,6 +59,13 @@ void host_end_close (RedisEnd *e);           /* safe twice; the buffers stay */
 void host_end_free (RedisEnd *e);
 int host_end_write (RedisEnd *e);            /* what can be written now */
 int host_end_read (RedisEnd *e);             /* what is there */
+
+/* Answers, waited for by pump. -1, NULL: failed. What a pointer points to is valid until the next read. */
+char *host_end_line (RedisEnd *e);           /* without CRLF, NUL-ended */
+char *host_end_bytes (RedisEnd *e, size_t n);
+int host_end_number (RedisEnd *e, char mark, const char *what, long long *v);    /* a line that starts with `mark` */
+char *host_end_string (RedisEnd *e, const char *what, long long most, size_t *n);        /* "$n" and its bytes, at most so many */
+int host_end_nonsense (RedisEnd *e, const char *what);
 void host_side_free (RedisSide *s);
 
 #endif

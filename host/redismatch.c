@@ -32,16 +32,16 @@
 /* --- reading --------------------------------------------------------------------------------------------------- */
 
 /* Drops n bytes and the CRLF behind them, but keeps the last FOOT. */
-static int skip (Matcher *w, RedisEnd *e, long long n, char foot[FOOT]) {
+static int skip (RedisEnd *e, long long n, char foot[FOOT]) {
   char *p;
   while (n > FOOT) {
     size_t k = e->in.n - e->in.at, most = (size_t)(n - FOOT);
-    if (k == 0 && host_match_pump(w, e) != 0) return -1;
+    if (k == 0 && host_match_pump(e) != 0) return -1;
     if (k > most) k = most;
     e->in.at += k;
     n -= (long long)k;
   }
-  if ((p = host_match_bytes(w, e, (size_t)n + 2)) == NULL) return -1;
+  if ((p = host_end_bytes(e, (size_t)n + 2)) == NULL) return -1;
   memcpy(foot, p, (size_t)n);
   return 0;
 }
@@ -70,43 +70,31 @@ static int ask_keys (Matcher *w, RedisEnd *e, const MatchNames *names) {
   return host_end_write(e);
 }
 
-/* A bulk string that is no longer than `most`; NULL: failed. */
-static char *read_word (Matcher *w, RedisEnd *e, const char *what, long long most, size_t *n) {
-  long long k;
-  if (host_match_number(w, e, '$', what, &k) != 0) return NULL;
-  if (k < 0 || k > most) {
-    host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: %s: a string of impossible length", e->side->name, what);
-    return NULL;
-  }
-  *n = (size_t)k;
-  return host_match_bytes(w, e, (size_t)k + 2);
-}
-
 /* The answer to SCAN: its names, or (names NULL) the sum of their digests. */
 static int read_scan (Matcher *w, RedisEnd *e, char cursor[24], MatchNames *names) {
   long long n, i;
   size_t k;
   char *text;
-  if (host_match_number(w, e, '*', "SCAN", &n) != 0 || (text = read_word(w, e, "SCAN", 23, &k)) == NULL) return -1;
+  if (host_end_number(e, '*', "SCAN", &n) != 0 || (text = host_end_string(e, "SCAN", 23, &k)) == NULL) return -1;
   memcpy(cursor, text, k);
   cursor[k] = '\0';
-  if (host_match_number(w, e, '*', "SCAN", &n) != 0) return -1;
-  if (n < 0 || n > MAX_KEYS) return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: SCAN: unexpected answer", e->side->name);
+  if (host_end_number(e, '*', "SCAN", &n) != 0) return -1;
+  if (n < 0 || n > MAX_KEYS) return host_end_nonsense(e, "SCAN");
   for (i = 0; i < n; i++) {
-    if ((text = read_word(w, e, "SCAN", MAX_KEY, &k)) == NULL) return -1;
+    if ((text = host_end_string(e, "SCAN", MAX_KEY, &k)) == NULL) return -1;
     if (names == NULL) w->sum_b += host_match_hash(w->m, 0, text, k);
     else if (host_match_add(w, names, text, k) != 0) return -1;
   }
   return 0;
 }
 
-static int read_clock (Matcher *w, RedisEnd *e, long long *ms) {
+static int read_clock (RedisEnd *e, long long *ms) {
   long long n, part[2];
   size_t k;
   int i;
-  if (host_match_number(w, e, '*', "TIME", &n) != 0) return -1;
+  if (host_end_number(e, '*', "TIME", &n) != 0) return -1;
   for (i = 0; i < 2; i++) {
-    char *text = read_word(w, e, "TIME", 32, &k);
+    char *text = host_end_string(e, "TIME", 32, &k);
     if (text == NULL) return -1;
     part[i] = strtoll(text, NULL, 10);
   }
@@ -118,7 +106,7 @@ static int read_clock (Matcher *w, RedisEnd *e, long long *ms) {
 
 /* The head of a DUMP's answer: its size, GONE, or 0 where the server gives no payload. */
 static int read_dump (Matcher *w, RedisEnd *e, long long *size) {
-  char *line = host_match_line(w, e);
+  char *line = host_end_line(e);
   if (line == NULL) return -1;
   *size = 0;
   if (line[0] == '-') {
@@ -127,7 +115,7 @@ static int read_dump (Matcher *w, RedisEnd *e, long long *size) {
   }
   *size = strtoll(line + 1, NULL, 10);
   if (line[0] != '$' || *size < -1 || (*size >= 0 && *size <= FOOT))
-    return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: DUMP: unexpected answer", e->side->name);
+    return host_end_nonsense(e, "DUMP");
   if (*size < 0) *size = GONE;
   return 0;
 }
@@ -139,7 +127,7 @@ static int same_payload (Matcher *w, long long na, long long nb) {
   while (left > FOOT) {
     size_t k = w->a.in.n - w->a.in.at, other = w->b.in.n - w->b.in.at, most = (size_t)(left - FOOT);
     if (k == 0 || other == 0) {
-      if (host_match_pump(w, k == 0 ? &w->a : &w->b) != 0) return -1;
+      if (host_match_pump(k == 0 ? &w->a : &w->b) != 0) return -1;
       continue;
     }
     if (k > other) k = other;
@@ -150,8 +138,8 @@ static int same_payload (Matcher *w, long long na, long long nb) {
     left -= (long long)k;
   }
   if (left > 0) na = nb = left;              /* what is still to be read of either */
-  if (na > 0 && skip(w, &w->a, na, foot_a) != 0) return -1;
-  if (nb > 0 && skip(w, &w->b, nb, foot_b) != 0) return -1;
+  if (na > 0 && skip(&w->a, na, foot_a) != 0) return -1;
+  if (nb > 0 && skip(&w->b, nb, foot_b) != 0) return -1;
   if (left == FOOT && memcmp(foot_a, foot_b, FOOT) == 0) return 1;
   if (na > 0 && nb > 0 && memcmp(foot_a, foot_b, VERSION) != 0) atomic_store(&w->m->by_value, 1);
   return 0;
@@ -163,8 +151,8 @@ static int match_key (Matcher *w, const MatchNames *names, size_t i, long long c
   size_t n = host_match_key(names, i, &key);
   long long at_a = NEVER, at_b = NEVER, dump_a, dump_b, apart;
   int same = 0;
-  if (names->expires && (host_match_number(w, &w->a, ':', "PEXPIRETIME", &at_a) != 0
-      || host_match_number(w, &w->b, ':', "PEXPIRETIME", &at_b) != 0)) return -1;
+  if (names->expires && (host_end_number(&w->a, ':', "PEXPIRETIME", &at_a) != 0
+      || host_end_number(&w->b, ':', "PEXPIRETIME", &at_b) != 0)) return -1;
   dump_a = at_a;
   dump_b = at_b;
   if (at_a >= 0) at_a += clock_a;
@@ -190,7 +178,7 @@ static int match_names (Matcher *w, const MatchNames *names) {
   long long clock_a = 0, clock_b = 0, before = atomic_load(&w->m->bytes), each, most;
   size_t i;
   if (names->count == 0) return 0;
-  if (names->expires && !w->m->exact && (read_clock(w, &w->a, &clock_a) != 0 || read_clock(w, &w->b, &clock_b) != 0)) return -1;
+  if (names->expires && !w->m->exact && (read_clock(&w->a, &clock_a) != 0 || read_clock(&w->b, &clock_b) != 0)) return -1;
   for (i = 0; i < names->count; i++)
     if (match_key(w, names, i, clock_a, clock_b) != 0) return -1;
   each = (atomic_load(&w->m->bytes) - before) / (long long)names->count + 1;
@@ -209,9 +197,9 @@ static int select_db (Matcher *w) {
   for (i = 0; i < 2; i++)
     if (ask(ends[i], "*2\r\n$6\r\nSELECT\r\n", number, strlen(number)) != 0) return -1;
   for (i = 0; i < 2; i++) {
-    if ((line = host_match_line(w, ends[i])) == NULL) return -1;
+    if ((line = host_end_line(ends[i])) == NULL) return -1;
     if (line[0] == '-') return host_redis_remote(ends[i], "SELECT", line, strlen(line));
-    if (line[0] != '+') return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: SELECT: unexpected answer", ends[i]->side->name);
+    if (line[0] != '+') return host_end_nonsense(ends[i], "SELECT");
   }
   return 0;
 }
@@ -257,6 +245,8 @@ static int match_db (Matcher *w, MatchNames *now, MatchNames *asked) {
 static void end_init (Matcher *w, RedisEnd *e, const RedisSide *side) {
   e->side = side;
   e->fail = &w->fail;
+  e->pump = host_match_pump;
+  e->owner = w;
   e->cancel_fd = w->m->cancel_fd;
   e->stall = w->m->stall;
   host_stream_init(&e->s);

@@ -78,10 +78,7 @@ void host_match_stop (Match *m);
 void host_match_run (Match *m);              /* on the thread; the outcome is in m->fail */
 
 /* redisnames.c */
-char *host_match_line (Matcher *w, RedisEnd *e);                 /* NUL-ended; valid until the next read; NULL: failed */
-char *host_match_bytes (Matcher *w, RedisEnd *e, size_t n);      /* n of them, at most MATCH_PIECE; the same */
-int host_match_number (Matcher *w, RedisEnd *e, char mark, const char *what, long long *v);
-int host_match_pump (Matcher *w, RedisEnd *e);                   /* waits until more of `e` has come */
+int host_match_pump (RedisEnd *e);           /* the pump of both ends */
 int host_match_tell (Matcher *w, char what, const char *key, size_t n, long long a, long long b);
 int host_match_add (Matcher *w, MatchNames *names, const char *key, size_t n);
 size_t host_match_key (const MatchNames *names, size_t i, const char **key);

@@ -60,6 +60,7 @@ typedef struct MoveRefused {                 /* a key that the target does not t
 typedef struct Move {
   RedisSide from, to;
   int batch, exact;                          /* keys a round; 1: PEXPIRETIME is there */
+  int strings;                               /* 1: strings go by MGET and SET */
   int stall, patience;                       /* milliseconds without a byte; for trying again */
   int lenient, deletes;                      /* 1: refused keys are told, not an error; keys that have gone are deleted */
   int in_turn;                               /* 1: one database after the other */
@@ -68,6 +69,7 @@ typedef struct Move {
   int cancel_fd;                             /* readable: stop */
   atomic_int share, rate;                    /* of the source's time, in thousandths; keys a second; 0: no limit */
   atomic_llong keys, bytes, gone, deleted, asked, checked;       /* commands that the source was sent; keys found as they were */
+  atomic_llong gets;                         /* MGETs that the source has answered */
   atomic_int expiry_bound;                   /* milliseconds that an expiry may be off */
 
   pthread_mutex_t lock;                      /* over all that follows */

@@ -10,7 +10,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define MAX_LINE 65536                       /* a reply line longer than this is no Redis protocol */
 #define FOUND_BYTES ((size_t)1 << 20)        /* that may wait to be taken */
 
 /* --- what is told ---------------------------------------------------------------------------------------------- */
@@ -86,7 +85,8 @@ uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n) {
 /* --- reading --------------------------------------------------------------------------------------------------- */
 
 /* Sends meanwhile what both sides are asked. */
-int host_match_pump (Matcher *w, RedisEnd *e) {
+int host_match_pump (RedisEnd *e) {
+  Matcher *w = e->owner;
   RedisEnd *other = e == &w->a ? &w->b : &w->a;
   struct pollfd q[3] = {
     { .fd = e->s.fd, .events = (short)(e->read_want | (e->out.at < e->out.n ? e->write_want : 0)), .revents = 0 },
@@ -101,40 +101,4 @@ int host_match_pump (Matcher *w, RedisEnd *e) {
   if (q[0].revents == 0) return 0;
   if (e->out.at < e->out.n && host_end_write(e) != 0) return -1;
   return host_end_read(e);
-}
-
-char *host_match_line (Matcher *w, RedisEnd *e) {
-  RedisBuf *b = &e->in;
-  size_t from = 0;
-  for (;;) {
-    char *s = b->p + b->at, *end = b->n - b->at > from ? memchr(s + from, '\n', b->n - b->at - from) : NULL;
-    if (end != NULL) {
-      if (end > s && end[-1] == '\r') end[-1] = '\0';
-      *end = '\0';
-      b->at += (size_t)(end - s) + 1;
-      return s;
-    }
-    from = b->n - b->at;
-    if (from > MAX_LINE) {
-      host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: an endless line", e->side->name);
-      return NULL;
-    }
-    if (host_match_pump(w, e) != 0) return NULL;
-  }
-}
-
-char *host_match_bytes (Matcher *w, RedisEnd *e, size_t n) {
-  while (e->in.n - e->in.at < n)
-    if (host_match_pump(w, e) != 0) return NULL;
-  e->in.at += n;
-  return e->in.p + e->in.at - n;
-}
-
-int host_match_number (Matcher *w, RedisEnd *e, char mark, const char *what, long long *v) {
-  char *line = host_match_line(w, e);
-  if (line == NULL) return -1;
-  if (line[0] == '-') return host_redis_remote(e, what, line, strlen(line));
-  if (line[0] != mark) return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: %s: unexpected answer", e->side->name, what);
-  *v = strtoll(line + 1, NULL, 10);
-  return 0;
 }

@@ -1,6 +1,6 @@
 /*
 ** redispump.c - a worker's bytes (redisworker.h): one poll loop over both streams, the target's answers counted, the
-** source's read line by line and string by string, payloads passed on as they come.
+** source's values passed on as they come.
 */
 #include "host.h"
 #include "redisworker.h"
@@ -13,15 +13,12 @@
 #include <time.h>
 
 #define MAX_LINE 65536                       /* a reply line longer than this is no Redis protocol */
+#define HASHED 16                            /* bytes that the hash takes at a time: pieces of a value are cut there */
 
 long long host_work_now (void) {
   struct timespec t;
   (void)clock_gettime(CLOCK_MONOTONIC, &t);
   return t.tv_sec * 1000000000LL + t.tv_nsec;
-}
-
-int host_work_nonsense (Worker *w, const char *what) {
-  return host_redis_fail(&w->fail, "protocol", "protocol", 0, "source: %s: unexpected answer", what);
 }
 
 /* --- the target's answers -------------------------------------------------------------------------------------- */
@@ -62,7 +59,7 @@ static int drain_target (Worker *w) {
     if (*line == ':') w->deleted += line[1] == '1';
     else if (*line == '+') w->keys += i != WORK_SELECTED;
     else if (i == WORK_SELECTED) return host_redis_remote(&w->to, "SELECT", line, n);
-    else if (host_work_refuse(w, i, &w->to, "RESTORE", line, n) != 0) return -1;
+    else if (host_work_refuse(w, i & ~WORK_STRING, &w->to, i & WORK_STRING ? "SET" : "RESTORE", line, n) != 0) return -1;
     w->asked.at += sizeof i;
     b->at += (size_t)(end - line) + 1;
   }
@@ -98,64 +95,43 @@ int host_work_pump (Worker *w, int from_too) {
 
 /* --- the source's answers -------------------------------------------------------------------------------------- */
 
-/* The next line, without its CRLF, NUL-ended; valid until the next read. NULL: failed. */
-char *host_work_line (Worker *w) {
-  RedisBuf *b = &w->from.in;
-  size_t from = 0;
-  for (;;) {
-    char *s = b->p + b->at, *end = b->n - b->at > from ? memchr(s + from, '\n', b->n - b->at - from) : NULL;
-    if (end != NULL) {
-      if (end > s && end[-1] == '\r') end[-1] = '\0';
-      *end = '\0';
-      b->at += (size_t)(end - s) + 1;
-      return s;
-    }
-    from = b->n - b->at;
-    if (from > MAX_LINE) {
-      host_redis_fail(&w->fail, "protocol", "protocol", 0, "source: an endless line");
-      return NULL;
-    }
-    if (host_work_pump(w, 1) != 0) return NULL;
+int host_work_pump_source (RedisEnd *e) {
+  return host_work_pump(e->owner, 1);
+}
+
+/* Two numbers of 64 bits become one that depends on all their bits. */
+static uint64_t fold (uint64_t a, uint64_t b) {
+  unsigned __int128 both = (unsigned __int128)a * b;
+  return (uint64_t)both ^ (uint64_t)(both >> 64);
+}
+
+uint64_t host_work_hash (uint64_t h, const char *p, size_t n) {
+  uint64_t word[HASHED / sizeof (uint64_t)];
+  for (; n >= sizeof word; n -= sizeof word, p += sizeof word) {
+    memcpy(word, p, sizeof word);
+    h = fold(word[0] ^ 0xa0761d6478bd642fu ^ h, word[1] ^ 0xe7037ed1a0b428dbu);
   }
+  if (n == 0) return h;
+  memset(word, 0, sizeof word);
+  memcpy(word, p, n);
+  return fold(word[0] ^ 0xa0761d6478bd642fu ^ h, word[1] ^ 0xe7037ed1a0b428dbu);
 }
 
-/* A line that starts with `mark`, as a number. */
-int host_work_number (Worker *w, char mark, const char *what, long long *v) {
-  char *line = host_work_line(w);
-  if (line == NULL) return -1;
-  if (line[0] == '-') return host_redis_remote(&w->from, what, line, strlen(line));
-  if (line[0] != mark) return host_work_nonsense(w, what);
-  *v = strtoll(line + 1, NULL, 10);
-  return 0;
-}
-
-/* A bulk string of n bytes and its CRLF; NULL: failed. Valid until the next read. */
-char *host_work_bytes (Worker *w, size_t n) {
+int host_work_move (Worker *w, size_t n, uint64_t *hash) {
   RedisBuf *b = &w->from.in;
-  if (n > WORK_MAX_KEY) {                         /* a negative length, too */
-    host_redis_fail(&w->fail, "protocol", "protocol", 0, "source: a string of impossible length");
-    return NULL;
-  }
-  while (b->n - b->at < n + 2)
-    if (host_work_pump(w, 1) != 0) return NULL;
-  b->at += n + 2;
-  return b->p + b->at - n - 2;
-}
-
-/* Moves n bytes of the source's input into the target's output, a window at a time; drops them in a round that checks. */
-int host_work_move (Worker *w, size_t n) {
-  RedisBuf *b = &w->from.in;
+  *hash = fold(n ^ 0x8ebc6af09c88c6e3u, 0x589965cc75374cc3u);
   while (n > 0) {
-    size_t k = b->n - b->at < n ? b->n - b->at : n;
+    size_t k = b->n - b->at < n ? (b->n - b->at) / HASHED * HASHED : n;
     if (k == 0 || w->to.out.n - w->to.out.at >= w->m->window) {
       if (host_work_pump(w, 1) != 0) return -1;
       continue;
     }
+    *hash = host_work_hash(*hash, b->p + b->at, k);
     if (!w->r->check && host_redis_put(&w->fail, &w->to.out, b->p + b->at, k) != 0) return -1;
     b->at += k;
     n -= k;
   }
-  return 0;
+  return host_end_bytes(&w->from, 2) == NULL ? -1 : 0;
 }
 
 int host_work_ask (Worker *w, const char *head, const char *word, size_t n) {
@@ -167,7 +143,7 @@ int host_work_source (Worker *w, int db) {
   char *line;
   if (w->from_db == db) return 0;
   snprintf(number, sizeof number, "%d", db);
-  if (host_work_ask(w, "*2\r\n$6\r\nSELECT\r\n", number, strlen(number)) != 0 || (line = host_work_line(w)) == NULL) return -1;
+  if (host_work_ask(w, "*2\r\n$6\r\nSELECT\r\n", number, strlen(number)) != 0 || (line = host_end_line(&w->from)) == NULL) return -1;
   if (line[0] != '+') return host_redis_remote(&w->from, "SELECT", line, strlen(line));
   w->from_db = db;
   return 0;

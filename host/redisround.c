@@ -1,8 +1,10 @@
 /*
-** redisround.c - copies a round of keys (redisworker.h): asks the source for their expiry and their DUMPs, and gives the
-** target a RESTORE ... REPLACE ABSTTL for each, all pipelined.
+** redisround.c - copies a round of keys (redisworker.h), all pipelined: the source is asked for their expiry and, many at a
+** time, for their values as strings, which become SETs; what is no string is asked for by DUMP and becomes RESTORE ...
+** REPLACE ABSTTL. Strings go this way because it is less than half the work for both servers, which else pack and unpack
+** them; where a server is too old for it, or does not let us, all goes by DUMP.
 **
-** A payload goes from the source's input straight into the target's output as it arrives, so memory is bounded by the
+** A value goes from the source's input straight into the target's output as it arrives, so memory is bounded by the
 ** window, whatever the largest value is. Expiry is the source's own absolute time in milliseconds; servers before 7.0
 ** lack PEXPIRETIME, there it is PTTL between two TIMEs, exact where both show the same millisecond.
 */
@@ -16,7 +18,7 @@
 
 #define FOOT 8                               /* a DUMP ends with the CRC-64 of all before it */
 #define ASK_BYTES (4 << 20)                  /* that may wait at the source, by the size of the last values */
-#define ASK_KEYS 256
+#define ASK_KEYS 512
 #define KEY_NS 2000                          /* what a server takes at least for a key, and for a byte of it */
 #define BYTE_NS 5
 
@@ -38,11 +40,12 @@ static int ask_expiry (Worker *w) {
 /* The source's clock, in milliseconds. */
 static int read_clock (Worker *w, long long *ms) {
   long long n, part[2];
+  size_t size;
   int i;
-  if (host_work_number(w, '*', "TIME", &n) != 0) return -1;
+  if (host_end_number(&w->from, '*', "TIME", &n) != 0) return -1;
   for (i = 0; i < 2; i++) {
-    char *text;
-    if (host_work_number(w, '$', "TIME", &n) != 0 || (text = host_work_bytes(w, (size_t)n)) == NULL) return -1;
+    char *text = host_end_string(&w->from, "TIME", 32, &size);
+    if (text == NULL) return -1;
     part[i] = strtoll(text, NULL, 10);
   }
   *ms = part[0] * 1000 + part[1] / 1000;
@@ -55,7 +58,7 @@ static int read_expiry (Worker *w) {
   size_t i;
   if (!w->m->exact && read_clock(w, &before) != 0) return -1;
   for (i = 0; i < r->count; i++) {
-    if (host_work_number(w, ':', w->m->exact ? "PEXPIRETIME" : "PTTL", &w->expiry[i]) != 0) return -1;
+    if (host_end_number(&w->from, ':', w->m->exact ? "PEXPIRETIME" : "PTTL", &w->expiry[i]) != 0) return -1;
     if (w->expiry[i] >= 0) w->expiry[i] += before;
   }
   if (w->m->exact) return 0;
@@ -64,121 +67,194 @@ static int read_expiry (Worker *w) {
   return 0;
 }
 
-/* --- one round ------------------------------------------------------------------------------------------------- */
-
-static uint64_t mix (uint64_t h) {
-  h = (h ^ (h >> 30)) * 0xbf58476d1ce4e5b9u;
-  h = (h ^ (h >> 27)) * 0x94d049bb133111ebu;
-  return h ^ (h >> 31);
+static long long expiry_of (const Worker *w, uint32_t i) {
+  const MoveRound *r = w->r;
+  return r->expiry != NULL ? r->expiry[i] : r->expires ? w->expiry[i] : -1;
 }
 
-/* Of a key, its value by the checksum that ends its DUMP, and its expiry. */
-static uint64_t digest_of (const char *key, size_t n, const char *foot, long long expiry) {
-  uint64_t h = n, word;
-  for (; n >= sizeof word; n -= sizeof word, key += sizeof word) {
-    memcpy(&word, key, sizeof word);
-    h = mix(h ^ word);
-  }
-  word = 0;
-  memcpy(&word, key, n);
-  h = mix(h ^ word);
-  memcpy(&word, foot, FOOT);
-  return mix(mix(h + word) + (uint64_t)expiry);
+/* --- what the target gets -------------------------------------------------------------------------------------- */
+
+/* The name of a key there. */
+static int put_name (Worker *w, uint32_t i) {
+  const MoveRound *r = w->r;
+  const char *key;
+  size_t n = host_plan_name(r->to_ends != NULL ? &r->to_names : &r->names, r->to_ends != NULL ? r->to_ends : r->ends, i, &key);
+  return host_redis_word(&w->fail, &w->to.out, key, n);
+}
+
+static int put_number (Worker *w, const char *format, long long v) {
+  char number[32];
+  snprintf(number, sizeof number, format, v);
+  return host_redis_text(&w->fail, &w->to.out, number);
+}
+
+/* A time in the past deletes the key, as it should; 0 would be none. */
+static int put_expiry (Worker *w, long long expiry) {
+  char number[24];
+  snprintf(number, sizeof number, "%lld", expiry > 0 ? expiry : 1);
+  return host_redis_word(&w->fail, &w->to.out, number, strlen(number));
 }
 
 static int delete_key (Worker *w, uint32_t i) {
-  const char *key;
-  size_t n = host_plan_name(w->r->to_ends != NULL ? &w->r->to_names : &w->r->names, w->r->to_ends != NULL ? w->r->to_ends : w->r->ends, i, &key);
-  return host_redis_text(&w->fail, &w->to.out, "*2\r\n$3\r\nDEL\r\n") != 0 || host_redis_word(&w->fail, &w->to.out, key, n) != 0
-      || host_work_asked(w, i) != 0 ? -1 : 0;
+  return host_redis_text(&w->fail, &w->to.out, "*2\r\n$3\r\nDEL\r\n") != 0 || put_name(w, i) != 0 || host_work_asked(w, i) != 0 ? -1 : 0;
 }
 
-/* The head of one RESTORE, up to the payload. */
-static int put_restore (Worker *w, uint32_t i, long long expiry, long long size) {
-  MoveRound *r = w->r;
-  RedisBuf *out = &w->to.out;
-  const char *key;
-  size_t n = host_plan_name(r->to_ends != NULL ? &r->to_names : &r->names, r->to_ends != NULL ? r->to_ends : r->ends, i, &key);
-  char number[24];
-  if (host_redis_text(&w->fail, out, expiry >= 0 ? "*6\r\n$7\r\nRESTORE\r\n" : "*5\r\n$7\r\nRESTORE\r\n") != 0
-      || host_redis_word(&w->fail, out, key, n) != 0) return -1;
-  if (expiry < 0) {
-    if (host_redis_text(&w->fail, out, "$1\r\n0\r\n") != 0) return -1;
-  } else {
-    snprintf(number, sizeof number, "%lld", expiry > 0 ? expiry : 1);
-    if (host_redis_word(&w->fail, out, number, strlen(number)) != 0) return -1;
-  }
-  snprintf(number, sizeof number, "$%lld\r\n", size);
-  return host_redis_text(&w->fail, out, number) != 0 || host_work_asked(w, i) != 0 ? -1 : 0;
+/* The head of one SET, up to the value; and what comes behind it. */
+static int begin_set (Worker *w, uint32_t i, long long expiry, long long size) {
+  return host_redis_text(&w->fail, &w->to.out, expiry >= 0 ? "*5\r\n$3\r\nSET\r\n" : "*3\r\n$3\r\nSET\r\n") != 0 || put_name(w, i) != 0
+      || put_number(w, "$%lld\r\n", size) != 0 || host_work_asked(w, i | WORK_STRING) != 0 ? -1 : 0;
 }
 
-/* The answer to one key's DUMP becomes one RESTORE; in a round that checks only its digest is taken. */
-static int move_key (Worker *w, uint32_t i, long long *size) {
+static int end_set (Worker *w, long long expiry) {
+  return host_redis_text(&w->fail, &w->to.out, expiry >= 0 ? "\r\n$4\r\nPXAT\r\n" : "\r\n") != 0
+      || (expiry >= 0 && put_expiry(w, expiry) != 0) ? -1 : 0;
+}
+
+static int begin_restore (Worker *w, uint32_t i, long long expiry, long long size) {
+  return host_redis_text(&w->fail, &w->to.out, expiry >= 0 ? "*6\r\n$7\r\nRESTORE\r\n" : "*5\r\n$7\r\nRESTORE\r\n") != 0
+      || put_name(w, i) != 0 || (expiry >= 0 ? put_expiry(w, expiry) : host_redis_text(&w->fail, &w->to.out, "$1\r\n0\r\n")) != 0
+      || put_number(w, "$%lld\r\n", size) != 0 || host_work_asked(w, i) != 0 ? -1 : 0;
+}
+
+static int end_restore (Worker *w, long long expiry) {
+  return host_redis_text(&w->fail, &w->to.out, expiry >= 0 ? "\r\n$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n" : "\r\n$7\r\nREPLACE\r\n");
+}
+
+/* --- what the source answers ----------------------------------------------------------------------------------- */
+
+/* A value of so many bytes follows, which becomes one command of the target; in a round that checks only its digest is
+   taken. The digest is of the key, its value and its expiry. */
+static int take_value (Worker *w, uint32_t i, long long size, int is_string) {
   MoveRound *r = w->r;
-  long long expiry = r->expiry != NULL ? r->expiry[i] : r->expires ? w->expiry[i] : -1;
+  long long expiry = expiry_of(w, i);
   const char *key;
   size_t n = host_plan_name(&r->names, r->ends, i, &key);
-  char *line = host_work_line(w), *foot;
-  *size = 0;
+  uint64_t parts[3] = { host_work_hash(n, key, n), 0, (uint64_t)expiry };
+  if (!r->check && (is_string ? begin_set(w, i, expiry, size) : begin_restore(w, i, expiry, size)) != 0) return -1;
+  if (host_work_move(w, (size_t)size, &parts[1]) != 0) return -1;
+  if (!r->check && (is_string ? end_set(w, expiry) : end_restore(w, expiry)) != 0) return -1;
+  r->digest += host_work_hash(0, (const char *)parts, sizeof parts);
+  r->keys++;
+  r->bytes += size;
+  w->mean += (size - w->mean) / 8;           /* a sliding mean: few questions at once where values are large */
+  return 0;
+}
+
+/* One element of MGET's answer; what is no string, or is not there, is left to DUMP. */
+static int take_string (Worker *w, uint32_t i) {
+  long long size;
+  if (host_end_number(&w->from, '$', "MGET", &size) != 0) return -1;
+  if (size > WORK_MAX_KEY * 2) return host_end_nonsense(&w->from, "MGET");
+  if (size >= 0) return take_value(w, i, size, 1);
+  w->dumps[w->dump_count++] = i;
+  return 0;
+}
+
+static int take_dump (Worker *w, uint32_t i) {
+  char *line = host_end_line(&w->from);
+  long long size;
   if (line == NULL) return -1;
   if (line[0] == '-') return host_work_refuse(w, i, &w->from, "DUMP", line, strlen(line));
-  if (line[0] != '$') return host_work_nonsense(w, "DUMP");
-  *size = strtoll(line + 1, NULL, 10);
-  if (*size < 0) {                           /* expired or deleted meanwhile */
-    w->gone++;
-    return w->m->deletes && !r->check ? delete_key(w, i) : 0;
-  }
-  if (*size < FOOT || (unsigned long long)*size > WORK_MAX_KEY * 2) return host_work_nonsense(w, "DUMP");
-  if (!r->check && put_restore(w, i, expiry, *size) != 0) return -1;
-  if (host_work_move(w, (size_t)*size - FOOT) != 0 || (foot = host_work_bytes(w, FOOT)) == NULL) return -1;
-  r->digest += digest_of(key, n, foot, expiry);
-  r->keys++;
-  r->bytes += *size;
-  if (r->check) return 0;
-  return host_redis_put(&w->fail, &w->to.out, foot, FOOT + 2) != 0
-      || host_redis_text(&w->fail, &w->to.out, expiry >= 0 ? "$7\r\nREPLACE\r\n$6\r\nABSTTL\r\n" : "$7\r\nREPLACE\r\n") != 0 ? -1 : 0;
+  size = strtoll(line + 1, NULL, 10);
+  if (line[0] != '$' || (size >= 0 && size < FOOT) || size > WORK_MAX_KEY * 2) return host_end_nonsense(&w->from, "DUMP");
+  if (size >= 0) return take_value(w, i, size, 0);
+  w->gone++;                                 /* expired or deleted meanwhile */
+  return w->m->deletes && !w->r->check ? delete_key(w, i) : 0;
 }
 
-/* Asks for so many of the round's DUMPs more, and sends what can be sent now. */
-static int ask_dumps (Worker *w, size_t *asked, size_t more) {
+/* --- questions ------------------------------------------------------------------------------------------------- */
+
+static int ask_strings (Worker *w, size_t n) {
   const MoveRound *r = w->r;
   const char *key;
-  size_t from = *asked;
-  for (; more > 0 && *asked < r->count; more--, ++*asked) {
-    size_t n = host_plan_name(&r->names, r->ends, *asked, &key);
-    if (host_work_ask(w, "*2\r\n$4\r\nDUMP\r\n", key, n) != 0) return -1;
+  char head[40];
+  snprintf(head, sizeof head, "*%zu\r\n$4\r\nMGET\r\n", n + 1);
+  if (host_redis_text(&w->fail, &w->from.out, head) != 0) return -1;
+  for (; n > 0; n--) {
+    size_t k = host_plan_name(&r->names, r->ends, w->gets++, &key);
+    if (host_redis_word(&w->fail, &w->from.out, key, k) != 0) return -1;
   }
-  atomic_fetch_add(&w->m->asked, (long long)(*asked - from));
-  return host_end_write(&w->from);
+  atomic_fetch_add(&w->m->asked, 1);
+  return 0;
 }
 
-int host_work_round (Worker *w) {
+static int ask_dumps (Worker *w, size_t n) {
+  const char *key;
+  atomic_fetch_add(&w->m->asked, (long long)n);
+  for (; n > 0; n--) {
+    size_t k = host_plan_name(&w->r->names, w->r->ends, w->dumps[w->dumps_asked++], &key);
+    if (host_work_ask(w, "*2\r\n$4\r\nDUMP\r\n", key, k) != 0) return -1;
+  }
+  return 0;
+}
+
+/* Keeps the source busy: asks for more values, in halves of what may be under way, and sends what can be sent now. */
+static int ask_more (Worker *w) {
+  size_t half = w->mean * ASK_KEYS > ASK_BYTES ? (size_t)(ASK_BYTES / 2 / w->mean) + 1 : ASK_KEYS / 2, left;
+  int asked = 0;
+  while (w->gets - w->got + w->dumps_asked - w->dumped <= half) {
+    if ((left = w->r->count - w->gets) > 0) { if (ask_strings(w, left < half ? left : half) != 0) return -1; }
+    else if ((left = w->dump_count - w->dumps_asked) > 0) { if (ask_dumps(w, left < half ? left : half) != 0) return -1; }
+    else break;
+    asked = 1;
+  }
+  return asked ? host_end_write(&w->from) : 0;
+}
+
+/* --- one round ------------------------------------------------------------------------------------------------- */
+
+static int begin_round (Worker *w) {
   MoveRound *r = w->r;
-  size_t asked = 0, ahead = ASK_KEYS, i;
-  int asks = r->count > 0 && r->expires && r->expiry == NULL;
-  long long began = host_work_now(), size, large = 0;
-  if (r->count > w->expiry_cap) {
-    long long *p = realloc(w->expiry, r->count * sizeof *p);
-    if (p == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the copy's buffers");
-    w->expiry = p;
-    w->expiry_cap = r->count;
+  if (r->count > w->cap) {
+    long long *expiry = realloc(w->expiry, r->count * sizeof *expiry);
+    uint32_t *dumps;
+    if (expiry != NULL) w->expiry = expiry;
+    dumps = realloc(w->dumps, r->count * sizeof *dumps);
+    if (dumps != NULL) w->dumps = dumps;
+    if (expiry == NULL || dumps == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the copy's buffers");
+    w->cap = r->count;
   }
   r->keys = r->bytes = 0;
   r->digest = 0;
   w->keys = w->gone = w->deleted = 0;
-  if (host_work_source(w, r->db) != 0 || (!r->check && host_work_target(w, r->to_db) != 0)) return -1;
-  if (asks && ask_expiry(w) != 0) return -1;
-  if (ask_dumps(w, &asked, ahead) != 0) return -1;
-  if (asks && read_expiry(w) != 0) return -1;
-  for (i = 0; i < r->count; i++) {
-    if (asked - i <= ahead / 2 && asked < r->count && ask_dumps(w, &asked, ahead) != 0) return -1;
-    if (move_key(w, (uint32_t)i, &size) != 0) return -1;
-    large += (size - large) / 8;             /* a sliding mean: few questions at once where values are large */
-    ahead = large * ASK_KEYS > ASK_BYTES ? (size_t)(ASK_BYTES / large) + 1 : ASK_KEYS;
+  w->gets = w->got = w->dump_count = w->dumps_asked = w->dumped = 0;
+  if (w->m->strings) return 0;
+  for (; w->got < r->count; w->got++) w->dumps[w->got] = (uint32_t)w->got;
+  w->gets = w->dump_count = w->got;
+  return 0;
+}
+
+static int take_answers (Worker *w) {
+  long long n;
+  while (w->got < w->r->count) {
+    if (ask_more(w) != 0 || host_end_number(&w->from, '*', "MGET", &n) != 0) return -1;
+    if (n < 1 || (unsigned long long)n > w->gets - w->got) return host_end_nonsense(&w->from, "MGET");
+    for (; n > 0; n--, w->got++)
+      if (take_string(w, (uint32_t)w->got) != 0) return -1;
+    atomic_fetch_add(&w->m->gets, 1);
   }
-  began = host_work_now() - began - w->from.trip;
-  size = (long long)r->count * KEY_NS + r->bytes * BYTE_NS;
-  if (began < size) began = size;
+  for (; w->dumped < w->dump_count; w->dumped++)
+    if (ask_more(w) != 0 || take_dump(w, w->dumps[w->dumped]) != 0) return -1;
+  return 0;
+}
+
+/* The pause that the limit demands after a round that took so long. */
+static void pause_after (Worker *w, long long took) {
+  const MoveRound *r = w->r;
+  struct pollfd q = { .fd = w->m->cancel_fd, .events = POLLIN, .revents = 0 };
+  long long least = (long long)r->count * KEY_NS + r->bytes * BYTE_NS;
+  int pause = host_plan_pace(w->m, took > least ? took : least, (long long)r->count);
+  if (pause > 0) (void)poll(&q, 1, pause);
+}
+
+int host_work_round (Worker *w) {
+  MoveRound *r = w->r;
+  int asks = r->count > 0 && r->expires && r->expiry == NULL;
+  long long took = host_work_now();
+  if (begin_round(w) != 0 || host_work_source(w, r->db) != 0 || (!r->check && host_work_target(w, r->to_db) != 0)) return -1;
+  if (asks && ask_expiry(w) != 0) return -1;
+  if (ask_more(w) != 0 || (asks && read_expiry(w) != 0) || take_answers(w) != 0) return -1;
+  took = host_work_now() - took - w->from.trip;
   while (w->asked.at < w->asked.n)
     if (host_work_pump(w, 0) != 0) return -1;
   w->asked.at = w->asked.n = 0;
@@ -186,10 +262,6 @@ int host_work_round (Worker *w) {
   atomic_fetch_add(&w->m->bytes, r->check ? 0 : r->bytes);
   atomic_fetch_add(&w->m->gone, w->gone);
   atomic_fetch_add(&w->m->deleted, w->deleted);
-  i = (size_t)host_plan_pace(w->m, began, (long long)r->count);
-  if (i > 0) {
-    struct pollfd q = { .fd = w->m->cancel_fd, .events = POLLIN, .revents = 0 };
-    (void)poll(&q, 1, (int)i);
-  }
+  pause_after(w, took);
   return 0;
 }

@@ -67,19 +67,15 @@ static int ask_slice (RedisEnd *e, const Value *v, const Side *s) {
 
 /* --- answers --------------------------------------------------------------------------------------------------- */
 
-static int nonsense (Matcher *w, RedisEnd *e) {
-  return host_redis_fail(&w->fail, "protocol", "protocol", 0, "%s: a value: unexpected answer", e->side->name);
-}
-
 /* The digest of a bulk string of n bytes, which goes into *h; its first bytes into `text`. */
 static int read_string (Matcher *w, RedisEnd *e, long long n, uint64_t *h, char *text, size_t size) {
   size_t k, kept = 0;
   char *p;
-  if (n < 0) return nonsense(w, e);
+  if (n < 0) return host_end_nonsense(e, "a value");
   if (text != NULL) text[0] = '\0';
   do {
     k = (unsigned long long)n < MATCH_PIECE ? (size_t)n : MATCH_PIECE;
-    if ((p = host_match_bytes(w, e, k)) == NULL) return -1;
+    if ((p = host_end_bytes(e, k)) == NULL) return -1;
     *h = host_match_hash(w->m, *h, p, k);
     if (text != NULL && kept == 0) {
       kept = k < size - 1 ? k : size - 1;
@@ -88,21 +84,21 @@ static int read_string (Matcher *w, RedisEnd *e, long long n, uint64_t *h, char 
     }
     n -= (long long)k;
   } while (n > 0);
-  return host_match_bytes(w, e, 2) == NULL ? -1 : 0;
+  return host_end_bytes(e, 2) == NULL ? -1 : 0;
 }
 
-static int read_head (Matcher *w, RedisEnd *e, char mark, long long *n) {
-  return host_match_number(w, e, mark, "a value", n);
+static int read_head (RedisEnd *e, char mark, long long *n) {
+  return host_end_number(e, mark, "a value", n);
 }
 
 /* Any reply, as a chain of digests; the first string at the second level is the id of an entry. */
 static int read_chain (Matcher *w, RedisEnd *e, uint64_t *h, char *id, int depth) {
-  char *line = host_match_line(w, e), mark;
+  char *line = host_end_line(e), mark;
   long long n, i;
   if (line == NULL) return -1;
   mark = line[0];
   n = strtoll(line + 1, NULL, 10);
-  if ((mark != '$' && mark != '*') || depth > MAX_DEPTH) return nonsense(w, e);
+  if ((mark != '$' && mark != '*') || depth > MAX_DEPTH) return host_end_nonsense(e, "a value");
   if (mark == '$') return read_string(w, e, n, h, id, ID_SIZE - 1);
   *h = host_match_hash(w->m, *h, (const char *)&n, sizeof n);
   for (i = 0; i < n; i++)
@@ -118,7 +114,7 @@ static int read_elements (Matcher *w, RedisEnd *e, Side *s, long long n, int wid
   for (i = 0; i < n / width; i++) {
     uint64_t h = 0;
     for (k = 0; k < width; k++) {
-      if (read_head(w, e, '$', &size) != 0) return -1;
+      if (read_head(e, '$', &size) != 0) return -1;
       if (s->type == 'z' && k == 1) {
         uint64_t none = 0;
         double number;
@@ -146,7 +142,7 @@ static int read_slice (Matcher *w, RedisEnd *e, Side *s, long long n) {
       s->done = n < 2 * SLICE;
       return read_elements(w, e, s, n, 2);
     case 'S': case 'h':
-      if (read_head(w, e, '$', &n) != 0 || read_string(w, e, n, &none, s->at, ID_SIZE) != 0 || read_head(w, e, '*', &n) != 0) return -1;
+      if (read_head(e, '$', &n) != 0 || read_string(w, e, n, &none, s->at, ID_SIZE) != 0 || read_head(e, '*', &n) != 0) return -1;
       s->done = strcmp(s->at, "0") == 0;
       return read_elements(w, e, s, n, s->type == 'h' ? 2 : 1);
     default:                                 /* lists and streams */
@@ -161,14 +157,14 @@ static int read_slice (Matcher *w, RedisEnd *e, Side *s, long long n) {
 
 /* A slice's answer. A key that has another type by now is looked at again. */
 static int read_answer (Matcher *w, RedisEnd *e, Side *s) {
-  char *line = host_match_line(w, e);
+  char *line = host_end_line(e);
   if (line == NULL) return -1;
   if (strncmp(line, "-WRONGTYPE", 10) == 0) {
     s->lost = s->done = 1;
     return 0;
   }
   if (line[0] == '-') return host_redis_remote(e, "a value", line, strlen(line));
-  return line[0] != (s->type == 's' ? '$' : '*') ? nonsense(w, e) : read_slice(w, e, s, strtoll(line + 1, NULL, 10));
+  return line[0] != (s->type == 's' ? '$' : '*') ? host_end_nonsense(e, "a value") : read_slice(w, e, s, strtoll(line + 1, NULL, 10));
 }
 
 /* --- keys ------------------------------------------------------------------------------------------------------ */
@@ -182,8 +178,8 @@ static char type_of (const char *line) {
   return '?';                                /* of a module, or the key has gone */
 }
 
-static int read_type (Matcher *w, RedisEnd *e, Side *s) {
-  char *line = host_match_line(w, e);
+static int read_type (RedisEnd *e, Side *s) {
+  char *line = host_end_line(e);
   if (line == NULL) return -1;
   if (line[0] == '-') return host_redis_remote(e, "TYPE", line, strlen(line));
   s->type = type_of(line);
@@ -244,7 +240,7 @@ static int read_types (Matcher *w, Value *values, size_t from, size_t count) {
   }
   for (k = 0; k < 2; k++)
     for (i = 0; i < count; i++)
-      if (read_type(w, ends[k], k == 0 ? &values[i].a : &values[i].b) != 0) return -1;
+      if (read_type(ends[k], k == 0 ? &values[i].a : &values[i].b) != 0) return -1;
   for (i = 0; i < count; i++)
     values[i].a.done = values[i].b.done = values[i].a.type != values[i].b.type || values[i].a.type == '?';
   return 0;

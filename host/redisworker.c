@@ -19,14 +19,14 @@
 /* The answer to SCAN as a round; NULL: failed. */
 static MoveRound *read_scan (Worker *w) {
   MoveRound *r;
-  long long n, k;
+  long long n;
+  size_t k;
   char *text, cursor[MOVE_CURSOR];
-  if (host_work_number(w, '*', "SCAN", &n) != 0 || host_work_number(w, '$', "SCAN", &k) != 0) return NULL;
-  if ((text = host_work_bytes(w, (size_t)k)) == NULL) return NULL;
-  snprintf(cursor, sizeof cursor, "%.*s", (int)(k < MOVE_CURSOR ? k : MOVE_CURSOR - 1), text);
-  if (host_work_number(w, '*', "SCAN", &n) != 0) return NULL;
+  if (host_end_number(&w->from, '*', "SCAN", &n) != 0 || (text = host_end_string(&w->from, "SCAN", MOVE_CURSOR - 1, &k)) == NULL) return NULL;
+  snprintf(cursor, sizeof cursor, "%.*s", (int)k, text);
+  if (host_end_number(&w->from, '*', "SCAN", &n) != 0) return NULL;
   if (n < 0 || n > MAX_KEYS) {
-    host_work_nonsense(w, "SCAN");
+    host_end_nonsense(&w->from, "SCAN");
     return NULL;
   }
   if ((r = host_plan_round((size_t)n, (size_t)n * 32)) == NULL) {
@@ -35,8 +35,7 @@ static MoveRound *read_scan (Worker *w) {
   }
   memcpy(r->after, cursor, sizeof cursor);
   for (; r->count < (size_t)n; r->count++) {
-    if (host_work_number(w, '$', "SCAN", &k) != 0 || (text = host_work_bytes(w, (size_t)k)) == NULL
-        || host_redis_put(&w->fail, &r->names, text, (size_t)k) != 0) {
+    if ((text = host_end_string(&w->from, "SCAN", WORK_MAX_KEY, &k)) == NULL || host_redis_put(&w->fail, &r->names, text, k) != 0) {
       host_plan_free_round(r);
       return NULL;
     }
@@ -125,7 +124,8 @@ static int next_thing (Worker *w) {
 void host_move_work (Move *m) {
   Worker w = { .m = m };
   int rc;
-  w.from = (RedisEnd){ .side = &m->from, .fail = &w.fail, .cancel_fd = m->cancel_fd, .stall = m->stall };
+  w.from = (RedisEnd){ .side = &m->from, .fail = &w.fail, .cancel_fd = m->cancel_fd, .stall = m->stall,
+                       .pump = host_work_pump_source, .owner = &w };
   w.to = (RedisEnd){ .side = &m->to, .fail = &w.fail, .cancel_fd = m->cancel_fd, .stall = m->stall };
   host_stream_init(&w.from.s);
   host_stream_init(&w.to.s);
@@ -135,4 +135,5 @@ void host_move_work (Move *m) {
   host_end_free(&w.to);
   free(w.asked.p);
   free(w.expiry);
+  free(w.dumps);
 }

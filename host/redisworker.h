@@ -7,17 +7,22 @@
 
 #include "redismove.h"
 
-#define WORK_SELECTED UINT32_MAX             /* in `asked`: not a key's RESTORE but a SELECT */
-#define WORK_MAX_KEY ((size_t)512 << 20)     /* Redis's own limit of a string */
+#define WORK_SELECTED UINT32_MAX             /* in `asked`: no key but a SELECT */
+#define WORK_STRING ((uint32_t)1 << 31)      /* in `asked`, besides the place: by SET */
+#define WORK_MAX_KEY (512LL << 20)           /* Redis's own limit of a string */
 
 typedef struct Worker {
   Move *m;
   RedisEnd from, to;
   RedisFail fail;
   MoveRound *r;                              /* in hand */
-  RedisBuf asked;                            /* uint32_t: the keys whose RESTORE is not answered yet, by place in the round */
-  long long *expiry;
-  size_t expiry_cap;
+  RedisBuf asked;                            /* uint32_t: the keys that the target has not answered yet, by place in the round */
+  long long *expiry;                         /* of each key of the round */
+  uint32_t *dumps;                           /* the places of those that go by DUMP and RESTORE */
+  size_t cap;                                /* of both lists */
+  size_t gets, got;                          /* keys asked for by MGET, and answered */
+  size_t dump_count, dumps_asked, dumped;
+  long long mean;                            /* bytes of a value lately */
   int from_db, to_db, open;                  /* selected, -1: not known; 1: both ends are connected */
   long long keys, gone, deleted;             /* of the round: taken by the target, gone at the source, deleted */
 } Worker;
@@ -25,12 +30,11 @@ typedef struct Worker {
 long long host_work_now (void);              /* nanoseconds */
 
 /* -1, NULL: failed, told in w->fail */
-int host_work_nonsense (Worker *w, const char *what);
 int host_work_pump (Worker *w, int from_too);            /* waits until something moved, and moves it */
-char *host_work_line (Worker *w);                        /* the source's next line, without CRLF, NUL-ended */
-int host_work_number (Worker *w, char mark, const char *what, long long *v);
-char *host_work_bytes (Worker *w, size_t n);             /* n bytes and CRLF; these three valid until the next read */
-int host_work_move (Worker *w, size_t n);                /* from the source's input to the target's output */
+int host_work_pump_source (RedisEnd *e);                 /* the pump of `from` */
+uint64_t host_work_hash (uint64_t h, const char *p, size_t n);
+int host_work_move (Worker *w, size_t n, uint64_t *hash);        /* a string of n bytes, from the source's input to the
+                                                target's output, as it comes; only hashed in a round that checks */
 int host_work_ask (Worker *w, const char *head, const char *word, size_t n);
 int host_work_asked (Worker *w, uint32_t i);             /* the target will answer for this key */
 int host_work_source (Worker *w, int db);                /* selected */

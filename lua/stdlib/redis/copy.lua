@@ -5,8 +5,8 @@
 --- expire meanwhile are left out on both sides.
 ---
 --- 1. Everything that can be known to go wrong is looked for first (copy/refusals.lua).
---- 2. Workers SCAN the source and stream DUMPs into RESTOREs (copy/engine.lua, host/redisworker.c); by value where the
----    formats differ, and key by key where functions filter or change keys (copy/each.lua, by_value.lua).
+--- 2. Workers SCAN the source and stream strings into SETs, DUMPs into RESTOREs (copy/engine.lua, host/redisworker.c); by
+---    value where the formats differ, and key by key where functions filter or change keys (copy/each.lua, by_value.lua).
 --- 3. With a journal, slices that are done are kept in mind, and a copy that was cut off goes on (copy/journal.lua).
 local by_value = require "redis.by_value"
 local each = require "redis.copy.each"
@@ -31,7 +31,7 @@ M.OPTIONS = {
   { "replace", "true: empty the target first, whatever it holds", type = "boolean", default = false },
   { "restart", "true: empty the target if an earlier copy left it half done", type = "boolean", default = false },
   { "journal", "file that remembers what is done: a copy that was cut off goes on with it", type = "string" },
-  { "method", "dump: as the server stores it; value: type by type; auto: dump where both agree", type = "string",
+  { "method", "dump: as the server stores it; value: type by type; auto: dump where both agree, strings as they are", type = "string",
     default = "auto", one_of = { "auto", "dump", "value" } },
   { "databases", "only these, by number", type = "list" },
   { "filter", "function(key) -> true when it is to be copied; key: db, name, type, expires_at, value", type = "function" },
@@ -290,6 +290,7 @@ local function copy(c, found, way, facts)
       c.method = agree and "dump" or "value"
     end
     c.by_dump, result.method = c.method == "dump", c.method
+    c.strings = c.by_dump and o.method == "auto" and patiently(c, function() return refusals.takes_strings(c.from, c.to) end)
   end
   patiently(c, function() begin(c, way, facts) end)
   local ok, e = pcall(copy_keys, c, found, list, result)
@@ -321,7 +322,7 @@ end
 ---  parallel: boolean, batch: integer, load: number, rate: integer, patience: number, timeout: number, on_progress: function }
 ---@return { keys: integer, kept: integer, bytes: integer, gone: integer, dropped: integer, seconds: number,
 ---  method: "dump"|"value"|"none", exact_expiry: boolean, expiry_bound: integer, skipped: table[] }
----  keys: in the target now, of which kept were not copied again; bytes: size of the DUMP payloads (0 by value); gone:
+---  keys: in the target now, of which kept were not copied again; bytes: size of the DUMP payloads and strings (0 by value); gone:
 ---  expired meanwhile; dropped: by a function; expiry_bound: milliseconds that an expiry may be off; skipped: keys of unknown types
 function M.copy(o)
   o = options.check(o, M.OPTIONS, "redis.copy")

@@ -28,7 +28,7 @@ end
 --- Starts it. `more` are fields of job:start besides.
 function M.start(job, c, more)
   local o = c.o
-  local fields = { connections = o.connections, batch = o.batch, exact = c.exact, stall = math.max(1, o.timeout * 1000 // 1 | 0),
+  local fields = { connections = o.connections, batch = o.batch, exact = c.exact, strings = c.strings, stall = math.max(1, o.timeout * 1000 // 1 | 0),
     patience = o.patience * 1000 // 1 | 0, lenient = o.method ~= "dump", in_turn = not o.parallel }
   for k, v in pairs(more or {}) do fields[k] = v end
   job:limit(c.load:limit())
@@ -37,7 +37,7 @@ end
 
 --- Looks at the load. A connection that broke is no reason to end: the workers have their own, and their patience.
 local function look(c, job)
-  local ok, e = pcall(c.load.look, c.load)
+  local ok, e = pcall(c.load.look, c.load, c.strings and function() return job:progress().gets end)
   if not ok and (errors.is(e, "cancelled") or not e.kind) then error(e, 0) end
   job:limit(c.load:limit())
 end

@@ -7,17 +7,18 @@ local Load = {}
 Load.__index = Load
 
 local OTHERS = 50                       -- commands a second from which on somebody else works there
+local UNREAD = 4                        -- MGETs of a connection that the server may have counted before the worker did
 local CALM = 4                          -- looks without such, until the limit is lifted
 local QUIET = 0.01                      -- seconds in which a look from here listens
 
--- What the workers send.
+-- What the workers send, besides MGETs: others send those too, so the workers count theirs.
 local OURS = { cmdstat_dump = true, cmdstat_pexpiretime = true, cmdstat_pttl = true, cmdstat_time = true, cmdstat_scan = true,
   cmdstat_select = true, cmdstat_info = true, cmdstat_auth = true }
 
 ---@param from redis.Connection
----@param o { load: number, rate?: integer }
+---@param o { load: number, rate?: integer, connections?: integer }
 function M.new(from, o)
-  return setmetatable({ from = from, share = o.load, rate = o.rate or 0, calm = CALM }, Load)
+  return setmetatable({ from = from, share = o.load, rate = o.rate or 0, calm = CALM, unread = UNREAD * (o.connections or 1) }, Load)
 end
 
 --- Commands that the server has run, but those of the workers.
@@ -33,11 +34,15 @@ local function judge(self, n, seconds)
   self.calm = n / seconds > OTHERS and 0 or self.calm + 1
 end
 
---- Looks who works there, since the last look.
-function Load:look()
-  local n, now = commands_of_others(self.from), task.now()
-  if self.commands and now > self.time then judge(self, n - self.commands, now - self.time) end
-  self.commands, self.time = n, now
+--- Looks who works there, since the last look. Where it is not known whose an MGET was, it was ours.
+---@param gets? fun(): integer MGETs of the workers so far
+function Load:look(gets)
+  local before = gets and gets() or 0
+  local commands, now = commands_of_others(self.from), task.now()
+  if self.others and now > self.time then
+    judge(self, commands - (gets and gets() + self.unread or 0) - self.others, now - self.time)
+  end
+  self.others, self.time = commands - before, now
 end
 
 --- The same where our own commands are like those of others: listens while we send none.

@@ -64,7 +64,6 @@ end
 --- Leaves the source the time that others want of it; not in the last pass, when there are none. Of the time that a batch
 --- takes, what the source works is the smaller part: the rest is the way there, the target and we.
 local function spare(self, seconds, count)
-  self.asked = self.asked + 2 * count
   if not self.stopping then self.load:pause(seconds / 4, count) end
 end
 
@@ -148,7 +147,7 @@ function M.round(self, may_stop)
   check_servers(self)
   catch_up(self)
   self.load = self.load or loads.new(self.from, self.o)
-  self.load:look(self.asked)
+  self.load:look()
   local batches, gap = self.changes:take(BATCH)
   if not self.notices then gap = gap or "there are no keyspace notifications" end
   self.rounds = self.rounds + 1
