@@ -5,6 +5,7 @@ local fs = require "fs"
 local json = require "json"
 local release = require "heroku_to_aws.release"
 local sign = require "sign"
+local surroundings = require "heroku_to_aws.surroundings"
 local yaml = require "yaml"
 local zip = require "zip"
 
@@ -121,26 +122,29 @@ end
 ---@param bundle table of describe
 ---@param app HerokuApp
 ---@param o { source: string?, dir: string } dir: where it may work
----@return string path
+---@return { path: string, surroundings: table[] } what a slug's code takes for granted of Heroku, as in surroundings.inside
 function M.build(bundle, app, o)
   local work = fs.join(o.dir, bundle.version)
   local path = work .. ".zip"
-  if fs.exists(path) then return path end
+  local is_built = fs.exists(path)
   fs.rmtree(work)
   fs.mkdir_p(work)
-  if o.source then
+  if is_built then
+    zip.unpack(path, work, { links = "skip" })
+  elseif o.source then
     zip.unpack(zip.pack(o.source, { ignore = IGNORE }), work)
   else
     local slug = app:download_slug(fs.join(o.dir, bundle.version .. ".slug.tar.gz"))
     zip.unpack(slug, work, { links = "skip" })
   end
-  for name, content in pairs(bundle.files) do
+  for name, content in pairs(is_built and {} or bundle.files) do
     fs.mkdir_p(fs.join(work, name):match "^(.*)/")
     fs.write(fs.join(work, name), content, name == "start" and 493 or 420)
   end
-  zip.pack(work, { to = path })
+  if not is_built then zip.pack(work, { to = path }) end
+  local found = o.source and {} or surroundings.inside(fs.join(work, "app"))
   fs.rmtree(work)
-  return path
+  return { path = path, surroundings = found }
 end
 
 return M

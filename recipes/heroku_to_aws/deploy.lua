@@ -21,18 +21,19 @@ local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name,
 ---@param bucket any of aws.bucket
 ---@param opt table
 ---@return table<string, any> versions of aws.eb_version, by the environment's name
+---@return table[] surroundings what the code of the slug takes for granted of Heroku
 local function versions_of(app, plan, application, bucket, opt)
-  local versions = {}
+  local versions, built = {}, nil
   for _, e in ipairs(plan.environments) do
     local b = bundle.describe(e, { source = opt.source, stack = app.stack, slug = app.slug })
     local label = e.name .. "-" .. b.version
     local file = ("%s/%s.zip"):format(DIR, b.version)
-    recipe.once("build the bundle " .. label, function() return bundle.build(b, app, { source = opt.source, dir = DIR }) end)
+    built = recipe.once("build the bundle " .. label, function() return bundle.build(b, app, { source = opt.source, dir = DIR }) end)
     local object = aws.object { label .. ".zip", bucket = bucket.id, file = file, type = "application/zip" }
     versions[e.name] = aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
       description = text("Heroku %s, uploaded as %s", b.version, object.id) }
   end
-  return versions
+  return versions, built and built.surroundings or {}
 end
 
 --- A version in which nothing of the app runs.
@@ -52,18 +53,20 @@ end
 ---@param plan table
 ---@param account string
 ---@param opt table
----@return { application: any, versions: table<string, any>, parked: any, release_in: string? } release_in: the environment whose
---- version runs the release process
+---@return { application: any, versions: table<string, any>, surroundings: table[], parked: any, release_in: string? } code
+--- surroundings: what the slug's code takes for granted of Heroku; release_in: the environment whose version runs the
+--- release process
 function M.code(app, plan, account, opt)
   local place = task.all {
     bucket = function() return aws.bucket { bucket_name(plan.name, account) } end,
     application = function() return aws.eb_application { plan.name, tags = { [audit.DYNOS] = plan.dynos } } end,
   }
   local code = task.all {
-    versions = function() return versions_of(app, plan, place.application, place.bucket, opt) end,
+    versions = function() return { versions_of(app, plan, place.application, place.bucket, opt) } end,
     parked = function() return parked_version(plan, place.application, place.bucket) end,
   }
   code.application = place.application
+  code.versions, code.surroundings = table.unpack(code.versions)
   code.release_in = plan.environments[1].release and plan.environments[1].name or nil
   return code
 end

@@ -38,7 +38,7 @@ local function deferred(o)
   if o.facts.release_left then
     rows[#rows + 1] = { "release: " .. o.facts.release_left, "not run", "the docker-compose.yml of the app decides what runs: let it run there" }
   end
-  table.move(o.facts.surroundings, 1, #o.facts.surroundings, #rows + 1, rows)
+  for _, found in ipairs { o.facts.surroundings, o.new.code.surroundings } do table.move(found, 1, #found, #rows + 1, rows) end
   if #rows > 0 then recipe.report("Left for you", rows) end
 end
 

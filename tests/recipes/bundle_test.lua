@@ -77,6 +77,7 @@ end
 local function slug(dir)
   fs.mkdir_p(dir .. "/s/app/.profile.d")
   fs.write(dir .. "/s/app/web.js", "console.log(1)\n")
+  fs.write(dir .. "/s/app/package.json", '{ "dependencies": { "ws": "8" } }')
   fs.write(dir .. "/s/app/run", "#!/bin/sh\n", 493)
   fs.write(dir .. "/s/app/.profile.d/node.sh", "export FROM_PROFILE=yes\n")
   local r = process.run { "tar", "-C", dir .. "/s", "-czf", dir .. "/slug.tgz", "./app", timeout = 20 }
@@ -101,7 +102,7 @@ T["a slug becomes a zip with the app, its modes, and how to run it; twice the sa
   local e = environments("web: node web.js\n")[1]
   local about = bundle.describe(e, { stack = app.stack, slug = app.slug })
   test.match(about.version, "^v42%-%x+$")
-  local path = bundle.build(about, app, { dir = dir .. "/work" })
+  local path = bundle.build(about, app, { dir = dir .. "/work" }).path
   local found = names(path)
   test.equal(found["app/run"].mode & 73, 73)
   test.equal(found["start"].mode & 73, 73)
@@ -109,8 +110,9 @@ T["a slug becomes a zip with the app, its modes, and how to run it; twice the sa
   test.truthy(found["docker-compose.yml"])
   test.truthy(found["Dockerfile"])
   local first = sign.sha256_file(path)
+  test.equal(bundle.build(about, app, { dir = dir .. "/work" }).surroundings[1][1], "WebSockets (ws in package.json)", "of what is built already")
   fs.remove(path)
-  test.equal(sign.sha256_file(bundle.build(about, app, { dir = dir .. "/work" })), first)
+  test.equal(sign.sha256_file(bundle.build(about, app, { dir = dir .. "/work" }).path), first)
   local other = environments("web: node other.js\n")[1]
   test.truthy(bundle.describe(other, { stack = app.stack, slug = app.slug }).version ~= about.version)
 end
@@ -137,7 +139,7 @@ T["a source folder keeps its own files, and gets those that it lacks"] = functio
   test.match(about.version, "^source%-")
   test.match(about.files.Dockerfile, "^FROM node:")
   local work = test.tmpdir()
-  local found = names(bundle.build(about, {}, { source = dir, dir = work }))
+  local found = names(bundle.build(about, {}, { source = dir, dir = work }).path)
   test.truthy(found["web.js"])
   test.equal(found[".env"], nil)
   fs.write(dir .. "/Dockerfile", "FROM mine\n")
