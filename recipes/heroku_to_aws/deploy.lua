@@ -33,7 +33,7 @@ local function versions_of(app, plan, application, bucket, opt)
     versions[e.name] = aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
       description = text("Heroku %s, uploaded as %s", b.version, object.id) }
   end
-  return versions, built and built.surroundings or {}
+  return versions, recipe.is_unknown(built) and {} or built.surroundings
 end
 
 --- A version in which nothing of the app runs.
