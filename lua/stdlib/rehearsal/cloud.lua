@@ -206,6 +206,7 @@ function M.start(o)
   fs.mkdir_p(o.dir)
   local cloud = setmetatable({
     dir = fs.realpath(o.dir), account = "123456789012", region = o.region or "us-east-1", state = {}, calls = {}, tasks = {},
+    metrics = {}, watched = {},
     clock = clock(o.scale or 120), net = network.new(o.servers == false),
     access_key = "AKIA" .. sign.hex(sign.random(8)):upper(), secret_key = sign.base64(sign.random(30)),
     faults = o.faults and faults(o.faults),
@@ -235,6 +236,7 @@ end
 function Cloud:empty()
   stop_services(self)
   self.state, self.calls, self.doors, self.exact_faults = {}, {}, nil, exact_faults.new {}
+  self.metrics, self.watched = {}, {}
 end
 
 --- Ends everything: tasks, services' servers, the network, the HTTP server.

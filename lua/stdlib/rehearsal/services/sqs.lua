@@ -136,12 +136,20 @@ end
 
 -- Messages -----------------------------------------------------------------
 
+--- How long the oldest message of a queue has been waiting, in seconds; 0 for an empty one.
+function S._oldest(cloud, region, url)
+  local oldest, now = 0, cloud.clock:now()
+  for _, m in ipairs(get(cloud, { region = region }, url).messages) do oldest = math.max(oldest, now - m.sent) end
+  return oldest
+end
+
 function S.SendMessage(cloud, p, ctx)
   local queue, now = get(cloud, ctx, p.QueueUrl), cloud.clock:now()
   if queue.attributes.FifoQueue == "true" and not p.MessageGroupId then
     fail("MissingParameter", "MissingParameter", "The request must contain the parameter MessageGroupId.")
   end
-  local m = { id = sign.uuid(), body = p.MessageBody, visible = now + (p.DelaySeconds or tonumber(queue.attributes.DelaySeconds)), seen = 0 }
+  local m = { id = sign.uuid(), body = p.MessageBody, visible = now + (p.DelaySeconds or tonumber(queue.attributes.DelaySeconds)),
+              sent = now, seen = 0 }
   table.insert(queue.messages, m)
   return { MessageId = m.id, MD5OfMessageBody = sign.md5(m.body) }
 end
