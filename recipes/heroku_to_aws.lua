@@ -32,6 +32,7 @@ local opt = recipe.options {
   { "notification_email", "who gets the alarms", check = checks.email },
   { "log_days", "days to keep logs", default = 30 },
   { "jobs", "tables to copy side by side", default = 2 },
+  { "one_off_dynos", "what to do with `heroku run` and Scheduler dynos at the freeze", default = "wait", one_of = { "wait", "stop" } },
   { "downtime_budget", "how long nobody may be able to write, like 20m: then Heroku goes on", check = checks.duration },
   { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
 }
@@ -97,14 +98,14 @@ local budget    = downtime.parse(opt.downtime_budget)
 local predicted = downtime.of(facts, speeds)
 downtime.check(predicted, budget)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name), downtime.words(predicted, budget))
-local freeze <close> = app:freeze { quantities = facts.quantities, path = opt.health_path }   -- Heroku goes on by itself if anything below fails
-local window <close> = downtime.window(freeze, { predicted = predicted, budget = budget })    -- or takes too long
+local freeze <close> = cutover.freeze(both)              -- nobody writes; Heroku goes on by itself if anything below fails
+local window <close> = downtime.window(freeze, { predicted = predicted, budget = budget })  -- or takes too long
 freeze:rollback("carry back to Heroku what was written on AWS", back.carry(both), back.look(both))
 local copied = task.all {
   postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
   redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
 }
-local verified = freeze:once("verify", steps.verify)     -- every row, key and job is equal, or it stops here
+local verified = freeze:once("verify", function() return steps.verify(copied) end)   -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
 local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
 window:close()

@@ -71,6 +71,14 @@ end
 --- Compares two databases; raises an error that names what differs. See docs/pg-same.md.
 function M.same(o) return require("pg.same").same(o) end
 
+--- A recipe's guard that keeps everybody from writing to a database, with its owner's rights: transactions are read-only by
+--- default, for all roles, and sessions that began before are ended; those in a transaction may finish it first.
+--- `local fence <close> = pg.fence(where)`; a function as `where` answers the URL anew each time.
+---@param where any as pg.open takes it, or a function that answers it
+---@param opts? { patience: number, spare: string[] } patience: seconds for transactions under way; spare: application names, as LIKE takes them
+---@return table guard
+function M.fence(where, opts) return require("pg.fence").new(where, opts) end
+
 --- Looks for what would make a move fail or surprise; changes nothing. See docs/pg-check.md.
 function M.check(o) return require("pg.check").check(o) end
 

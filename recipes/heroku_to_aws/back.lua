@@ -2,8 +2,10 @@
 --- Nobody writes meanwhile: the app is stopped on AWS, and Heroku's frozen.
 local errors = require "errors"
 local pg, queues, redis = require "pg", require "queues", require "redis"
+local secret = require "secret"
 local stores = require "heroku_to_aws.stores"
 local task = require "task"
+local text = require "text"
 
 local M = {}
 
@@ -69,11 +71,19 @@ function M.look(o)
   end
 end
 
+--- Heroku's database, whose freeze has made it read-only for all who do not ask for more.
+local function to_write(at)
+  local where = at:old_postgres()
+  local query = secret.parse_url(where.url).query
+  where.url = text("%s%soptions=-c%%20default_transaction_read_only=off", where.url, query and query ~= "" and "&" or "?")
+  return where
+end
+
 local function copy_postgres(at)
   if not at.facts.postgres then return nil end
-  pg.copy { from = at:new_postgres(), to = at:old_postgres(), jobs = at.jobs, restart = true, reset = true }
+  pg.copy { from = at:new_postgres(), to = to_write(at), jobs = at.jobs, restart = true, reset = true }
   local list = pg.same { at:new_postgres(), at:old_postgres(), jobs = at.jobs, tolerate = stores.OTHER_SERVER }
-  local db <close> = pg.open(at:old_postgres())
+  local db <close> = pg.open(to_write(at))
   db:exec(("COMMENT ON DATABASE %s IS NULL"):format(pg.quote_name(db:info().database)))
   local rows = 0
   for _, t in ipairs(list) do rows = rows + t.rows_b end

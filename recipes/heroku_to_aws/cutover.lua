@@ -1,12 +1,15 @@
 --- The steps of the cutover. Each answers a function for freeze:once, which may be run again after it was cut off, and
 --- returns plain data for the report.
+local audit = require "heroku_to_aws.audit"
 local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
+local fence = require "pg.fence"
 local http = require "http"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local recipe = require "recipe"
 local stores = require "heroku_to_aws.stores"
 local task = require "task"
+local writers = require "heroku_to_aws.writers"
 
 local M = {}
 
@@ -21,6 +24,15 @@ local function with_hint(copy, o)
     result.hint = "--overwrite drops it, if it is only what an earlier cutover left that failed"
   end
   error(result, 0)
+end
+
+local PATIENCE = 60                     -- seconds that a transaction on Heroku may go on
+
+--- Stops all who write: visitors, dynos, and whoever else has the database's credentials. A guard.
+---@param o table as for `steps`
+function M.freeze(o)
+  return o.app:freeze { quantities = o.facts.quantities, path = o.opt.health_path, one_off = o.opt.one_off_dynos, patience = PATIENCE,
+    fence = o.facts.postgres and function() return audit.postgres_source(o.app) end or nil }
 end
 
 ---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table, has_run: fun(): boolean }
@@ -50,7 +62,7 @@ function M.steps(o)
     local is_copy = was_empty and not o.has_run()
     with_hint(pg.copy, { from = at:old_postgres(), to = to, jobs = opt.jobs,
       restart = true, reset = opt.overwrite or is_copy })
-    return { seconds = task.now() - started }
+    return { seconds = task.now() - started, writes = fence.writes(at:old_postgres()) }
   end
 
   function steps.copy_redis()
@@ -67,9 +79,11 @@ function M.steps(o)
     return { keys = done.keys, seconds = done.seconds, method = done.method }
   end
 
-  --- All equal, or an error that names what is not.
-  function steps.verify()
+  --- All equal, and still nobody writes on Heroku; or an error that names what is not.
+  ---@param copied { postgres: { writes: integer? } } what copy_postgres answered
+  function steps.verify(copied)
     local result = { tables = {}, queues = {}, keys = 0 }
+    local keys = facts.redis and writers.redis_count(at:old_redis())
     task.all {
       postgres = function()
         if not facts.postgres then return end
@@ -87,6 +101,9 @@ function M.steps(o)
         end
       end,
     }
+    writers.check_dynos(o.app)
+    if facts.postgres then writers.check_postgres(at:old_postgres(), copied.postgres.writes) end
+    if facts.redis then writers.check_redis(at:old_redis(), keys) end
     return result
   end
 

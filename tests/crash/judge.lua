@@ -13,6 +13,14 @@ local WAIT = 30                         -- seconds for the jobs that are left
 local function database(stores) return pg.open { url = stores.database, sslmode = "require" } end
 local function keyspace(stores) return redis.open { url = stores.redis, insecure = true } end
 
+--- Lets everybody write to a database that a migration has closed.
+---@param stores { database: string, redis: string } URLs
+function M.open(stores)
+  local db <close> = database(stores)
+  db:exec "SET default_transaction_read_only = off"
+  db:exec(("ALTER DATABASE %s RESET default_transaction_read_only"):format(pg.quote_name(db:info().database)))
+end
+
 --- The app's stores before a migration: no job has run yet.
 ---@param stores { database: string, redis: string } URLs
 ---@param jobs integer

@@ -22,12 +22,11 @@ local function start()
   return trial
 end
 
+local function old_database(t) return pg.open { url = t.lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, sslmode = "require" } end
+
 local function stores(t)
-  local said, app = t.lab.said, t.lab:ask "apps"[1]
-  local env = app and app.env or {}
-  return { old = pg.open { url = said.HKRUN_REHEARSAL_OLD_DATABASE_URL, sslmode = "require" },
-    new = env.DATABASE_URL and pg.open { url = env.DATABASE_URL, sslmode = "require" },
-    old_redis = redis.open { url = said.HKRUN_REHEARSAL_OLD_REDIS_URL, insecure = true } }
+  return { old = old_database(t), new = pg.open { url = t.lab:ask "apps"[1].env.DATABASE_URL, sslmode = "require" },
+    old_redis = redis.open { url = t.lab.said.HKRUN_REHEARSAL_OLD_REDIS_URL, insecure = true } }
 end
 
 --- The app runs on Heroku as before, and its router lets visitors in.
@@ -89,10 +88,40 @@ end
 
 local JOBS = "SELECT count(*) AS runs, count(DISTINCT job) AS jobs FROM job_runs"
 
+--- Somebody outside of Heroku with the app's credentials: writes a row at a time, and connects again when that fails.
+local function outsider(t)
+  local seen = { rows = 0, refused = 0 }
+  seen.task = task.spawn(function()
+    local db
+    while not seen.done do
+      local ok, e = pcall(function()
+        db = db or pg.open({ url = t.lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, sslmode = "require" }, { application_name = "etl" })
+        db:exec "INSERT INTO events (at, kind) VALUES (now(), 'outside')"
+        seen.rows = seen.rows + 1
+      end)
+      if not ok then
+        seen.refused = seen.refused + (e.code == "25006" and 1 or 0)
+        if db then db:close() end
+        db = nil
+      end
+      task.sleep(0.02)
+    end
+    if db then db:close() end
+  end)
+  return seen
+end
+
+local OUTSIDE = "SELECT count(*) FROM events WHERE kind = 'outside'"
+
 T["rollback after the whole migration, killed on its way three times: what was written on AWS is on Heroku, each job ran once"] = function()
   local t = start()
-  run(t, 0, { "apply", labs.recipe, "--yes" })
+  local out = outsider(t)
+  run(t, 0, { "apply", labs.recipe, "--yes", "--overwrite" })  -- the last of the killed ones had begun on AWS
+  out.done = true
+  out.task:join()
   local at = stores(t)
+  test.truthy(out.rows > 0 and out.refused > 0, "somebody outside wrote, and then could not")
+  test.equal(at.new:value(OUTSIDE), out.rows, "rows of somebody outside that were acknowledged")
   order(at.new, 4711)
   for _, point in ipairs {
     { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
@@ -105,6 +134,9 @@ T["rollback after the whole migration, killed on its way three times: what was w
   on_heroku(t, "after the rollback")
   test.equal(at.old:value "SELECT count(*) FROM orders WHERE total = 4711", 1, "the order")
   test.equal(at.old:value "SELECT count(*) FROM orders", 101)
+  local db <close> = old_database(t)
+  db:exec "INSERT INTO events (at, kind) VALUES (now(), 'outside')"
+  test.equal(db:value(OUTSIDE), out.rows + 1, "the fence is gone")
   task.within(60, "run the jobs that are left on Heroku", function()
     while at.old_redis:command("ZCARD", "bull:mail:completed") < 40 do task.sleep(0.05) end
   end)

@@ -73,6 +73,7 @@ local function renew(lab)
     fs.rmtree(lab.dir .. "/" .. name)
     fs.mkdir_p(lab.dir .. "/" .. name, 448)
   end
+  judge.open(old_stores(lab))
   judge.seed(old_stores(lab), JOBS)
   heroku(lab, "PATCH", "", { maintenance = false })
   heroku(lab, "PATCH", "/formation", { updates = { { type = "web", quantity = 1 }, { type = "worker", quantity = 1 } } })

@@ -133,10 +133,21 @@ function App:scale(quantities)
   rawset(self, "dynos", nil)
 end
 
+local ONE_OFF = { run = true, scheduler = true }
+
+--- Stops a dyno: a one-off one ends, one of the formation is started anew.
+---@param name string "run.4711"
+function App:stop_dyno(name)
+  local ok, e = pcall(self.client.call, self.client, "POST", ("/apps/%s/dynos/%s/actions/stop"):format(self.id, name),
+    { what = ("stop the dyno %s of %s"):format(name, self.name) })
+  if not ok and not errors.is(e, "not_found") then error(e, 0) end        -- it has ended by itself
+end
+
 --- Waits until no dyno is left. One-off dynos (`heroku run`, the scheduler's)
---- are not stopped by scaling: they are named, and waited for too.
+--- are not stopped by scaling: they are named, and waited for too, or stopped.
 ---@param timeout? number seconds, 300 by default
-function App:wait_stopped(timeout)
+---@param stop_one_off? boolean
+function App:wait_stopped(timeout, stop_one_off)
   timeout = timeout or 300
   local deadline, told, pause = task.now() + timeout, {}, 0.25
   local p <close> = log.progress { what = ("wait until the dynos of %s have stopped"):format(self.name) }
@@ -144,9 +155,10 @@ function App:wait_stopped(timeout)
     local left = {}
     for _, dyno in ipairs(readers.dynos(self)) do
       left[#left + 1] = dyno.name
-      if (dyno.type == "run" or dyno.type == "scheduler") and not told[dyno.name] then
+      if ONE_OFF[dyno.type] and not told[dyno.name] then
         told[dyno.name] = true
-        log.warn("the one-off dyno %s of %s still runs; waiting for it to end", dyno.name, self.name)
+        log.warn("the one-off dyno %s of %s still runs; %s", dyno.name, self.name, stop_one_off and "it is stopped" or "waiting for it to end")
+        if stop_one_off then self:stop_dyno(dyno.name) end
       end
     end
     rawset(self, "dynos", nil)
@@ -163,11 +175,13 @@ function App:wait_stopped(timeout)
   end
 end
 
---- Stops all writers: maintenance on, every type to zero, all dynos gone.
+--- Stops all writers: maintenance on, every type to zero, all dynos gone; with `fence` also those that are not dynos.
 --- A guard: undone when its block is left without keep().
 --- timeout: seconds to wait for the dynos; quantities: how many ran, should all be stopped already by a freeze of which
 --- no journal is here: undone, it is as before that. If the app answered at `path` ("/"), undoing waits until it does again.
----@param opts? { timeout: number, quantities: table<string, integer>, path: string }
+--- one_off = "stop" stops one-off dynos, instead of waiting for them. fence: see pg.fence; patience and spare are its.
+---@param opts? { timeout: number, quantities: table<string, integer>, path: string, one_off: "wait"|"stop", fence: function,
+---  patience: number, spare: string[] }
 ---@return table guard
 function App:freeze(opts) return freeze.new(self, opts) end
 

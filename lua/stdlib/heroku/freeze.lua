@@ -1,5 +1,6 @@
 --- Stops an app's writers, and lets them go again unless the cutover is kept.
 local errors = require "errors"
+local fence = require "pg.fence"
 local http = require "http"
 local log = require "log"
 local options = require "options"
@@ -12,6 +13,11 @@ local declared = {
   { "timeout", "seconds to wait for the dynos", type = "number", default = 300 },
   { "quantities", "how many dynos ran before, where none does now because of a freeze that no journal here knows of", type = "table" },
   { "path", "what is asked for, to see that the app answers again once it is thawed", type = "string", default = "/" },
+  { "one_off", "one-off dynos (heroku run, the Scheduler's): wait for them to end, or stop them", type = "string", default = "wait",
+    one_of = { "wait", "stop" } },
+  { "fence", "function() -> a database, as pg.open takes it, to which nobody is to write, whoever has its credentials", type = "function" },
+  { "patience", "seconds that transactions there may go on before they are ended", type = "number", default = 60 },
+  { "spare", "application names of sessions there that are left alone, as LIKE takes them", type = "list", default = {} },
 }
 
 local ANSWER = 180                      -- seconds that a web dyno may take to start
@@ -76,33 +82,40 @@ end
 
 --- How it is before the freeze: as it is now, or where another freeze has stopped it, as it was then. answers: the path
 --- that the app answers, if it does.
-local function before(app, given, path)
+local function before(app, o)
+  local given, path = o.quantities, o.path
   app:refresh()
   local now, maintenance = quantities_of(app), app.maintenance
+  local fenced = o.fence and fence.read(o.fence) or nil
   if given and not is_stopped(given) and is_stopped(now) then
     for name in pairs(now) do now[name] = given[name] or 0 end
     maintenance = false
+    if fenced and fenced.database == "on" then fenced.database = nil end
+    if fenced and fenced.role == "on" then fenced.role = nil end
   end
   local status = app.web_url and not maintenance and (now.web or 0) > 0 and ask(app, path)
-  return { maintenance = maintenance, quantities = now, at = os.time(), answers = status and status < 500 and path or nil }
+  return { maintenance = maintenance, quantities = now, at = os.time(), answers = status and status < 500 and path or nil,
+    fence = fenced }
 end
 
 --- The guard: its facts (maintenance, quantities, time) are in the journal before
 --- anything is changed, so that a thaw after a crash knows them.
 ---@param app HerokuApp
----@param opts? { timeout: number, quantities: table<string, integer>, path: string }
+---@param opts? table see declared
 function M.new(app, opts)
   local o = options.check(opts or {}, declared, "app:freeze")
   return recipe.guard {
     key = key_of(app),
-    what = ("freeze the Heroku app %s: maintenance on, all dynos stopped"):format(app.name),
-    facts = function() return before(app, o.quantities, o.path) end,
+    what = ("freeze the Heroku app %s: maintenance on, all dynos stopped%s"):format(app.name, o.fence and ", its database read-only" or ""),
+    facts = function() return before(app, o) end,
     apply = function(facts)
       app:set_maintenance(true)
       app:scale(zero(facts.quantities))
-      app:wait_stopped(o.timeout)
+      app:wait_stopped(o.timeout, o.one_off == "stop")
+      if o.fence then fence.close(o.fence, facts.fence or {}, o) end
     end,
     undo = function(facts)
+      if o.fence then fence.open(o.fence, facts.fence or {}) end
       app:scale(facts.quantities)
       app:set_maintenance(facts.maintenance)
       if facts.answers then prove(app, facts.answers) end
@@ -111,8 +124,8 @@ function M.new(app, opts)
       local words = {}
       for name, quantity in pairs(facts.quantities) do words[#words + 1] = name .. "=" .. quantity end
       table.sort(words)
-      return ("heroku ps:scale %s --app %s%s"):format(table.concat(words, " "), app.name,
-        facts.maintenance and "" or "; heroku maintenance:off --app " .. app.name)
+      return ("%sheroku ps:scale %s --app %s%s"):format(o.fence and fence.by_hand(facts.fence or {}) .. "; " or "", table.concat(words, " "),
+        app.name, facts.maintenance and "" or "; heroku maintenance:off --app " .. app.name)
     end,
     holds = function()
       app:refresh()
@@ -120,7 +133,7 @@ function M.new(app, opts)
       for _, quantity in pairs(quantities_of(app)) do
         if quantity ~= 0 then return false end
       end
-      return #app.dynos == 0
+      return #app.dynos == 0 and (not o.fence or fence.holds(o.fence))
     end,
   }
 end
