@@ -26,6 +26,7 @@ local opt = recipe.options {
   { "instance_type", "machine of the app, instead of the mapping's" },
   { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
   { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
+  { "image", "image of the app in a registry (only for Fargate, see docs/targets.md)" },
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
   { "health_timeout", "seconds that the app may need to become well once it runs on AWS", default = 300 },
   { "create_alarm", "make CloudWatch alarms", default = true },
@@ -44,7 +45,7 @@ audit.platform(opt.beanstalk_platform_arn)
 local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
-audit.report(facts, plan, opt)
+audit.report(facts, plan, opt, deploy.place)
 
 stage "network"
 local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }

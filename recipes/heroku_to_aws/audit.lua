@@ -22,7 +22,7 @@ function M.postgres_source(app) return { url = app.postgres.url, sslmode = "requ
 ---@param pin string?
 function M.redis_source(app, pin) return { url = app.redis.url, pin = pin } end
 
---- The tag of the Elastic Beanstalk application that says how many dynos ran.
+--- The tag of the Elastic Beanstalk application, or of the ECS cluster, that says how many dynos ran.
 M.DYNOS = "heroku:dynos"
 
 --- How many dynos ran before a freeze that no journal here knows of, as that tag says.
@@ -31,6 +31,10 @@ local function tagged_dynos(name)
   local tags = application and aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = application.ApplicationArn }).ResourceTags
   for _, tag in ipairs(tags or {}) do
     if tag.Key == M.DYNOS then return mapping.quantities(tag.Value) end
+  end
+  local cluster = aws.ecs:describe_clusters({ clusters = { name }, include = { "TAGS" } }).clusters[1]
+  for _, tag in ipairs(cluster and cluster.tags or {}) do
+    if tag.key == M.DYNOS then return mapping.quantities(tag.value) end
   end
 end
 
@@ -165,13 +169,14 @@ end
 ---@param facts table
 ---@param plan table of mapping.plan
 ---@param opt table
-function M.report(facts, plan, opt)
+---@param place fun(environment: table, process: table): string where a process will run: of deploy.lua or fargate.lua
+function M.report(facts, plan, opt, place)
   local rows = { { "what", "on Heroku", "on AWS" } }
   local function row(...) rows[#rows + 1] = { ... } end
   for _, e in ipairs(plan.environments) do
     for _, p in ipairs(e.processes) do
       row(p.type, ("%d x %s"):format(e.load_balanced and e.instances or p.replicas, p.size),
-        ("%s: %d x %s"):format(e.name, e.instances, e.instance_type))
+        place(e, p))
     end
   end
   if plan.postgres then

@@ -48,6 +48,11 @@ local function parked_version(plan, application, bucket)
     description = text("runs nothing; uploaded as %s", object.id) }
 end
 
+--- Where a process will run, in words.
+---@param environment table of mapping.environments
+---@return string
+function M.place(environment) return ("%s: %d x %s"):format(environment.name, environment.instances, environment.instance_type) end
+
 --- Brings the code to AWS: what Beanstalk can run afterwards. Nothing of it needs the stores.
 ---@param app HerokuApp
 ---@param plan table

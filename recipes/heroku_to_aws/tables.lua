@@ -21,6 +21,14 @@ M.instances = {
   { type = "m6i.8xlarge", memory = 131072 }, { type = "m6i.16xlarge", memory = 262144 },
 }
 
+--- Sizes of a Fargate task: cpu units (1024 are one vCPU) and megabytes, the smallest first. Of the memories that Fargate
+--- offers for a cpu (docs.aws.amazon.com/AmazonECS/latest/developerguide/fargate-tasks-services.html, June 2026), those that
+--- hold a dyno.
+M.fargate = {
+  { cpu = 256, memory = 512 }, { cpu = 512, memory = 1024 }, { cpu = 1024, memory = 3072 }, { cpu = 2048, memory = 14336 },
+  { cpu = 4096, memory = 30720 }, { cpu = 16384, memory = 65536 }, { cpu = 16384, memory = 122880 },
+}
+
 --- What the system and the container engine take of a machine, in megabytes.
 M.instance_overhead = 600
 

@@ -289,6 +289,11 @@ T["a sensitive value that everyone may see stays plain, by the reviewed rules"] 
   end
   test.equal(option "aws:autoscaling:asg", "v")
   test.truthy(secret.is(option "aws:elasticbeanstalk:application:environment"))
+  local tasks = parse("ecs", "RunTask", json.encode { tasks = { { attachments = { { details = { { name = "subnetId", value = "subnet-1" } } } },
+    overrides = { containerOverrides = { { environment = { { name = "TOKEN", value = "t" } } } } } } } }).tasks[1]
+  test.equal(tasks.attachments[1].details[1].value, "subnet-1")
+  local variable = tasks.overrides.containerOverrides[1].environment[1]
+  test.equal({ variable.name, secret.is(variable.value) }, { "TOKEN", true })
   local token = parse("sts", "AssumeRole", "<R><AssumeRoleResult><Credentials><SessionToken>t</SessionToken></Credentials></AssumeRoleResult></R>")
   test.truthy(secret.is(token.Credentials.SessionToken))
 end

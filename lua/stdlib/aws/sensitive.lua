@@ -7,12 +7,20 @@ local PLAIN = {
   ["s3.SSEKMSKeyId"] = true, ["s3.SSEKMSEncryptionContext"] = true, ["s3.IpAddress"] = true,
   ["ssm.MaintenanceWindowDescription"] = true, ["ssm.OwnerInformation"] = true, ["ssm.IPAddress"] = true,
   ["ec2.PublicIpAddressList"] = true,
+  ["ecs.EnvironmentVariables"] = true,                       -- of a variable only the value is one, which a rule says
 }
+
+--- The names in ECS's pairs that are no variable of a container: of a network interface, and of a cluster's statistics.
+local ECS_NAMES = {}
+for name in ([[subnetId networkInterfaceId macAddress privateDnsName privateIPv4Address publicIPv4Address ipv6Address volumeId
+               runningEC2TasksCount runningFargateTasksCount pendingEC2TasksCount pendingFargateTasksCount activeEC2ServiceCount
+               activeFargateServiceCount drainingEC2ServiceCount drainingFargateServiceCount]]):gmatch "%S+" do ECS_NAMES[name] = true end
 
 --- Members that are secret only beside certain values, or that the model forgot.
 local RULES = {
   ["ssm.Parameter.Value"] = function(values) return values.Type == nil or values.Type == "SecureString" end,
   ["ssm.ParameterHistory.Value"] = function(values) return values.Type == nil or values.Type == "SecureString" end,
+  ["ecs.KeyValuePair.value"] = function(values) return not ECS_NAMES[values.name] end,
   ["elasticbeanstalk.ConfigurationOptionSetting.Value"] = function(values)
     return values.Namespace == nil or values.Namespace == "aws:elasticbeanstalk:application:environment"
   end,

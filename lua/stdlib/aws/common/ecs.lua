@@ -68,17 +68,22 @@ function M.wait(ctx, cluster, name, seconds, is_done)
   end)
 end
 
---- Runs one task to its end.
+--- Runs one task to its end. The call has a token, so that one whose answer is lost starts no second task.
 ---@param ctx table with note
----@param args table of RunTask; it must have a clientToken, so that a call whose answer is lost starts no second one
+---@param args table of RunTask
 ---@param seconds number
----@return integer exit_code
-function M.run(ctx, args, seconds)
-  local answer = aws.ecs:run_task(args)
-  local task = answer.tasks[1] or errors.raise { kind = "remote", op = "run a task of " .. args.taskDefinition,
-    message = answer.failures[1] and answer.failures[1].reason or "ECS started none" }
+---@param under_way? string ARN of a task that runs already: it is only waited for
+---@return { id: string, code: integer } ended
+function M.run(ctx, args, seconds, under_way)
+  local arn = under_way
+  if not arn then
+    local answer = aws.ecs:run_task(args)
+    local task = answer.tasks[1] or errors.raise { kind = "remote", op = "run a task of " .. args.taskDefinition,
+      message = answer.failures[1] and answer.failures[1].reason or "ECS started none" }
+    arn = task.taskArn
+  end
   local ended = noun.wait(ctx, "the task has not ended", seconds, function()
-    local now = aws.ecs:describe_tasks({ cluster = args.cluster, tasks = { task.taskArn } }).tasks[1]
+    local now = aws.ecs:describe_tasks({ cluster = args.cluster, tasks = { arn } }).tasks[1]
     if now and now.lastStatus == "STOPPED" then return now end
     return nil, now and now.lastStatus or "starting"
   end)
@@ -86,7 +91,7 @@ function M.run(ctx, args, seconds)
   if not code then
     errors.raise { kind = "remote", op = "run a task of " .. args.taskDefinition, message = ended.stoppedReason or "it ended without an exit code" }
   end
-  return code
+  return { id = arn:match "[^/]*$", code = code }
 end
 
 return M

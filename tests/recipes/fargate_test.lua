@@ -1,0 +1,107 @@
+--- The migration to ECS on Fargate: the recipe with one line changed, planned, applied, applied again, judged, destroyed.
+--- The cases build on each other, in this order.
+local fs = require "fs"
+local http = require "http"
+local json = require "json"
+local labs = dofile "tests/support/rehearsal_lab.lua"
+local process = require "process"
+local test = require "test"
+local T = test.cases()
+
+local IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop@sha256:" .. ("0a"):rep(32)
+
+local cloud = labs.lazy { app = "examples/shop", orders = 400, jobs = 60,
+                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health", HKRUN_IMAGE = IMAGE } }
+local recipe, applied
+
+--- The recipes, copied, with Fargate as the target.
+local function swapped(lab)
+  if recipe then return recipe end
+  local dir = lab.dir .. "/recipes"
+  process.run { "cp", "-r", fs.realpath "recipes", dir }
+  recipe = dir .. "/heroku_to_aws.lua"
+  local text, n = fs.read(recipe):gsub('require "heroku_to_aws%.deploy"', 'require "heroku_to_aws.fargate"')
+  test.equal(n, 1, "lines of the recipe that name the target")
+  fs.write(recipe, text)
+  return recipe
+end
+
+local function aws(lab, ...)
+  return (lab:foreign { test.tool "aws", "--endpoint-url", lab.env.AWS_ENDPOINT_URL, "--output", "text", ... }.stdout:gsub("%s+$", ""))
+end
+
+T["without an image it says what is needed, and changes nothing"] = function()
+  local lab = cloud()
+  local r = lab:hkrun({ "plan", swapped(lab) }, { env = { HKRUN_IMAGE = false } })
+  test.equal(r.code, 2, r.stdout)
+  test.match(r.stderr, "Fargate runs images")
+  test.match(r.stderr, "%-%-image")
+end
+
+T["plan: shows the services, and changes nothing"] = function()
+  local lab = cloud()
+  local r = lab:hkrun { "plan", swapped(lab) }
+  test.equal(r.code, 0, r.stderr)
+  test.equal(lab:mutating(), {})
+  for _, what in ipairs { 'ecs_cluster "shop"', 'ecs_service "shop%-web"', 'ecs_service "shop%-worker"', 'ecs_task_definition "shop%-release"',
+                          'load_balancer "shop"', 'target_group "shop%-web"', 'listener "shop%-80"', 'log_group "/ecs/shop/web"' } do
+    test.match(r.stdout, "%+ aws%." .. what)
+  end
+  test.match(r.stdout, "web +1 x Standard%-1X +Fargate: 1 x 0%.25 vCPU, 512 MB")
+  test.truthy(not r.stdout:find "aws%.eb_", "nothing of Elastic Beanstalk")
+end
+
+T["apply: the data is equal, the release process ran, web answers through the load balancer and the worker works"] = function()
+  local lab = cloud()
+  local r = lab:hkrun({ "apply", swapped(lab), "--yes" }, { timeout = 300 })
+  if r.code ~= 0 then error(("exit code %d: %s%s"):format(r.code, r.stdout:sub(-1500), r.stderr:sub(-2500)), 0) end
+  applied = true
+  local url = "http://" .. aws(lab, "elbv2", "describe-load-balancers", "--names", "shop", "--query", "LoadBalancers[0].DNSName")
+  local totals = http.get(url .. "/totals", { timeout = 20 })
+  test.equal(totals.status, 200)
+  test.truthy(totals:json().orders >= 400, totals.body)
+  test.equal(aws(lab, "ecs", "describe-services", "--cluster", "shop", "--services", "shop-web", "shop-worker", "--query",
+    "services[].[serviceName,desiredCount,runningCount,deployments[0].rolloutState]"):gsub("\t", " "),
+    "shop-web 1 1 COMPLETED\nshop-worker 1 1 COMPLETED")
+  test.equal(aws(lab, "elbv2", "describe-target-health", "--target-group-arn", aws(lab, "elbv2", "describe-target-groups", "--names", "shop-web",
+    "--query", "TargetGroups[0].TargetGroupArn"), "--query", "TargetHealthDescriptions[].TargetHealth.State"), "healthy")
+  local released = aws(lab, "logs", "describe-log-streams", "--log-group-name", "/ecs/shop/release", "--query", "logStreams[].logStreamName")
+  test.match(released, "^shop%-release/shop%-release/%x+$")
+  test.match(aws(lab, "logs", "filter-log-events", "--log-group-name", "/ecs/shop/worker", "--query", "events[].message"), "%S")
+end
+
+T["a second apply: no changes, and no mutating call"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local before = lab:mutating()
+  local r = lab:hkrun { "apply", swapped(lab), "--yes" }
+  test.equal(r.code, 0, r.stderr)
+  test.match(r.stdout, "no changes\n$")
+  local after = lab:mutating()
+  test.equal(table.move(after, #before + 1, #after, 1, {}), {})
+end
+
+T["only the load balancer reaches the tasks, and no secret stands in a task definition"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local open = aws(lab, "ec2", "describe-security-groups", "--query",
+    "SecurityGroups[?IpPermissions[?IpRanges[?CidrIp=='0.0.0.0/0']]].GroupName")
+  test.equal(open, "shop-lb", "groups that everybody may connect to")
+  local all = aws(lab, "ecs", "describe-task-definition", "--task-definition", "shop-web", "--output", "json")
+  local container = json.decode(all).taskDefinition.containerDefinitions[1]
+  local plain, refs = {}, {}
+  for _, e in ipairs(container.environment) do plain[e.name] = true end
+  for _, e in ipairs(container.secrets) do refs[e.name] = e.valueFrom end
+  test.truthy(plain.PORT and not plain.DATABASE_URL and not plain.SESSION_SECRET, "plain variables")
+  test.match(refs.DATABASE_URL, "^arn:aws:secretsmanager:.*:secret:shop/config%-%w+:DATABASE_URL::$")
+end
+
+T["destroy leaves nothing"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local r = lab:hkrun({ "destroy", swapped(lab), "--yes" }, { timeout = 200 })
+  test.equal(r.code, 0, r.stderr)
+  test.equal(lab:ask "left", {})
+end
+
+return T
