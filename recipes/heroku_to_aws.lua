@@ -41,7 +41,6 @@ need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is ne
 
 stage "audit"                                    -- only reads: `hkrun plan` does it too
 local account = aws.sts:get_caller_identity().Account
-audit.platform(opt.beanstalk_platform_arn)
 local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
@@ -68,14 +67,13 @@ local new = task.all {
   code    = function() return deploy.code(app, plan, account, opt) end,
 }
 
-stage "config"                                   -- one secret with all config vars; the environment takes each by its key
-local vars = aws.secret { plan.name .. "/config", value = config.values(app, plan, new), description = "config vars of " .. plan.name }
+stage "config"                                   -- secrets in one secret, of which the environment takes each by its key
+local vars = config.keep(app, plan, new)
 
 stage "deploy"                                   -- the environment starts with Beanstalk's sample application, and takes minutes
 local made = task.all {
   environments = function()
-    return deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt,
-                                       secrets = config.references(plan, vars.arn) })
+    return deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt, vars = vars })
   end,
   watch = opt.create_alarm and function()
     return aws.alarms { plan.name, email = opt.notification_email, db = new.db, cache = new.cache }

@@ -1,11 +1,13 @@
 --- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
 local aws = require "aws"
+local config = require "heroku_to_aws.config"
 local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
 local fs = require "fs"
 local log = require "log"
 local mapping = require "heroku_to_aws.mapping"
 local pg, redis = require "pg", require "redis"
+local platform = require "heroku_to_aws.platform"
 local procfile = require "procfile"
 local queues = require "queues"
 local recipe = require "recipe"
@@ -62,22 +64,6 @@ local function formation(app, quantities, opt)
   return list, commands.release
 end
 
---- The names of the config vars that hold the URL of a store: its attachments', and those with the same value.
-local function aliases(app, store)
-  local names, url = {}, store and store.url
-  if not store then return names end
-  for _, attachment in ipairs(app.attachments) do
-    if attachment.addon and attachment.addon.id == store.addon.id then names[attachment.name .. "_URL"] = true end
-  end
-  for name, value in pairs(app.config) do
-    if secret.equal(value, url) then names[name] = true end
-  end
-  for name in pairs(names) do
-    if app.config[name] == nil then names[name] = nil end
-  end
-  return names
-end
-
 local function addons(app)
   local list = {}
   for i, a in ipairs(app.addons) do
@@ -115,30 +101,6 @@ local function redis_facts(app, moved)
     probe = not moved and downtime.probe_redis(M.redis_source(app, pin)) or nil }
 end
 
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
-
---- Refuses a platform that Elastic Beanstalk does not have, or that runs no containers.
----@param arn string? nil: the newest Docker on Amazon Linux 2023
-function M.platform(arn)
-  if not arn then return end
-  local ok, answer = pcall(aws.elasticbeanstalk.describe_platform_version, aws.elasticbeanstalk, { PlatformArn = arn })
-  if not ok and not errors.is(answer, "remote") then error(answer, 0) end
-  local platform = ok and answer.PlatformDescription
-  if not platform then
-    errors.usage("--beanstalk-platform-arn: Elastic Beanstalk in %s has no platform %s%s", aws.elasticbeanstalk.region, arn,
-      ok and "" or " (" .. answer.message .. ")")
-  end
-  local name = platform.PlatformBranchName or platform.PlatformName or ""
-  if not name:find "^Docker" then
-    errors.usage("--beanstalk-platform-arn: %s is the platform %s, and the app's processes run in containers: take one of Docker's", arn, name)
-  end
-end
-
 --- All that the plan is made of. Values of config vars are not in it, only their names.
 ---@param app HerokuApp
 ---@param opt table
@@ -158,12 +120,14 @@ function M.read(app, opt)
     moved = moved, quantities = quantities, formation = processes,
     release_command = not own_compose and release or nil, release_left = own_compose and release or nil,
     app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
-    addons = addons(app), config_names = sorted(app.config), domains = app.domains,
+    addons = addons(app), config = config.facts(app), platform = platform.find(app, opt), domains = app.domains,
     surroundings = surroundings.read(app, opt.source),
-    urls = { postgres = aliases(app, app.postgres), redis = aliases(app, app.redis) },
     postgres = app.postgres and postgres(app, moved), redis = app.redis and redis_facts(app, moved),
   }
 end
+
+local BECOMES = { plain = "a plain property", secret = "a secret", addon = "a secret", database = "the new database's URL",
+                  cache = "the new cache's URL", noise = "left behind" }
 
 --- Prints what was found and what it becomes; stops on what would make the move fail.
 ---@param facts table
@@ -191,11 +155,11 @@ function M.report(facts, plan, opt, place)
       if q.count > 0 then row(("%s queue %s"):format(q.kind, q.name), ("%d %s"):format(q.count, q.state), "the same") end
     end
   end
-  local counts = { carried = 0, database = 0, cache = 0, dropped = 0 }
+  local counts = { plain = 0, secret = 0, addon = 0, database = 0, cache = 0, noise = 0 }
   for _, class in pairs(plan.config) do counts[class] = counts[class] + 1 end
   if not facts.moved then row("downtime", "", downtime.words(downtime.of(facts), downtime.parse(opt.downtime_budget))) end
-  row("config vars", #facts.config_names,
-    ("%d carried, %d replaced, %d dropped"):format(counts.carried, counts.database + counts.cache, counts.dropped))
+  row("config vars", #facts.config.names, ("%d plain, %d secret, %d of add-ons, %d replaced, %d left behind"):format(counts.plain, counts.secret,
+    counts.addon, counts.database + counts.cache, counts.noise))
   recipe.report("Audit of " .. facts.app.name, rows)
 
   rows = { { "add-on", "becomes", "note" } }
@@ -204,6 +168,12 @@ function M.report(facts, plan, opt, place)
     if a.loud and recipe.planning() and not facts.moved then log.warn("%s: %s", a.plan, a.note) end
   end
   if #rows > 1 then recipe.report("Add-ons", rows) end
+
+  rows = { { "config var", "becomes", "note" } }
+  for _, name in ipairs(facts.config.names) do
+    if plan.config_notes[name] then rows[#rows + 1] = { name, BECOMES[plan.config[name]], plan.config_notes[name] } end
+  end
+  if #rows > 1 then recipe.report("Config vars", rows) end
 
   rows = { { "beside the stores", "is", "note" } }
   table.move(facts.surroundings, 1, #facts.surroundings, 2, rows)

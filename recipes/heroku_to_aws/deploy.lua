@@ -141,7 +141,7 @@ end
 
 --- Makes the environments.
 ---@param plan table
----@param o { application: any, network: table, group: any, secrets: table, opt: table }
+---@param o { application: any, network: table, group: any, vars: table, opt: table } vars: of config.keep
 ---@return table<string, any> environments of aws.environment, by name
 function M.environments(plan, o)
   local make = {}
@@ -150,8 +150,8 @@ function M.environments(plan, o)
       return aws.environment {
         e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
         instance_type = e.instance_type, load_balanced = e.load_balanced, min_instances = e.instances, max_instances = e.instances,
-        health_path = e.processes[1].type == "web" and o.opt.health_path or nil, secrets = o.secrets, log_days = o.opt.log_days,
-        health_timeout = o.opt.health_timeout, hide = o.hide,
+        health_path = e.processes[1].type == "web" and o.opt.health_path or nil, env = o.vars.plain, secrets = o.vars.secrets,
+        hide = o.vars.hide, log_days = o.opt.log_days, health_timeout = o.opt.health_timeout,
       }
     end
   end

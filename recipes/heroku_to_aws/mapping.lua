@@ -133,19 +133,47 @@ function M.addons(addons)
   return list
 end
 
---- What becomes of each config var, by its name.
----@param names string[]
----@param o { postgres: table<string, true>, redis: table<string, true> } the vars that hold the URLs of the stores
----@return table<string, "database"|"cache"|"carried"|"dropped">
-function M.config(names, o)
-  local class = {}
-  for _, name in ipairs(names) do
-    if o.postgres[name] then class[name] = "database"
-    elseif o.redis[name] then class[name] = "cache"
-    elseif name:find "^HEROKU_" or name == "DYNO" or name == "PORT" or name == "PATH" or name == "LD_LIBRARY_PATH" then class[name] = "dropped"
-    else class[name] = "carried" end
+local function rule_for(name)
+  for _, rule in ipairs(tables.config) do
+    if name:upper():find(rule[1]) then return rule[2], rule[3] end
   end
-  return class
+  return "plain"
+end
+
+--- What becomes of each config var. "database" and "cache" get the new store's URL, "noise" stays behind, "plain" becomes an
+--- environment property, "secret" and "addon" (owned by an add-on that goes on) stand in Secrets Manager.
+---@param facts { names: string[], postgres: table<string, true>, redis: table<string, true>, addons: table<string, string>?,
+--- passwords: table<string, true>?, sizes: table<string, integer>?, stale: table<string, string>? } postgres, redis: the vars
+--- that hold the URLs of the stores; addons: the service that owns a var; passwords: those whose value is a URL with one;
+--- sizes: bytes of the values; stale: what a value points at on Heroku
+---@return table<string, "database"|"cache"|"secret"|"addon"|"plain"|"noise"> class
+---@return table<string, string> notes the reason, where somebody should know it
+function M.config(facts)
+  local class, notes, used = {}, {}, 0
+  for _, name in ipairs(facts.names) do
+    local by_name, why = rule_for(name)
+    local service = (facts.addons or {})[name]
+    if facts.postgres[name] then class[name] = "database"
+    elseif facts.redis[name] then class[name] = "cache"
+    elseif service then
+      class[name] = "addon"
+      notes[name] = ("it belongs to the add-on %s, and holds for as long as that lives"):format(service)
+    elseif by_name == "plain" and (facts.passwords or {})[name] then
+      class[name], notes[name] = "secret", "its value is a URL with a password"
+    else
+      class[name], notes[name] = by_name, why
+    end
+    notes[name] = (facts.stale or {})[name] or notes[name]
+    if class[name] == "plain" then
+      local size = #name + 1 + ((facts.sizes or {})[name] or 0)
+      if used + size > tables.properties_limit then
+        class[name] = "secret"
+        notes[name] = notes[name]
+          or ("all plain ones together may have %d bytes, so this one stands with the secrets"):format(tables.properties_limit)
+      else used = used + size end
+    end
+  end
+  return class, notes
 end
 
 --- The whole plan. Change what you like in the recipe, after this.
@@ -156,13 +184,14 @@ function M.plan(facts, opt)
   local name = opt.environment_name or facts.app.name
   local environments = M.environments(name, facts.formation, opt.instance_type)
   environments[1].release = facts.release_command
+  local config, config_notes = M.config(facts.config)
   return {
     name = name, dynos = M.dynos(facts.formation), environments = environments,
     postgres = facts.postgres and M.postgres(facts.postgres.plan, facts.postgres.bytes, opt.db_instance_class),
     postgres_version = opt.postgres_version or facts.postgres and facts.postgres.version,
     cache = facts.redis and M.cache(facts.redis.plan, opt.cache_node_type),
     addons = M.addons(facts.addons),
-    config = M.config(facts.config_names, facts.urls),
+    config = config, config_notes = config_notes, platform = facts.platform,
   }
 end
 

@@ -88,7 +88,7 @@ local WEB = [==[
 import http.server, os, sys
 class Handler(http.server.BaseHTTPRequestHandler):
     def do_GET(self):
-        body = {"/": "ok", "/env": os.environ.get("PLAIN", "-") + " " + os.environ.get("API_KEY", "-") + " " + os.environ.get("GREETING", "-"),
+        body = {"/": "ok", "/env": os.environ.get("PLAIN", "-") + " " + os.environ.get("API_KEY", "-") + " " + os.environ.get("GREETING", "-") + os.environ.get("PARAMETER", ""),
                 "/who": str(os.getuid()) + " " + os.path.basename(os.getcwd())}.get(self.path)
         if os.environ.get("BROKEN"): body = None
         self.send_response(200 if body else 500)
@@ -155,7 +155,13 @@ print(ec2.describe_security_groups(Filters=[{"Name": "group-name", "Values": ["a
 print(code(ec2.delete_subnet, SubnetId=subnet))
 arn = sm.create_secret(Name="shop/config", SecretString='{"API_KEY":"s3cr3t"}')["ARN"]
 E, L = "aws:elasticbeanstalk:application:environment", "aws:elasticbeanstalk:cloudwatch:logs"
+ssm = boto3.client("ssm")
+ssm.put_parameter(Name="/shop/p", Value=", said a parameter", Type="SecureString", Tags=[{"Key": "a", "Value": "b"}])
+print(code(ssm.put_parameter, Name="/shop/p", Value="x", Type="SecureString"), code(ssm.get_parameter, Name="/shop/q"),
+      code(ssm.put_parameter, Name="/shop/q", Value="x" * 4097, Type="SecureString"), ssm.get_parameter(Name="/shop/p")["Parameter"]["Value"] == ", said a parameter",
+      ssm.list_tags_for_resource(ResourceType="Parameter", ResourceId="/shop/p")["TagList"], [p["Name"] for p in ssm.describe_parameters()["Parameters"]])
 eb.update_environment(EnvironmentName="shop-production", VersionLabel="v1", OptionSettings=[option(E, "PLAIN", "plain"),
+  option("aws:elasticbeanstalk:application:environmentsecrets", "PARAMETER", ssm.get_parameter(Name="/shop/p")["Parameter"]["ARN"]),
   option("aws:elasticbeanstalk:application:environmentsecrets", "API_KEY", arn + ":API_KEY"), option(L, "StreamLogs", "true"), option(L, "DeleteOnTerminate", "true"),
   option(L, "RetentionInDays", "14")])
 print(env()["Status"], env()["AbortableOperationInProgress"])
@@ -192,7 +198,9 @@ print(eb.describe_applications(ApplicationNames=["shop"])["Applications"])
 ]==])
   test.equal(out, table.concat({
     "InvalidParameterValue None", "InvalidParameterValue", "InvalidParameterValue", "PROCESSING", "Launching Grey InvalidParameterValue",
-    "True 404", "80", "DependencyViolation", "Updating True", "v1 plain s3cr3t hello world | " .. UID .. " app", "SourceBundleDeletionFailure",
+    "True 404", "80", "DependencyViolation",
+    "ParameterAlreadyExists ParameterNotFound ValidationException False [{'Key': 'a', 'Value': 'b'}] ['/shop/p']",
+    "Updating True", "v1 plain s3cr3t hello world, said a parameter | " .. UID .. " app", "SourceBundleDeletionFailure",
     "worker has plain 14", "True", "plain 600 14 True", "Green Ok 1 3 v1", "True",
     "Red 100.0 % of the requests to the path / are failing with HTTP 500.", "Terminating", "None [] []", "[]", "" }, "\n"))
 end

@@ -120,9 +120,10 @@ T["a platform that Beanstalk does not have is refused before anything is made"] 
   refused("%-%-beanstalk%-platform%-arn: .*No Such Platform", { "--beanstalk-platform-arn", arn })
 end
 
-T["a platform that runs no containers is refused before anything is made"] = function()
-  local arn = "arn:aws:elasticbeanstalk:us-east-1::platform/Node.js 22 running on 64bit Amazon Linux 2023/6.8.0"
-  refused("%-%-beanstalk%-platform%-arn: .*Node.js 22.*Docker", { "--beanstalk-platform-arn", arn })
+T["a platform that does not fit the app, or cannot read secrets, is refused before anything is made"] = function()
+  local arn = "arn:aws:elasticbeanstalk:us-east-1::platform/%s running on 64bit Amazon Linux 2023/%s"
+  refused("%-%-beanstalk%-platform%-arn: .*Python 3.13.*in containers", { "--beanstalk-platform-arn", arn:format("Python 3.13", "4.8.0") })
+  refused("%-%-beanstalk%-platform%-arn: .*2024%-11%-29.*read secrets", { "--beanstalk-platform-arn", arn:format("Docker", "4.4.0") })
 end
 
 T["a config file with an unknown name is refused with both names"] = function()

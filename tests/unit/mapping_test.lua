@@ -88,12 +88,48 @@ T["known add-ons have a successor, unknown ones are deferred with a reason"] = f
   test.equal({ list[4].loud, list[5].loud, list[6].loud }, { true, false, true })
 end
 
-T["config vars: every alias of a store's URL is replaced, Heroku's own are dropped, the rest goes along"] = function()
-  test.equal(mapping.config({ "DATABASE_URL", "HEROKU_POSTGRESQL_PINK_URL", "REDIS_URL", "HEROKU_APP_ID", "DYNO", "PORT", "SECRET", "HEROKUISH" },
+--- What becomes of the vars whose names are given, as words.
+local function config(names, more)
+  local facts = { names = names, postgres = {}, redis = {} }
+  for k, v in pairs(more or {}) do facts[k] = v end
+  return mapping.config(facts)
+end
+
+T["config vars: every alias of a store's URL is replaced, Heroku's own are left behind"] = function()
+  test.equal(config({ "DATABASE_URL", "HEROKU_POSTGRESQL_PINK_URL", "REDIS_URL", "HEROKU_APP_ID", "DYNO", "PORT", "HEROKUISH" },
     { postgres = { DATABASE_URL = true, HEROKU_POSTGRESQL_PINK_URL = true }, redis = { REDIS_URL = true } }), {
-    DATABASE_URL = "database", HEROKU_POSTGRESQL_PINK_URL = "database", REDIS_URL = "cache", HEROKU_APP_ID = "dropped", DYNO = "dropped",
-    PORT = "dropped", SECRET = "carried", HEROKUISH = "carried",
+    DATABASE_URL = "database", HEROKU_POSTGRESQL_PINK_URL = "database", REDIS_URL = "cache", HEROKU_APP_ID = "noise", DYNO = "noise",
+    PORT = "noise", HEROKUISH = "plain",
   })
+end
+
+T["config vars: what sounds like a secret is one, whatever its case; public keys and settings are plain"] = function()
+  local class = config { "SECRET_KEY_BASE", "session_secret", "GITHUB_TOKEN", "DB_PASSWORD", "AWS_ACCESS_KEY_ID", "PRIVATE_PEM", "SENTRY_DSN",
+    "STRIPE_PUBLISHABLE_KEY", "VAPID_PUBLIC_KEY", "RAILS_ENV", "WEB_CONCURRENCY", "LANG", "MONKEY_MODE" }
+  local secrets, plain = {}, {}
+  for name, c in pairs(class) do table.insert(c == "secret" and secrets or c == "plain" and plain or error(c), name) end
+  table.sort(secrets)
+  table.sort(plain)
+  test.equal(secrets, { "AWS_ACCESS_KEY_ID", "DB_PASSWORD", "GITHUB_TOKEN", "PRIVATE_PEM", "SECRET_KEY_BASE", "SENTRY_DSN", "session_secret" })
+  test.equal(plain, { "LANG", "MONKEY_MODE", "RAILS_ENV", "STRIPE_PUBLISHABLE_KEY", "VAPID_PUBLIC_KEY", "WEB_CONCURRENCY" })
+end
+
+T["config vars: one of an add-on, a URL with a password, and one that points at Heroku say why"] = function()
+  local class, notes = config({ "CLOUDAMQP_URL", "MONGO", "PGHOST" }, { addons = { CLOUDAMQP_URL = "cloudamqp" }, passwords = { MONGO = true },
+    stale = { PGHOST = "it is the host of the store on Heroku" } })
+  test.equal(class, { CLOUDAMQP_URL = "addon", MONGO = "secret", PGHOST = "plain" })
+  test.equal(notes, { CLOUDAMQP_URL = "it belongs to the add-on cloudamqp, and holds for as long as that lives",
+    MONGO = "its value is a URL with a password", PGHOST = "it is the host of the store on Heroku" })
+end
+
+T["config vars: plain ones of 4,096 bytes in all are properties; one byte more, and the last of them stands with the secrets"] = function()
+  local sizes = { AAA = 2000, BBB = 4096 - 2004 - 4 - 6, CC = 3 }    -- "AAA=" and so on count too
+  local class, notes = config({ "AAA", "BBB", "CC" }, { sizes = sizes })
+  test.equal({ class, notes }, { { AAA = "plain", BBB = "plain", CC = "plain" }, {} })
+  sizes.CC = 4
+  class, notes = config({ "AAA", "BBB", "CC" }, { sizes = sizes })
+  test.equal(class, { AAA = "plain", BBB = "plain", CC = "secret" })
+  test.match(notes.CC, "may have 4096 bytes")
 end
 
 T["the tables: machines grow, every level has what the plan needs"] = function()

@@ -28,8 +28,8 @@ local declared = {
   { "health_path", "path that answers 200 when the app is well", type = "string" },
   { "health_timeout", "seconds that a deployed version may need to become healthy", type = "number", default = 300 },
   { "hide", "secrets that no error shows, where it shows what the app printed", type = "table", default = {} },
-  { "env", "plain environment variables, 4,096 bytes in all", type = "table", default = {} },
-  { "secrets", "variables from Secrets Manager: { NAME = \"arn:...:KEY\" }", type = "table", default = {} },
+  { "env", "plain environment variables, 4,096 bytes in all as NAME=value", type = "table", default = {} },
+  { "secrets", "variables from Secrets Manager or the Parameter Store: { NAME = \"arn:...\" }", type = "table", default = {} },
   { "log_days", "days to keep the logs", type = "integer", default = 30 },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
@@ -42,23 +42,41 @@ local MACHINE = { "AWSElasticBeanstalkWebTier", "AWSElasticBeanstalkMulticontain
 local SERVICE = { "service-role/AWSElasticBeanstalkEnhancedHealth", "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy" }
 local DEPLOY = 1800                                          -- seconds that a deployment may take
 
---- The policy that lets the machines read just the secrets that are referred to.
+--- Who keeps a variable's value, and what a machine must be allowed to get it.
+local KEEPERS = {
+  { "^(arn:[^:]+:secretsmanager:[^:]+:[^:]+:secret:[^:]+)", "secretsmanager:GetSecretValue" },
+  { "^(arn:[^:]+:ssm:[^:]+:[^:]+:parameter/.+)", "ssm:GetParameter*" },
+}
+
+local function keeper_of(reference)
+  for _, keeper in ipairs(KEEPERS) do
+    local arn = reference:match(keeper[1])
+    if arn then return arn, keeper[2] end
+  end
+  errors.usage("aws.environment: %s is not the ARN of a secret or a parameter", reference)
+end
+
+--- The policy that lets the machines read just the secrets and parameters that are referred to.
 local function may_read(secrets)
-  local arns, seen = {}, {}
+  local by_action, seen = {}, {}
   for _, reference in pairs(secrets) do
     if recipe.is_unknown(reference) then return reference end
-    local arn = reference:match "^(arn:[^:]+:secretsmanager:[^:]+:[^:]+:secret:[^:]+)"
-                or errors.usage("aws.environment: %s is not the ARN of a secret", reference)
+    local arn, action = keeper_of(reference)
     if not seen[arn] then
       seen[arn] = true
-      arns[#arns + 1] = arn
+      by_action[action] = by_action[action] or {}
+      table.insert(by_action[action], arn)
     end
   end
-  if #arns == 0 then return {} end
-  table.sort(arns)
-  return { ["read-secrets"] = { Version = "2012-10-17", Statement = {
-    { Effect = "Allow", Action = "secretsmanager:GetSecretValue", Resource = arns },
-  } } }
+  local statements = {}
+  for _, keeper in ipairs(KEEPERS) do
+    local arns = by_action[keeper[2]]
+    if arns then
+      table.sort(arns)
+      statements[#statements + 1] = { Effect = "Allow", Action = keeper[2], Resource = arns }
+    end
+  end
+  return #statements > 0 and { ["read-secrets"] = { Version = "2012-10-17", Statement = statements } } or {}
 end
 
 --- "a,b", or unknown while one of them is.

@@ -175,10 +175,8 @@ function M.properties(cloud, settings)
   local properties = {}
   for name, value in pairs(settings[configuration._ENVIRONMENT] or {}) do properties[name] = value end
   for name, reference in pairs(settings[configuration._SECRETS] or {}) do
-    if reference:find "^arn:aws[%w%-]*:ssm:" then
-      failed("Instance deployment failed to get the environment secret %s: the rehearsal has no parameter %s", name, reference)
-    end
-    local ok, value = pcall(cloud:service "secretsmanager"._value, cloud, reference)
+    local keeper = reference:find "^arn:aws[%w%-]*:ssm:" and "ssm" or "secretsmanager"
+    local ok, value = pcall(cloud:service(keeper)._value, cloud, reference)
     if not ok then failed("Instance deployment failed to get the environment secret %s: %s", name, type(value) == "table" and value.message
       or tostring(value)) end
     properties[name] = value

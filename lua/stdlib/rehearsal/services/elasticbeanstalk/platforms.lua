@@ -3,14 +3,17 @@ local C = require "rehearsal.services.elasticbeanstalk.common"
 
 local S = {}
 
--- name, branch, version of the newest release, versions before it
+-- The newest version first. When each was made decides what it can: see "Fetching secrets and parameters to environment
+-- variables" in the developer guide.
 local PLATFORMS = {
-  { name = "Docker", language = nil, versions = { "4.9.3", "4.9.2", "4.9.1" } },
+  { name = "Docker", language = nil, versions = { "4.9.3", "4.9.2", "4.9.1", "4.4.0" } },
   { name = "ECS", versions = { "4.9.3" } },
   { name = "Node.js 22", language = "node.js", versions = { "6.8.0" } },
   { name = "Python 3.13", language = "Python", versions = { "4.8.0" } },
   { name = "Ruby 3.4", language = "Ruby", versions = { "4.8.0" } },
 }
+local MADE = { ["4.9.2"] = 1769990400, ["4.9.1"] = 1749600000, ["4.4.0"] = 1732838400 }    -- 2026-02-02, 2025-06-11, 2024-11-29
+local NEWEST = 1777420800                                    -- 2026-04-29
 local SYSTEM = "64bit Amazon Linux 2023"
 
 local function arn(region, name, version)
@@ -116,8 +119,8 @@ end
 
 function S.DescribePlatformVersion(_, p, ctx)
   local s = S._platform(ctx.region, nil, p.PlatformArn or "")
-  local description = setmetatable({ PlatformName = s.PlatformBranchName, SolutionStackName = s.stack, DateCreated = 1767225600,
-    DateUpdated = 1767225600,
+  local made = MADE[s.PlatformVersion] or NEWEST
+  local description = setmetatable({ PlatformName = s.PlatformBranchName, SolutionStackName = s.stack, DateCreated = made, DateUpdated = made,
     Description = "64bit Amazon Linux 2023 running " .. s.name, Maintainer = "aws-elasticbeanstalk-platforms@amazon.com",
     ProgrammingLanguages = {}, Frameworks = {}, CustomAmiList = {} }, { __index = s })
   return { PlatformDescription = description }
