@@ -83,8 +83,9 @@ function Judges:check_cache()
     { "available", "valkey", true, true, true, { "noeviction" } })
 end
 
---- @param keys string[] the config vars that must have come along
-function Judges:check_environment(keys)
+--- @param keys string[] the config vars that must have come along as secrets
+--- @param plain table<string, string> those that are plain
+function Judges:check_environment(keys, plain)
   local e = self:seen().environment
   test.equal({ e.status, e.health }, { "Ready", "Green" })
   test.match(e.platform, "Docker running on 64bit Amazon Linux 2023")
@@ -93,6 +94,7 @@ function Judges:check_environment(keys)
     test.match(e.secrets[key] or "", "^arn:aws:secretsmanager:.*:" .. key, key .. " comes from Secrets Manager")
     test.equal(e.plain[key], nil, key .. " as a plain variable")
   end
+  for key, value in pairs(plain) do test.equal({ e.plain[key], e.secrets[key] }, { value }, key .. " as a plain variable") end
   local held = self:seen().secrets
   local config = set(type(held[self.name .. "/config"]) == "table" and held[self.name .. "/config"] or {})
   for _, key in ipairs(keys) do test.truthy(config[key], key .. " is a key of the secret") end

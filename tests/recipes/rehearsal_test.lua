@@ -10,7 +10,7 @@ local test = require "test"
 local T = test.cases()
 
 local GOLDEN = "tests/recipes/plan.golden"
-local CONFIG = { "DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY", "SHOP_NAME", "SENDGRID_PASSWORD", "PAPERTRAIL_API_TOKEN" }
+local CONFIG = { "DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY", "SENDGRID_PASSWORD", "PAPERTRAIL_API_TOKEN" }
 
 local cloud = labs.lazy { app = "examples/shop", orders = 2000, jobs = 200,
                           options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health" } }
@@ -158,7 +158,9 @@ T["boto3 sees a private, encrypted database and cache"] = function()
   judged():check_cache()
 end
 
-T["boto3 sees a green environment whose variables come from the secret"] = function() judged():check_environment(CONFIG) end
+T["boto3 sees a green environment whose secrets come from the secret, and the rest is plain"] = function()
+  judged():check_environment(CONFIG, { SHOP_NAME = "Rehearsal & Sons", WORKER_RATE = "20", NODE_ENV = "production" })
+end
 T["boto3 sees alarms, their topic and subscriber, log groups, and a closed bucket"] = function()
   judged():check_watching()
   judged():check_buckets()
