@@ -217,6 +217,20 @@ char *host_end_string (RedisEnd *e, const char *what, long long most, size_t *n)
   return host_end_bytes(e, (size_t)k + 2);
 }
 
+int host_end_clock (RedisEnd *e, long long *ms) {
+  long long n, part[2];
+  size_t k;
+  int i;
+  if (host_end_number(e, '*', "TIME", &n) != 0) return -1;
+  for (i = 0; i < 2; i++) {
+    char *text = host_end_string(e, "TIME", 32, &k);
+    if (text == NULL) return -1;
+    part[i] = strtoll(text, NULL, 10);
+  }
+  *ms = part[0] * 1000 + part[1] / 1000;
+  return 0;
+}
+
 /* --- opening --------------------------------------------------------------------------------------------------- */
 
 /* Sends what is in `out` and waits for one line; it stays in `in`. The line's length without CRLF, or -1. */

@@ -65,6 +65,7 @@ char *host_end_line (RedisEnd *e);           /* without CRLF, NUL-ended */
 char *host_end_bytes (RedisEnd *e, size_t n);
 int host_end_number (RedisEnd *e, char mark, const char *what, long long *v);    /* a line that starts with `mark` */
 char *host_end_string (RedisEnd *e, const char *what, long long most, size_t *n);        /* "$n" and its bytes, at most so many */
+int host_end_clock (RedisEnd *e, long long *ms);          /* the answer to TIME */
 int host_end_nonsense (RedisEnd *e, const char *what);
 void host_side_free (RedisSide *s);
 

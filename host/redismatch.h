@@ -1,7 +1,7 @@
 /*
 ** redismatch.h - the engine of redis.same, without Lua: one thread that reads two servers side by side, round by round
-** (redismatch.c), and where payloads differ the values, slice by slice, as digests (redisvalue.c). What it finds it tells;
-** what a difference is in words is found out in Lua. redissame.c is its Lua side.
+** (redismatch.c, redispair.c), and where payloads differ the values, slice by slice, as digests (redisvalue.c). What it
+** finds it tells; what a difference is in words is found out in Lua. redissame.c is its Lua side.
 */
 #ifndef HKRUN_REDISMATCH_H
 #define HKRUN_REDISMATCH_H
@@ -37,7 +37,8 @@ typedef struct MatchDb {
 typedef struct MatchNames {                  /* keys, one behind the other */
   RedisBuf bytes;
   size_t *ends, count, cap;
-  int expires, dumps;                        /* what was asked of them */
+  long long (*at)[2];                        /* when they expire on either side, where `timed` */
+  int expires, dumps, timed;                 /* what was asked of them; expiry is known */
 } MatchNames;
 
 typedef struct Match {
@@ -45,12 +46,14 @@ typedef struct Match {
   MatchDb *dbs;
   int db_count;
   int batch, exact, stall;                   /* keys a round; 1: both have PEXPIRETIME; milliseconds without a byte */
+  int strings;                               /* 1: both have MGET */
   long long tolerance;                       /* milliseconds that expiry times may differ */
   MatchNames given;                          /* keys of the one database to compare; without any: all */
   int has_given;
   uint64_t secret[2];                        /* of this job's digests */
   int cancel_fd;                             /* readable: stop */
-  atomic_llong keys, bytes;                  /* that both sides have; of the first side's payloads */
+  atomic_llong keys, bytes;                  /* that both sides have; of the first side's strings and payloads */
+  atomic_llong gets;                         /* MGETs that each side has answered */
   atomic_int by_value;                       /* 1: the payloads' formats differ, or a side gives none */
   pthread_mutex_t lock;                      /* over found, stopped */
   pthread_cond_t room;
@@ -87,6 +90,14 @@ void host_match_free_names (MatchNames *names);
 void host_match_swap (MatchNames *a, MatchNames *b);
 uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n);
 
+/* redispair.c: reads what both sides answered of these keys, and empties the list. Keys that are no string on both sides
+   are left for later. */
+int host_match_names (Matcher *w, MatchNames *names);
+int host_match_strings (Matcher *w, MatchNames *names, MatchNames *left);
+
+#define MATCH_MAX_KEY (512LL << 20)          /* Redis's own limit of a string */
+#define MATCH_NEVER (-1)
+#define MATCH_GONE (-2)                      /* PEXPIRETIME and PTTL of a key that is not there */
 #define MATCH_PIECE ((size_t)64 * 1024)      /* bytes that are looked at together */
 
 /* redisvalue.c: compares the suspects by value and empties their list; no answer may be under way. */

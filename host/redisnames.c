@@ -31,8 +31,10 @@ int host_match_tell (Matcher *w, char what, const char *key, size_t n, long long
 int host_match_add (Matcher *w, MatchNames *names, const char *key, size_t n) {
   if (names->count == names->cap) {
     size_t cap = names->cap > 0 ? 2 * names->cap : 256, *ends = realloc(names->ends, cap * sizeof *ends);
-    if (ends == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the names of keys");
-    names->ends = ends;
+    long long (*at)[2] = ends != NULL ? realloc(names->at, cap * sizeof *at) : NULL;
+    if (ends != NULL) names->ends = ends;
+    if (at == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the names of keys");
+    names->at = at;
     names->cap = cap;
   }
   if (host_redis_room(&w->fail, &names->bytes, n + 1) != 0) return -1;           /* a key may be the empty string */
@@ -49,11 +51,13 @@ size_t host_match_key (const MatchNames *names, size_t i, const char **key) {
 
 void host_match_clear (MatchNames *names) {
   names->bytes.at = names->bytes.n = names->count = 0;
+  names->timed = 0;
 }
 
 void host_match_free_names (MatchNames *names) {
   host_redis_wipe(&names->bytes);
   free(names->ends);
+  free(names->at);
   memset(names, 0, sizeof *names);
 }
 

@@ -37,32 +37,17 @@ static int ask_expiry (Worker *w) {
   return w->m->exact ? 0 : host_redis_text(&w->fail, &w->from.out, clock);
 }
 
-/* The source's clock, in milliseconds. */
-static int read_clock (Worker *w, long long *ms) {
-  long long n, part[2];
-  size_t size;
-  int i;
-  if (host_end_number(&w->from, '*', "TIME", &n) != 0) return -1;
-  for (i = 0; i < 2; i++) {
-    char *text = host_end_string(&w->from, "TIME", 32, &size);
-    if (text == NULL) return -1;
-    part[i] = strtoll(text, NULL, 10);
-  }
-  *ms = part[0] * 1000 + part[1] / 1000;
-  return 0;
-}
-
 static int read_expiry (Worker *w) {
   const MoveRound *r = w->r;
   long long before = 0, after;
   size_t i;
-  if (!w->m->exact && read_clock(w, &before) != 0) return -1;
+  if (!w->m->exact && host_end_clock(&w->from, &before) != 0) return -1;
   for (i = 0; i < r->count; i++) {
     if (host_end_number(&w->from, ':', w->m->exact ? "PEXPIRETIME" : "PTTL", &w->expiry[i]) != 0) return -1;
     if (w->expiry[i] >= 0) w->expiry[i] += before;
   }
   if (w->m->exact) return 0;
-  if (read_clock(w, &after) != 0) return -1;
+  if (host_end_clock(&w->from, &after) != 0) return -1;
   if (after - before > atomic_load(&w->m->expiry_bound)) atomic_store(&w->m->expiry_bound, (int)(after - before));
   return 0;
 }

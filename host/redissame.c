@@ -4,12 +4,13 @@
 **   redissame.new() -> job
 **   job:first(address, port [, user, password, tls_name, ca, pin, insecure])      numeric address; strings or secrets
 **   job:second(...)                                                              the same
-**   job:start(dbs, batch, exact, tolerance, stall [, keys]) -> true | nil, err   dbs: { { db=, expires=, fields= }, ... }:
-**                       whether keys and fields of hashes may expire; keys a round; whether both sides have PEXPIRETIME;
-**                       milliseconds; seconds without a byte; keys: a list of those of the one database to compare
+**   job:start(dbs, batch, exact, tolerance, stall [, strings [, keys]]) -> true | nil, err
+**                       dbs: { { db=, expires=, fields= }, ... }: whether keys and fields of hashes may expire; keys a
+**                       round; whether both sides have PEXPIRETIME; milliseconds; seconds without a byte; whether both
+**                       have MGET; keys: a list of those of the one database to compare
 **   job:id() -> the id to await               ready when something was found, and at the end
 **   job:take() -> { { db=, what=, key=, a=, b= }, ... }     found since the last call; what: redismatch.h's letters
-**   job:progress() -> keys, bytes, by_value   job:cancel()
+**   job:progress() -> keys, bytes, by_value, gets         job:cancel()
 **   job:result() -> true | nil, err           once it has ended; a job still running is "limit"
 **   job:close()         stops the thread and waits for it, which is at once: it polls the cancel descriptor
 **
@@ -125,15 +126,15 @@ static void set_dbs (lua_State *L, Match *m) {
 static void set_given (lua_State *L, Match *m) {
   Matcher w = { .m = m };                    /* for its failures, of which there is only one: no memory */
   lua_Integer n, i;
-  if (lua_isnoneornil(L, 7)) return;
-  luaL_checktype(L, 7, LUA_TTABLE);
-  luaL_argcheck(L, m->db_count == 1, 7, "keys are those of one database");
+  if (lua_isnoneornil(L, 8)) return;
+  luaL_checktype(L, 8, LUA_TTABLE);
+  luaL_argcheck(L, m->db_count == 1, 8, "keys are those of one database");
   m->has_given = 1;
-  n = luaL_len(L, 7);
+  n = luaL_len(L, 8);
   for (i = 1; i <= n; i++) {
     size_t size;
     const char *key;
-    lua_geti(L, 7, i);
+    lua_geti(L, 8, i);
     key = luaL_checklstring(L, -1, &size);
     if (host_match_add(&w, &m->given, key, size) != 0) luaL_error(L, "not enough memory");
     lua_pop(L, 1);
@@ -148,7 +149,7 @@ static void *job_thread (void *arg) {
   return NULL;
 }
 
-/* job:start(dbs, batch, exact, tolerance, stall [, keys]) -> true | nil, err */
+/* job:start(dbs, batch, exact, tolerance, stall [, strings [, keys]]) -> true | nil, err */
 static int job_start (lua_State *L) {
   Job *j = check_job(L);
   lua_Integer batch = luaL_checkinteger(L, 3), tolerance = luaL_checkinteger(L, 5);
@@ -165,6 +166,7 @@ static int job_start (lua_State *L) {
   set_given(L, m);
   m->batch = (int)batch;
   m->exact = lua_toboolean(L, 4);
+  m->strings = lua_toboolean(L, 7);
   m->tolerance = tolerance;
   m->stall = (int)(stall * 1000);
   if (host_thread(&j->thread, job_thread, j) != 0) return host_fail(L, "limit", "threads", 1, "no thread for a comparison");
@@ -227,7 +229,7 @@ static int job_take (lua_State *L) {
   return 1;
 }
 
-/* job:progress() -> keys, bytes, by_value | nil, err */
+/* job:progress() -> keys, bytes, by_value, gets | nil, err */
 static int job_progress (lua_State *L) {
   Job *j = check_job(L);
   Match *m = j->match;
@@ -235,7 +237,8 @@ static int job_progress (lua_State *L) {
   lua_pushinteger(L, atomic_load(&m->keys));
   lua_pushinteger(L, atomic_load(&m->bytes));
   lua_pushboolean(L, atomic_load(&m->by_value));
-  return 3;
+  lua_pushinteger(L, atomic_load(&m->gets));
+  return 4;
 }
 
 /* job:cancel() */

@@ -103,7 +103,7 @@ end
 ---@return redis.live.Copy
 function M.start(o)
   o = options.check(o, declared, "redis.copy.start")
-  local self = setmetatable({ o = o, phase = "begin", rounds = 0, rescans = 0, moved = 0, deleted = 0, rest = 0, ready = false,
+  local self = setmetatable({ o = o, phase = "begin", rounds = 0, rescans = 0, moved = 0, deleted = 0, rest = 0, gets = 0, ready = false,
     state = {}, changes = changes.new(o.memory), path = o.journal and o.journal .. ".live",
     switch = switch.new(o.from, o.notifications or nil, o.journal) }, Copy)
   if o.databases then

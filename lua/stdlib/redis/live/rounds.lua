@@ -91,7 +91,7 @@ end
 local function look_at_all(self)
   local look = looks.new(self.from, self.to, self.o, function(batch) move(self, { batch }) end)
   if self.stopping then look:at_once() else look:piece_by_piece(function(seconds, count) spare(self, seconds, count) end) end
-  self.compared = look.keys
+  self.compared, self.gets = look.keys, self.gets + look.comparison.gets
   return look.found
 end
 
@@ -147,7 +147,7 @@ function M.round(self, may_stop)
   check_servers(self)
   catch_up(self)
   self.load = self.load or loads.new(self.from, self.o)
-  self.load:look()
+  self.load:look(function() return self.gets end)
   local batches, gap = self.changes:take(BATCH)
   if not self.notices then gap = gap or "there are no keyspace notifications" end
   self.rounds = self.rounds + 1

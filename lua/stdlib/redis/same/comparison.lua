@@ -171,13 +171,14 @@ function Comparison:run(databases, keys, report)
   local job <close> = errors.check("compare Redis", host.new())
   set_end(job, "first", self.a)
   set_end(job, "second", self.b)
-  errors.check("compare Redis", job:start(databases, BATCH, self.exact, self.ttl_tolerance, self.timeout, keys))
-  local before = self.keys
+  errors.check("compare Redis", job:start(databases, BATCH, self.exact, self.ttl_tolerance, self.timeout, self.strings, keys))
+  local keys_before, gets_before = self.keys, self.gets
   repeat
     task.await(job:id(), 0.5)
     local ok, err = job:result()
     self:read(job:take())
-    self.keys = before + job:progress()
+    local n, _, _, gets = job:progress()
+    self.keys, self.gets = keys_before + n, gets_before + gets
     report(self.keys)
     if not ok and err.code ~= "running" then
       errors.raise { kind = err.kind, op = self.op, message = err.message, code = err.code, retry = err.retry, cause = err }
@@ -285,13 +286,14 @@ end
 ---@param o { ttl_tolerance: integer, limit: integer, timeout: number }
 ---@return redis.Comparison
 function M.between(a, b, o)
-  local c = setmetatable({ a = a, b = b, keys = 0, count = 0, counts = {}, differences = {}, notes = {}, limit = o.limit,
+  local c = setmetatable({ a = a, b = b, keys = 0, gets = 0, count = 0, counts = {}, differences = {}, notes = {}, limit = o.limit,
     ttl_tolerance = o.ttl_tolerance, timeout = o.timeout, op = ("compare Redis %s with %s"):format(a.label, b.label) }, Comparison)
   refuse_part(a, c.op)
   refuse_part(b, c.op)
   c.exact = knows(a, "PEXPIRETIME", "hkrun:probe") and knows(b, "PEXPIRETIME", "hkrun:probe")
   -- Servers before 7.0 tell only the time that is left, and each at its own moment.
   if not c.exact then c.ttl_tolerance = math.max(c.ttl_tolerance, OLD_TOLERANCE) end
+  c.strings = knows(a, "MGET", "hkrun:probe") and knows(b, "MGET", "hkrun:probe")
   c.expires = { a = c:knows_fields(a), b = c:knows_fields(b) }
   return c
 end
