@@ -172,7 +172,8 @@ T["psql through ssh -L, verify-full, counts the same orders as on Heroku"] = fun
   judged():check_psql "SELECT count(*) FROM orders"
 end
 T["node-postgres, as apps on Heroku set it up, takes the new DATABASE_URL"] = function()
-  local source = cloud():foreign { "psql", "-X", "-A", "-t", "-d", cloud().said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
+  local lab = cloud()
+  local source = lab:foreign { "psql", "-X", "-A", "-t", "-d", lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
   judged():check_driver(math.tointeger(tonumber(source.stdout)))
 end
 T["redis-cli --tls through ssh -L sees the keys"] = function() judged():check_redis_cli() end
