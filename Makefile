@@ -7,6 +7,8 @@
 # make bench-pg measures pg.copy against pgcopydb and pg_dump, pg.same against a script
 # make deps     installs what the build and the tests need (Debian)
 # make bench-redis measures redis.copy against a script on ioredis, RedisShake and a bare relay
+# make dist     makes a tarball that runs on any Linux
+# make deb      makes a Debian package
 # make docs     rewrites docs/modules.md from the annotations of the public modules
 # make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
 .DEFAULT_GOAL := all
@@ -39,7 +41,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install clean
+.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install dist deb clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -166,6 +168,16 @@ install: all
 	cp -R recipes examples $(DESTDIR)$(PREFIX)/share/hkrun/
 	install -D -m 644 docs/hkrun.1 $(DESTDIR)$(PREFIX)/share/man/man1/hkrun.1
 	rm -rf $(DESTDIR)$(PREFIX)/share/hkrun/examples/*/node_modules
+
+# build/hkrun-VERSION-linux-MACHINE.tar.gz: runs on any Linux of this machine's kind, whatever is installed there.
+dist: all
+	@root=$$(tools/dist.sh $(HKRUN) build/dist) && cd build/dist && name=$${root##*/} && \
+	  tar --sort=name --owner=0 --group=0 --numeric-owner --mtime=@0 -cf - $$name | gzip -9n > ../$$name.tar.gz && rm -rf $$name && \
+	  echo build/$$name.tar.gz
+
+# build/hkrun_VERSION_ARCH.deb
+deb: all
+	@tools/deb.sh $(HKRUN) build
 
 clean:
 	rm -rf build hkrun

@@ -10,6 +10,14 @@ local M = {}
 --- The pid of hkrun itself.
 M.pid = host.self
 
+--- Where hkrun itself lies: what starts it again. The program of the tarball runs under a loader of its own, and its
+--- launcher says where it is (tools/launch.c).
+---@return string path
+function M.program()
+  local path = fs.realpath "/proc/self/exe"
+  return path:find "/ld%.so$" and os.getenv "HKRUN_PROGRAM" or path
+end
+
 --- Sets environment variables of hkrun itself, for the libraries in it and for what it starts; false takes one away.
 ---@param values table<string, string|Secret|false>
 function M.setenv(values)

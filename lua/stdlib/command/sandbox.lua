@@ -14,6 +14,7 @@ local fs = require "fs"
 local json = require "json"
 local log = require "log"
 local options = require "options"
+local process = require "process"
 local secret = require "secret"
 local task = require "task"
 local text = require "text"
@@ -86,7 +87,7 @@ end
 
 --- The sample app: beside the place where hkrun is, or below the current folder.
 local function sample_app()
-  local own = fs.realpath "/proc/self/exe":match "^(.*)/[^/]+$"
+  local own = process.program():match "^(.*)/[^/]+$"
   for _, base in ipairs { ".", own, own .. "/..", own .. "/../..", own .. "/../share/hkrun" } do
     local dir = fs.join(base, "examples/shop")
     if fs.exists(fs.join(dir, "rehearsal.yml")) then return fs.realpath(dir) end

@@ -10,7 +10,6 @@ local process = require "process"
 local task = require "task"
 local yaml = require "yaml"
 
-local SELF = "/proc/self/exe"
 local SCALE = 120                                            -- the sandbox's own
 
 ---@class Rehearsal
@@ -39,7 +38,7 @@ end
 
 function Rehearsal:start_cloud(o)
   local ready = fs.join(self.dir, "ready.json")
-  local words = { fs.realpath(SELF), "sandbox", "--dir", fs.join(self.dir, "cloud"), "--app", self.app, "--ready-file", ready }
+  local words = { process.program(), "sandbox", "--dir", fs.join(self.dir, "cloud"), "--app", self.app, "--ready-file", ready }
   for _, name in ipairs { "scale", "faults", "orders", "jobs" } do
     if o[name] then words[#words + 1] = ("--%s=%s"):format(name, o[name]) end
   end
@@ -107,7 +106,7 @@ end
 --- is returned when `quiet`).
 function Rehearsal:step(command, quiet, ...)
   if not quiet then log.out("\n$ hkrun %s %s", command, self.name) end
-  local words = { fs.realpath(SELF), command, self.recipe, ... }
+  local words = { process.program(), command, self.recipe, ... }
   for _, word in ipairs(self.rest) do words[#words + 1] = word end
   words.env, words.cwd = self:step_env(), fs.join(self.dir, "work")
   if quiet then

@@ -91,7 +91,7 @@ local function start(instance, job, sides)
   local ns = instance.place.host.ns
   if ns then job.inside, job.outside = ("/proc/%d/ns/net"):format(ns.pid), ("/proc/%d/ns/net"):format(process.pid()) end
   env.HKRUN_DMS_JOB = json.encode(job)
-  return process.start { fs.realpath "/proc/self/exe", "-e", [[require "rehearsal.services.dms.worker.main" ()]], env = env, cwd = "/",
+  return process.start { process.program(), "-e", [[require "rehearsal.services.dms.worker.main" ()]], env = env, cwd = "/",
     prefix = instance.place.host.prefix, stdout = "pipe", stderr = fs.join(instance.dir, "log") }
 end
 

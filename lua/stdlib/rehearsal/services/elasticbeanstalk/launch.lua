@@ -9,6 +9,7 @@ local ec2_common = require "rehearsal.services.ec2.common"
 local errors = require "errors"
 local fs = require "fs"
 local log = require "log"
+local process = require "process"
 local zip = require "zip"
 
 local M = {}
@@ -159,7 +160,7 @@ local PATH = os.getenv "PATH" or "/usr/local/bin:/usr/bin:/bin"
 ---@return string program, table env
 function M.self()
   local lib = os.getenv "HKRUN_LIB"
-  return fs.realpath "/proc/self/exe", { PATH = PATH, HOME = "/", NO_PROXY = "*", HKRUN_LIB = lib and fs.realpath(lib) }
+  return process.program(), { PATH = PATH, HOME = "/", NO_PROXY = "*", HKRUN_LIB = lib and fs.realpath(lib) }
 end
 
 local function sample()

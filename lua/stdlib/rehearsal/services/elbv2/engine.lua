@@ -100,7 +100,7 @@ end
 
 local function start(cloud, ctx, lb)
   local lib = os.getenv "HKRUN_LIB"
-  lb.process = process.start { fs.realpath "/proc/self/exe", "-e", PROGRAM, prefix = lb.place.host.prefix, stdout = "pipe",
+  lb.process = process.start { process.program(), "-e", PROGRAM, prefix = lb.place.host.prefix, stdout = "pipe",
     stderr = fs.join(lb.dir, "log"), env = { PATH = os.getenv "PATH", HOME = "/", NO_PROXY = "*", FORWARD = fs.join(lb.dir, "listeners.json"),
                                              HKRUN_LIB = lib and fs.realpath(lib) or nil } }
   lb.reader = task.spawn(function()
