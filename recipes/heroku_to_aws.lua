@@ -1,13 +1,14 @@
 --- Moves one Heroku app, with its PostgreSQL and its Redis, to AWS: Elastic Beanstalk, RDS, ElastiCache.
 ---
---- It may be stopped and run again at any time. Nothing on Heroku is changed before the stage "cutover", and there only
---- frozen: the app, its database and its Redis stay as they are, to go back to. See the stages in heroku_to_aws/.
+--- It may be stopped and run again at any time. Nothing on Heroku is changed before the stage "cutover" (but for a marker in
+--- the database where DMS streams), and there only frozen: the app, its database and its Redis stay as they are, to go back
+--- to. See the stages in heroku_to_aws/.
 local recipe, task = require "recipe", require "task"
 local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
 local config = require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
-local downtime = require "heroku_to_aws.downtime"
+local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
@@ -34,6 +35,9 @@ local opt = recipe.options {
   { "log_days", "days to keep logs", default = 30 },
   { "jobs", "tables to copy side by side", default = 2 },
   { "one_off_dynos", "what to do with `heroku run` and Scheduler dynos at the freeze", default = "wait", one_of = { "wait", "stop" } },
+  { "data", "who copies PostgreSQL: hkrun itself, or AWS DMS", default = "copy", one_of = { "copy", "dms" } },
+  { "dms_strategy", "DMS: all rows in the freeze, or rows and changes before it", default = "full-load",
+    one_of = { "full-load", "full-load-and-cdc" } },
   { "downtime_budget", "how long nobody may be able to write, like 20m: then Heroku goes on", check = checks.duration },
   { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
 }
@@ -85,10 +89,15 @@ local web = environments[plan.environments[1].name]
 stage "alarms"                                   -- those of the stores are made by now
 if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment = web } end
 
-stage "cutover"
 need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: "
   .. "bring it back; another cutover would copy old data over what was written on AWS", app.name)
-local both = { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt,
+
+stage "data"                                     -- with DMS only: prepared and assessed, and what can be carried before the freeze is
+local carried <close> = dms.prepare { app = app, facts = facts, plan = plan, new = new, bastion = new.bastion, network = net, group = group,
+                                      account = account, opt = opt, has_run = function() return deploy.has_run(environments, new.code) end }
+
+stage "cutover"
+local both = { app = app, facts = facts, new = new, bastion = new.bastion, opt = opt, dms = carried,
                has_run = function() return deploy.has_run(environments, new.code) end }
 local steps  <close> = cutover.steps(both)
 exposure.check { network = net, allow = allow, bastion = new.bastion, ssh_from = opt.bastion_ssh_from } -- what is private must be
@@ -110,6 +119,7 @@ local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
 window:close()
 freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
 live:keep()
+if opt.data == "dms" then freeze:once(dms.CLEAN, dms.clean_up { app = app }) end   -- it costs money while it is there
 
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),

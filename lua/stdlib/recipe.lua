@@ -105,9 +105,11 @@ end
 --- was made through a guard).
 ---@param name string
 ---@return boolean
+---@return any result once it is done
 function M.begun(name)
   local mem = run.current("begun").memory.onces[name]
-  return mem ~= nil and mem.state ~= "void"
+  if mem == nil or mem.state == "void" then return false end
+  return true, mem.state == "done" and mem.result or nil
 end
 
 --- The tags of what is needed only until something is done, for the option `tags` of a noun; see recipe.retire.

@@ -1,6 +1,7 @@
 --- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
 local aws = require "aws"
 local config = require "heroku_to_aws.config"
+local dms_scope = require "heroku_to_aws.dms_scope"
 local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
 local fs = require "fs"
@@ -76,7 +77,7 @@ local function addons(app)
   return list
 end
 
-local function postgres(app, moved)
+local function postgres(app, moved, opt)
   local source = M.postgres_source(app)
   local facts = { plan = app.postgres.plan, findings = {} }
   local db <close> = pg.open(source, { timeout = 60 })
@@ -85,7 +86,8 @@ local function postgres(app, moved)
   facts.tables = db:value [[SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_']]
   if not moved then
-    facts.findings = pg.check { from = source, app = app }
+    facts.findings = pg.check { from = source, app = app, mover = opt.data == "dms" and opt.dms_strategy or "copy" }
+    facts.dms = opt.data == "dms" and dms_scope.audit(facts, source, opt) or nil
     facts.probe = downtime.probe_postgres(source)
   end
   return facts
@@ -122,7 +124,7 @@ function M.read(app, opt)
     app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
     addons = addons(app), config = config.facts(app), platform = platform.find(app, opt), domains = app.domains,
     surroundings = surroundings.read(app, opt.source),
-    postgres = app.postgres and postgres(app, moved), redis = app.redis and redis_facts(app, moved),
+    postgres = app.postgres and postgres(app, moved, opt), redis = app.redis and redis_facts(app, moved),
   }
 end
 
@@ -147,6 +149,11 @@ function M.report(facts, plan, opt, place)
     local db = facts.postgres
     row("PostgreSQL " .. db.version, ("%s, %d tables, %.1f MB"):format(db.plan, db.tables, db.bytes / 1e6),
       ("%s, %d GB%s"):format(plan.postgres.class, plan.postgres.gigabytes, plan.postgres.multi_az and ", with a standby" or ""))
+  end
+  local dms = facts.postgres and facts.postgres.dms
+  if dms then
+    row("rows of PostgreSQL", "", ("AWS DMS, %s: %d tables%s"):format(opt.dms_strategy, #dms.tables, #dms.others > 0 and
+      ("; %d by hkrun itself"):format(#dms.others) or ""))
   end
   if plan.cache then
     row(facts.redis.version, ("%s, %d keys"):format(facts.redis.plan, facts.redis.keys),
@@ -184,6 +191,7 @@ function M.report(facts, plan, opt, place)
     if f.severity ~= "ok" then rows[#rows + 1] = { f.severity, f.message, f.remedy } end
   end
   if #rows > 1 then recipe.report("Findings in the database", rows) end
+  if dms then dms_scope.report(dms, facts.postgres.findings) end
   for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do
     recipe.need(f.severity ~= "error", "the Heroku database cannot be copied: %s; %s", f.message, f.remedy)
   end

@@ -17,8 +17,8 @@ local NO_TABLE = [[SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n
   WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_')]]
 
 --- A copy that refuses to drop what is in the target: here an option says that it may.
-local function with_hint(copy, o)
-  local ok, result = pcall(copy, o)
+local function with_hint(copy, ...)
+  local ok, result = pcall(copy, ...)
   if ok then return result end
   if (errors.is(result, "invalid") or errors.is(result, "stopped")) and tostring(result.hint):find "re%a+ = true" then
     result.hint = "--overwrite drops it, if it is only what an earlier cutover left that failed"
@@ -35,7 +35,16 @@ function M.freeze(o)
     fence = o.facts.postgres and function() return audit.postgres_source(o.app) end or nil }
 end
 
----@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table, has_run: fun(): boolean }
+--- Whether the new database was empty when it was first seen, so that all in it is ours.
+---@param at table of stores.new
+function M.was_empty(at)
+  return recipe.once("see that the new database is empty", function()
+    local db <close> = pg.open(at:new_postgres())
+    return db:value(NO_TABLE)
+  end)
+end
+
+---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table, dms: DmsSide?, has_run: fun(): boolean }
 function M.steps(o)
   local facts, opt = o.facts, o.opt
   local at = stores.new(o)
@@ -51,13 +60,11 @@ function M.steps(o)
     return speeds
   end
 
-  function steps.copy_postgres()
+  function steps.copy_postgres(progress)
     if not facts.postgres then return { skipped = true } end
+    if o.dms then return with_hint(o.dms.finish, o.dms, progress) end
     local started, to = task.now(), at:new_postgres()
-    local was_empty = recipe.once("see that the new database is empty", function()
-      local db <close> = pg.open(to)
-      return db:value(NO_TABLE)
-    end)
+    local was_empty = M.was_empty(at)
     -- What a cutover left that was called off before the app ran on AWS is a copy, even if a release process wrote to it.
     local is_copy = was_empty and not o.has_run()
     with_hint(pg.copy, { from = at:old_postgres(), to = to, jobs = opt.jobs,

@@ -42,6 +42,16 @@ local function deferred(o)
   if #rows > 0 then recipe.report("Left for you", rows) end
 end
 
+--- How PostgreSQL was copied, and what DMS had done of it.
+local function copied(c)
+  if c.skipped then return "none to copy" end
+  if not c.by then return seconds(c.seconds) end
+  local words = ("%s, with DMS: %d rows of %d tables loaded"):format(seconds(c.seconds), c.loaded.rows, c.loaded.tables)
+  if not c.changes then return words end
+  return ("%s before the freeze; then streamed: %d inserts, %d updates, %d deletes"):format(words, c.changes.inserts, c.changes.updates,
+    c.changes.deletes)
+end
+
 --- Writes the report of a finished cutover.
 ---@param o { facts: table, plan: table, app: HerokuApp, done: table, since: integer?, url: any, new: table }
 function M.write(o)
@@ -50,7 +60,7 @@ function M.write(o)
   proof(done)
   local rows = {
     { "new address", o.url or "(no web process)" },
-    { "copy of PostgreSQL", done.copy.postgres.skipped and "none to copy" or seconds(done.copy.postgres.seconds) },
+    { "copy of PostgreSQL", copied(done.copy.postgres) },
     { "copy of Redis", done.copy.redis.skipped and "none to copy"
       or ("%s, %d keys, all equal"):format(seconds(done.copy.redis.seconds), done.verify.keys) },
     { "write pause", ("%d s, from maintenance mode on to the smoke test passed; %s"):format(done.smoke.at - o.since,

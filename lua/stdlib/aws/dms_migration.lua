@@ -109,7 +109,8 @@ return function(o)
     instance = function()
       local group = aws.dms_subnet_group { name, subnets = o.public and o.network.public or o.network.private, role = parts.vpc_role, tags = tags,
                                            description = "subnets of the replication instance" }
-      return aws.dms_instance { name, class = o.class, version = o.version, subnet_group = group.name, groups = o.groups, public = o.public, tags = tags }
+      return aws.dms_instance { name, class = o.class, version = o.version, subnet_group = group.name, groups = o.groups, public = o.public,
+                                tags = tags }
     end,
     reports = function()
       return aws.role { name .. "-reports", service = "dms.amazonaws.com", tags = tags, description = "DMS writes its assessments in it",

@@ -65,7 +65,7 @@ function Migration:test(seconds)
     end
   end
   task.all {
-    source = one("source", self.source, "the source must take connections from the replication instance's public address, with TLS; then apply again"),
+    source = one("source", self.source, "the source must take connections from the replication instance's address, with TLS; then apply again"),
     target = one("target", self.target, "the target's security group must let the replication instance in; then apply again"),
   }
 end
@@ -161,14 +161,14 @@ function Migration:stop(seconds)
 end
 
 --- What DMS says of each table.
----@return { name: string, schema: string, table: string, state: string, rows: integer, errors: integer, inserts: integer, updates: integer, deletes: integer,
----  applied: integer, seconds: number? }[]
+---@return { name: string, schema: string, table: string, state: string, rows: integer, errors: integer, inserts: integer,
+---  updates: integer, deletes: integer, applied: integer, seconds: number? }[]
 function Migration:statistics()
   local list = {}
   for s in aws.dms:each("describe_table_statistics", { ReplicationTaskArn = self.task }) do
     list[#list + 1] = {
-      schema = s.SchemaName, table = s.TableName, name = ("%s.%s"):format(s.SchemaName, s.TableName), state = s.TableState, rows = s.FullLoadRows or 0,
-      errors = s.FullLoadErrorRows or 0, inserts = s.Inserts or 0, updates = s.Updates or 0, deletes = s.Deletes or 0,
+      schema = s.SchemaName, table = s.TableName, name = ("%s.%s"):format(s.SchemaName, s.TableName), state = s.TableState,
+      rows = s.FullLoadRows or 0, errors = s.FullLoadErrorRows or 0, inserts = s.Inserts or 0, updates = s.Updates or 0, deletes = s.Deletes or 0,
       applied = (s.AppliedInserts or 0) + (s.AppliedUpdates or 0) + (s.AppliedDeletes or 0),
       seconds = s.FullLoadEndTime and s.FullLoadStartTime and s.FullLoadEndTime - s.FullLoadStartTime or nil,
     }
@@ -184,7 +184,8 @@ local function far(tables)
     rows = rows + t.rows
     if t.state == "Table completed" then done = done + 1 elseif t.state == "Full load" then loading[#loading + 1] = t.name end
   end
-  return ("%d of %d tables, %d rows%s"):format(done, #tables, rows, loading[1] and "; now " .. table.concat(loading, ", ", 1, math.min(3, #loading)) or "")
+  local now = table.concat(loading, ", ", 1, math.min(3, #loading))
+  return ("%d of %d tables, %d rows%s"):format(done, #tables, rows, now ~= "" and "; now " .. now or "")
 end
 
 local BAD = { ["Table error"] = true, ["Table cancelled"] = true, ["Table does not exist"] = true }
@@ -211,6 +212,18 @@ function Migration:refuse_errors(tables, t)
   }
 end
 
+--- Raises unless the task has stopped because all its tables are loaded.
+---@param t table of `describe`
+---@param tables table[] of `statistics`
+function Migration:check_loaded(t, tables)
+  self:refuse_errors(tables, t)
+  local why = t.StopReason or ""
+  if t.Status == "failed" or not (why:find "FULL_LOAD_ONLY_FINISHED" or why:find "STOPPED_AFTER_FULL_LOAD") then
+    errors.raise { kind = "remote", op = "load the tables of " .. self.name, hint = "remove the reason and apply again, which loads again",
+                   message = ("the DMS task is %s: %s"):format(t.Status, t.LastFailureMessage or why) }
+  end
+end
+
 --- Waits until all rows are loaded: the task has stopped by itself, before it applies the changes that came meanwhile.
 ---@param progress table? of a once
 ---@param seconds number? the most that it may take
@@ -225,13 +238,29 @@ function Migration:loaded(progress, seconds)
     end)
   end
   local done = progress and wait { note = function(s) progress:note(s) end } or waiting(what, wait)
-  self:refuse_errors(done.tables, done.t)
-  local why = done.t.StopReason or ""
-  if done.t.Status == "failed" or not (why:find "FULL_LOAD_ONLY_FINISHED" or why:find "STOPPED_AFTER_FULL_LOAD") then
-    errors.raise { kind = "remote", op = what, message = ("the DMS task is %s: %s"):format(done.t.Status, done.t.LastFailureMessage or why),
-                   hint = "remove the reason and apply again, which loads again" }
-  end
+  self:check_loaded(done.t, done.tables)
   return done.tables
+end
+
+--- Loads all rows: waits for a load that goes on, and begins again with one that has failed.
+---@param progress table? of a once
+---@return table[] tables of `statistics`
+function Migration:load(progress)
+  local t = self:describe()
+  if not RUNS[t.Status] and not (pcall(self.check_loaded, self, t, self:statistics())) then self:start "load" end
+  return self:loaded(progress)
+end
+
+--- Lets it stream changes, from where it is: waits until it does so.
+---@param seconds number? the most that it may take
+function Migration:stream(seconds)
+  if not RUNS[self:describe().Status] then self:start "resume" end
+  waiting("stream changes of " .. self.name, function(ctx)
+    return noun.wait(ctx, "the task does not run", seconds or 900, function()
+      if self:streams() then return true end
+      return nil, "starting"
+    end)
+  end)
 end
 
 --- Raises unless the task streams changes; answers whether it does so already.
