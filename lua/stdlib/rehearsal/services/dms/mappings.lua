@@ -33,8 +33,14 @@ end
 
 local function check_transformation(rule, fail)
   local target, action = rule["rule-target"], rule["rule-action"]
+  if target == "column" and action == "remove-column" then
+    local at = rule["object-locator"]
+    if type(at["table-name"]) ~= "string" or type(at["column-name"]) ~= "string" then fail "Property 'column-name' is missing" end
+    return
+  end
   if target ~= "schema" and target ~= "table" then
-    fail(("the rehearsal cloud's DMS transforms the names of schemas and tables, not the rule-target '%s'"):format(tostring(target)))
+    fail(("the rehearsal cloud's DMS transforms the names of schemas and tables and removes columns, not the rule-target '%s'")
+      :format(tostring(target)))
   end
   if not RENAMES[action] then fail(("the rehearsal cloud's DMS does not do the rule-action '%s'"):format(tostring(action))) end
   if not NEEDS_NO_VALUE[action] and type(rule.value) ~= "string" then fail "Property 'value' is missing" end
@@ -99,10 +105,21 @@ function M.target(rules, schema, table_name)
   for _, rule in ipairs(rules) do
     if rule["rule-type"] == "transformation" and locates(rule, schema, table_name) then
       local change = RENAMES[rule["rule-action"]]
-      if rule["rule-target"] == "schema" then to_schema = change(to_schema, rule) else to_table = change(to_table, rule) end
+      if rule["rule-target"] == "schema" then to_schema = change(to_schema, rule)
+      elseif rule["rule-target"] == "table" then to_table = change(to_table, rule) end
     end
   end
   return to_schema, to_table
+end
+
+--- Whether a task takes a column of a table that it takes.
+function M.keeps(rules, schema, table_name, column)
+  for _, rule in ipairs(rules) do
+    if rule["rule-action"] == "remove-column" and locates(rule, schema, table_name) and fits(column, rule["object-locator"]["column-name"]) then
+      return false
+    end
+  end
+  return true
 end
 
 --- The order in which a table is loaded: a higher load-order comes first.

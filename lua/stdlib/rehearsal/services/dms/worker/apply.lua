@@ -66,7 +66,7 @@ local STATEMENTS = {}
 function STATEMENTS.INSERT(job, t, change)
   local names, values = {}, {}
   for _, column in ipairs(change.new) do
-    if not t.generated[column.name] then
+    if not t.left_out[column.name] then
       names[#names + 1], values[#values + 1] = pg.quote_name(column.name), literal(job, t, column)
     end
   end
@@ -78,7 +78,7 @@ function STATEMENTS.UPDATE(job, t, change)
   for _, column in ipairs(change.old or {}) do old[column.name] = column.value end
   for _, column in ipairs(change.new) do
     local moved = not is_key(t, column.name) or old[column.name] ~= nil and old[column.name] ~= column.value
-    if not column.unchanged and not t.generated[column.name] and moved then
+    if not column.unchanged and not t.left_out[column.name] and moved then
       set[#set + 1] = ("%s = %s"):format(pg.quote_name(column.name), literal(job, t, column))
     end
   end

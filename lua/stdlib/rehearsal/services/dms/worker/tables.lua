@@ -22,7 +22,7 @@ local COLUMNS = [[
 ---@field to_schema string at the target
 ---@field to_name string
 ---@field columns table[] { name, type, base, category, is_key }
----@field generated table<string, boolean> names of columns that are generated from others
+---@field left_out table<string, boolean> names of columns that are generated from others, or removed by a rule
 
 --- All tables that the mappings take, in the order in which they are loaded.
 ---@param conn PgConnection the source
@@ -37,9 +37,10 @@ function M.list(conn, rules)
     end
   end
   for i, t in ipairs(list) do
-    t.columns, t.generated, t.at = {}, {}, i
+    t.columns, t.left_out, t.at = {}, {}, i
     for _, column in ipairs(conn:query(COLUMNS, t.oid)) do
-      if column.is_generated then t.generated[column.name] = true           -- the target generates them itself
+      -- the target generates its columns itself
+      if column.is_generated or not mappings.keeps(rules, t.schema, t.name, column.name) then t.left_out[column.name] = true
       else t.columns[#t.columns + 1] = column end
       t.has_key = t.has_key or column.is_key
     end
