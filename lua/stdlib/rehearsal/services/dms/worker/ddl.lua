@@ -83,7 +83,7 @@ function M.statements(follow, row)
     return policy.HandleSourceTableDropped and { "DROP TABLE IF EXISTS " .. target_of(t) } or {}, t
   end
   for _, found in ipairs(tables.list(follow.source, follow.job.rules)) do
-    if found.schema == schema and found.name == name then t.columns, t.left_out = found.columns, found.generated end
+    if found.schema == schema and found.name == name then t.columns, t.left_out = found.columns, found.left_out end
   end
   local is_one = not row.c_ddlqry:find ";%s*%S"
   if not policy.HandleSourceTableAltered or not is_one or t.to_schema ~= t.schema or t.to_name ~= t.name then return {}, t end
