@@ -105,17 +105,20 @@ end
 
 --- Makes the services.
 ---@param plan table
----@param o { application: table, network: table, group: any, secrets: table, opt: table } as in deploy.environments
+---@param o { application: table, network: table, group: any, vars: table, opt: table } as in deploy.environments
 ---@return table<string, FargateApp> environments one, by the name of the first environment of the plan
 function M.environments(plan, o)
   local list, name = processes(plan), plan.name
   local has_web = list[1].type == "web"
-  local may = roles(name, o.secrets)
+  local may = roles(name, o.vars.secrets)
   local outside = has_web and front(name, o) or nil
   local function definition(type, command, size, more)
-    local group = aws.log_group { ("/ecs/%s/%s"):format(name, type), days = o.opt.log_days }
+    local group, env = aws.log_group { ("/ecs/%s/%s"):format(name, type), days = o.opt.log_days }, {}
+    for _, from in ipairs { o.vars.plain, more.env } do
+      for k, v in pairs(from) do env[k] = v end
+    end
     return aws.ecs_task_definition { ("%s-%s"):format(name, type), image = o.application.image, command = { "/bin/sh", "-c", command },
-      cpu = size.cpu, memory = size.memory, port = more.port, env = more.env, secrets = o.secrets, log_group = group.id,
+      cpu = size.cpu, memory = size.memory, port = more.port, env = env, secrets = o.vars.secrets, log_group = group.id,
       execution_role = may.execution.arn, task_role = may.task.arn }
   end
   local function service(p)
@@ -138,7 +141,7 @@ function M.environments(plan, o)
   for i in ipairs(list) do services[i] = made[i] end
   local dns = has_web and outside.balancer.dns_name or nil
   return { [plan.environments[1].name] = Running.new {
-    name = name, cluster = o.application.id, services = services, release = made.release, image = o.application.image, hide = o.hide,
+    name = name, cluster = o.application.id, services = services, release = made.release, image = o.application.image, hide = o.vars.hide,
     network = { subnets = o.network.public, groups = { o.group.id } }, patience = o.opt.health_timeout,
     url = dns and text("http://%s", dns), cname = dns, balancer = outside and outside.balancer, targets = outside and outside.targets,
   } }

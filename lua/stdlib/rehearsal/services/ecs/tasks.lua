@@ -11,6 +11,7 @@ local fs = require "fs"
 local log = require "log"
 local managed = require "rehearsal.managed"
 local now, sleep = require "task".now, require "task".sleep
+local secret = require "secret"
 local sign = require "sign"
 
 local S = {}
@@ -109,7 +110,7 @@ end
 local function settle_ports(cloud, task, service)
   if cloud.net.isolated then return end
   for _, port in ipairs(service.ports) do
-    if service.env.PORT == tostring(port.inside) then
+    if secret.equal(service.env.PORT or "", tostring(port.inside)) then
       task.local_ports[port.outside] = fs.free_port(task.place.address)
       port.inside = task.local_ports[port.outside]
       port.outside = port.inside
