@@ -67,6 +67,18 @@ T["aws.cache: a token, subnets, settings, a group, the nodes; their names are kn
   test.equal(cache.nodes, { "shop-001", "shop-002", "shop-003" })
 end
 
+T["a cache that may forget keys is refused unless it is said to hold no queue"] = function()
+  local function made(more)
+    return planned(function()
+      local o = { "Shop", network = NET, parameters = { ["maxmemory-policy"] = "allkeys-lru" } }
+      for k, v in pairs(more or {}) do o[k] = v end
+      aws.cache(o)
+    end)
+  end
+  test.raises('aws.cache "Shop": with the maxmemory%-policy allkeys%-lru a full server forgets keys, jobs of queues among them', made)
+  test.equal(#made { evicting = true }, #made { parameters = { ["maxmemory-policy"] = "noeviction" } })
+end
+
 T["aws.environment: two roles, a profile, the environment"] = function()
   test.equal(planned(function() aws.environment { "shop", application = "shop", network = NET } end), {
     "eb_environment:shop", "instance_profile:shop-eb-machine", "role:shop-eb-machine", "role:shop-eb-service" })

@@ -4,6 +4,7 @@
 ---     local cache = aws.cache { "shop", network = net, allow = { app.id, bastion.group } }
 ---     cache.url (a secret: rediss://...), cache.endpoint, cache.port
 local aws = require "aws"
+local errors = require "errors"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
 local secret = require "secret"
@@ -19,6 +20,7 @@ local declared = {
   { "node_type", "size of its nodes", type = "string", default = "cache.t4g.micro" },
   { "replicas", "copies beside the primary", type = "integer", default = 0 },
   { "parameters", "settings by name", type = "table", default = {} },
+  { "evicting", "true: it holds no queue, and its maxmemory-policy may let keys go", type = "boolean", default = false },
   { "final_snapshot", "when it is deleted, ElastiCache keeps a snapshot of it", type = "boolean", default = true },
   { "tags", "tags of all its parts", type = "table" },
   { "keep", "never delete or replace it", type = "boolean" },
@@ -44,6 +46,11 @@ return function(o)
   for _, group in ipairs(o.allow) do rules[#rules + 1] = { port = 6379, from = noun.id(group), why = "Valkey" } end
   local parameters = { ["maxmemory-policy"] = "noeviction" }
   for k, v in pairs(o.parameters) do parameters[k] = v end
+  local policy = parameters["maxmemory-policy"]
+  if policy ~= "noeviction" and not o.evicting then
+    errors.usage("aws.cache %q: with the maxmemory-policy %s a full server forgets keys, jobs of queues among them; leave it at noeviction, "
+      .. "or say evicting = true when no queue is in it", o.name, policy)
+  end
   local family = o.engine .. (o.version:match "^%d+" or "")
 
   local parts = task.all {
