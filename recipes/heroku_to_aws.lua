@@ -10,6 +10,7 @@ local config = require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
+local keyspace, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.smoke"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
 local opt = recipe.options {
@@ -34,6 +35,7 @@ local opt = recipe.options {
   { "notification_email", "who gets the alarms", check = checks.email },
   { "log_days", "days to keep logs", default = 30 },
   { "jobs", "tables to copy side by side", default = 2 },
+  { "live_redis", "copy Redis before the freeze, and follow it", default = "auto", one_of = { "auto", "yes", "no" } },
   { "one_off_dynos", "what to do with `heroku run` and Scheduler dynos at the freeze", default = "wait", one_of = { "wait", "stop" } },
   { "data", "who copies PostgreSQL: hkrun itself, or AWS DMS", default = "copy", one_of = { "copy", "dms" } },
   { "dms_strategy", "DMS: all rows in the freeze, or rows and changes before it", default = "full-load",
@@ -42,6 +44,11 @@ local opt = recipe.options {
   { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
 }
 need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is needed with the bastion: your own address, like 203.0.113.7/32")
+
+--- What must be right on AWS before it goes live there: add what your app is for.
+local function tests(web)
+  web:expect(opt.health_path)                    -- web:expect("/products", { status = 200, text = "Teapot" })
+end
 
 stage "audit"                                    -- only reads: `hkrun plan` does it too
 local account = aws.sts:get_caller_identity().Account
@@ -103,19 +110,20 @@ local steps  <close> = cutover.steps(both)
 exposure.check { network = net, allow = allow, bastion = new.bastion, ssh_from = opt.bastion_ssh_from } -- what is private must be
 local speeds    = recipe.once("reach the new stores", steps.reach)
 local budget    = downtime.parse(opt.downtime_budget)
-local predicted = downtime.of(facts, speeds)
+local predicted = downtime.of(facts, speeds, keyspace.is_live(both))
 downtime.check(predicted, budget)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name), downtime.words(predicted, budget))
+local _      <close> = steps.follow_redis()              -- a large Redis is copied while the app goes on
 local freeze <close> = cutover.freeze(both)              -- nobody writes; Heroku goes on by itself if anything below fails
 local window <close> = downtime.window(freeze, { predicted = predicted, budget = budget })  -- or takes too long
 freeze:rollback("carry back to Heroku what was written on AWS", back.carry(both), back.look(both))
 local copied = task.all {
   postgres = function() return freeze:once("copy postgres", steps.copy_postgres) end,
-  redis    = function() return freeze:once("copy redis", steps.copy_redis) end,
+  redis    = function() return freeze:once("copy redis", function() return steps.copy_redis(freeze.facts.at) end) end,
 }
 local verified = freeze:once("verify", function() return steps.verify(copied) end)   -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
-local smoke = freeze:once("smoke test", steps.smoke_test(web.url))
+local tested = freeze:once("smoke test", smoke.run(web.url, tests))
 window:close()
 freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
 live:keep()
@@ -124,4 +132,4 @@ if opt.data == "dms" then freeze:once(dms.CLEAN, dms.clean_up { app = app }) end
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),
                since = freeze.facts and freeze.facts.at, predicted = predicted, budget = budget,
-               done = { copy = copied, verify = verified, smoke = smoke } }
+               done = { copy = copied, verify = verified, smoke = tested } }

@@ -4,7 +4,7 @@ local audit = require "heroku_to_aws.audit"
 local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
 local fence = require "pg.fence"
-local http = require "http"
+local keyspace = require "heroku_to_aws.keyspace"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local recipe = require "recipe"
 local stores = require "heroku_to_aws.stores"
@@ -48,7 +48,7 @@ end
 function M.steps(o)
   local facts, opt = o.facts, o.opt
   local at = stores.new(o)
-  local steps = {}
+  local steps, follow = {}, nil
 
   --- Before anybody is made to wait: the way to both stores works, with verified certificates, and how fast it is.
   function steps.reach()
@@ -72,18 +72,17 @@ function M.steps(o)
     return { seconds = task.now() - started, writes = fence.writes(at:old_postgres()) }
   end
 
-  function steps.copy_redis()
+  --- Copies a large Redis while the app goes on; nil where there is none.
+  function steps.follow_redis()
+    if not keyspace.is_live(o) then return nil end
+    follow = keyspace.follow(o, at)
+    return follow
+  end
+
+  ---@param since integer? when the freeze began
+  function steps.copy_redis(since)
     if not facts.redis then return { skipped = true } end
-    local to = at:new_redis()
-    local was_empty = recipe.once("see that the new Redis is empty", function()
-      local r <close> = redis.open(to)
-      return r:command "DBSIZE" == 0
-    end)
-    -- What a cutover left that was called off before the app ran on AWS is a copy, and may go.
-    local is_copy = was_empty and not o.has_run()
-    local done = with_hint(redis.copy, { from = at:old_redis(), to = to,
-      restart = true, replace = opt.overwrite or is_copy })
-    return { keys = done.keys, seconds = done.seconds, method = done.method }
+    return with_hint(function() return keyspace.copy(o, at, since, follow) end)
   end
 
   --- All equal, and still nobody writes on Heroku; or an error that names what is not.
@@ -112,27 +111,6 @@ function M.steps(o)
     if facts.postgres then writers.check_postgres(at:old_postgres(), copied.postgres.writes) end
     if facts.redis then writers.check_redis(at:old_redis(), keys) end
     return result
-  end
-
-  --- The app must answer at its new address, within a few minutes.
-  ---@param url string?
-  function steps.smoke_test(url)
-    return function(progress)
-      if not url then return { skipped = true, at = os.time() } end
-      local address = url:gsub("/$", "") .. opt.health_path
-      local deadline = task.now() + 300
-      while true do
-        local ok, answer = pcall(http.get, address, { timeout = 30 })
-        if ok and answer:ok() then return { url = address, status = answer.status, at = os.time() } end
-        if not ok and errors.is(answer, "cancelled") then error(answer, 0) end
-        local state = ok and "it answers with status " .. answer.status or tostring(answer)
-        if task.now() > deadline then
-          errors.raise { kind = "remote", op = "test " .. address, retry = true, message = state, hint = "the environment's logs say more" }
-        end
-        progress:note(state)
-        task.sleep(2)
-      end
-    end
   end
 
   return setmetatable(steps, { __close = function() at:close() end })

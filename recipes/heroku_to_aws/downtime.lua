@@ -72,6 +72,10 @@ function M.probe_redis(where)
   return result
 end
 
+--- Seconds for all keys.
+---@param probe { keys: integer, rate: number? }?
+function M.keys(probe) return probe and probe.keys / (probe.rate or tables.window.keys) or 0 end
+
 local function slower(a, b)
   if not a or not b then return a or b end
   return math.min(a, b)
@@ -94,8 +98,7 @@ function M.predict(o)
     stores[1] = copying + comparing
   end
   if kv then
-    local rate = kv.rate or fixed.keys
-    local copying, comparing = o.live and 0 or kv.keys / rate, kv.keys / rate
+    local copying, comparing = o.live and 0 or M.keys(kv), M.keys(kv)
     part(o.live and "finish and compare Redis" or "copy and compare Redis", copying + comparing)
     stores[2] = copying + comparing
   end
@@ -106,9 +109,10 @@ end
 --- The prediction for an app of audit.read.
 ---@param facts table
 ---@param reached? { write: number? } what the new stores' probe said, once they are there
-function M.of(facts, reached)
+---@param live? boolean whether Redis is copied before the freeze
+function M.of(facts, reached, live)
   if recipe.is_unknown(reached) then reached = nil end
-  return M.predict { postgres = facts.postgres and facts.postgres.probe, redis = facts.redis and facts.redis.probe, new = reached }
+  return M.predict { postgres = facts.postgres and facts.postgres.probe, redis = facts.redis and facts.redis.probe, new = reached, live = live }
 end
 
 local SECONDS = { s = 1, m = 60, h = 3600 }

@@ -81,6 +81,55 @@ T["a cutover killed anywhere, then rolled back: Heroku is thawed and answers, wi
   end
 end
 
+--- The recipe, changed: { ["file below recipes/"] = { text, other text } }.
+local function edited(t, name, edits)
+  local from, dir = labs.recipe:match "^(.*)/", t.lab.dir .. "/" .. name
+  t.lab:foreign { "cp", "-R", from, dir, env = { PATH = os.getenv "PATH" } }
+  for file, edit in pairs(edits) do
+    local path = dir .. "/" .. file
+    local text = fs.read(path)
+    local at, stop = text:find(edit[1], 1, true)
+    test.truthy(at, "the text to change in " .. file)
+    fs.write(path, text:sub(1, at - 1) .. edit[2] .. text:sub(stop + 1))
+  end
+  return dir .. "/heroku_to_aws.lua"
+end
+
+local SMOKE = "web:expect(opt.health_path)"
+
+T["a failed smoke test, a budget that is used up: Heroku answers again, and it says what to do"] = function()
+  local t = start()
+  local recipe = edited(t, "smoke", { ["heroku_to_aws.lua"] = { SMOKE, 'web:expect(opt.health_path, { text = "good" })' },
+    ["heroku_to_aws/smoke.lua"] = { "M.SETTLE = 20", "M.SETTLE = 0" } })
+  local said = run(t, 1, { "apply", recipe, "--yes", "--overwrite" })
+  test.match(said, 'cannot test http://%S+/health: "good" is not in its answer')
+  on_heroku(t, "a failed smoke test")
+  test.match(run(t, 1, { "apply", labs.recipe, "--yes", "--overwrite", "--downtime-budget", "5s" }),
+    "the budget cannot be kept: predicted downtime 3 min 10 s, budget 5 s; .*Nothing was stopped")
+  recipe = edited(t, "late", { ["heroku_to_aws.lua"] = { SMOKE, "task.sleep(600)" },
+    ["heroku_to_aws/tables.lua"] = { "M.window = { stop = 40, start = 150,", "M.window = { stop = 0, start = 0," } })
+  said = run(t, 1, { "apply", recipe, "--yes", "--overwrite", "--downtime-budget", "6s" })
+  test.match(said, "the budget of 6 s is used up; the app goes on running on Heroku, and nothing is lost; apply again tries anew")
+  on_heroku(t, "a budget that is used up")
+end
+
+T["a token that expires in mid-run, of AWS or of Heroku: it says so, and the next run goes on"] = function()
+  local t = start()
+  local code, said = t:run("apply", { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "expired", arguments = { "--overwrite" } })
+  test.equal(code, 1, said)
+  test.match(said, "the credentials have expired: sign in again")
+  on_heroku(t, "AWS's token")
+  local expired = {}
+  for n = 1, 2 do expired[n] = { call = "heroku PATCH /apps/{app}/formation", n = n, fault = "expired" } end
+  code, said = t:run("apply", { faults = expired })
+  test.equal({ code, t:struck() }, { 1, 2 }, said)
+  test.match(said, "the token is wrong or has expired: run `heroku login` or set HEROKU_API_KEY")
+  test.match(said, "run it again, which takes it up where it is, or undo it by hand: .*heroku ps:scale web=1 worker=1 %-%-app small")
+  test.equal(t:heroku().maintenance, true, "it could not be undone")
+  test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "Rolled back")
+  on_heroku(t, "Heroku's token")
+end
+
 --- What a customer does on AWS, which Heroku knows nothing of.
 local function order(new, n)
   new:query("INSERT INTO orders (customer, total, status) VALUES (1, $1, 'open')", n)
@@ -116,7 +165,8 @@ local OUTSIDE = "SELECT count(*) FROM events WHERE kind = 'outside'"
 T["rollback after the whole migration, killed on its way three times: what was written on AWS is on Heroku, each job ran once"] = function()
   local t = start()
   local out = outsider(t)
-  run(t, 0, { "apply", labs.recipe, "--yes", "--overwrite" })  -- the last of the killed ones had begun on AWS
+  local said = run(t, 0, { "apply", labs.recipe, "--yes", "--overwrite", "--live-redis", "yes" })
+  test.match(said, "\n  > switch the keyspace notifications of %S+ on\n.*\n  < undo: switch the keyspace notifications of ")
   out.done = true
   out.task:join()
   local at = stores(t)

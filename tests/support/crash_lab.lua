@@ -156,7 +156,7 @@ function Trial:run(command, point)
   local recipe = (point.hangs or point.fault == "hang") and impatient(self.lab) or labs.recipe
   self:plan(point.faults or point.call and { point } or {})
   local p <close> = process.start { "sh", "-c", 'echo $$ > "$0"; exec "$@"', self.pid_file, EXE, command, recipe, "--yes", env = env,
-                                    cwd = self.lab.dir .. "/work", stdout = out, stderr = out }
+                                    cwd = self.lab.dir .. "/work", stdout = out, stderr = out, table.unpack(point.arguments or {}) }
   local code = p:wait(TOO_LONG)
   if not code then
     p:kill "KILL"
