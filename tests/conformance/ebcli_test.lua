@@ -13,12 +13,12 @@ local GROUND = [==[
 import boto3, json
 ec2, iam = boto3.client("ec2"), boto3.client("iam")
 vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
-subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+subnets = [ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.%d.0/24" % i, AvailabilityZone="us-east-1" + zone)["Subnet"]["SubnetId"] for i, zone in enumerate("ab")]
 gateway = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
 ec2.attach_internet_gateway(InternetGatewayId=gateway, VpcId=vpc)
 table = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
 ec2.create_route(RouteTableId=table, DestinationCidrBlock="0.0.0.0/0", GatewayId=gateway)
-ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
+for subnet in subnets: ec2.associate_route_table(RouteTableId=table, SubnetId=subnet)
 def role(name, service):
     trust = {"Effect": "Allow", "Principal": {"Service": service + ".amazonaws.com"}, "Action": "sts:AssumeRole"}
     iam.create_role(RoleName=name, AssumeRolePolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [trust]}))
@@ -26,7 +26,7 @@ role("app", "ec2")
 role("beanstalk", "elasticbeanstalk")
 iam.create_instance_profile(InstanceProfileName="app")
 iam.add_role_to_instance_profile(InstanceProfileName="app", RoleName="app")
-print(vpc, subnet)
+print(vpc, ",".join(subnets))
 ]==]
 
 local WEB = [==[
@@ -70,11 +70,11 @@ T["the EB CLI creates, shows, deploys and swaps environments"] = function()
   end
   local ground = process.run { test.tool "python3", "-c", GROUND, env = c:env(), timeout = 60 }
   test.equal(ground.code, 0, ground.stderr)
-  local vpc, subnet = ground.stdout:match "^(%S+) (%S+)"
+  local vpc, subnets = ground.stdout:match "^(%S+) (%S+)"
 
   test.match(eb("init", "shop", "--platform", "docker", "--region", "us-east-1"), "Application shop has been created")
   local function create(name, ...)
-    return eb("create", name, "--cname", name, "--vpc.id", vpc, "--vpc.ec2subnets", subnet, "--vpc.elbsubnets", subnet, "--vpc.publicip",
+    return eb("create", name, "--cname", name, "--vpc.id", vpc, "--vpc.ec2subnets", subnets, "--vpc.elbsubnets", subnets, "--vpc.publicip",
       "--vpc.elbpublic", "--elb-type", "application", "--instance_profile", "app", "--service-role", "beanstalk", ...)
   end
   local made = task.all {

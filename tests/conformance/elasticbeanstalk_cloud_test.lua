@@ -13,15 +13,18 @@ ec2, iam, s3, sm, logs = (boto3.client(n) for n in ("ec2", "iam", "s3", "secrets
 eb = boto3.client("elasticbeanstalk")
 Error = botocore.exceptions.ClientError
 
+facing = []                              # the second subnet, where load balancers stand, too
+
 def network(public=True):
     vpc = ec2.create_vpc(CidrBlock="10.9.0.0/16")["Vpc"]["VpcId"]
     subnet = ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.1.0/24", AvailabilityZone="us-east-1a")["Subnet"]["SubnetId"]
+    facing.append(ec2.create_subnet(VpcId=vpc, CidrBlock="10.9.2.0/24", AvailabilityZone="us-east-1b")["Subnet"]["SubnetId"])
     if public:
         igw = ec2.create_internet_gateway()["InternetGateway"]["InternetGatewayId"]
         ec2.attach_internet_gateway(InternetGatewayId=igw, VpcId=vpc)
         rt = ec2.create_route_table(VpcId=vpc)["RouteTable"]["RouteTableId"]
         ec2.create_route(RouteTableId=rt, DestinationCidrBlock="0.0.0.0/0", GatewayId=igw)
-        ec2.associate_route_table(RouteTableId=rt, SubnetId=subnet)
+        for s in (subnet, facing[-1]): ec2.associate_route_table(RouteTableId=rt, SubnetId=s)
     return vpc, subnet
 
 def profile():
@@ -33,7 +36,7 @@ def profile():
 def option(namespace, name, value): return {"Namespace": namespace, "OptionName": name, "Value": value}
 
 def options(vpc, subnet):
-    return [option("aws:ec2:vpc", "VPCId", vpc), option("aws:ec2:vpc", "Subnets", subnet), option("aws:ec2:vpc", "ELBSubnets", subnet),
+    return [option("aws:ec2:vpc", "VPCId", vpc), option("aws:ec2:vpc", "Subnets", subnet), option("aws:ec2:vpc", "ELBSubnets", subnet + "," + facing[-1]),
             option("aws:ec2:vpc", "AssociatePublicIpAddress", "true"), option("aws:autoscaling:launchconfiguration", "IamInstanceProfile", "app"),
             option("aws:elasticbeanstalk:environment", "LoadBalancerType", "application")]
 

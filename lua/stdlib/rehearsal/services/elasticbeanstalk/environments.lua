@@ -1,4 +1,5 @@
 --- Environments: the state machine around what launch.lua does.
+local balancer = require "rehearsal.services.elasticbeanstalk.balancer"
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
 local errors = require "errors"
@@ -165,6 +166,7 @@ local function updating(cloud, ctx, env, before, message, is_deployment)
   local done = attempt(function()
     check_profile(cloud, env)
     if rolled_back() then return end
+    launch.refront(cloud, ctx, env)
     launch.regroup(cloud, ctx, env)
     C.event(cloud, ctx, env, "INFO", "%s", message)
     local staged = launch.prepare(cloud, ctx, env, env.next_version)
@@ -179,6 +181,7 @@ local function updating(cloud, ctx, env, before, message, is_deployment)
   local aborted = rolled_back()
   if aborted or not done then
     env.settings, env.next_version = before, nil
+    if env.place and env.place.balancer then pcall(balancer.follow, cloud, ctx, env, env.folder) end
     C.event(cloud, ctx, env, aborted and "INFO" or "ERROR", aborted and "Environment update was aborted; the earlier version and configuration stay."
       or "Failed to deploy application.")
   else
@@ -275,18 +278,23 @@ end
 function S.SwapEnvironmentCNAMEs(cloud, p, ctx)
   local a = C.ready_environment(cloud, ctx, { EnvironmentId = p.SourceEnvironmentId, EnvironmentName = p.SourceEnvironmentName })
   local b = C.ready_environment(cloud, ctx, { EnvironmentId = p.DestinationEnvironmentId, EnvironmentName = p.DestinationEnvironmentName })
-  if not (cloud.net.isolated and a.place and b.place and a.place.vpc == b.place.vpc and a.place.public and b.place.public) then
-    C.refuse "The rehearsal swaps addresses only of public environments of one VPC, and only where networks are isolated."
+  local both = a.place and b.place and a.place.vpc == b.place.vpc and a.place.public and b.place.public
+  if both and a.place.balancer and b.place.balancer then balancer.swap(cloud, ctx, a, b)
+  elseif both and cloud.net.isolated and not (a.place.balancer or b.place.balancer) then
+    local public = cloud.net.vpcs[a.place.vpc].public
+    public[a.CNAME].host, public[b.CNAME].host = b.place.host, a.place.host
+    a.place.cname, b.place.cname = b.place.cname, a.place.cname
+    cloud.net:filter(a.place.vpc)
+  else
+    C.refuse("The rehearsal swaps addresses of public environments of one VPC and one kind; "
+      .. "without load balancers only where its networks are isolated.")
   end
-  local public = cloud.net.vpcs[a.place.vpc].public
-  public[a.CNAME].host, public[b.CNAME].host = b.place.host, a.place.host
   a.CNAME, b.CNAME = b.CNAME, a.CNAME
   for _, env in ipairs { a, b } do
-    env.EndpointURL, env.place.cname, env.DateUpdated = env.CNAME, env.CNAME, cloud.clock:now()
+    env.EndpointURL, env.DateUpdated = env.CNAME, cloud.clock:now()
     C.event(cloud, ctx, env, "INFO", "Completed swapping CNAMEs for environments '%s' and '%s'.", a.EnvironmentName, b.EnvironmentName)
   end
   a.prefix, b.prefix = b.prefix, a.prefix
-  cloud.net:filter(a.place.vpc)
 end
 
 -- Reading ------------------------------------------------------------------
@@ -319,7 +327,8 @@ function S.DescribeEnvironmentResources(cloud, p, ctx)
     EnvironmentName = env.EnvironmentName, AutoScalingGroups = up and { { Name = name .. "-AWSEBAutoScalingGroup" } } or {},
     Instances = up and { { Id = env.instance } } or {}, LaunchConfigurations = {}, LaunchTemplates = up and { { Id = env.EnvironmentId:gsub("^e",
       "lt") } } or {},
-    LoadBalancers = up and not single and { { Name = "awseb-" .. env.EnvironmentId } } or {}, Triggers = {}, Queues = {},
+    LoadBalancers = up and not single and { { Name = env.place.balancer and env.place.balancer.arn or "awseb-" .. env.EnvironmentId } } or {},
+    Triggers = {}, Queues = {},
   } }
 end
 
@@ -337,8 +346,8 @@ function S._app(cloud)
   local list = {}
   for _, env in ipairs(C.all_environments(cloud)) do
     if env.app and env.place then
-      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host, url = "http://" .. env.CNAME, env = env.resolved or {},
-        status = env.Status }
+      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host, url = "http://" .. (env.place.door or env.CNAME),
+        env = env.resolved or {}, status = env.Status }
     end
   end
   return list

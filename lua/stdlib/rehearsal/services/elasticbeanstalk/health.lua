@@ -1,11 +1,11 @@
 --- Health: the app is asked, as a load balancer and the health agent do.
+local balancer = require "rehearsal.services.elasticbeanstalk.balancer"
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
 local launch = require "rehearsal.services.elasticbeanstalk.launch"
-local process = require "process"
 local task = require "task"
 local wire = require "rehearsal.wire"
 
@@ -35,39 +35,26 @@ local function is_expected(env, status)
   return false
 end
 
---- Asks from inside the host, where the health agent lives.
-local function ask_inside(env, path)
-  local code = ("return http.get(%q, { timeout = 3 }).status"):format(("http://127.0.0.1:%d%s"):format(env.inside_port or 80, path))
-  local program, own_env = launch.self()
-  local ok, r = pcall(process.run, { program, "-e", code, prefix = env.place.host.prefix, timeout = 10, env = own_env })
-  if not ok and not errors.is(r, "timeout") then error(r, 0) end       -- a busy machine may take that long
-  return ok and tonumber(r.stdout) or nil
-end
-
---- The status that the health path answers with, or why there is none.
+--- The status that the health path answers with, or why there is none. Asked as the health agent and the load balancer do:
+--- the machine itself, whoever else may reach it.
 ---@return integer? status, string? why
-local function ask(cloud, env)
-  local path = path_of(env)
-  local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
+local function ask(env)
   if not env.inside_port then return nil, "no service publishes port 80" end
-  if env.place.public or not cloud.net.isolated then
-    local ok, answer = pcall(http.get, "http://" .. env.CNAME .. path, { timeout = 5, connect_timeout = 2 })
-    if ok then return answer.status end
-    if errors.is(answer, "cancelled") then error(answer, 0) end          -- the environment is terminated meanwhile
-    if not single or not cloud.net.isolated then return nil, "it does not answer" end
-  end
-  local status = ask_inside(env, path)
-  return status, not status and "it does not answer" or nil
+  local at = env.place.door or ("%s:%d"):format(env.place.address, env.inside_port)
+  local ok, answer = pcall(http.get, "http://" .. at .. path_of(env), { timeout = 5, connect_timeout = 2 })
+  if ok then return answer.status end
+  if errors.is(answer, "cancelled") then error(answer, 0) end            -- the environment is terminated meanwhile
+  return nil, "it does not answer"
 end
 
 --- One look at an environment.
 ---@return string health_status, string[] causes, boolean answers
-local function look(cloud, env)
+local function look(cloud, ctx, env)
   local causes = {}
   local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
   local is_worker = single and not env.inside_port      -- nothing to ask: without a load balancer no requests are no failure
   local status, why = 200, nil
-  if not is_worker then status, why = ask(cloud, env) end
+  if not is_worker then status, why = ask(env) end
   for _, problem in ipairs(env.app and env.app:problems() or {}) do causes[#causes + 1] = problem end
   if not status then
     table.insert(causes, 1, ("100.0 %% of the requests to the path %s are failing: %s."):format(path_of(env), why))
@@ -75,6 +62,10 @@ local function look(cloud, env)
   elseif not is_expected(env, status) then
     table.insert(causes, 1, ("100.0 %% of the requests to the path %s are failing with HTTP %d."):format(path_of(env), status))
     return "Severe", causes, true
+  end
+  if env.place.balancer and balancer.health(cloud, ctx, env) ~= "healthy" then
+    causes[#causes + 1] = "ELB health is failing or not available for all instances."
+    return "Severe", causes, false
   end
   return #causes > 0 and "Degraded" or "Ok", causes, true
 end
@@ -94,7 +85,7 @@ function S._settle(cloud, ctx, env, seconds)
   local deadline = task.now() + seconds
   local status, causes, answers
   repeat
-    status, causes, answers = look(cloud, env)
+    status, causes, answers = look(cloud, ctx, env)
     if status == "Ok" then break end
     if answers then deadline = math.min(deadline, task.now() + UNKIND) end
     local crashing = false
@@ -112,7 +103,7 @@ function S._watch(cloud, ctx, env)
   while true do
     task.sleep(PERIOD)
     if env.Status == "Ready" and env.app then
-      local status, causes = look(cloud, env)
+      local status, causes = look(cloud, ctx, env)
       bad = status == "Ok" and 0 or bad + 1
       if env.Status == "Ready" and (bad == 0 or bad >= 2) then set(cloud, ctx, env, status, causes) end
     end

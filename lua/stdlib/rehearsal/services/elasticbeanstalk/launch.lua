@@ -1,6 +1,7 @@
 --- What happens behind an environment: its host in the VPC, its security
 --- group, the bundle and its processes.
 local app = require "rehearsal.planes.app"
+local balancer = require "rehearsal.services.elasticbeanstalk.balancer"
 local bundle = require "rehearsal.services.elasticbeanstalk.bundle"
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local commands = require "rehearsal.services.elasticbeanstalk.commands"
@@ -28,8 +29,11 @@ local function own_group(cloud, ctx, env, vpc)
   env.group = ec2.CreateSecurityGroup(cloud, { GroupName = name, Description = "VPC Security Group", VpcId = vpc, TagSpecifications = { {
     ResourceType = "security-group", Tags = { { Key = "elasticbeanstalk:environment-name", Value = env.EnvironmentName },
                                               { Key = "elasticbeanstalk:environment-id", Value = env.EnvironmentId } } } } }, ctx).GroupId
-  ec2.AuthorizeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { { IpProtocol = "tcp", FromPort = 80, ToPort = 80,
-    IpRanges = { { CidrIp = "0.0.0.0/0" } } } } }, ctx)
+  if env.place.balancer then balancer.let_in(cloud, ctx, env.group, nil, env.place.balancer)
+  else
+    ec2.AuthorizeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { { IpProtocol = "tcp", FromPort = 80, ToPort = 80,
+      IpRanges = { { CidrIp = "0.0.0.0/0" } } } } }, ctx)
+  end
   C.event(cloud, ctx, env, "INFO", "Created security group named: %s", name)
 end
 
@@ -84,24 +88,55 @@ function M.place(cloud, ctx, env)
       failed("Creating load balancer failed Reason: VPC %s has no internet gateway on the route of the subnet %s", vpc, id)
     end
   end
-  local groups = groups_of(cloud, ctx, env, vpc)
-  local place = { vpc = vpc, subnet = subnets[1], groups = groups, owner = env.instance, zone = subnet.AvailabilityZone, public = public }
-  place.address = ec2._take_address(cloud, ctx, place.subnet, place.owner)
+  local place = { vpc = vpc, subnet = subnets[1], groups = {}, owner = env.instance, zone = subnet.AvailabilityZone, public = public }
   env.place = place
+  if balancer.is_wanted(env) then place.balancer = balancer.make(cloud, ctx, env, vpc, facing) end
+  local groups = groups_of(cloud, ctx, env, vpc)
+  place.groups = groups
+  place.address = ec2._take_address(cloud, ctx, place.subnet, place.owner)
   ec2._use_groups(cloud, ctx, groups, place.owner, true)
   place.host = cloud.net:add_host(vpc, place.address, groups)
   place.address = place.host.address
   if cloud.net.isolated then
-    place.cname = public and cloud.net:publish(place.host, { [80] = 80 }) or place.address
+    place.door = cloud.net:publish(place.host, { [80] = 80 }, true)
+    place.cname = not place.balancer and (public and cloud.net:publish(place.host, { [80] = 80 }) or place.address) or nil
   end
   ec2._add_machine(cloud, ctx, {
     id = env.instance, type = configuration._list(option(env, "aws:ec2:instances", "InstanceTypes"))[1] or "t3.micro", subnet = place.subnet,
-    address = place.address, public = (has_address or public) and (place.cname or place.address) or nil, groups = groups,
+    address = place.address, public = has_address and (place.cname or place.address) or nil, groups = groups,
     tags = { Name = env.EnvironmentName, ["elasticbeanstalk:environment-id"] = env.EnvironmentId,
              ["elasticbeanstalk:environment-name"] = env.EnvironmentName },
   })
   if single then C.event(cloud, ctx, env, "INFO", "Created EIP: %s", place.cname or place.address)
-  else C.event(cloud, ctx, env, "INFO", "Created load balancer named: awseb-%s", env.EnvironmentId) end
+  elseif not place.balancer then C.event(cloud, ctx, env, "INFO", "Created load balancer named: awseb-%s", env.EnvironmentId) end
+end
+
+--- Gives an environment the load balancer that changed settings ask for, or takes away the one that they do not.
+function M.refront(cloud, ctx, env)
+  local place = env.place
+  if not place or balancer.is_wanted(env) == (place.balancer ~= nil) then return end
+  local had = place.balancer
+  if had then
+    place.balancer = nil
+    place.cname = cloud.net.isolated and cloud.net:publish(place.host, { [80] = 80 }) or nil
+  else
+    local facing = configuration._list(option(env, "aws:ec2:vpc", "ELBSubnets"))
+    place.balancer = balancer.make(cloud, ctx, env, place.vpc, #facing > 0 and facing or configuration._list(option(env, "aws:ec2:vpc", "Subnets")))
+    if place.cname then cloud.net:unpublish(place.vpc, place.cname) end
+    place.cname = nil
+  end
+  if env.group then
+    local all = { IpProtocol = "tcp", FromPort = 80, ToPort = 80, IpRanges = { { CidrIp = "0.0.0.0/0" } } }
+    local ec2 = cloud:service "ec2"
+    if had then
+      ec2.AuthorizeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { all } }, ctx)
+      balancer.let_in(cloud, ctx, env.group, had, nil)
+    else
+      ec2.RevokeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { all } }, ctx)
+      balancer.let_in(cloud, ctx, env.group, nil, place.balancer)
+    end
+  end
+  if had then balancer.remove(cloud, ctx, env, had) end
 end
 
 --- Gives the host the security groups of changed settings.
@@ -137,6 +172,7 @@ function M.remove(cloud, ctx, env)
       C.event(cloud, ctx, env, "WARN", "Deleting security group named: %s failed Reason: %s", group, type(e) == "table" and e.message or tostring(e))
     end
   end
+  if place and place.balancer then balancer.remove(cloud, ctx, env, place.balancer) end
   if env.dir then fs.rmtree(env.dir) end
   if option(env, "aws:elasticbeanstalk:cloudwatch:logs", "DeleteOnTerminate") == "true" then
     for name in pairs(env.log_groups) do pcall(cloud:service "logs".DeleteLogGroup, cloud, { logGroupName = name }, ctx) end
@@ -290,6 +326,7 @@ end
 ---@param staged Staged
 function M.run(cloud, ctx, env, staged)
   local services, folder = staged.services, staged.folder
+  if env.place.balancer then balancer.follow(cloud, ctx, env, folder) end
   settle_ports(cloud, env, services)
   local lines = env.app and env.app.lines
   if env.app then env.app:stop() end
@@ -301,7 +338,8 @@ function M.run(cloud, ctx, env, staged)
   end
   env.inside_port = inside
   local place = env.place
-  env.CNAME = place.cname or ("%s:%d"):format(place.address, inside or 80)
+  if place.balancer then balancer.register(cloud, ctx, env) end
+  env.CNAME = place.balancer and place.balancer.dns or place.cname or ("%s:%d"):format(place.address, inside or 80)
   env.EndpointURL = env.CNAME
   if env.folder and env.folder ~= folder then               -- what a process that had to be killed still writes goes with the environment
     local ok, e = pcall(fs.rmtree, env.folder)

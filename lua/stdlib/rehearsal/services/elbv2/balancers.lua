@@ -159,6 +159,9 @@ function S._urls(cloud, group_arn)
   return list
 end
 
+--- Tells the load balancers of the region what to do now.
+S._refresh = engine.refresh
+
 --- Ends all forwarding.
 function S._stop(cloud)
   for key in pairs(cloud.state) do
