@@ -30,6 +30,8 @@ local opt = recipe.options {
   { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
   { "image", "image of the app in a registry (only for Fargate, see docs/targets.md)" },
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
+  { "deployment_policy", "how a version replaces the one before (default: rolling with several machines)",
+    one_of = { "all-at-once", "rolling", "immutable" } },
   { "health_timeout", "seconds that the app may need to become well once it runs on AWS", default = 300 },
   { "create_alarm", "make CloudWatch alarms", default = true },
   { "notification_email", "who gets the alarms", check = checks.email },

@@ -144,12 +144,14 @@ end
 ---@param o { application: any, network: table, group: any, vars: table, opt: table } vars: of config.keep
 ---@return table<string, any> environments of aws.environment, by name
 function M.environments(plan, o)
-  local make = {}
-  for _, e in ipairs(plan.environments) do
+  local make, policy = {}, o.opt.deployment_policy
+  for i, e in ipairs(plan.environments) do
+    local deployment = (i == 1 or policy ~= "rolling") and policy or nil     -- beside the web machines there is one for the rest
     make[e.name] = function()
       return aws.environment {
         e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
         instance_type = e.instance_type, load_balanced = e.load_balanced, min_instances = e.instances, max_instances = e.instances,
+        deployment = deployment,
         health_path = e.processes[1].type == "web" and o.opt.health_path or nil, env = o.vars.plain, secrets = o.vars.secrets,
         hide = o.vars.hide, log_days = o.opt.log_days, health_timeout = o.opt.health_timeout,
       }

@@ -107,6 +107,30 @@ T["aws.environment: it keeps its logs as long as it is told, and runs with the r
   test.equal(s["aws:elasticbeanstalk:application"], { ["Application Healthcheck URL"] = "/up" })
 end
 
+--- The settings that an environment of these options gets in two namespaces.
+local function policy(o)
+  local seen, real = nil, aws.eb_environment
+  rawset(aws, "eb_environment", function(spec)
+    seen = spec.settings
+    return { id = "e-1", cname = "shop.example" }
+  end)
+  test.defer(function() rawset(aws, "eb_environment", real) end)
+  planned(function() aws.environment(lab.merged({ "shop", application = "shop", network = NET }, o)) end)
+  return { seen["aws:elasticbeanstalk:command"], seen["aws:autoscaling:updatepolicy:rollingupdate"] }
+end
+
+T["aws.environment: one machine is replaced at once, several by halves; both can be told to be immutable, one not to roll"] = function()
+  local rolling = { { Timeout = "1800", DeploymentPolicy = "Rolling", BatchSizeType = "Percentage", BatchSize = "50" },
+                    { RollingUpdateEnabled = "true", RollingUpdateType = "Health" } }
+  local immutable = { { Timeout = "1800", DeploymentPolicy = "Immutable" }, { RollingUpdateEnabled = "true", RollingUpdateType = "Immutable" } }
+  test.equal(policy {}, { { Timeout = "1800", DeploymentPolicy = "AllAtOnce" } })
+  test.equal(policy { load_balanced = true }, rolling)
+  test.equal(policy { load_balanced = true, max_instances = 1 }, { { Timeout = "1800", DeploymentPolicy = "AllAtOnce" } })
+  test.equal(policy { deployment = "immutable" }, immutable)
+  test.equal(policy { load_balanced = true, deployment = "all-at-once" }, { { Timeout = "1800", DeploymentPolicy = "AllAtOnce" } })
+  test.equal(test.raises("a rolling deployment needs several machines", policy, { deployment = "rolling" }).kind, "usage")
+end
+
 local function alarms(more)
   return lab.merged({ "shop", email = "ops@example.com", db = { id = "shop-db-1" }, cache = { nodes = { "shop-001", "shop-002" } },
                       environment = { name = "shop-env" } }, more or {})

@@ -20,11 +20,11 @@ T["the environments get the options of the recipe: platform, days of logs, healt
     { name = "shop-worker", instance_type = "t3.small", instances = 1, processes = { { type = "worker" } } },
   } }, { application = { id = "shop" }, network = "net", group = { id = "sg-1" },
          vars = { plain = { MODE = "live" }, secrets = { URL = "arn" }, hide = { "value" } },
-         opt = { health_timeout = 60, beanstalk_platform_arn = "arn:p", log_days = 7, health_path = "/up" } })
+         opt = { health_timeout = 60, deployment_policy = "rolling", beanstalk_platform_arn = "arn:p", log_days = 7, health_path = "/up" } })
   test.equal(seen.shop, { "shop", application = "shop", network = "net", groups = { "sg-1" }, platform = "arn:p", instance_type = "t3.small",
     load_balanced = true, min_instances = 2, max_instances = 2, health_path = "/up", env = { MODE = "live" }, secrets = { URL = "arn" },
-    hide = { "value" }, log_days = 7, health_timeout = 60 })
-  test.equal({ seen["shop-worker"].log_days, seen["shop-worker"].health_path }, { 7, nil })
+    hide = { "value" }, log_days = 7, health_timeout = 60, deployment = "rolling" })
+  test.equal({ seen["shop-worker"].log_days, seen["shop-worker"].health_path, seen["shop-worker"].deployment }, { 7 })
 end
 
 local function refuse() errors.raise { kind = "auth", message = "the credentials have expired" } end

@@ -25,6 +25,8 @@ local declared = {
   { "load_balanced", "several machines behind a load balancer", type = "boolean", default = false },
   { "min_instances", "machines at least, behind a load balancer", type = "integer", default = 1 },
   { "max_instances", "machines at most, behind a load balancer", type = "integer", default = 2 },
+  { "deployment", "how a version replaces the one before: \"all-at-once\", \"rolling\" (half of the machines at a time) or \"immutable\" (new "
+      .. "machines first); rolling by default where there are several", type = "string", one_of = { "all-at-once", "rolling", "immutable" } },
   { "health_path", "path that answers 200 when the app is well", type = "string" },
   { "health_timeout", "seconds that a deployed version may need to become healthy", type = "number", default = 300 },
   { "hide", "secrets that no error shows, where it shows what the app printed", type = "table", default = {} },
@@ -79,6 +81,22 @@ local function may_read(secrets)
   return #statements > 0 and { ["read-secrets"] = { Version = "2012-10-17", Statement = statements } } or {}
 end
 
+--- How Elastic Beanstalk names the ways to deploy; the second is for changes that need new machines.
+local POLICIES = {
+  ["all-at-once"] = { command = { DeploymentPolicy = "AllAtOnce" } },
+  rolling = { command = { DeploymentPolicy = "Rolling", BatchSizeType = "Percentage", BatchSize = "50" },
+              update = { RollingUpdateEnabled = "true", RollingUpdateType = "Health" } },
+  immutable = { command = { DeploymentPolicy = "Immutable" }, update = { RollingUpdateEnabled = "true", RollingUpdateType = "Immutable" } },
+}
+
+local function policy_of(o)
+  local several = o.load_balanced and o.max_instances > 1
+  if o.deployment == "rolling" and not several then
+    errors.usage("aws.environment %q: a rolling deployment needs several machines; immutable works with one, too", o.name)
+  end
+  return POLICIES[o.deployment or several and "rolling" or "all-at-once"]
+end
+
 --- "a,b", or unknown while one of them is.
 local function joined(list)
   local words, fmt = {}, {}
@@ -86,8 +104,13 @@ local function joined(list)
   return text(table.concat(fmt, ","), table.unpack(words))
 end
 
+local function merged(a, b)
+  for k, v in pairs(b) do a[k] = v end
+  return a
+end
+
 local function settings(o, role, profile)
-  local balanced = o.load_balanced
+  local balanced, policy = o.load_balanced, policy_of(o)
   local s = {
     ["aws:ec2:vpc"] = { VPCId = o.network.id, Subnets = joined(o.network.public), AssociatePublicIpAddress = "true",
                         ELBSubnets = balanced and joined(o.network.public) or nil, ELBScheme = balanced and "public" or nil },
@@ -97,7 +120,8 @@ local function settings(o, role, profile)
     ["aws:elasticbeanstalk:environment"] = { EnvironmentType = balanced and "LoadBalanced" or "SingleInstance", ServiceRole = role,
                                              LoadBalancerType = balanced and "application" or nil },
     ["aws:elasticbeanstalk:healthreporting:system"] = { SystemType = "enhanced" },
-    ["aws:elasticbeanstalk:command"] = { Timeout = tostring(DEPLOY) },
+    ["aws:elasticbeanstalk:command"] = merged({ Timeout = tostring(DEPLOY) }, policy.command),
+    ["aws:autoscaling:updatepolicy:rollingupdate"] = policy.update,
     ["aws:elasticbeanstalk:cloudwatch:logs"] = { StreamLogs = "true", DeleteOnTerminate = "true", RetentionInDays = tostring(o.log_days) },
     ["aws:elasticbeanstalk:application:environment"] = next(o.env) and o.env or nil,
     ["aws:elasticbeanstalk:application:environmentsecrets"] = next(o.secrets) and o.secrets or nil,
