@@ -1,5 +1,6 @@
 --- What Elastic Beanstalk runs: a zip with docker-compose.yml, a Dockerfile and the app. Out of the app's slug, or of a
 --- folder with its source. What the folder brings itself stays as it is.
+local dockerfile = require "heroku_to_aws.dockerfile"
 local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
@@ -11,7 +12,7 @@ local zip = require "zip"
 
 local M = {}
 
-local PORT = 8080                 -- the port that the app is told; port 80 of the machine leads there
+local PORT = dockerfile.PORT      -- the app is told it; port 80 of the machine leads there
 
 --- Starts a process as a dyno does, in the app's folder: first what buildpacks left in .profile.d, then the app's own
 --- .profile.
@@ -38,22 +39,6 @@ function M.slug_dockerfile(stack)
     "WORKDIR /app",
     'ENTRYPOINT ["/start"]', "",
   }, "\n")
-end
-
---- Images for source folders without a Dockerfile, by the file that tells the language. Edit them.
-M.languages = {
-  { "package-lock.json", { "FROM node:22-bookworm-slim", "WORKDIR /app", "COPY . .", "RUN npm ci --omit=dev", "ENV NODE_ENV=production" } },
-  { "requirements.txt", { "FROM python:3.12-slim-bookworm", "WORKDIR /app", "COPY . .", "RUN pip install --no-cache-dir -r requirements.txt" } },
-  { "Gemfile.lock", { "FROM ruby:3.3-bookworm", "WORKDIR /app", "COPY . .", "RUN bundle config set without development:test && bundle install" } },
-}
-
---- The Dockerfile of a source folder that has none.
-function M.source_dockerfile(dir)
-  for _, language in ipairs(M.languages) do
-    if fs.exists(fs.join(dir, language[1])) then return table.concat(language[2], "\n") .. "\n" end
-  end
-  errors.usage("%s has no Dockerfile, and none of package-lock.json, requirements.txt, Gemfile.lock: add a Dockerfile, "
-    .. "or leave --source out to move the slug", dir)
 end
 
 --- docker-compose.yml: one service for each process type. Beanstalk writes .env beside it. A `$` is doubled: the shell
@@ -89,7 +74,7 @@ local function additions(environment, o)
   elseif fs.exists(fs.join(o.source, "docker-compose.yml")) then return add
   else
     shell = "/bin/sh"
-    if not fs.exists(fs.join(o.source, "Dockerfile")) then add.Dockerfile = M.source_dockerfile(o.source) end
+    if not fs.exists(fs.join(o.source, "Dockerfile")) then add.Dockerfile = dockerfile.of(o.source, o.buildpacks) end
   end
   add["docker-compose.yml"] = M.compose(environment.processes, shell)
   if environment.release then
@@ -101,7 +86,7 @@ end
 --- What the bundle of an environment will be: its version is a digest of everything that goes into it, so that the same
 --- app makes the same version, and nothing has to be downloaded to know it.
 ---@param environment table of mapping.environments
----@param o { source: string?, stack: string, slug: table? }
+---@param o { source: string?, stack: string, slug: table?, buildpacks: table[]? }
 ---@return { version: string, files: table<string, string> }
 function M.describe(environment, o)
   local files = additions(environment, o)

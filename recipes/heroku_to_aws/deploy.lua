@@ -25,7 +25,7 @@ local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name,
 local function versions_of(app, plan, application, bucket, opt)
   local versions, built = {}, nil
   for _, e in ipairs(plan.environments) do
-    local b = bundle.describe(e, { source = opt.source, stack = app.stack, slug = app.slug })
+    local b = bundle.describe(e, { source = opt.source, stack = app.stack, slug = app.slug, buildpacks = opt.source and app.buildpacks })
     local label = e.name .. "-" .. b.version
     local file = ("%s/%s.zip"):format(DIR, b.version)
     built = recipe.once("build the bundle " .. label, function() return bundle.build(b, app, { source = opt.source, dir = DIR }) end)

@@ -24,12 +24,13 @@ local function inside(o, root, s)
   end))
 end
 
+--- What is run of a Dockerfile, and the folder that tells that an install was run already.
 local INSTALLS = {
-  { "^npm%s+[ci]", "node_modules" }, { "^yarn", "node_modules" }, { "^pnpm%s+i", "node_modules" }, { "^pip3?%s+install", false },
+  { "^npm%s+run ", false }, { "^npm%s+[ci]", "node_modules" }, { "^yarn", "node_modules" }, { "^pnpm%s+i", "node_modules" }, { "^pip3?%s+install", false },
   { "^bundle%s+install", "vendor/bundle" },
 }
 
---- RUN: only installs of packages are run, and only where their result is missing.
+--- RUN: only installs of packages and the app's own scripts are run, an install only where its result is missing.
 local function run_instruction(o, image, command)
   for _, install in ipairs(INSTALLS) do
     if command:find(install[1]) then
