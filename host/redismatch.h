@@ -95,6 +95,10 @@ uint64_t host_match_hash (const Match *m, uint64_t h, const char *p, size_t n);
 int host_match_names (Matcher *w, MatchNames *names);
 int host_match_strings (Matcher *w, MatchNames *names, MatchNames *left);
 
+/* redistable.c: reads two payloads of n bytes, without their ends; 1: the same elements, 0: perhaps not, -1: failed */
+int host_match_is_table (int type);
+int host_match_tables (Matcher *w, long long n);
+
 #define MATCH_MAX_KEY (512LL << 20)          /* Redis's own limit of a string */
 #define MATCH_NEVER (-1)
 #define MATCH_GONE (-2)                      /* PEXPIRETIME and PTTL of a key that is not there */

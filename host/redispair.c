@@ -80,20 +80,36 @@ static long long same_bytes (Matcher *w, long long left) {
   return left;
 }
 
+/* The type that begins a payload, which stays to be read; -1: failed. */
+static int next_type (RedisEnd *e) {
+  while (e->in.at == e->in.n)
+    if (host_match_pump(e) != 0) return -1;
+  return (unsigned char)e->in.p[e->in.at];
+}
+
 /* Reads two payloads of na and nb bytes; 1: equal, 0: not, -1: failed. */
 static int same_payload (Matcher *w, long long na, long long nb) {
   char foot_a[FOOT] = "", foot_b[FOOT] = "";
-  long long left = 0;
-  int whole = na > 0 && na == nb;
-  if (whole) {
-    if ((left = same_bytes(w, na - FOOT)) < 0) return -1;
+  int same = 0;
+  if (na > 0 && na == nb) {
+    int type = next_type(&w->a), other = type < 0 ? -1 : next_type(&w->b);
+    long long left = 0;
+    if (other < 0) return -1;
+    if (type == other && host_match_is_table(type)) {
+      if ((same = host_match_tables(w, na - FOOT)) < 0) return -1;
+    } else {
+      if ((left = same_bytes(w, na - FOOT)) < 0) return -1;
+      same = left == 0;
+    }
     na = nb = left + FOOT;                   /* what is still to be read of either */
   }
   if (na > 0 && skip(&w->a, na, foot_a) != 0) return -1;
   if (nb > 0 && skip(&w->b, nb, foot_b) != 0) return -1;
-  if (whole && left == 0 && memcmp(foot_a, foot_b, FOOT) == 0) return 1;
-  if (na > 0 && nb > 0 && memcmp(foot_a, foot_b, VERSION) != 0) atomic_store(&w->m->by_value, 1);
-  return 0;
+  if (na > 0 && nb > 0 && memcmp(foot_a, foot_b, VERSION) != 0) {
+    atomic_store(&w->m->by_value, 1);
+    return 0;
+  }
+  return same;
 }
 
 /* The same of two strings; -1: there is none. */
