@@ -293,7 +293,8 @@ function M.between(a, b, o)
   c.exact = knows(a, "PEXPIRETIME", "hkrun:probe") and knows(b, "PEXPIRETIME", "hkrun:probe")
   -- Servers before 7.0 tell only the time that is left, and each at its own moment.
   if not c.exact then c.ttl_tolerance = math.max(c.ttl_tolerance, OLD_TOLERANCE) end
-  c.strings = knows(a, "MGET", "hkrun:probe") and knows(b, "MGET", "hkrun:probe")
+  -- Two names, of different slots: a cluster has no MGET of both.
+  c.strings = knows(a, "MGET", "hkrun:probe", "hkrun:copy") and knows(b, "MGET", "hkrun:probe", "hkrun:copy")
   c.expires = { a = c:knows_fields(a), b = c:knows_fields(b) }
   return c
 end
