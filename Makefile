@@ -41,7 +41,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install dist deb clean
+.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install dist deb judge-packages clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -178,6 +178,10 @@ dist: all
 # build/hkrun_VERSION_ARCH.deb
 deb: all
 	@tools/deb.sh $(HKRUN) build
+
+# Both on systems that are made for it, as root: five minutes.
+judge-packages: dist deb
+	@tools/judge-packages.sh build/hkrun-*-linux-*.tar.gz build/hkrun_*.deb
 
 clean:
 	rm -rf build hkrun
