@@ -16,6 +16,7 @@ work=$2 tarball=$3 deb=$4
 # system NAME RELEASE: a minimal Debian in $work/NAME
 system () {
   debootstrap --variant=minbase "$2" "$work/$1" "$mirror" >"$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
+  mount --bind "$work/$1" "$work/$1"              # a root of its own: the rehearsal makes mount namespaces
   for folder in proc sys dev; do mount --rbind /$folder "$work/$1/$folder"; done
   cp /etc/apt/apt.conf.d/*proxy* "$work/$1/etc/apt/apt.conf.d/" 2>/dev/null || true
 }

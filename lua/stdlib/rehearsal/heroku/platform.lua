@@ -181,6 +181,8 @@ return {
   { "GET /account/rate-limits", function(a) return { remaining = math.floor(a.heroku.tokens) } end, free = true },
   { "GET /account/features", none },
   { "GET /teams", none },
+  { "GET /spaces", none },
+  { "GET /account/invoices", none },
   { "GET /pipelines", list_pipelines },
   { "GET /pipelines/{pipeline}", function(a) return api.find(pipelines(a), a.pipeline, "pipeline") end },
   { "GET /pipelines/{pipeline}/pipeline-couplings", pipeline_couplings },

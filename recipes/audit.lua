@@ -1,0 +1,44 @@
+--- Looks at apps on Heroku, and says all that a move depends on: processes, add-ons and their prices, config vars by name and
+--- class, domains, drains, pipelines, people; and what PostgreSQL and Redis say of themselves. Only reads, with a Heroku
+--- token alone. No value of a config var, no row and no job is in what it writes.
+---
+---     hkrun recipes/audit.lua --app shop
+---     hkrun recipes/audit.lua --pipeline shop --write audit.json,audit.md
+---     hkrun recipes/audit.lua --app shop --diff audit.json
+---
+--- `require "audit.read"` gives the same as a table.
+local fs, json = require "fs", require "json"
+local diff, read, write = require "audit.diff", require "audit.read", require "audit.write"
+local recipe = require "recipe"
+local stage, report, need = recipe.stage, recipe.report, recipe.need
+
+local opt = recipe.options {
+  { "app", "Heroku apps to look at (default: all that the token can see)", type = "list", default = {} },
+  { "pipeline", "look at the apps of this pipeline" },
+  { "stores", "look into PostgreSQL and Redis too", default = true },
+  { "write", "files to write the audit to: NAME.json, NAME.md", type = "list", default = {} },
+  { "diff", "JSON of an earlier audit: say what has changed since" },
+}
+for _, path in ipairs(opt.write) do need(path:find "%.json$" or path:find "%.md$", "--write: %s ends neither with .json nor with .md", path) end
+need(not opt.diff or fs.exists(opt.diff), "--diff: there is no file %s", opt.diff)
+
+stage "look"
+local audit = read { apps = opt.app, pipeline = opt.pipeline, stores = opt.stores }
+
+stage "say"
+local rows = { { "app", "region", "stack", "dynos", "add-ons", "config vars", "not read" } }
+for _, app in ipairs(audit.apps) do
+  local dynos = 0
+  for _, p in ipairs(app.formation or {}) do dynos = dynos + p.quantity end
+  rows[#rows + 1] = { app.name, app.region, app.stack, dynos, #(app.addons or {}), #(app.config or {}), #app.gaps }
+end
+report("Apps", rows)
+local gaps = write.gaps(audit)
+if gaps[1] then report("Not read", { { "of", "what", "why" }, table.unpack(gaps) }) end
+if opt.diff then
+  local changes = diff.rows(json.decode(fs.read(opt.diff)), audit)
+  report((changes[1] and "Changed" or "Nothing has changed") .. " since " .. opt.diff, { { "what", "before", "now" }, table.unpack(changes) })
+end
+for _, path in ipairs(opt.write) do                    -- also in a plan: that is all that this recipe does
+  fs.write(path, path:find "%.json$" and json.encode(audit, { pretty = true, sort = true }) .. "\n" or write.markdown(audit))
+end

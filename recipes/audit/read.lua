@@ -1,0 +1,33 @@
+--- An audit as a table.
+---
+---     local audit = require "audit.read" { apps = { "shop" } }
+---     audit.apps[1].formation[1].size      -- "Standard-1X"
+local client = require "heroku.client"
+local errors = require "errors"
+local heroku = require "audit.heroku"
+local heroku_app = require "heroku"
+local stores = require "audit.stores"
+local task = require "task"
+
+--- Which apps are meant: those that are named, those of the pipeline, else all.
+local function names_of(o, at)
+  if #(o.apps or {}) > 0 then return o.apps end
+  if o.pipeline then return heroku.in_pipeline(o.pipeline, at) end
+  return heroku_app.apps()
+end
+
+--- Reads the account and apps. An app that cannot be read at all has only its name and the reason among its gaps.
+---@param o { apps: string[]?, pipeline: string?, stores: boolean? } stores: also what PostgreSQL and Redis say of themselves
+---@return { at: string, account: table, apps: table[] }
+return function(o)
+  local at = client.new()
+  local audit = { at = os.date "!%Y-%m-%dT%H:%M:%SZ", account = heroku.account(at) }
+  local names = names_of(o, at)
+  audit.apps = task.map(names, function(name)
+    local ok, app = pcall(heroku.app, name, o.stores ~= false and stores.readers or nil)
+    if ok then return app end
+    if #names == 1 or not errors.is(app) or errors.is(app, "cancelled") then error(app, 0) end
+    return { name = name, gaps = { { what = "the app", code = app.code and tostring(app.code), why = app.message } } }
+  end, { limit = 4 })
+  return audit
+end
