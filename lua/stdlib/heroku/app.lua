@@ -35,7 +35,7 @@ local M = {}
 ---@field collaborators table[]
 ---@field features table[]
 ---@field buildpacks table[]
----@field postgres? table { addon, plan, version, url, info }
+---@field postgres? table { addon, plan, version, url, info }, and hand_over(url): a guard that gives the app another database
 ---@field redis? table the same, and notifications() for redis.copy.start, notify() as a guard: its keyspace notifications
 local App = {}
 

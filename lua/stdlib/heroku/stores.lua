@@ -9,6 +9,8 @@ local known = {
   redis = { service = "heroku-redis", attachment = "REDIS", path = "/redis/v0/databases/%s", by = "name" },
 }
 
+M.known = known
+
 local function service_of(addon)
   local service = addon.addon_service
   return type(service) == "table" and service.name or service
@@ -42,7 +44,8 @@ end
 
 local Store = {}
 
--- What can be done with a Key-Value Store.
+-- What can be done with any store, and with a Key-Value Store.
+local methods = { hand_over = function(store, url) return require "heroku.handover".guard(store, url) end }
 local redis_methods = {
   notifications = function(store) return require "heroku.notifications".of(store) end,
   notify = function(store) return require "heroku.notifications".guard(store) end,
@@ -57,12 +60,13 @@ function Store.__index(store, name)
     rawset(store, "info", info)
     return info
   end
-  return rawget(store, "kind") == known.redis and redis_methods[name] or nil
+  return methods[name] or rawget(store, "kind") == known.redis and redis_methods[name] or nil
 end
 
 --- The store of an app, or nil. An add-on of another app that is attached here counts.
 ---@param which "postgres"|"redis"
----@return table? store { addon, plan, config_var, url = secret, info }, and of Redis notifications(), notify()
+---@return table? store { addon, plan, config_var, url = secret, info, hand_over(url) }, and of Redis notifications(), notify();
+---  hand_over: a guard that gives the app another store, its add-on staying under a second name
 function M.find(app, which)
   local kind = known[which]
   local addon, var = choose(app, kind)

@@ -186,11 +186,30 @@ local function addon(a)
   return views.addon(app, found, a.req)
 end
 
+--- Deprovisions it: its attachments go with it, from every app, and so does its data.
+local function remove(a)
+  local found, owner = find_addon(a, a.addon, a.app)
+  if owner ~= a.app then api.not_found "add-on" end
+  local view = views.addon(owner, found, a.req)
+  for _, app in ipairs(a.heroku.apps) do
+    for i = #app.attachments, 1, -1 do
+      if app.attachments[i].addon == found then table.remove(app.attachments, i) end
+    end
+  end
+  for i, one in ipairs(owner.addons) do
+    if one == found then table.remove(owner.addons, i) break end
+  end
+  if found.store then found.store:stop() end
+  owner:release_now(("Remove %s add-on"):format(found.name))
+  return view
+end
+
 return {
   { "GET /addons", function(a) return list(addon_views(a)) end },
   { "GET /apps/{app}/addons", function(a) return list(addon_views(a)) end },
   { "GET /addons/{addon}", addon },
   { "GET /apps/{app}/addons/{addon}", addon },
+  { "DELETE /apps/{app}/addons/{addon}", remove },
   { "GET /addons/{addon}/config", addon_config },
   { "GET /addons/{addon}/addon-attachments", function(a) return list(attachment_views(a, (find_addon(a, a.addon))), { "id" }) end },
   { "GET /addon-attachments", function(a) return list(attachment_views(a), { "id" }) end },

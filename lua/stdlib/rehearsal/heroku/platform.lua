@@ -120,6 +120,27 @@ local function webhook(hook)
   return { id = hook.id, url = hook.url, include = hook.include, level = "notify", created_at = hook.created_at, updated_at = hook.created_at }
 end
 
+local function delete_webhook(a)
+  local hook = api.find(a.app.webhooks, a.webhook, "webhook")
+  for i, one in ipairs(a.app.webhooks) do
+    if one == hook then table.remove(a.app.webhooks, i) break end
+  end
+  return webhook(hook)
+end
+
+--- The app goes, with its add-ons and their data.
+local function delete_app(a)
+  local view = views.app(a.heroku, a.app)
+  for i, one in ipairs(a.heroku.apps) do
+    if one == a.app then table.remove(a.heroku.apps, i) break end
+  end
+  a.app:stop()
+  for _, addon in ipairs(a.app.addons) do
+    if addon.store then addon.store:stop() end
+  end
+  return view
+end
+
 local function stack(name)
   return { id = api.uuid("stack", name), name = name, default = name == "heroku-24", state = "public",
     created_at = "2020-01-01T12:00:00Z", updated_at = "2024-01-01T12:00:00Z" }
@@ -192,6 +213,7 @@ return {
   { "POST /filters/apps", filter_apps },
   { "GET /apps/{app}", function(a) return views.app(a.heroku, a.app) end },
   { "PATCH /apps/{app}", update_app },
+  { "DELETE /apps/{app}", delete_app },
   { "GET /dyno-sizes", sizes },
   { "GET /apps/{app}/available-dyno-sizes", sizes },
   { "GET /dyno-sizes/{size}", function(a) return api.find(map(catalog.dyno_sizes, views.dyno_size), a.size, "dyno size") end },
@@ -219,5 +241,6 @@ return {
   { "PATCH /apps/{app}/features/{feature}", update_feature },
   { "GET /apps/{app}/buildpack-installations", function(a) return list(buildpacks(a), { "ordinal" }) end },
   { "GET /apps/{app}/pipeline-couplings", function(a) return coupling(a.app) or api.not_found "pipeline coupling" end },
+  { "DELETE /apps/{app}/webhooks/{webhook}", delete_webhook },
   { "GET /apps/{app}/webhooks", function(a) return list(map(a.app.webhooks, webhook), { "id" }) end },
 }
