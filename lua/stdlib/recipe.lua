@@ -61,7 +61,8 @@ function M.need(cond, fmt, ...) return run.current("need"):need(cond, fmt, ...) 
 --- Asks before something that cannot be taken back; --yes answers.
 ---@param question string
 ---@param note? string what there is to know, said before the question; another note does not make it another question
-function M.confirm(question, note) return run.current("confirm"):confirm(question, note) end
+---@param name? string must be typed, where yes is too easily said
+function M.confirm(question, note, name) return run.current("confirm"):confirm(question, note, name) end
 
 --- Adds a table to what is printed at the end.
 ---@param title string

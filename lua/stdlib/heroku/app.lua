@@ -3,6 +3,7 @@
 local errors = require "errors"
 local freeze = require "heroku.freeze"
 local log = require "log"
+local remove = require "heroku.remove"
 local stores = require "heroku.stores"
 local task = require "task"
 local http = require "http"
@@ -28,6 +29,7 @@ local M = {}
 ---@field releases table[] the newest first
 ---@field slug? table { id, checksum, commit, process_types, stack, size, url = secret }
 ---@field drains table[] url and token are secrets
+---@field webhooks table[] their urls are secrets
 ---@field couplings? table { stage, pipeline }
 ---@field pipeline? table { name, ... }
 ---@field review_apps? table of its pipeline: { automatic_review_apps, ... }
@@ -51,6 +53,7 @@ local readers = {
   domains = list "/domains",
   releases = list("/releases", { range = "version ..; max=1000, order=desc" }),
   drains = list("/log-drains", { secrets = { url = true, token = true } }),
+  webhooks = list("/webhooks", { secrets = { url = true } }),
   collaborators = list "/collaborators",
   features = list "/features",
   buildpacks = list "/buildpack-installations",
@@ -190,6 +193,19 @@ function App:freeze(opts) return freeze.new(self, opts) end
 ---@return table<string, integer> quantities
 ---@return boolean moved
 function App:quantities() return freeze.quantities(self) end
+
+--- Removes an add-on for good, with its data and all its attachments. Safe twice, as the three below.
+---@param name string the add-on's
+function App:remove_addon(name) remove.addon(self, name) end
+
+---@param id string
+function App:remove_drain(id) remove.drain(self, id) end
+
+---@param id string
+function App:remove_webhook(id) remove.webhook(self, id) end
+
+--- Deletes the app for good, with its add-ons and their data.
+function App:delete() remove.app(self) end
 
 --- Downloads the slug, a gzipped tar with ./app, and checks its digest.
 ---@param path string

@@ -260,7 +260,7 @@ function Run:need(cond, fmt, ...)
 end
 
 --- recipe.confirm
-function Run:confirm(question, note)
+function Run:confirm(question, note, name)
   if self.memory.confirms[question] or self:only_reads() then return true end
   local key = "confirm:" .. question
   if self.mode ~= "apply" then
@@ -268,7 +268,12 @@ function Run:confirm(question, note)
     return true
   end
   if note then log.info("  %s", note) end
-  if not (self.saved and self.shown[key]) and not self:ask(question) then
+  local agreed = self.saved and self.shown[key]
+  if not agreed and name then
+    log.info("  %s", question)
+    agreed = self.yes or require("recipe.agree").typed(self, name, "do it")
+  end
+  if not agreed and (name or not self:ask(question)) then
     errors.raise { kind = "stopped", message = "stopped: the answer was no" }
   end
   self.journal:write { ev = "confirm", question = question }

@@ -1,0 +1,41 @@
+--- Removes from Heroku an app that lives on AWS now: its webhooks, drains, add-ons with their data, and the app itself.
+---
+--- Run it when going back is out of the question, days or weeks after recipes/heroku_to_aws.lua: `hkrun rollback` of that has
+--- nothing to go back to afterwards. A last dump of the database is made and proven first. Nothing on AWS is deleted: what a
+--- cutover may have left there is listed, with the way to be rid of it.
+local recipe = require "recipe"
+local heroku = require "heroku"
+local backup, leftovers = require "decommission.backup", require "decommission.leftovers"
+local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
+
+local opt = recipe.options {
+  { "app", "Heroku app to remove", target = true },
+  { "region", "AWS region that it was moved to", default = "us-east-1", use = function(v) require "aws".use { region = v } end },
+  { "backup_dir", "folder for the last dump of its database", default = "heroku-backup" },
+}
+
+local GONE = "delete the app " .. opt.app
+
+stage "audit"                                    -- only reads
+local app = not recipe.done(GONE) and heroku.app(opt.app) or nil
+local found = app and leftovers.on_heroku(app) or { list = {}, shared = {} }
+need(not app or leftovers.is_frozen(app), "%s still runs on Heroku: move it first, or stop it with `heroku ps:scale` and "
+  .. "`heroku maintenance:on`", opt.app)
+need(#found.shared == 0, "other apps use %s, which would go with the app: give them one of their own first", table.concat(found.shared, ", "))
+local before = recipe.once("count what is there", function() return leftovers.count(app) end)
+
+stage "backup"                                   -- the last thing that goes back
+local dump = recipe.once("dump the database, and prove the dump", function() return backup.make(app, opt.backup_dir) end)
+
+stage "remove"
+confirm(("Remove the app %s from Heroku for good, with its add-ons and their data?"):format(opt.app), nil, opt.app)
+for _, what in ipairs(found.list) do
+  recipe.once(what.title, function() what.remove(app) end)
+end
+recipe.once(GONE, function() app:delete() end)
+
+stage "leftovers"                                -- ends at zero, or says what is left
+if not recipe.planning() then
+  recipe.report("The last dump", backup.report(dump))
+  recipe.report("Left over", leftovers.after(opt.app, before))
+end

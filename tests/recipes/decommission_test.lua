@@ -1,0 +1,94 @@
+--- The end of the app on Heroku: refused while it runs, a dump that is proven, everything removed in order, nothing left.
+--- The cases build on each other, in this order, on one cloud.
+package.path = "recipes/?.lua;" .. package.path
+local backup = require "decommission.backup"
+local crash = dofile "tests/support/crash_lab.lua"
+local fs = require "fs"
+local heroku = require "heroku"
+local process = require "process"
+local task = require "task"
+local test = require "test"
+local T = test.cases()
+
+local RECIPE = fs.realpath "recipes" .. "/decommission.lua"
+
+local trial, client
+
+test.defer_file(function()
+  if trial then trial:stop() end
+  crash.clean()
+end)
+
+local function start()
+  if not trial then
+    trial = crash.start()
+    trial.lab.env.HKRUN_APP = "small"
+    client = heroku.client { token = require "secret".new(trial.lab.env.HEROKU_API_KEY), host = trial.lab.env.HEROKU_HOST, data_host = "127.0.0.1" }
+    client:call("POST", "/apps/small/log-drains", { json = { url = "syslog+tls://logs.example.com:6514" } })
+  end
+  return trial
+end
+
+local function run(t, code, words)
+  local r = t.lab:hkrun(words)
+  test.equal(r.code, code, table.concat(words, " ") .. "\n" .. r.stdout:sub(-1500) .. r.stderr:sub(-1500))
+  return r.stdout .. r.stderr
+end
+
+local function deleted(t)
+  local list = {}
+  for _, call in ipairs(t.lab:ask "calls") do
+    if call.api == "heroku" and call.operation:find "^DELETE" then list[#list + 1] = call.operation end
+  end
+  return list
+end
+
+T["while the app runs nothing is planned; without its name typed nothing is removed"] = function()
+  local t = start()
+  test.match(run(t, 2, { "apply", RECIPE, "--yes" }), "small still runs on Heroku: move it first")
+  client:call("PATCH", "/apps/small", { json = { maintenance = true } })
+  client:call("PATCH", "/apps/small/formation", { json = { updates = { { type = "web", quantity = 0 }, { type = "worker", quantity = 0 } } } })
+  task.within(60, "stop the dynos", function()
+    while #client:list "/apps/small/dynos" > 0 do task.sleep(0.05) end
+  end)
+  local plan = run(t, 0, { "plan", RECIPE })
+  test.match(plan, "asks: Remove the app small from Heroku for good.*remove the log drain .*remove the add%-on %S+ %(papertrail:choklad%)"
+    .. ".*remove the add%-on %S+ %(heroku%-%S+%).*delete the app small")
+  run(t, 1, { "apply", RECIPE })
+  test.equal(deleted(t), {})
+end
+
+T["killed after an add-on is removed and applied again: a dump with every row, everything removed, nothing left"] = function()
+  local t = start()
+  t.lab.env.HKRUN_BACKUP_DIR = "kept"
+  local removed = "heroku DELETE /apps/{app}/addons/{addon}"
+  t:plan { { call = removed, n = 2, fault = "kill", when = "after" } }
+  local words = { "sh", "-c", 'echo $$ > "$0"; exec "$@"', t.pid_file, fs.realpath "/proc/self/exe", "apply", RECIPE, "--yes",
+    env = t.lab.env, cwd = t.lab.dir .. "/work", timeout = 120 }
+  local r = process.run(words)
+  test.equal(t:struck(), 1, r.stdout .. r.stderr)
+  local said = run(t, 0, { "apply", RECIPE, "--yes" })
+  test.match(said, "Left over.*add%-ons +3 +0.*DMS instances +0.*\n  all +0 +nothing is left")
+  test.match(said, "holds +%d+ tables, %d+ rows")
+  local list = deleted(t)
+  test.equal({ list[1], list[#list], #list }, { "DELETE /apps/{app}/log-drains/{drain}", "DELETE /apps/{app}", 5 }, table.concat(list, ", "))
+  test.raises("not_found", client.get, client, "/apps/small")
+  local before = #deleted(t)
+  test.match(run(t, 0, { "apply", RECIPE, "--yes" }), "no changes")
+  test.equal(#deleted(t), before)
+end
+
+T["the dump has the app's rows, and one that is cut off or lacks a row is refused"] = function()
+  local t = start()
+  local dir = t.lab.dir .. "/work/kept"
+  local path = dir .. "/" .. fs.list(dir)[1]
+  local rows = backup.rows_of(path)
+  test.equal({ rows["public.orders"], rows["public.customers"] }, { 100, 20 })
+  local more = { ["public.orders"] = 101 }
+  test.raises("public.orders has 101 rows, and 100 in the dump", backup.prove, path, more)
+  local bytes = fs.read(path)
+  fs.write(dir .. "/half", bytes:sub(1, #bytes // 2))
+  test.raises("cannot read the dump", backup.prove, dir .. "/half", rows)
+end
+
+return T
