@@ -2,7 +2,7 @@
 ---
 --- It may be stopped and run again at any time. Nothing on Heroku is changed before the stage "cutover" (but for a marker in
 --- the database where DMS streams), and there only frozen: the app, its database and its Redis stay as they are, to go back
---- to. See the stages in heroku_to_aws/.
+--- to with `hkrun rollback` (docs/cutover.md is the runbook). See the stages in heroku_to_aws/.
 local recipe, task = require "recipe", require "task"
 local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
@@ -125,7 +125,7 @@ local copied = task.all {
 }
 local verified = freeze:once("verify", function() return steps.verify(copied) end)   -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
-local tested = freeze:once("smoke test", smoke.run(web.url, tests))
+local tested = freeze:once("smoke test", smoke.run(web.url, tests, opt.health_timeout))
 window:close()
 freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
 live:keep()

@@ -12,8 +12,6 @@ local task = require "task"
 
 local M = {}
 
-local START = 300                       -- seconds that the app may take until it answers
-
 --- Seconds for which a wrong answer may become right: it may be of the version before.
 M.SETTLE = 20
 
@@ -53,11 +51,12 @@ function Web:expect(path, wanted)
   return answer
 end
 
---- Runs the tests until they pass: for five minutes while the app does not answer, for some seconds where it does so wrongly.
+--- Runs the tests until they pass: with patience while the app does not answer, for some seconds where it does so wrongly.
 ---@param url string? nil: there is no web process
 ---@param fn fun(web: table)
+---@param patience number seconds that the app may take until it answers
 ---@return fun(progress: table): table for freeze:once
-function M.run(url, fn)
+function M.run(url, fn, patience)
   return function(progress)
     if not url then return { skipped = true, at = os.time() } end
     local began, wrong = task.now(), nil
@@ -68,7 +67,7 @@ function M.run(url, fn)
       if not errors.is(e, "remote") then error(e, 0) end
       local late = e.late
       wrong = not late and (wrong or task.now()) or nil
-      if task.now() > (wrong and wrong + M.SETTLE or began + START) then error(e, 0) end
+      if task.now() > (wrong and wrong + M.SETTLE or began + patience) then error(e, 0) end
       progress:note(e.message)
       task.sleep(1)
     end

@@ -23,7 +23,7 @@ T["an app that starts is waited for, then every expectation counts"] = function(
   local done = smoke.run(url, function(web)
     web:expect("/health")
     web:expect("/products", { status = 201, text = "teapot" })
-  end)(progress)
+  end, 60)(progress)
   test.equal({ done.passed, asked }, { 2, 3 })
 end
 
@@ -33,11 +33,11 @@ T["a wrong answer is named; what the function itself raises ends the tests at on
   smoke.SETTLE = 0
   test.defer(function() smoke.SETTLE = old end)
   test.raises("cannot test http://127.0.0.1:%d+/health: it answers with status 404; the environment's logs say more",
-    smoke.run(url, function(web) web:expect "/health" end), progress)
-  test.raises("and not 200", smoke.run(url, function(web) web:expect("/health", { status = 200 }) end), progress)
-  test.raises('"teapot" is not in its answer', smoke.run(url, function(web) web:expect("/", { status = 404, text = "teapot" }) end), progress)
-  test.raises("too few", smoke.run(url, function(web) if #web:get("/").body < 100 then error "too few" end end), progress)
-  test.equal(smoke.run(nil, error)(progress).skipped, true)
+    smoke.run(url, function(web) web:expect "/health" end, 60), progress)
+  test.raises("and not 200", smoke.run(url, function(web) web:expect("/health", { status = 200 }) end, 60), progress)
+  test.raises('"teapot" is not in its answer', smoke.run(url, function(web) web:expect("/", { status = 404, text = "teapot" }) end, 60), progress)
+  test.raises("too few", smoke.run(url, function(web) if #web:get("/").body < 100 then error "too few" end end, 60), progress)
+  test.equal(smoke.run(nil, error, 60)(progress).skipped, true)
 end
 
 return T
