@@ -111,31 +111,56 @@ local TABLES = [[
 local SUMS = [[SELECT (SELECT count(*) || md5(string_agg(t::text, '|' ORDER BY id)) FROM customers t),
     (SELECT count(*) || md5(string_agg(t::text, '|' ORDER BY id)) FROM orders t), (SELECT string_agg(t::text, '|' ORDER BY a) FROM "Odd Name" t)]]
 
-T["a full load copies every row that the mappings take, and nothing else"] = function()
+T["a full load copies every row that the mappings take, as boto3 and the AWS CLI see it"] = function()
   local c, ids, source = start()
   local db <close> = pg.open(source.admin)
   db:exec("SET ROLE shop;" .. TABLES .. [[
     INSERT INTO customers (name, active, born, data, tags, price) SELECT E'n\\' || i || E'\t\n''"', i % 3 = 0, date '2020-01-01' + i,
       jsonb_build_object('i', i), ARRAY['a', 'b,' || i], i / 7.0 FROM generate_series(1, 5000) i;
-    INSERT INTO orders (customer_id, note) SELECT i % 5000 + 1, repeat('x', i % 100) FROM generate_series(1, 30000) i;
+    INSERT INTO orders (customer_id, note) SELECT i % 5000 + 1, repeat('x', i % 100) FROM generate_series(1, 3000) i;
     INSERT INTO "Odd Name" VALUES (1, NULL), (NULL, E'\\N');
     CREATE TABLE left_out AS SELECT 1 AS n]])
   at_target(c, ids, TABLES)
   test.equal(ask(c, ids, [==[
 made = dms.create_replication_task(ReplicationTaskIdentifier="Move", SourceEndpointArn=ids["source"], TargetEndpointArn=ids["target"],
   ReplicationInstanceArn=ids["instance"], MigrationType="full-load", TableMappings=mapping(take("public", "%"), take("public", "left_%", "exclude")),
-  ReplicationTaskSettings=json.dumps({"FullLoadSettings": {"MaxFullLoadSubTasks": 2}}))["ReplicationTask"]
+  ReplicationTaskSettings=json.dumps({"FullLoadSettings": {"MaxFullLoadSubTasks": 2, "CommitRate": 1000}}))["ReplicationTask"]
 assert made["Status"] == "creating", made
 wait_for(status, "ready")
 dms.start_replication_task(ReplicationTaskArn=made["ReplicationTaskArn"], StartReplicationTaskType="start-replication")
-seen = wait_for(status, "stopped")
-assert seen == ["starting", "running", "stopped"], seen
+wait_for(status, "stopped")
 print(task()["StopReason"], task()["ReplicationTaskStats"]["FullLoadProgressPercent"], task()["ReplicationTaskStats"]["TablesLoaded"])
-for name, t in sorted(statistics().items()): print(name, t["TableState"], t["FullLoadRows"])
-]==]), table.concat({ "Stop Reason FULL_LOAD_ONLY_FINISHED 100 3", "Odd Name Table completed 2", "customers Table completed 5000",
-    "orders Table completed 30000", "" }, "\n"))
+]==]), "Stop Reason FULL_LOAD_ONLY_FINISHED 100 3\n")
+  local arn = c:service "dms".DescribeReplicationTasks(c, {}, { region = "us-east-1" }).ReplicationTasks[1].ReplicationTaskArn
+  local cli = process.run { test.tool "aws", "--endpoint-url", c.url, "--output", "text", "dms", "describe-table-statistics", env = c:env(),
+    timeout = 60, "--replication-task-arn", arn, "--query", "sort_by(TableStatistics, &TableName)[].[TableName, TableState, FullLoadRows]" }
+  test.equal(cli.stdout, "Odd Name\tTable completed\t2\ncustomers\tTable completed\t5000\norders\tTable completed\t3000\n", cli.stderr)
   test.equal(at_target(c, ids, SUMS), at_source(ids, SUMS), "every row")
   test.equal(at_target(c, ids, "SELECT to_regclass('left_out') IS NULL, nextval('customers_id_seq')"), "t|1\n")   -- nor sequences
+  -- rows that the target refuses are left out, and counted; tables that DMS makes itself are DMS's
+  at_target(c, ids, "TRUNCATE customers, orders; ALTER TABLE orders ADD CHECK (length(note) < 99)")
+  db:exec [[INSERT INTO customers (name) VALUES (repeat('x', 3000))]]
+  test.equal(ask(c, ids, [==[
+dms.modify_endpoint(EndpointArn=ids["target"], PostgreSQLSettings={"MapBooleanAsBoolean": False})
+arn = task()["ReplicationTaskArn"]
+print(code_of(dms.start_replication_task, ReplicationTaskArn=arn, StartReplicationTaskType="start-replication"))
+dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="reload-target")
+wait_for(status, "stopped")
+found = statistics()["orders"]
+print(found["TableState"], found["FullLoadRows"], found["FullLoadErrorRows"])
+dms.modify_replication_task(ReplicationTaskArn=arn, ReplicationTaskSettings=json.dumps({"TargetMetadata": {"LobMaxSize": 1}}), TableMappings=mapping(
+  take("public", "customers"), {"rule-type": "transformation", "rule-target": "schema", "rule-action": "rename", "value": "made",
+  "object-locator": {"schema-name": "public"}}, {"rule-type": "transformation", "rule-target": "column", "rule-action": "remove-column",
+  "object-locator": {"schema-name": "public", "table-name": "customers", "column-name": "b%"}}))
+wait_for(status, "stopped")
+dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="reload-target")
+wait_for(status, "stopped")
+print(sorted(statistics()), statistics()["customers"]["FullLoadRows"])
+]==]), "InvalidParameterCombinationException\nTable completed 2970 30\n['customers'] 5001\n")
+  test.equal(at_target(c, ids, [[SELECT string_agg(column_name || ' ' || data_type || coalesce(' ' || character_maximum_length, '') || coalesce(' ' ||
+      column_default, ''), ', ' ORDER BY ordinal_position) FROM information_schema.columns WHERE table_schema = 'made';
+    SELECT active, length(name), tags FROM made.customers WHERE id IN (3, 5001) ORDER BY id]]), "id integer, name text, active character varying 5, "
+    .. "data jsonb, tags text, price numeric\ntrue|7|{a,\"b,3\"}\n|1024|\n")
 end
 
 --- Writes into the source until it is told to stop, in transactions of all kinds.
@@ -180,16 +205,20 @@ T["changes go on during and after the load, and none is lost or doubled when the
   at_target(c, ids, TABLES)
   local stop = writer(source)
   ask(c, ids, [==[
+dms.modify_endpoint(EndpointArn=ids["source"], PostgreSQLSettings={"CaptureDdls": True, "HeartbeatEnable": True})
 made = dms.create_replication_task(ReplicationTaskIdentifier="Move", SourceEndpointArn=ids["source"], TargetEndpointArn=ids["target"],
-  ReplicationInstanceArn=ids["instance"], MigrationType="full-load-and-cdc", TableMappings=mapping(take("public", "%")))["ReplicationTask"]
+  ReplicationInstanceArn=ids["instance"], MigrationType="full-load-and-cdc", TableMappings=mapping(take("public", "%")),
+  ReplicationTaskSettings=json.dumps({"ControlTablesSettings": {"ControlSchema": "dms"}}))["ReplicationTask"]
 wait_for(status, "ready")
 dms.start_replication_task(ReplicationTaskArn=made["ReplicationTaskArn"], StartReplicationTaskType="start-replication")
-wait_for(status, "running")
+wait_for(lambda: (status(), task().get("LastFailureMessage")), ("running", None))
 wait_for(lambda: task()["ReplicationTaskStats"]["TablesLoaded"], 3)
 wait_for(lambda: statistics()["customers"]["AppliedUpdates"] > 100, True)
 ]==])
   local running = select(2, next(c:store("dms", "us-east-1").tasks))
   running.process:kill "KILL"
+  db:exec "ALTER TABLE orders ADD COLUMN extra text"
+  db:exec "INSERT INTO orders (note, extra) VALUES ('one more', 'x')"
   ask(c, ids, [==[
 wait_for(status, "failed")
 assert "exited unexpectedly with code 137. Stop Reason RECOVERABLE_ERROR" in task()["LastFailureMessage"], task()
@@ -206,13 +235,181 @@ wait_for(lambda: statistics()["customers"]["AppliedUpdates"] > before + 100, Tru
   test.equal(ask(c, ids, [==[
 for name, t in sorted(statistics().items()):
     assert t["Inserts"] == t["AppliedInserts"] and t["Updates"] == t["AppliedUpdates"] and t["Deletes"] == t["AppliedDeletes"], t
-    print(t["FullLoadRows"] + t["AppliedInserts"] - t["AppliedDeletes"])
-dms.stop_replication_task(ReplicationTaskArn=task()["ReplicationTaskArn"])
+    print(t["FullLoadRows"] + t["AppliedInserts"] - t["AppliedDeletes"], t["Ddls"], t["AppliedDdls"])
+]==]), at_source(ids, [[SELECT (SELECT count(*) FROM "Odd Name") || E' 0 0\n' || (SELECT count(*) FROM customers) || E' 0 0\n'
+    || (SELECT count(*) FROM orders) || ' 1 1']]))
+  -- a table that was damaged is loaded again; what has no key loses its updates; a time can end the task
+  at_target(c, ids, "DELETE FROM customers WHERE id % 2 = 0")
+  local before = at_source(ids, [[INSERT INTO "Odd Name" VALUES (1, 'a'); UPDATE "Odd Name" SET a = 2; SELECT count(*) FROM customers]])
+  ask(c, ids, [==[
+arn = task()["ReplicationTaskArn"]
+dms.reload_tables(ReplicationTaskArn=arn, TablesToReload=[{"SchemaName": "public", "TableName": "customers"}])
+wait_for(lambda: (statistics()["customers"]["TableState"], statistics()["customers"]["FullLoadReloaded"]), ("Table completed", True))
+wait_for(lambda: (statistics()["Odd Name"]["AppliedInserts"], statistics()["Odd Name"]["Updates"], statistics()["Odd Name"]["AppliedUpdates"]), (1, 1, 0))
+assert code_of(dms.delete_replication_task, ReplicationTaskArn=arn) == "InvalidResourceStateFault"
+dms.stop_replication_task(ReplicationTaskArn=arn)
+wait_for(status, "stopped")
+assert task()["StopReason"] == "Stop Reason NORMAL" and task()["RecoveryCheckpoint"].startswith("checkpoint:V1#"), task()
+]==])
+  test.equal(at_target(c, ids, 'SELECT count(*) FROM customers; SELECT a FROM "Odd Name"'), before .. "1\n")
+  local limit = at_source(ids, [[INSERT INTO orders (note) VALUES ('in time');
+    SELECT to_char(clock_timestamp() AT TIME ZONE 'UTC' + interval '1 second', 'YYYY-MM-DD"T"HH24:MI:SS')]]):gsub("%s+$", "")
+  at_source(ids, "SELECT pg_sleep(1.1); INSERT INTO orders (note) VALUES ('too late')")
+  test.equal(ask(c, ids, [==[
+arn = task()["ReplicationTaskArn"]
+dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing", CdcStopPosition="server_time:" + sys.argv[2])
 wait_for(status, "stopped")
 print(task()["StopReason"])
-assert task()["RecoveryCheckpoint"].startswith("checkpoint:V1#"), task()
-]==]), at_source(ids, [[SELECT (SELECT count(*) FROM "Odd Name") || E'\n' || (SELECT count(*) FROM customers) || E'\n'
-    || (SELECT count(*) FROM orders)]]) .. "Stop Reason NORMAL\n")
+dms.delete_replication_task(ReplicationTaskArn=arn)
+dms.get_waiter("replication_task_deleted").wait(Filters=[{"Name": "replication-task-arn", "Values": [arn]}], WaiterConfig={"Delay": 1})
+]==], limit), "Stop Reason STOPPED_AT_SERVER_TIME\n")
+  test.equal(at_target(c, ids, "SELECT note FROM orders WHERE note LIKE '% %' ORDER BY id; SELECT count(*) FROM dms.awsdms_apply_exceptions"),
+    "one more\nin time\n0\n")
+  test.equal(at_source(ids, "SELECT count(*) FROM pg_replication_slots"), "0\n")
+end
+
+--- What an assessment finds on the source of the case below.
+local FOUND = {
+  ["postgres-check-similar-table-name"] = "failed public.ORDERS and public.orders differ in case only.",
+  ["postgres-check-pk-lob"] = "failed public.ORDERS has a LOB in its primary key.",
+  ["postgres-check-limited-lob-size"] = "warning public.customers.name has values of up to 40000 bytes; LobMaxSize is 32 KB.",
+  ["postgres-check-table-with-array"] = "failed public.lists has an array and no primary key.",
+  ["postgres-check-target-secondary-indexes"] = "warning public.orders has secondary indexes at the target.",
+  ["postgres-check-select-object-privileges"] = "failed public.hidden may not be read.",
+  ["postgres-check-pk"] = "failed public.Odd Name has no primary key. public.lists has no primary key.",
+  ["postgres-check-maxslot-wal-keep-size"] = "warning max_slot_wal_keep_size is 100 MB.",
+  ["postgres-check-for-logical-decoding-work-mem"] = "warning logical_decoding_work_mem is 65536 kB.",
+  ["postgres-check-preparedtxn"] = "failed The transaction 'half' is prepared.",
+  ["postgres-check-pglogical"] = "warning shared_preload_libraries has no pglogical.",
+}
+
+T["what DMS refuses, and what an assessment finds on a source like Heroku's"] = function()
+  local c, ids, source = start { wal_level = "logical", max_slot_wal_keep_size = 100, max_prepared_transactions = 2 }
+  local db <close> = pg.open(source.admin)
+  db:exec(TABLES .. [[
+    ALTER TABLE customers OWNER TO shop; ALTER TABLE "Odd Name" OWNER TO shop; ALTER TABLE orders OWNER TO shop;
+    CREATE TABLE "ORDERS" (id text PRIMARY KEY, tags text[]); CREATE TABLE lists (tags text[]); CREATE TABLE hidden (id integer PRIMARY KEY);
+    GRANT SELECT ON "ORDERS", lists TO shop; ALTER ROLE shop NOSUPERUSER;
+    INSERT INTO customers (name) VALUES (repeat('x', 40000));]])
+  at_target(c, ids, TABLES .. "CREATE INDEX ON orders (note)")
+  db:exec "BEGIN; CREATE TABLE half (); PREPARE TRANSACTION 'half'"
+  local found = json.decode(ask(c, ids, [==[
+s3 = boto3.client("s3")
+s3.create_bucket(Bucket="reports")
+iam.create_role(RoleName="reports", AssumeRolePolicyDocument=trust("dms.amazonaws.com"))
+role = iam.get_role(RoleName="reports")["Role"]["Arn"]
+made = dms.create_replication_task(ReplicationTaskIdentifier="Move", SourceEndpointArn=ids["source"], TargetEndpointArn=ids["target"],
+  ReplicationInstanceArn=ids["instance"], MigrationType="full-load-and-cdc", TableMappings=mapping(take("public", "%")))["ReplicationTask"]
+arn = made["ReplicationTaskArn"]
+wait_for(status, "ready")
+names = dms.describe_applicable_individual_assessments(ReplicationTaskArn=arn)["IndividualAssessmentNames"]
+base = dict(ReplicationTaskArn=arn, ServiceAccessRoleArn=role, ResultLocationBucket="reports", ResultLocationFolder="dms", AssessmentRunName="first")
+def refused(**more): return code_of(dms.start_replication_task_assessment_run, **dict(base, **more))
+codes = [refused(), refused(ResultLocationBucket="nowhere"), refused(IncludeOnly=names[:1], Exclude=names[1:2]), refused(IncludeOnly=["postgres-check-x"])]
+assert codes == ["S3AccessDeniedFault", "S3ResourceNotFoundFault", "InvalidParameterCombinationException", "InvalidParameterValueException"], codes
+iam.put_role_policy(RoleName="reports", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
+  {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "arn:aws:s3:::reports/*"}]}))
+def begin(**more): return dms.start_replication_task_assessment_run(**dict(base, **more))["ReplicationTaskAssessmentRun"]["ReplicationTaskAssessmentRunArn"]
+def look(run): return dms.describe_replication_task_assessment_runs(Filters=[
+  {"Name": "replication-task-assessment-run-arn", "Values": [run]}])["ReplicationTaskAssessmentRuns"][0]
+run = begin()
+assert (status(), refused(AssessmentRunName="second")) == ("testing", "InvalidResourceStateFault")
+wait_for(lambda: look(run)["Status"], "failed")
+wait_for(status, "ready")
+assert look(run)["AssessmentProgress"] == {"IndividualAssessmentCount": len(names), "IndividualAssessmentCompletedCount": len(names)}, look(run)
+found = {}
+for one in dms.describe_replication_task_individual_assessments(Filters=[
+  {"Name": "replication-task-assessment-run-arn", "Values": [run]}])["ReplicationTaskIndividualAssessments"]:
+    body = json.loads(s3.get_object(Bucket="reports", Key="dms/first/%s.json" % one["IndividualAssessmentName"])["Body"].read())
+    if one["Status"] != "passed": found[one["IndividualAssessmentName"]] = " ".join([one["Status"]] + body["details"])
+second = begin(AssessmentRunName="second", Exclude=names[1:])
+dms.cancel_replication_task_assessment_run(ReplicationTaskAssessmentRunArn=second)
+wait_for(lambda: look(second)["Status"], "cancelled")
+dms.delete_replication_task_assessment_run(ReplicationTaskAssessmentRunArn=second)
+wait_for(lambda: code_of(look, run=second), "ResourceNotFoundFault")
+print(json.dumps(found))
+]==]))
+  test.equal(found, FOUND)
+  db:exec "ROLLBACK PREPARED 'half'"
+  local ca = require "fs".read(c.ca.file)
+  local said = ask(c, ids, [==[
+arn = task()["ReplicationTaskArn"]
+def why(how, **settings):
+    dms.modify_endpoint(EndpointArn=ids["source"], PostgreSQLSettings=settings)
+    dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType=how)
+    wait_for(status, "failed")
+    print(task()["LastFailureMessage"])
+why("start-replication")
+why("reload-target", PluginName="pglogical")
+ec2.revoke_security_group_egress(GroupId=ids["app"], IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}])
+print(tested(ids["source"])["LastFailureMessage"])
+print(message_of(dms.start_replication_task, ReplicationTaskArn=arn, StartReplicationTaskType="resume-processing"))
+ec2.authorize_security_group_egress(GroupId=ids["app"], IpPermissions=[{"IpProtocol": "-1", "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}])
+dms.modify_endpoint(EndpointArn=ids["source"], Password="wrong", PostgreSQLSettings={"PluginName": "test-decoding"})
+print(tested(ids["source"])["LastFailureMessage"])
+dms.modify_endpoint(EndpointArn=ids["source"], Password=ids["password"], SslMode="require")
+print(tested(ids["source"])["LastFailureMessage"])
+# a target in a secret, verified
+vault = boto3.client("secretsmanager").create_secret(Name="target", SecretString=json.dumps(
+  {"username": "shop", "password": "tr0ub4dor&3", "host": ids["host"], "port": 5432}))["ARN"]
+iam.create_role(RoleName="secrets", AssumeRolePolicyDocument=trust("dms.us-east-1.amazonaws.com"))
+base = dict(EndpointIdentifier="vault", EndpointType="target", EngineName="postgres", DatabaseName="shop", SslMode="verify-full",
+  PostgreSQLSettings={"SecretsManagerSecretId": vault, "SecretsManagerAccessRoleArn": iam.get_role(RoleName="secrets")["Role"]["Arn"]})
+print(code_of(dms.create_endpoint, **base), code_of(dms.create_endpoint, **dict(base, SslMode="none", Username="x")),
+  code_of(dms.import_certificate, CertificateIdentifier="ca", CertificatePem="nothing"))
+pem = dms.import_certificate(CertificateIdentifier="ca", CertificatePem=sys.argv[2])["Certificate"]
+endpoint = dms.create_endpoint(CertificateArn=pem["CertificateArn"], **base)["Endpoint"]["EndpointArn"]
+print(tested(endpoint)["LastFailureMessage"])
+iam.put_role_policy(RoleName="secrets", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement":
+  [{"Effect": "Allow", "Action": "secretsmanager:Get*", "Resource": vault}]}))
+print(tested(endpoint)["Status"], code_of(dms.delete_certificate, CertificateArn=pem["CertificateArn"]))
+dms.refresh_schemas(EndpointArn=endpoint, ReplicationInstanceArn=ids["instance"])
+wait_for(lambda: dms.describe_refresh_schemas_status(EndpointArn=endpoint)["RefreshSchemasStatus"]["Status"], "successful")
+print(dms.describe_schemas(EndpointArn=endpoint)["Schemas"])
+]==], ca)
+  local lines = {}
+  for line in said:gmatch "[^\n]+" do lines[#lines + 1] = line end
+  for i, wanted in ipairs {
+    "Last Error Could not create the replication slot 'move_%x+': must be superuser or replication role.*Stop Reason FATAL_ERROR Error Level FATAL",
+    "The plug%-in pglogical is not available", "timeout expired: 127.0.0.1 is not in the VPC, and the replication instance does not reach",
+    "^Test connection for replication instance and endpoint should be successful", "password authentication failed for user",
+    "server does not support SSL", "^InvalidParameterCombinationException InvalidParameterCombinationException InvalidCertificateFault$",
+    "The IAM role arn:aws:iam::%d+:role/secrets does not allow secretsmanager:GetSecretValue on", "^successful InvalidResourceStateFault$",
+    "^%['public'%]$" } do test.match(lines[i] or "", wanted) end
+  db:exec "ALTER ROLE shop REPLICATION"
+  test.equal(ask(c, ids, [==[
+dms.modify_endpoint(EndpointArn=ids["source"], SslMode="none", PostgreSQLSettings={"CaptureDdls": True})
+assert tested(ids["source"])["Status"] == "successful"
+dms.start_replication_task(ReplicationTaskArn=task()["ReplicationTaskArn"], StartReplicationTaskType="reload-target")
+wait_for(status, "failed")
+assert "permission denied to create event trigger" in task()["LastFailureMessage"], task()
+arn = ids["instance"]
+dms.add_tags_to_resource(ResourceArn=arn, Tags=[{"Key": "c", "Value": "d"}])
+dms.remove_tags_from_resource(ResourceArn=arn, TagKeys=["a"])
+print([(t["Key"], t["Value"]) for t in dms.list_tags_for_resource(ResourceArn=arn)["TagList"]])
+print(code_of(dms.delete_replication_instance, ReplicationInstanceArn=arn), code_of(dms.delete_endpoint, EndpointArn=ids["source"]),
+  code_of(dms.delete_replication_subnet_group, ReplicationSubnetGroupIdentifier="shop"), code_of(ec2.delete_security_group, GroupId=ids["app"]))
+def mapped(*rules): return code_of(dms.modify_replication_task, ReplicationTaskArn=task()["ReplicationTaskArn"], TableMappings=mapping(*rules))
+print(mapped({"rule-type": "selection"}), mapped(take("public", "%", "exclude")), mapped(take("public", "%"), {"rule-type": "transformation",
+  "rule-target": "column", "rule-action": "rename", "value": "x", "object-locator": {"schema-name": "public", "table-name": "%"}}),
+  code_of(dms.describe_replication_tasks, Filters=[{"Name": "replication-task-id", "Values": ["nothing"]}]),
+  code_of(dms.modify_replication_task, ReplicationTaskArn=task()["ReplicationTaskArn"], ReplicationTaskSettings="{"))
+dms.delete_replication_task(ReplicationTaskArn=task()["ReplicationTaskArn"])
+dms.get_waiter("replication_task_deleted").wait(Filters=[{"Name": "replication-task-id", "Values": ["move"]}], WaiterConfig={"Delay": 1})
+for endpoint in dms.describe_endpoints()["Endpoints"]: dms.delete_endpoint(EndpointArn=endpoint["EndpointArn"])
+dms.get_waiter("endpoint_deleted").wait(Filters=[{"Name": "endpoint-arn", "Values": [ids["source"]]}], WaiterConfig={"Delay": 1})
+dms.delete_replication_instance(ReplicationInstanceArn=arn)
+dms.get_waiter("replication_instance_deleted").wait(Filters=[{"Name": "replication-instance-arn", "Values": [arn]}], WaiterConfig={"Delay": 1})
+dms.delete_replication_subnet_group(ReplicationSubnetGroupIdentifier="shop")
+print(dms.describe_connections()["Connections"], dms.describe_replication_subnet_groups()["ReplicationSubnetGroups"],
+  [e["Message"] for e in dms.describe_events(SourceType="replication-instance", Duration=600)["Events"]][-1])
+]==]), [[
+[('c', 'd')]
+InvalidResourceStateFault InvalidResourceStateFault InvalidResourceStateFault DependencyViolation
+InvalidParameterValueException InvalidParameterValueException InvalidParameterValueException ResourceNotFoundFault InvalidParameterValueException
+[] [] Replication instance deleted
+]])
+  test.equal(db:value "SELECT count(*) FROM pg_replication_slots", 0)
 end
 
 return T

@@ -3,6 +3,7 @@ local common = require "rehearsal.services.dms.common"
 local fs = require "fs"
 local json = require "json"
 local managed = require "rehearsal.managed"
+local roles = require "rehearsal.services.dms.roles"
 local runner = require "rehearsal.services.dms.runner"
 
 local M = {}
@@ -44,9 +45,7 @@ local function note_table(cloud, t, e)
   row.LastUpdateTime = cloud.clock:now()
   if e.state and e.state ~= row.TableState then
     row.TableState = e.state
-    if e.state == "Full load" or e.state == "Table is being reloaded" then
-      row.FullLoadStartTime, row.FullLoadEndTime = row.LastUpdateTime, nil
-      row.FullLoadReloaded = row.FullLoadReloaded or e.state == "Table is being reloaded"
+    if e.state == "Full load" then row.FullLoadStartTime, row.FullLoadEndTime = row.LastUpdateTime, nil
     elseif e.state == "Table completed" or e.state == "Table error" then row.FullLoadEndTime = row.LastUpdateTime end
   end
 end
@@ -61,7 +60,16 @@ local function over(cloud, ctx, t, status, reason)
   event(cloud, ctx, t, status == "failed" and "failure" or "state change", "Replication task has %s. Stop Reason %s", status, reason)
 end
 
+--- What goes into the task's log, where it has one: dms-cloudwatch-logs-role writes it.
+local function note(cloud, ctx, t, line)
+  if not t.settings.Logging.EnableLogging or not roles.named(cloud, "dms-cloudwatch-logs-role") then return end
+  local instance = common.get(cloud, ctx, "instances", t.ReplicationInstanceArn)
+  cloud:service("logs")._put(cloud, ctx.region, "dms-tasks-" .. instance.ReplicationInstanceIdentifier, "dms-task-" .. t.arn:match "[^:]+$", { line })
+end
+
 local HEARD = {}
+
+function HEARD.log(cloud, ctx, t, e) note(cloud, ctx, t, e.message) end
 
 function HEARD.running(cloud, ctx, t)
   if t.Status ~= "starting" then return end
@@ -74,7 +82,8 @@ function HEARD.progress(_, _, t, e) t.stats.percent = e.percent end
 function HEARD.loaded(cloud, _, t) t.stats.percent, t.stats.FullLoadFinishDate = 100, cloud.clock:now() end
 function HEARD.checkpoint(_, _, t, e) t.RecoveryCheckpoint = e.position end
 function HEARD.stopped(_, _, t, e) t.ending = { "stopped", e.reason } end
-function HEARD.failed(_, _, t, e)
+function HEARD.failed(cloud, ctx, t, e)
+  note(cloud, ctx, t, e.message)
   t.ending = { "failed", e.reason or "FATAL_ERROR" }
   t.LastFailureMessage = ("Last Error %s Stop Reason %s Error Level %s"):format(e.message, t.ending[2],
     t.ending[2] == "FATAL_ERROR" and "FATAL" or "RECOVERABLE")
@@ -157,7 +166,7 @@ function M.reload(t, tables)
   t.reload = tables
   for _, at in ipairs(tables) do
     local row = t.tables[at.schema .. "." .. at.table]
-    if row then row.TableState = "Table is being reloaded" end
+    if row then row.TableState, row.FullLoadReloaded = "Table is being reloaded", true end
   end
   t.process:kill "TERM"
 end

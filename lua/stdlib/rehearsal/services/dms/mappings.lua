@@ -35,12 +35,12 @@ local function check_transformation(rule, fail)
   local target, action = rule["rule-target"], rule["rule-action"]
   if target == "column" and action == "remove-column" then
     local at = rule["object-locator"]
-    if type(at["table-name"]) ~= "string" or type(at["column-name"]) ~= "string" then fail "Property 'column-name' is missing" end
+    if not (at["table-name"] and at["column-name"]) then fail "Property 'table-name' or 'column-name' is missing" end
     return
   end
   if target ~= "schema" and target ~= "table" then
-    fail(("the rehearsal cloud's DMS transforms the names of schemas and tables and removes columns, not the rule-target '%s'")
-      :format(tostring(target)))
+    fail(("the rehearsal cloud's DMS transforms the names of schemas and tables and removes columns; it does not do '%s' with the rule-target "
+      .. "'%s'"):format(tostring(action), tostring(target)))
   end
   if not RENAMES[action] then fail(("the rehearsal cloud's DMS does not do the rule-action '%s'"):format(tostring(action))) end
   if not NEEDS_NO_VALUE[action] and type(rule.value) ~= "string" then fail "Property 'value' is missing" end
@@ -74,9 +74,16 @@ end
 
 --- Whether a name fits a pattern: % is anything, _ one character, [_] an underscore.
 local function fits(name, pattern)
-  local lua = pattern:gsub("%[([_%%])%]", { _ = "\1", ["%"] = "\2" }):gsub("[%^%$%(%)%.%[%]%*%+%-%?]", "%%%0")
-    :gsub("%%([%^%$%(%)%.%[%]%*%+%-%?])", "\3%1"):gsub("%%", ".*"):gsub("_", "."):gsub("\3", "%%"):gsub("\1", "_"):gsub("\2", "%%%%")
-  return name:find("^" .. lua .. "$") ~= nil
+  local parts, at = {}, 1
+  while at <= #pattern do
+    local itself, c = pattern:match("^%[([_%%])%]", at), pattern:sub(at, at)
+    if itself then parts[#parts + 1] = "%" .. itself
+    elseif c == "%" then parts[#parts + 1] = ".*"
+    elseif c == "_" then parts[#parts + 1] = utf8.charpattern
+    else parts[#parts + 1] = c:gsub("%W", "%%%0") end
+    at = at + (itself and 3 or 1)
+  end
+  return name:find("^" .. table.concat(parts) .. "$") ~= nil
 end
 M.fits = fits
 
@@ -103,23 +110,22 @@ end
 function M.target(rules, schema, table_name)
   local to_schema, to_table = schema, table_name
   for _, rule in ipairs(rules) do
-    if rule["rule-type"] == "transformation" and locates(rule, schema, table_name) then
+    if rule["rule-type"] == "transformation" and rule["rule-target"] ~= "column" and locates(rule, schema, table_name) then
       local change = RENAMES[rule["rule-action"]]
-      if rule["rule-target"] == "schema" then to_schema = change(to_schema, rule)
-      elseif rule["rule-target"] == "table" then to_table = change(to_table, rule) end
+      if rule["rule-target"] == "schema" then to_schema = change(to_schema, rule) else to_table = change(to_table, rule) end
     end
   end
   return to_schema, to_table
 end
 
---- Whether a task takes a column of a table that it takes.
-function M.keeps(rules, schema, table_name, column)
+--- Whether a column of a table is left out.
+function M.removes(rules, schema, table_name, column)
   for _, rule in ipairs(rules) do
     if rule["rule-action"] == "remove-column" and locates(rule, schema, table_name) and fits(column, rule["object-locator"]["column-name"]) then
-      return false
+      return true
     end
   end
-  return true
+  return false
 end
 
 --- The order in which a table is loaded: a higher load-order comes first.

@@ -4,7 +4,8 @@ local wire = require "rehearsal.wire"
 
 local M = {}
 
-local function role_named(cloud, name) return (cloud:store("iam").roles or {})[name] end
+--- The role of a name, if there is one.
+function M.named(cloud, name) return (cloud:store("iam").roles or {})[name] end
 
 local function list(value) return type(value) == "table" and #value > 0 and value or { value } end
 
@@ -43,7 +44,7 @@ end
 
 --- The role through which DMS makes the network interfaces of its instances.
 function M.check_vpc_role(cloud)
-  local role = role_named(cloud, "dms-vpc-role")
+  local role = M.named(cloud, "dms-vpc-role")
   if role and trusts(role, { "dms.amazonaws.com" }) and allows(role, "ec2:CreateNetworkInterface", "*", { AmazonDMSVPCManagementRole = true,
     AdministratorAccess = true }) then return end
   wire.fail("AccessDeniedFault", 400, "The IAM Role arn:aws:iam::%s:role/dms-vpc-role is not configured properly.", cloud.account)
@@ -52,7 +53,7 @@ end
 --- nil, or why a role cannot be used for an action on a resource.
 ---@return string?
 function M.refusal(cloud, ctx, arn, action, resource, by_policy)
-  local role = role_named(cloud, arn:match "([^/]+)$" or arn)
+  local role = M.named(cloud, arn:match "([^/]+)$" or arn)
   if not role or role.Arn ~= arn then return ("The IAM role %s does not exist."):format(arn) end
   if not trusts(role, { "dms.amazonaws.com", ("dms.%s.amazonaws.com"):format(ctx.region) }) then
     return ("The IAM role %s cannot be assumed by DMS."):format(arn)

@@ -70,7 +70,7 @@ function M.merge(text, before, fail)
   end
   integer(settings, "FullLoadSettings", "MaxFullLoadSubTasks", 1, 49, fail)
   integer(settings, "FullLoadSettings", "CommitRate", 1, 50000, fail)
-  integer(settings, "TargetMetadata", "LobMaxSize", 0, 102400, fail)
+  integer(settings, "TargetMetadata", "LobMaxSize", 1, 102400, fail)
   for _, name in ipairs { "StopTaskCachedChangesApplied", "StopTaskCachedChangesNotApplied" } do flag(settings, "FullLoadSettings", name, fail) end
   for _, name in ipairs { "FullLobMode", "LimitedSizeLobMode", "SupportLobs", "BatchApplyEnabled" } do
     flag(settings, "TargetMetadata", name, fail)

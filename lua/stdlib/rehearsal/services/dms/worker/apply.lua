@@ -66,7 +66,7 @@ local STATEMENTS = {}
 function STATEMENTS.INSERT(job, t, change)
   local names, values = {}, {}
   for _, column in ipairs(change.new) do
-    if not t.left_out[column.name] then
+    if not t.removed[column.name] then
       names[#names + 1], values[#values + 1] = pg.quote_name(column.name), literal(job, t, column)
     end
   end
@@ -78,7 +78,7 @@ function STATEMENTS.UPDATE(job, t, change)
   for _, column in ipairs(change.old or {}) do old[column.name] = column.value end
   for _, column in ipairs(change.new) do
     local moved = not is_key(t, column.name) or old[column.name] ~= nil and old[column.name] ~= column.value
-    if not column.unchanged and not t.left_out[column.name] and moved then
+    if not column.unchanged and not t.removed[column.name] and moved then
       set[#set + 1] = ("%s = %s"):format(pg.quote_name(column.name), literal(job, t, column))
     end
   end
@@ -90,6 +90,7 @@ function STATEMENTS.DELETE(_, t, change)
   return row and ("DELETE FROM %s WHERE %s"):format(target_of(t), row) or nil
 end
 
+local POLICY = { INSERT = "ApplyErrorInsertPolicy", UPDATE = "ApplyErrorUpdatePolicy", DELETE = "ApplyErrorDeletePolicy" }
 local COUNTER = { INSERT = "Inserts", UPDATE = "Updates", DELETE = "Deletes" }
 
 --- Whether a snapshot "xmin:xmax:xip,..." saw a transaction.
@@ -125,7 +126,7 @@ function M.statements(follow, transactions)
       elseif t and COUNTER[change.op] and not saw(follow.state:table_of(t.schema, t.name).snapshot, transaction.xid) then
         local id = count(t, COUNTER[change.op])
         local sql = STATEMENTS[change.op](follow.job, t, change)
-        if sql then list[#list + 1] = { sql = sql, id = id, t = t, counter = "Applied" .. COUNTER[change.op] } end
+        if sql then list[#list + 1] = { sql = sql, id = id, t = t, counter = "Applied" .. COUNTER[change.op], policy = POLICY[change.op] } end
       end
     end
   end
@@ -148,9 +149,11 @@ local function singly(follow, list, counts)
     local ok, e = pcall(target.exec, target, statement.sql)
     if ok then add(counts, statement)
     elseif not errors.is(e, "remote") then error(e, 0)
+    elseif follow.job.settings.ErrorBehavior[statement.policy or ""] == "STOP_TASK" then
+      errors.raise { kind = "invalid", message = ("A change of the table %s could not be applied: %s."):format(statement.id, e.message) }
     else
       target:exec "ROLLBACK TO SAVEPOINT dms"
-      io.stderr:write(tostring(e), "\n")
+      follow.job.log("A change of the table %s was not applied: %s", statement.id or "?", tostring(e))
       target:query(("INSERT INTO %s.awsdms_apply_exceptions VALUES ($1, $2, $3, clock_timestamp(), $4, $5)"):format(control_schema(follow.job)),
         follow.job.task, statement.t.to_schema, statement.t.to_name, statement.sql, e.message or tostring(e))
     end
@@ -186,7 +189,7 @@ function M.run(follow, transactions)
       follow.state:intend(lsn, xid, counts)
     end)
     if not ok then
-      if errors.is(e, "remote") then target:exec "ROLLBACK" end
+      if not (errors.is(e, "cancelled") or errors.is(e, "network") or errors.is(e, "closed")) then target:exec "ROLLBACK" end
       error(e, 0)
     end
     target:exec "COMMIT"

@@ -31,7 +31,7 @@ function M.schema(job) return job.source.settings.DdlArtifactsSchema or "public"
 --- Makes the artifacts; the source refuses it to who may not make event triggers.
 ---@param source PgConnection
 function M.install(job, source)
-  source:exec((ARTIFACTS:gsub("SCHEMA", pg.quote_name(M.schema(job)):gsub("%%", "%%%%"))))
+  source:exec((ARTIFACTS:gsub("SCHEMA", (pg.quote_name(M.schema(job)):gsub("%%", "%%%%")))))
 end
 
 --- The table that a statement is about.
@@ -83,7 +83,7 @@ function M.statements(follow, row)
     return policy.HandleSourceTableDropped and { "DROP TABLE IF EXISTS " .. target_of(t) } or {}, t
   end
   for _, found in ipairs(tables.list(follow.source, follow.job.rules)) do
-    if found.schema == schema and found.name == name then t.columns, t.left_out = found.columns, found.left_out end
+    if found.schema == schema and found.name == name then t.columns, t.removed = found.columns, found.removed end
   end
   local is_one = not row.c_ddlqry:find ";%s*%S"
   if not policy.HandleSourceTableAltered or not is_one or t.to_schema ~= t.schema or t.to_name ~= t.name then return {}, t end

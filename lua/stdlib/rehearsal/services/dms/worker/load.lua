@@ -48,7 +48,8 @@ local function selected(job, column)
 end
 
 local function refuse_truncation(job, source, t)
-  if not job.source.settings.FailTasksOnLobTruncation or job.settings.TargetMetadata.FullLobMode then return end
+  local stops = job.source.settings.FailTasksOnLobTruncation or job.settings.ErrorBehavior.DataTruncationErrorPolicy == "STOP_TASK"
+  if not stops or not job.settings.TargetMetadata.LimitedSizeLobMode or job.settings.TargetMetadata.FullLobMode then return end
   for _, column in ipairs(t.columns) do
     if tables.is_lob(column) then
       local longest = source:value(("SELECT max(octet_length(%s::text)) FROM %s.%s"):format(pg.quote_name(column.name), pg.quote_name(t.schema),
@@ -70,48 +71,70 @@ local function newlines(block)
   end
 end
 
---- Streams a table in pieces; `tell(rows)` hears how many are committed or under way.
+--- SQLSTATE classes 22 and 23: the row is at fault, not the table.
+local function is_data_error(e) return errors.is(e, "remote") and (e.code or ""):find "^2[23]" ~= nil end
+
+--- Writes a piece, and row by row where one of its rows is refused; says how many rows were.
+local function write(job, target, into, blocks)
+  local ok, e = pcall(target.copy_in, target, into, blocks)
+  if ok then return 0 end
+  if not is_data_error(e) or job.settings.ErrorBehavior.DataErrorPolicy == "STOP_TASK" then error(e, 0) end
+  local refused = 0
+  for line in table.concat(blocks):gmatch "[^\n]*\n" do
+    local fine, why = pcall(target.copy_in, target, into, line)
+    if not fine then
+      if not is_data_error(why) then error(why, 0) end
+      refused = refused + 1
+      job.log("%s", tostring(why))
+    end
+  end
+  return refused
+end
+
+--- Streams a table in pieces of CommitRate rows; `tell` hears how many rows were written and how many refused.
+---@return integer rows, integer refused
 local function stream(job, source, target, t, tell)
   local reads, names = {}, {}
   for i, column in ipairs(t.columns) do reads[i], names[i] = selected(job, column), pg.quote_name(column.name) end
-  local blocks <close> = source:copy_out(("COPY (SELECT %s FROM %s.%s) TO STDOUT"):format(table.concat(reads, ", "), pg.quote_name(t.schema),
+  local from <close> = source:copy_out(("COPY (SELECT %s FROM %s.%s) TO STDOUT"):format(table.concat(reads, ", "), pg.quote_name(t.schema),
     pg.quote_name(t.name)))
   local into = ("COPY %s (%s) FROM STDIN"):format(target_name(t), table.concat(names, ", "))
-  local rows, block = 0, blocks()
-  while block do
-    local until_row = rows + job.settings.FullLoadSettings.CommitRate
-    target:copy_in(into, function()
-      local now = block
-      if not now or rows >= until_row then return nil end
-      rows, block = rows + newlines(now), blocks()
-      tell(rows)
-      return now
-    end)
+  local rows, refused, piece, pending = 0, 0, {}, 0
+  for block in from do
+    piece[#piece + 1], pending = block, pending + newlines(block)
+    if pending >= job.settings.FullLoadSettings.CommitRate then
+      refused = refused + write(job, target, into, piece)
+      rows, piece, pending = rows + pending, {}, 0
+      tell(rows - refused, refused)
+    end
   end
-  return rows
+  if pending > 0 then refused = refused + write(job, target, into, piece) end
+  return rows + pending - refused, refused
 end
 
 --- Loads one table in a snapshot of its own, which tells later which changes it has already.
 local function load_table(job, state, source, target, t, tell)
   local entry = state:table_of(t.schema, t.name)
+  if tables.is_ignored(t) then errors.raise { kind = "invalid", message = "a table with an array but without a primary key is not loaded" } end
   prepare(job, target, t, entry.started)
   entry.started, entry.state = true, "Full load"
   state:save()
   refuse_truncation(job, source, t)
   local told = 0
-  local function progress(rows, name)
+  local function progress(rows, refused, name)
     if not name and task.now() - told < 0.1 then return end
     told = task.now()
-    tell { event = "table", schema = t.schema, table = t.name, state = name or "Full load", FullLoadRows = rows }
+    tell { event = "table", schema = t.schema, table = t.name, state = name or "Full load", FullLoadRows = rows, FullLoadErrorRows = refused }
   end
-  progress(0, "Full load")
+  progress(0, 0, "Full load")
   source:exec "BEGIN TRANSACTION ISOLATION LEVEL REPEATABLE READ READ ONLY"
   entry.snapshot = source:value "SELECT pg_current_snapshot()::text"
-  local rows = #t.columns > 0 and stream(job, source, target, t, progress) or 0
+  local rows, refused = 0, 0
+  if #t.columns > 0 then rows, refused = stream(job, source, target, t, progress) end
   source:exec "COMMIT"
-  entry.FullLoadRows, entry.state, entry.started = rows, "Table completed", nil
+  entry.FullLoadRows, entry.FullLoadErrorRows, entry.state, entry.started = rows, refused, "Table completed", nil
   state:save()
-  progress(rows, "Table completed")
+  progress(rows, refused, "Table completed")
 end
 
 -- All of them ----------------------------------------------------------------------------
@@ -143,11 +166,13 @@ function M.run(job, state, list, tell)
   local ok, failure = pcall(task.map, todo, function(t)
     local fine, e = pcall(with_connections, function(c) load_table(job, state, c.source, c.target, t, tell) end)
     if not fine then
-      if errors.is(e, "cancelled") or errors.is(e, "bug") or e.fatal then error(e, 0) end
+      if errors.is(e, "cancelled") or errors.is(e, "bug") then error(e, 0) end
       state:table_of(t.schema, t.name).state = "Table error"
       state:save()
-      io.stderr:write(("%s.%s: %s\n"):format(t.schema, t.name, tostring(e)))
+      job.log("The table %s.%s is suspended: %s", t.schema, t.name, tostring(e))
       tell { event = "table", schema = t.schema, table = t.name, state = "Table error" }
+      local policies = job.settings.ErrorBehavior
+      if e.fatal or policies.TableErrorPolicy == "STOP_TASK" or is_data_error(e) and policies.DataErrorPolicy == "STOP_TASK" then error(e, 0) end
     end
     done = done + math.max(t.estimate, 1)
     tell { event = "progress", percent = math.min(99, done * 100 // total) }

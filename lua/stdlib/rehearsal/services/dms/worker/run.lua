@@ -29,6 +29,7 @@ end
 
 ---@param tell fun(event: table)
 return function(job, tell)
+  function job.log(fmt, ...) tell { event = "log", message = fmt:format(...) } end
   local resumes = job.start == "resume-processing"
   local state = states.open(job.state, not resumes)
   local source <close> = connect.open(job, "source")

@@ -11,7 +11,7 @@ local TABLES = [[
 
 local COLUMNS = [[
   SELECT a.attname AS name, format_type(a.atttypid, a.atttypmod) AS type, t.typname AS base, t.typcategory AS category, t.typtype AS kind,
-    a.attnotnull AS required, a.attgenerated <> '' AS is_generated,
+    a.attnotnull AS required,
     coalesce(a.attnum = ANY ((SELECT i.indkey FROM pg_index i WHERE i.indrelid = a.attrelid AND i.indisprimary)::int2[]), false) AS is_key
   FROM pg_attribute a JOIN pg_type t ON t.oid = a.atttypid
   WHERE a.attrelid = $1::bigint::oid AND a.attnum > 0 AND NOT a.attisdropped ORDER BY a.attnum]]
@@ -22,7 +22,7 @@ local COLUMNS = [[
 ---@field to_schema string at the target
 ---@field to_name string
 ---@field columns table[] { name, type, base, category, is_key }
----@field left_out table<string, boolean> names of columns that are generated from others, or removed by a rule
+---@field removed table<string, boolean> names of columns that the mappings leave out
 
 --- All tables that the mappings take, in the order in which they are loaded.
 ---@param conn PgConnection the source
@@ -37,10 +37,9 @@ function M.list(conn, rules)
     end
   end
   for i, t in ipairs(list) do
-    t.columns, t.left_out, t.at = {}, {}, i
+    t.columns, t.removed, t.at = {}, {}, i
     for _, column in ipairs(conn:query(COLUMNS, t.oid)) do
-      -- the target generates its columns itself
-      if column.is_generated or not mappings.keeps(rules, t.schema, t.name, column.name) then t.left_out[column.name] = true
+      if mappings.removes(rules, t.schema, t.name, column.name) then t.removed[column.name] = true
       else t.columns[#t.columns + 1] = column end
       t.has_key = t.has_key or column.is_key
     end
@@ -53,6 +52,14 @@ end
 function M.is_lob(column)
   return column.base == "text" or column.base == "bytea" or column.base == "json" or column.base == "jsonb" or column.base == "xml"
     or column.category == "A"
+end
+
+--- Whether DMS passes a table over: one with an array, but without a primary key.
+function M.is_ignored(t)
+  for _, column in ipairs(t.columns) do
+    if column.category == "A" and not t.has_key then return true end
+  end
+  return false
 end
 
 return M
