@@ -15,7 +15,12 @@ local PASSWORD = "tr0ub4dor&3/x"
 
 local SETUP = [[
 ids = json.loads(sys.argv[1])
-dms, rds, iam, ec2 = boto3.client("dms"), boto3.client("rds"), boto3.client("iam"), boto3.client("ec2")
+class Client:                          # made when it is first needed
+    def __init__(self, name): self.name = name
+    def __getattr__(self, operation):
+        if "made" not in self.__dict__: self.made = boto3.client(self.name)
+        return getattr(self.made, operation)
+dms, rds, iam, ec2, s3 = [Client(name) for name in ("dms", "rds", "iam", "ec2", "s3")]
 def trust(service): return json.dumps({"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Principal": {"Service": service}, "Action": "sts:AssumeRole"}]})
 def task(): return dms.describe_replication_tasks(Filters=[{"Name": "replication-task-id", "Values": ["move"]}])["ReplicationTasks"][0]
@@ -41,10 +46,10 @@ def tested(endpoint):
 local function ask(c, ids, code, ...) return lab.python(c, SETUP .. code, { json.encode(ids), ... }) end
 
 --- A source outside, a target in RDS, a replication instance in a public subnet between them.
-local function start(settings, rights)
+local function start(settings)
   local c, ids = lab.start(5432)
   local source = postgres.start { dir = test.tmpdir(), user = "shop", password = secret.new(PASSWORD), database = "shop",
-    rights = rights or "superuser", settings = settings or {} }
+    settings = settings or {} }
   test.defer(function() source:stop() end)
   ids.source_port, ids.password = source.port, PASSWORD
   local found = json.decode(ask(c, ids, [==[
@@ -121,13 +126,24 @@ T["a full load copies every row that the mappings take, as boto3 and the AWS CLI
     INSERT INTO "Odd Name" VALUES (1, NULL), (NULL, E'\\N');
     CREATE TABLE left_out AS SELECT 1 AS n]])
   at_target(c, ids, TABLES)
-  test.equal(ask(c, ids, [==[
+  db:exec "BEGIN; LOCK TABLE orders"                                          -- its load waits
+  ask(c, ids, [==[
+iam.create_role(RoleName="dms-cloudwatch-logs-role", AssumeRolePolicyDocument=trust("dms.amazonaws.com"))
 made = dms.create_replication_task(ReplicationTaskIdentifier="Move", SourceEndpointArn=ids["source"], TargetEndpointArn=ids["target"],
   ReplicationInstanceArn=ids["instance"], MigrationType="full-load", TableMappings=mapping(take("public", "%"), take("public", "left_%", "exclude")),
-  ReplicationTaskSettings=json.dumps({"FullLoadSettings": {"MaxFullLoadSubTasks": 2, "CommitRate": 1000}}))["ReplicationTask"]
+  ReplicationTaskSettings=json.dumps({"FullLoadSettings": {"MaxFullLoadSubTasks": 2, "CommitRate": 1000},
+    "Logging": {"EnableLogging": True}}))["ReplicationTask"]
 assert made["Status"] == "creating", made
 wait_for(status, "ready")
 dms.start_replication_task(ReplicationTaskArn=made["ReplicationTaskArn"], StartReplicationTaskType="start-replication")
+wait_for(lambda: (lambda s: (s["TablesLoaded"], s["TablesLoading"]))(task()["ReplicationTaskStats"]), (2, 1))
+]==])
+  select(2, next(c:store("dms", "us-east-1").tasks)).process:kill "KILL"
+  at_target(c, ids, "INSERT INTO orders (id) VALUES (1), (77777)")            -- what a worker that was killed had written
+  db:exec "ROLLBACK"
+  test.equal(ask(c, ids, [==[
+wait_for(status, "failed")
+dms.start_replication_task(ReplicationTaskArn=task()["ReplicationTaskArn"], StartReplicationTaskType="resume-processing")
 wait_for(status, "stopped")
 print(task()["StopReason"], task()["ReplicationTaskStats"]["FullLoadProgressPercent"], task()["ReplicationTaskStats"]["TablesLoaded"])
 ]==]), "Stop Reason FULL_LOAD_ONLY_FINISHED 100 3\n")
@@ -148,6 +164,8 @@ dms.start_replication_task(ReplicationTaskArn=arn, StartReplicationTaskType="rel
 wait_for(status, "stopped")
 found = statistics()["orders"]
 print(found["TableState"], found["FullLoadRows"], found["FullLoadErrorRows"])
+lines = [e["message"] for e in boto3.client("logs").filter_log_events(logGroupName="dms-tasks-shop")["events"]]
+assert len(lines) >= 30 and "orders_note_check" in lines[-1], lines[-3:]
 dms.modify_replication_task(ReplicationTaskArn=arn, ReplicationTaskSettings=json.dumps({"TargetMetadata": {"LobMaxSize": 1}}), TableMappings=mapping(
   take("public", "customers"), {"rule-type": "transformation", "rule-target": "schema", "rule-action": "rename", "value": "made",
   "object-locator": {"schema-name": "public"}}, {"rule-type": "transformation", "rule-target": "column", "rule-action": "remove-column",
@@ -293,8 +311,14 @@ T["what DMS refuses, and what an assessment finds on a source like Heroku's"] = 
     INSERT INTO customers (name) VALUES (repeat('x', 40000));]])
   at_target(c, ids, TABLES .. "CREATE INDEX ON orders (note)")
   db:exec "BEGIN; CREATE TABLE half (); PREPARE TRANSACTION 'half'"
-  local found = json.decode(ask(c, ids, [==[
-s3 = boto3.client("s3")
+  local RUN = [==[
+def begin(**more): return dms.start_replication_task_assessment_run(**dict(base, **more))["ReplicationTaskAssessmentRun"]["ReplicationTaskAssessmentRunArn"]
+def look(run): return dms.describe_replication_task_assessment_runs(Filters=[
+  {"Name": "replication-task-assessment-run-arn", "Values": [run]}])["ReplicationTaskAssessmentRuns"][0]
+]==]
+  local lock <close> = pg.open(source.admin)
+  lock:exec "BEGIN; LOCK TABLE customers"                                     -- an assessment that looks into it waits
+  local first = ask(c, ids, RUN .. [==[
 s3.create_bucket(Bucket="reports")
 iam.create_role(RoleName="reports", AssumeRolePolicyDocument=trust("dms.amazonaws.com"))
 role = iam.get_role(RoleName="reports")["Role"]["Arn"]
@@ -309,11 +333,23 @@ codes = [refused(), refused(ResultLocationBucket="nowhere"), refused(IncludeOnly
 assert codes == ["S3AccessDeniedFault", "S3ResourceNotFoundFault", "InvalidParameterCombinationException", "InvalidParameterValueException"], codes
 iam.put_role_policy(RoleName="reports", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement": [
   {"Effect": "Allow", "Action": ["s3:PutObject"], "Resource": "arn:aws:s3:::reports/*"}]}))
-def begin(**more): return dms.start_replication_task_assessment_run(**dict(base, **more))["ReplicationTaskAssessmentRun"]["ReplicationTaskAssessmentRunArn"]
-def look(run): return dms.describe_replication_task_assessment_runs(Filters=[
-  {"Name": "replication-task-assessment-run-arn", "Values": [run]}])["ReplicationTaskAssessmentRuns"][0]
 run = begin()
-assert (status(), refused(AssessmentRunName="second")) == ("testing", "InvalidResourceStateFault")
+assert (status(), look(run)["Status"] in ("starting", "provisioning", "running"), refused(AssessmentRunName="second"),
+  code_of(dms.delete_replication_task_assessment_run, ReplicationTaskAssessmentRunArn=run)) == ("testing", True, "InvalidResourceStateFault",
+  "InvalidResourceStateFault"), look(run)
+print(dms.cancel_replication_task_assessment_run(ReplicationTaskAssessmentRunArn=run)["ReplicationTaskAssessmentRun"]["Status"], run)
+]==]):match "^cancelling (%S+)"
+  lock:exec "ROLLBACK"
+  local found = json.decode(ask(c, ids, RUN .. [==[
+first, arn = sys.argv[2], task()["ReplicationTaskArn"]
+wait_for(lambda: look(first)["Status"], "cancelled")
+dms.delete_replication_task_assessment_run(ReplicationTaskAssessmentRunArn=first)
+wait_for(lambda: code_of(look, run=first), "ResourceNotFoundFault")
+wait_for(status, "ready")
+names = dms.describe_applicable_individual_assessments(ReplicationTaskArn=arn)["IndividualAssessmentNames"]
+base = dict(ReplicationTaskArn=arn, ServiceAccessRoleArn=iam.get_role(RoleName="reports")["Role"]["Arn"], ResultLocationBucket="reports",
+  ResultLocationFolder="dms", AssessmentRunName="first")
+run = begin()
 wait_for(lambda: look(run)["Status"], "failed")
 wait_for(status, "ready")
 assert look(run)["AssessmentProgress"] == {"IndividualAssessmentCount": len(names), "IndividualAssessmentCompletedCount": len(names)}, look(run)
@@ -322,13 +358,8 @@ for one in dms.describe_replication_task_individual_assessments(Filters=[
   {"Name": "replication-task-assessment-run-arn", "Values": [run]}])["ReplicationTaskIndividualAssessments"]:
     body = json.loads(s3.get_object(Bucket="reports", Key="dms/first/%s.json" % one["IndividualAssessmentName"])["Body"].read())
     if one["Status"] != "passed": found[one["IndividualAssessmentName"]] = " ".join([one["Status"]] + body["details"])
-second = begin(AssessmentRunName="second", Exclude=names[1:])
-dms.cancel_replication_task_assessment_run(ReplicationTaskAssessmentRunArn=second)
-wait_for(lambda: look(second)["Status"], "cancelled")
-dms.delete_replication_task_assessment_run(ReplicationTaskAssessmentRunArn=second)
-wait_for(lambda: code_of(look, run=second), "ResourceNotFoundFault")
 print(json.dumps(found))
-]==]))
+]==], first))
   test.equal(found, FOUND)
   db:exec "ROLLBACK PREPARED 'half'"
   local ca = require "fs".read(c.ca.file)
