@@ -96,11 +96,13 @@ local function begin_run(self)
 end
 
 local function checks_of(run)
-  local list = {}
-  for c in aws.dms:each("describe_replication_task_individual_assessments",
-    { Filters = { { Name = "replication-task-assessment-run-arn", Values = { run } } } }) do
-    list[#list + 1] = { name = c.IndividualAssessmentName, status = c.Status }
-  end
+  local list, marker = {}, nil
+  repeat                                                   -- it has pages, but AWS's models know of no paginator
+    local answer = aws.dms:describe_replication_task_individual_assessments { Marker = marker,
+      Filters = { { Name = "replication-task-assessment-run-arn", Values = { run } } } }
+    for _, c in ipairs(answer.ReplicationTaskIndividualAssessments) do list[#list + 1] = { name = c.IndividualAssessmentName, status = c.Status } end
+    marker = answer.Marker
+  until not marker
   table.sort(list, function(a, b) return a.name < b.name end)
   return list
 end
