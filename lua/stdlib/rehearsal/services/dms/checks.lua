@@ -6,12 +6,12 @@ local M = {}
 local ALL, LOAD, CDC = "all", "full-load", "cdc"
 
 local CHECKS = {
-  { "postgres-check-dbversion", ALL }, { "postgres-check-similar-table-name", ALL }, { "postgres-check-pk-lob", ALL },
+  { "postgres-check-dbversion", ALL }, { "postgres-check-similar-table-name", ALL },
   { "postgres-check-limited-lob-size", ALL }, { "postgres-check-target-privileges", ALL }, { "postgres-check-pk-validity", ALL },
   { "postgres-check-postgis-data-type", ALL },
   { "postgres-check-table-with-array", LOAD }, { "postgres-check-session-replication-role", LOAD },
   { "postgres-check-target-secondary-indexes", LOAD }, { "postgres-check-select-object-privileges", LOAD },
-  { "postgres-check-pk", CDC }, { "postgres-check-wallevel", CDC }, { "postgres-check-maxwalsenders", CDC },
+  { "postgres-check-pk", CDC }, { "postgres-check-pk-lob", CDC }, { "postgres-check-wallevel", CDC }, { "postgres-check-maxwalsenders", CDC },
   { "postgres-check-walsenderstimeout", CDC }, { "postgres-check-maxslot-wal-keep-size", CDC },
   { "postgres-check-replication-slots-count", CDC }, { "postgres-check-for-logical-decoding-work-mem", CDC },
   { "postgres-check-longrunningtxn", CDC }, { "postgres-check-preparedtxn", CDC }, { "postgres-check-pglogical", CDC },
