@@ -41,6 +41,7 @@ echo "== the package"
 system package bookworm
 cp "$deb" "$work/package/opt/"
 inside package apt-get update -qq
+inside package apt-get install -y -qq --no-install-recommends ca-certificates >"$work/log" 2>&1      # apt keeps what it recommends itself
 before=$(inside package find / -xdev -path /proc -prune -o -path /var -prune -o -print | sort)
 inside package sh -c 'DEBIAN_FRONTEND=noninteractive apt-get install -y -qq --no-install-recommends /opt/*.deb' >"$work/log" 2>&1 || { tail -n 20 "$work/log"; exit 1; }
 inside package hkrun --version
