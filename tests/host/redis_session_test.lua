@@ -214,7 +214,7 @@ T["values of keys that are told to be secret are secrets, and not in errors"] = 
   test.equal({ list[1], list[3], list[4] }, { "plain", "OK", "QUEUED" })
   test.truthy(secret.is(list[2]) and secret.is(list[5][1]))
   local e = test.raises("^cannot run LPUSH session:1 on Redis", r.lpush, r, "session:1", "hidden-4711")
-  test.truthy(not tostring(e):find "4711")
+  test.truthy(not tostring(e):find "hidden%-4711")
   local all = open(s.url, { secrets = true })
   test.truthy(secret.is(all:get "other") and all:strlen "other" == 5)
 end
