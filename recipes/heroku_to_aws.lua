@@ -29,6 +29,8 @@ local opt = recipe.options {
   { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
   { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
   { "image", "image of the app in a registry (only for Fargate, see docs/targets.md)" },
+  { "engine", "container engine that builds the app's image, or none: the app's machines do (default: the one that is there)",
+    one_of = { "docker", "podman", "buildah", "none" } },
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
   { "deployment_policy", "how a version replaces the one before (default: rolling with several machines)",
     one_of = { "all-at-once", "rolling", "immutable" } },

@@ -45,13 +45,14 @@ end
 --- in the container shall see it, not Compose.
 ---@param processes { type: string, command: string, replicas: integer }[]
 ---@param shell? string
+---@param image? string what they run, instead of what the bundle's Dockerfile builds
 ---@return string yaml
-function M.compose(processes, shell)
+function M.compose(processes, shell, image)
   local services = {}
   for _, p in ipairs(processes) do
     if not p.command or p.command == "" then errors.usage("the process %s has no command", p.type) end
     local service = {
-      { "build", "." },
+      { image and "image" or "build", image or "." },
       { "command", { shell or "/bin/bash", "-c", (p.command:gsub("%$", "$$")) } },
       { "env_file", { ".env" } },
       { "environment", p.type == "web" and { PORT = tostring(PORT) } or { PROCESS_TYPE = p.type } },
@@ -64,35 +65,75 @@ function M.compose(processes, shell)
   return yaml.encode(yaml.map { { "services", yaml.map(services) } })
 end
 
-local IGNORE = { ".git", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
+--- The Procfile for a platform that runs no containers: several processes of a type have a line each.
+---@param processes { type: string, command: string, replicas: integer }[]
+---@return string
+function M.procfile(processes)
+  local lines = {}
+  for _, p in ipairs(processes) do
+    for i = 1, p.replicas do lines[#lines + 1] = ("%s%s: %s\n"):format(p.type, p.replicas > 1 and i or "", p.command) end
+  end
+  return table.concat(lines)
+end
 
---- The files that are added to the app. An app with a docker-compose.yml of its own decides all of it itself.
+local IGNORE = { ".git", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
+local REFERENCE = "IMAGE_OF_THE_APP"                         -- what stands in the files until the image is there
+
+local function is_own(o) return o.source and fs.exists(fs.join(o.source, "docker-compose.yml")) end
+
+--- Whether an image can be built beforehand: an app with a docker-compose.yml of its own decides all of it itself.
+function M.has_image(o) return o.platform ~= "node" and not is_own(o) end
+
+--- The files that make an image of the app.
+local function image_files(o)
+  if not o.source then return { Dockerfile = M.slug_dockerfile(o.stack), start = START } end
+  return fs.exists(fs.join(o.source, "Dockerfile")) and {} or { Dockerfile = dockerfile.of(o.source, o.buildpacks) }
+end
+
+local function add(files, more)
+  for name, content in pairs(more) do files[name] = content end
+  return files
+end
+
+--- The files that are added to the app; with an image they stand alone.
 local function additions(environment, o)
-  local add, shell = {}, "/bin/bash"
-  if not o.source then
-    add.Dockerfile, add.start = M.slug_dockerfile(o.stack), START
-  elseif fs.exists(fs.join(o.source, "docker-compose.yml")) then return add
-  else
-    shell = "/bin/sh"
-    if not fs.exists(fs.join(o.source, "Dockerfile")) then add.Dockerfile = dockerfile.of(o.source, o.buildpacks) end
-  end
-  add["docker-compose.yml"] = M.compose(environment.processes, shell)
+  if o.platform == "node" then
+    local files = { Procfile = M.procfile(environment.processes) }
+    add(files, release.build_files(o.source))
+    return environment.release and add(files, release.files(environment.release, { on_machine = true })) or files
+  elseif is_own(o) then return {} end
+  local shell, files = o.source and "/bin/sh" or "/bin/bash", o.image and {} or image_files(o)
+  files["docker-compose.yml"] = M.compose(environment.processes, shell, o.image and REFERENCE)
   if environment.release then
-    for name, content in pairs(release.files(environment.release, { shell = shell })) do add[name] = content end
+    add(files, release.files(environment.release, { shell = shell, image = o.image and { reference = REFERENCE, region = o.region } }))
   end
-  return add
+  return files
+end
+
+local function content_of(o) return o.source and sign.sha256(zip.pack(o.source, { ignore = IGNORE })) or o.slug.checksum or o.slug.id end
+
+local function version_of(o, content, files)
+  local digest = sign.sha256(json.encode { content = content, files = files })
+  return ("%s-%s"):format(o.source and "source" or "v" .. o.slug.release, digest:sub(1, 12))
+end
+
+--- What the image of the app will be: its version is a digest of everything that goes into it.
+---@param o { source: string?, stack: string, slug: table?, buildpacks: table[]? }
+---@return { version: string, files: table<string, string> }
+function M.describe_image(o)
+  local files = image_files(o)
+  return { version = version_of(o, content_of(o), files), files = files }
 end
 
 --- What the bundle of an environment will be: its version is a digest of everything that goes into it, so that the same
 --- app makes the same version, and nothing has to be downloaded to know it.
 ---@param environment table of mapping.environments
----@param o { source: string?, stack: string, slug: table?, buildpacks: table[]? }
----@return { version: string, files: table<string, string> }
+---@param o { source: string?, stack: string, slug: table?, buildpacks: table[]?, platform: string?, image: table?, region: string? }
+--- platform: "node" for one that runs no containers; image: of describe_image, if it stands in a registry
+---@return { version: string, files: table<string, string>, image: table? }
 function M.describe(environment, o)
   local files = additions(environment, o)
-  local content = o.source and sign.sha256(zip.pack(o.source, { ignore = IGNORE })) or o.slug.checksum or o.slug.id
-  local digest = sign.sha256(json.encode { content = content, files = files })
-  return { version = ("%s-%s"):format(o.source and "source" or "v" .. o.slug.release, digest:sub(1, 12)), files = files }
+  return { version = version_of(o, o.image and o.image.version or content_of(o), files), files = files, image = o.image }
 end
 
 --- The bytes of a bundle in which nothing of the app runs.
@@ -103,31 +144,75 @@ function M.parked()
     { path = "docker-compose.yml", data = compose } }
 end
 
+--- Fills a folder with the app and with files that are added.
+---@param work string
+---@param files table<string, string>
+---@param app HerokuApp
+---@param o { source: string?, dir: string, platform: string? } dir: where a slug may be kept
+---@param name string of the slug's file
+local function lay_out(work, files, app, o, name)
+  fs.rmtree(work)
+  fs.mkdir_p(work)
+  if o.source then
+    zip.unpack(zip.pack(o.source, { ignore = IGNORE }), work)
+  elseif app then
+    zip.unpack(app:download_slug(fs.join(o.dir, name .. ".slug.tar.gz")), work, { links = "skip" })
+    if o.platform == "node" then                             -- the platform installs what the app needs by itself
+      fs.rename(fs.join(work, "app"), work .. ".app")
+      fs.rmtree(work)
+      fs.rename(work .. ".app", work)
+      for _, built in ipairs { "node_modules", ".heroku", ".profile.d" } do fs.rmtree(fs.join(work, built)) end
+    end
+  end
+  for file, content in pairs(files) do
+    fs.mkdir_p(fs.join(work, file):match "^(.*)/")
+    fs.write(fs.join(work, file), content, file == "start" and 493 or 420)
+  end
+end
+
+--- The folder that a container engine builds the image of.
+---@param image table of describe_image
+---@param app HerokuApp
+---@param o { source: string?, dir: string }
+---@return string dir
+function M.context(image, app, o)
+  local work = fs.join(o.dir, image.version .. ".image")
+  lay_out(work, image.files, app, o, image.version)
+  return work
+end
+
+--- What the code of a slug takes for granted of Heroku, as in surroundings.inside; the audit looks into a source folder itself.
+function M.habits(dir, source)
+  local inside = fs.join(dir, "app")
+  return source and {} or surroundings.inside(fs.exists(fs.join(dir, "start")) and inside or dir)
+end
+
 --- Makes the zip.
 ---@param bundle table of describe
 ---@param app HerokuApp
----@param o { source: string?, dir: string } dir: where it may work
+---@param o { source: string?, dir: string, platform: string?, reference: string? } dir: where it may work; reference: the image in
+--- the registry
 ---@return { path: string, surroundings: table[] } what a slug's code takes for granted of Heroku, as in surroundings.inside
 function M.build(bundle, app, o)
   local work = fs.join(o.dir, bundle.version)
   local path = work .. ".zip"
+  if bundle.image then
+    local files = {}
+    for name, content in pairs(bundle.files) do files[name] = content:gsub(REFERENCE, (o.reference:gsub("%%", "%%%%"))) end
+    lay_out(work, files, nil, { dir = o.dir }, bundle.version)
+    zip.pack(work, { to = path })
+    fs.rmtree(work)
+    return { path = path, surroundings = {} }
+  end
   local is_built = fs.exists(path)
-  fs.rmtree(work)
-  fs.mkdir_p(work)
   if is_built then
+    fs.rmtree(work)
     zip.unpack(path, work, { links = "skip" })
-  elseif o.source then
-    zip.unpack(zip.pack(o.source, { ignore = IGNORE }), work)
   else
-    local slug = app:download_slug(fs.join(o.dir, bundle.version .. ".slug.tar.gz"))
-    zip.unpack(slug, work, { links = "skip" })
+    lay_out(work, bundle.files, app, o, bundle.version)
+    zip.pack(work, { to = path })
   end
-  for name, content in pairs(is_built and {} or bundle.files) do
-    fs.mkdir_p(fs.join(work, name):match "^(.*)/")
-    fs.write(fs.join(work, name), content, name == "start" and 493 or 420)
-  end
-  if not is_built then zip.pack(work, { to = path }) end
-  local found = o.source and {} or surroundings.inside(fs.join(work, "app"))
+  local found = M.habits(work, o.source)
   fs.rmtree(work)
   return { path = path, surroundings = found }
 end

@@ -3,6 +3,8 @@
 local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local bundle = require "heroku_to_aws.bundle"
+local fs = require "fs"
+local image = require "heroku_to_aws.image"
 local recipe = require "recipe"
 local task = require "task"
 local text = require "text"
@@ -14,6 +16,29 @@ local DIR = ".hkrun/bundles"
 --- The name of the bucket: one for the whole world, so it has the account's number.
 local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
 
+--- The image of the app in Amazon ECR, where a container engine is there to build it.
+---@return table? described of bundle.describe_image
+---@return any reference what stands in docker-compose.yml
+---@return table[] surroundings what the code of the slug takes for granted of Heroku
+local function image_of(app, plan, opt, o)
+  local engine = bundle.has_image(o) and image.engine(opt.engine)
+  if not engine then return nil, nil, {} end
+  local described = bundle.describe_image(o)
+  local repository = aws.ecr_repository { plan.name }
+  local reference = text("%s:%s", repository.uri, described.version)
+  local built = recipe.once("build the image " .. described.version, function()
+    local found = {}
+    local digest = image.push(engine, { repository = plan.name, reference = reference, tag = described.version, context = function()
+      local dir = bundle.context(described, app, { source = opt.source, dir = DIR })
+      found = bundle.habits(dir, opt.source)
+      return dir
+    end })
+    fs.rmtree(fs.join(DIR, described.version .. ".image"))
+    return { digest = digest, surroundings = found }
+  end)
+  return described, reference, recipe.is_unknown(built) and {} or built.surroundings
+end
+
 --- Builds the bundles, uploads them, and makes an application version of each.
 ---@param app HerokuApp
 ---@param plan table
@@ -23,17 +48,23 @@ local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name,
 ---@return table<string, any> versions of aws.eb_version, by the environment's name
 ---@return table[] surroundings what the code of the slug takes for granted of Heroku
 local function versions_of(app, plan, application, bucket, opt)
+  local o = { source = opt.source, stack = app.stack, slug = app.slug, buildpacks = opt.source and app.buildpacks,
+              platform = plan.platform.kind, region = aws.ecr.region }
+  local reference, surroundings
+  o.image, reference, surroundings = image_of(app, plan, opt, o)
   local versions, built = {}, nil
   for _, e in ipairs(plan.environments) do
-    local b = bundle.describe(e, { source = opt.source, stack = app.stack, slug = app.slug, buildpacks = opt.source and app.buildpacks })
+    local b = bundle.describe(e, o)
     local label = e.name .. "-" .. b.version
     local file = ("%s/%s.zip"):format(DIR, b.version)
-    built = recipe.once("build the bundle " .. label, function() return bundle.build(b, app, { source = opt.source, dir = DIR }) end)
+    built = recipe.once("build the bundle " .. label, function()
+      return bundle.build(b, app, { source = opt.source, dir = DIR, platform = o.platform, reference = reference })
+    end)
     local object = aws.object { label .. ".zip", bucket = bucket.id, file = file, type = "application/zip" }
     versions[e.name] = aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
       description = text("Heroku %s, uploaded as %s", b.version, object.id) }
   end
-  return versions, recipe.is_unknown(built) and {} or built.surroundings
+  return versions, not o.image and not recipe.is_unknown(built) and built.surroundings or surroundings
 end
 
 --- A version in which nothing of the app runs.

@@ -4,6 +4,8 @@
 --- Sources: docs.aws.amazon.com/elasticbeanstalk/latest/dg, "Customizing software on Linux servers" (container_commands,
 --- leader_only), "Fetching secrets and parameters to environment variables" (container commands see them), "Viewing logs"
 --- (taillogs.d); devcenter.heroku.com/articles/release-phase.
+local fs = require "fs"
+local json = require "json"
 local yaml = require "yaml"
 
 local M = {}
@@ -71,6 +73,19 @@ function M.files(command, o)
     { "container_commands", { [M.NAME] = yaml.map { { "command", ("bash %s/hkrun-release.sh"):format(M.FOLDER) }, { "leader_only", true } } } },
   })
   return { [M.FOLDER .. "/hkrun-release.config"] = config, [M.FOLDER .. "/hkrun-release.sh"] = script }
+end
+
+--- The files that let a platform of Node.js build the app as Heroku's buildpack does: on every machine, with what only the build
+--- needs.
+---@param dir string? the app's source; a slug is built already, but for what the platform installs
+---@return table<string, string> files
+function M.build_files(dir)
+  local text = dir and fs.exists(fs.join(dir, "package.json")) and fs.read(fs.join(dir, "package.json"))
+  local scripts = (text and json.decode(text) or {}).scripts or {}
+  local script = scripts["heroku-postbuild"] and "heroku-postbuild" or scripts.build and "build"
+  if not script then return {} end
+  local command = ("npm ci --include=dev && npm run %s && npm prune --omit=dev"):format(script)
+  return { [M.FOLDER .. "/hkrun-build.config"] = yaml.encode { container_commands = { ["00_build"] = { command = command } } } }
 end
 
 return M

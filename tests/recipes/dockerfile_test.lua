@@ -82,14 +82,35 @@ T["docker-compose.yml, and the release process's files, from a slug and from a s
   golden("source.release.sh", source.files[".ebextensions/hkrun-release.sh"])
 end
 
+T["for a platform of Node.js: a Procfile with a line for each process, and the app's own build and release as commands"] = function()
+  local made = bundle.describe({ processes = PROCESSES, release = "node migrate.js" }, { source = folder(apps.node), platform = "node" }).files
+  golden("node.Procfile", made.Procfile)
+  golden("node.build.config", made[".ebextensions/hkrun-build.config"])
+  golden("node.release.sh", made[".ebextensions/hkrun-release.sh"])
+  test.equal({ made.Dockerfile, made["docker-compose.yml"] }, {})
+end
+
+T["with an image in a registry the bundle has no app in it, and names the image in place of a build"] = function()
+  local about = bundle.describe_image { stack = "heroku-24", slug = { id = "x", release = 7 } }
+  local b = bundle.describe({ processes = PROCESSES, release = "node migrate.js" }, { stack = "heroku-24", slug = { id = "x", release = 7 },
+    image = about, region = "eu-west-1" })
+  local path = bundle.build(b, nil, { dir = test.tmpdir(), reference = "1.dkr.ecr.eu-west-1.amazonaws.com/shop:v7-1" }).path
+  local dir = test.tmpdir()
+  zip.unpack(path, dir)
+  golden("image.docker-compose.yml", fs.read(dir .. "/docker-compose.yml"))
+  golden("image.release.sh", fs.read(dir .. "/.ebextensions/hkrun-release.sh"))
+  test.equal({ fs.exists(dir .. "/app"), fs.exists(dir .. "/Dockerfile") }, { false, false })
+end
+
 --- Runs the bundle of a source folder as the rehearsal does, and asks its web process.
-local function answer_of(files, command)
+local function answer_of(files, command, platform)
   local e = { processes = { { type = "web", command = command, replicas = 1 } } }
   local source, work = folder(files), test.tmpdir()
   local dir, notes = work .. "/current", {}
-  zip.unpack(bundle.build(bundle.describe(e, { source = source }), {}, { source = source, dir = work .. "/made" }).path, dir)
+  zip.unpack(bundle.build(bundle.describe(e, { source = source, platform = platform }), {},
+    { source = source, dir = work .. "/made", platform = platform }).path, dir)
   local services = reader.read { dir = dir, root = work .. "/images", env = { GREETING = "hello" }, path = os.getenv "PATH",
-    has_roots = app_plane.has_roots(), note = function(fmt, ...) notes[#notes + 1] = fmt:format(...) end }
+    has_roots = app_plane.has_roots(), is_node = platform == "node", note = function(fmt, ...) notes[#notes + 1] = fmt:format(...) end }
   fs.chmod(work, 493)
   local port = fs.free_port()
   services[1].env.PORT = tostring(port)
@@ -111,6 +132,11 @@ T["an app of Node.js runs from its generated files, and what heroku-postbuild ma
       process.cwd().split('/').pop() + ' ' + process.env.NODE_ENV)).listen(process.env.PORT)]] }, "exec node web.js")
   test.equal(body, "hello built app production")
   test.match(notes, "npm run heroku%-postbuild")
+end
+
+T["an app of Node.js runs from its Procfile on a platform without containers"] = function()
+  test.equal((answer_of({ ["package.json"] = "{}", ["web.js"] = "require('http').createServer((q, r) => r.end(process.env.GREETING))"
+    .. ".listen(process.env.PORT)" }, "exec node web.js", "node")), "hello")
 end
 
 T["apps of Python and of Ruby run from theirs"] = function()

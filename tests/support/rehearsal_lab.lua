@@ -35,6 +35,7 @@ local function options_of(said, more)
   local root = fs.uid() == 0
   local env = {
     HKRUN_REGION = said.AWS_REGION, HKRUN_NOTIFICATION_EMAIL = "ops@example.com", NO_COLOR = "1", HKRUN_LIB = lib(),
+    HKRUN_ENGINE = "none",                                   -- whatever this machine has
     -- sshd without root knows only its own user, and everybody is on loopback
     HKRUN_BASTION_SSH_FROM = root and network.CLIENT .. "/32" or "127.0.0.1/32",
     HKRUN_BASTION_USER = not root and select(2, fs.uid()) or nil,

@@ -163,9 +163,10 @@ function Cloud:handle(req)
     self.calls[#self.calls + 1] = call
     return fault.answer
   end
-  local heroku = is_heroku(req)
-  local answer
-  if not heroku then answer = self:aws(req, call)
+  local answer = service "ecr"._registry(self, req)
+  local heroku = not answer and is_heroku(req)
+  if answer then call.api, call.operation, call.mutating = "registry", req.method, req.method ~= "GET" and req.method ~= "HEAD"
+  elseif not heroku then answer = self:aws(req, call)
   elseif not self.heroku then answer = { status = 404, json = { id = "not_found", message = "this cloud has no Heroku side" } }
   else answer = self.heroku:handle(req, call) end
   call.status = answer.status

@@ -45,6 +45,8 @@ local LEFTOVERS = {
   { "ecs", "ListTaskDefinitions", "taskDefinitionArns" },
   { "elbv2", "DescribeLoadBalancers", "LoadBalancers", "LoadBalancerName" },
   { "elbv2", "DescribeTargetGroups", "TargetGroups", "TargetGroupName" },
+  { "ecr", "DescribeRepositories", "repositories", "repositoryName" },
+  { "ssm", "DescribeParameters", "Parameters", "Name" },
   { "logs", "DescribeLogGroups", "logGroups", "logGroupName" },
   { "sns", "ListTopics", "Topics", "TopicArn" },
   { "sqs", "ListQueues", "QueueUrls" },

@@ -4,6 +4,7 @@
 local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
 local fs = require "fs"
 local images = require "rehearsal.services.elasticbeanstalk.images"
+local json = require "json"
 local secret = require "secret"
 local yaml = require "yaml"
 local zip = require "zip"
@@ -140,13 +141,14 @@ local function compose(o, text)
     if secret.is(count) then broken("the number of replicas of %s is a secret", name) end
     count = math.tointeger(tonumber(count)) or broken("the number of replicas of %s is no integer: %s", name, tostring(count))
     if not spec.profiles and count > 0 then
-      if not spec.build then
-        broken("there is no container engine in the rehearsal: the service %s needs `build`, not the image %s", name, tostring(spec.image))
+      local image
+      if spec.build then
+        local build = type(spec.build) == "table" and spec.build or { context = spec.build }
+        local below = tostring(build.context or "."):gsub("^%.?/?", ""):gsub("/$", "")
+        image = images.of(o, below == "" and o.dir or fs.join(o.dir, below), build.dockerfile or "Dockerfile")
+      else
+        image = images.pulled(o, type(spec.image) == "string" and spec.image or broken("the service %s has neither build nor image", name))
       end
-      local build = type(spec.build) == "table" and spec.build or { context = spec.build }
-      local below = tostring(build.context or "."):gsub("^%.?/?", ""):gsub("/$", "")
-      local context = below == "" and o.dir or fs.join(o.dir, below)
-      local image = images.of(o, context, build.dockerfile or "Dockerfile")
       services[#services + 1] = images.container(o, image, name, { entrypoint = words(spec.entrypoint, name), command = words(spec.command, name),
         env = service_env(o, spec), ports = ports_of(spec.ports, name), count = count, workdir = spec.working_dir })
       for _, key in ipairs { "volumes", "networks", "secrets", "configs" } do
@@ -168,11 +170,19 @@ local function single(o)
   return { images.container(o, image, "web", { env = env, ports = { { outside = 80, inside = port } } }) }
 end
 
+--- A platform of Node.js installs what package.json names, if the bundle does not bring it.
+local function install(o)
+  local path = fs.join(o.dir, "package.json")
+  local package = fs.exists(path) and json.decode(fs.read(path))
+  if type(package) ~= "table" or not next(package.dependencies or {}) or fs.exists(fs.join(o.dir, "node_modules")) then return end
+  images.install(o, o.dir, "npm install --omit=dev")
+end
+
 local function procfile(o)
   local services = {}
   for line in (fs.read(fs.join(o.dir, "Procfile")) .. "\n"):gmatch "([^\n]*)\r?\n" do
     local name, command = line:match "^([%w_%-]+)%s*:%s*(.-)%s*$"
-    if name and name ~= "release" then
+    if name then
       local env = { PATH = o.path, HOME = o.dir }
       for key, value in pairs(o.env) do env[key] = value end
       if name == "web" then env.PORT = env.PORT or "8080" end
@@ -185,13 +195,19 @@ local function procfile(o)
 end
 
 --- Reads an unpacked bundle. Raises kind "invalid" for what Docker would refuse.
----@param o { dir: string, root: string, env: table, path: string, has_roots: boolean, note: fun(fmt: string, ...) } root: a
---- folder for the images; env: the environment properties, secrets among them; has_roots: each process can have its image as
---- root; note: hears what the rehearsal does otherwise
+---@param o { dir: string, root: string, env: table, path: string, has_roots: boolean, note: fun(fmt: string, ...), is_node: boolean?,
+--- pull: (fun(reference: string, root: string): table?)? } root: a folder for the images; env: the environment properties,
+--- secrets among them; has_roots: each process can have its image as root; note: hears what the rehearsal does otherwise;
+--- is_node: the platform is one of Node.js, without containers; pull: lays out an image of the account's registry
 ---@return { name: string, argv: string[], env: table, cwd: string, root: string?, ports: table[], count: integer }[]
 function M.read(o)
   o.images = {}
   local has = function(name) return fs.exists(fs.join(o.dir, name)) end
+  if o.is_node then
+    if not has "Procfile" then broken "there is no Procfile in it" end
+    install(o)
+    return procfile(o)
+  end
   o.dot_env = has ".env" and read_env_file(fs.join(o.dir, ".env")) or o.env
   if has "docker-compose.yml" then return compose(o, fs.read(fs.join(o.dir, "docker-compose.yml"))) end
   if has "Dockerfile" then return single(o) end

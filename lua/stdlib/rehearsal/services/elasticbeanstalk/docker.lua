@@ -1,6 +1,6 @@
---- The program `docker` of a rehearsed machine: what a bundle's commands may ask of it. Nothing is built or kept; images are
---- the folders of images.lua, and a container is a process of the app. The program itself only passes on what it is asked:
---- it runs as nobody, and what a container needs is the rehearsal's to do.
+--- The programs `docker` and `aws` of a rehearsed machine: what a bundle's commands may ask of them. Nothing is built or kept; images are
+--- the folders of images.lua, and a container is a process of the app. They themselves only pass on what they are asked:
+--- they run as nobody, and what a container needs is the rehearsal's to do.
 local app = require "rehearsal.planes.app"
 local errors = require "errors"
 local fs = require "fs"
@@ -14,7 +14,7 @@ local M = {}
 local PROGRAM = [[#!/bin/sh
 set -eu
 asked=@DIR@/$$
-for word; do printf '%s\n' "$(printf %s "$word" | base64 | tr -d '\n')"; done > "$asked.part"
+for word in "${0##*/}" "$@"; do printf '%s\n' "$(printf %s "$word" | base64 | tr -d '\n')"; done > "$asked.part"
 mv "$asked.part" "$asked.request"
 while [ ! -e "$asked.code" ]; do sleep 0.05; done
 code=$(cat "$asked.code")
@@ -77,12 +77,34 @@ function commands.run(o, words)
   return code, table.concat(lines)
 end
 
+--- docker pull REFERENCE
+function commands.pull(o, words)
+  local given, rest = read_options(words, {})
+  if not given then return 125, rest end
+  o.tags[rest[1]] = images.pulled(o.reader, rest[1])
+  return 0, rest[1]
+end
+
+--- docker login: the rehearsal's machines may read the account's registry as it is.
+function commands.login() return 0, "Login Succeeded" end
+
+--- The AWS CLI of a machine knows this only: aws ecr get-login-password.
+local function aws_cli(words)
+  if words[1] == "ecr" and words[2] == "get-login-password" then return 0, "of-the-machine" end
+  return 127, "the rehearsal's machines have no such command: aws " .. table.concat(words, " ")
+end
+
 local function answer(o, path)
   local words = {}
   for line in fs.read(path .. ".request"):gmatch "([^\n]*)\n" do words[#words + 1] = sign.unbase64(line) end
   fs.remove(path .. ".request")
-  local command = commands[words[1]]
-  local ok, code, out = pcall(command or function() return 125, "the rehearsal's docker has no command " .. tostring(words[1]) end, o, words)
+  local program = table.remove(words, 1)
+  local ok, code, out = pcall(function()
+    if program == "aws" then return aws_cli(words) end
+    local command = commands[words[1]]
+    if command then return command(o, words) end
+    return 125, "the rehearsal's docker has no command " .. tostring(words[1])
+  end)
   if not ok then
     if not errors.is(code) or errors.is(code, "cancelled") then error(code, 0) end
     code, out = 1, "ERROR: " .. code.message
@@ -105,7 +127,8 @@ function M.start(o)
   local requests = fs.join(o.folder, "docker")
   fs.mkdir_p(requests)
   fs.mkdir_p(fs.join(o.folder, "bin"))
-  fs.write(fs.join(o.folder, "bin/docker"), PROGRAM:gsub("@DIR@", (requests:gsub("%%", "%%%%"))), 493)
+  local program = PROGRAM:gsub("@DIR@", (requests:gsub("%%", "%%%%")))
+  for _, name in ipairs { "docker", "aws" } do fs.write(fs.join(o.folder, "bin/" .. name), program, 493) end
   if fs.uid() == 0 then process.run { "chown", "nobody", requests } end
   o.tags = {}
   local work = task.spawn(function()

@@ -26,21 +26,26 @@ end
 
 --- What is run of a Dockerfile, and the folder that tells that an install was run already.
 local INSTALLS = {
-  { "^npm%s+run ", false }, { "^npm%s+[ci]", "node_modules" }, { "^yarn", "node_modules" }, { "^pnpm%s+i", "node_modules" }, { "^pip3?%s+install", false },
-  { "^bundle%s+install", "vendor/bundle" },
+  { "^npm%s+run ", false }, { "^npm%s+[ci]", "node_modules" }, { "^yarn", "node_modules" }, { "^pnpm%s+i", "node_modules" },
+  { "^pip3?%s+install", false }, { "^bundle%s+install", "vendor/bundle" },
 }
+
+--- Runs what installs or builds an app, in a folder.
+function M.install(o, folder, command, home)
+  o.note("the rehearsal does not build images: it runs `%s` in the folder that stands for the image", command)
+  home = home or folder
+  local env = { PATH = o.path, HOME = home, LANG = "C.UTF-8", PYTHONUSERBASE = home .. "/.local", PIP_BREAK_SYSTEM_PACKAGES = "1",
+                BUNDLE_PATH = folder .. "/vendor/bundle", SSL_CERT_FILE = os.getenv "SSL_CERT_FILE" }
+  local r = process.run { "sh", "-c", command, env = env, cwd = folder, timeout = 600 }
+  if r.code ~= 0 then broken("`%s` failed: %s", command, (r.stdout .. r.stderr):match "([^\n]*)\n*$") end
+end
 
 --- RUN: only installs of packages and the app's own scripts are run, an install only where its result is missing.
 local function run_instruction(o, image, command)
   for _, install in ipairs(INSTALLS) do
     if command:find(install[1]) then
       local folder = image.root .. image.workdir
-      if install[2] and fs.exists(folder .. "/" .. install[2]) then return end
-      o.note("the rehearsal does not build images: it runs `%s` in the folder that stands for the image", command)
-      local env = { PATH = o.path, HOME = image.root, LANG = "C.UTF-8", PYTHONUSERBASE = image.root .. "/.local", PIP_BREAK_SYSTEM_PACKAGES = "1",
-                    BUNDLE_PATH = folder .. "/vendor/bundle", SSL_CERT_FILE = os.getenv "SSL_CERT_FILE" }
-      local r = process.run { "sh", "-c", command, env = env, cwd = folder, timeout = 600 }
-      if r.code ~= 0 then broken("`%s` failed: %s", command, (r.stdout .. r.stderr):match "([^\n]*)\n*$") end
+      if not (install[2] and fs.exists(folder .. "/" .. install[2])) then M.install(o, folder, command, image.root) end
       return
     end
   end
@@ -58,6 +63,17 @@ function M.of(o, context, file)
   image = dockerfile.image(context, fs.read(path), fs.join(o.root, tostring(o.image_count)), o.path,
     function(stage, command) run_instruction(o, stage, command) end)
   o.images[key] = image
+  return image
+end
+
+--- An image of the account's registry; laid out once.
+function M.pulled(o, reference)
+  local image = o.images[reference]
+  if image then return image end
+  o.image_count = (o.image_count or 0) + 1
+  image = o.pull and o.pull(reference, fs.join(o.root, tostring(o.image_count)))
+  if not image then broken("the image %s is in no registry that the rehearsal has: it pulls from the account's Amazon ECR only", reference) end
+  o.images[reference] = image
   return image
 end
 

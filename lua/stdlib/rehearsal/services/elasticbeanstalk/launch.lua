@@ -261,6 +261,8 @@ function M.prepare(cloud, ctx, env, label)
   zip.unpack(object.file, dir, { links = "skip" })
   env.resolved = M.properties(cloud, env.settings)
   local reader = { dir = dir, root = fs.join(folder, "images"), env = env.resolved, path = PATH, has_roots = app.has_roots(),
+                   is_node = env.PlatformArn:find("platform/Node.js", 1, true) ~= nil,
+                   pull = function(reference, root) return cloud:service "ecr"._pull(cloud, reference, root) end,
                    note = function(fmt, ...) C.event(cloud, ctx, env, "WARN", "%s", fmt:format(...)) end }
   local services = bundle.read(reader)
   for _, service in ipairs(services) do trust(cloud, service) end

@@ -1,0 +1,3 @@
+#!/bin/bash
+set -eu
+exec /bin/bash -c 'node migrate.js'
