@@ -1,7 +1,10 @@
 --- The release phase, and an environment that does not become healthy: what stops the cutover, what it says, and that it goes
---- on from there. The cases build on each other.
+--- on from there, then with an image of the app in Amazon ECR. The container engine is tests/support/engine.py; what it pushes
+--- is what runs. The cases build on each other.
+package.path = "recipes/?.lua;" .. package.path
 local fs = require "fs"
 local http = require "http"
+local image = require "heroku_to_aws.image"
 local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
 local process = require "process"
@@ -18,6 +21,17 @@ if [ "$MODE" = broken ]; then
   exit 3
 fi
 ]]
+
+--- A folder of programs: these are the engine of this test.
+local function programs(names)
+  local dir = fs.tmpdir "hkrun-engines-"
+  test.defer_file(function() fs.rmtree(dir) end)
+  local engine = fs.realpath "tests/support/engine.py"
+  for _, name in ipairs(names) do
+    fs.write(fs.join(dir, name), ('#!/bin/sh\nexec "%s" "%s" "$@"\n'):format(test.tool "python3", engine), 493)
+  end
+  return dir
+end
 
 --- tests/support/tiny_app with a release process, and with a web process that fails when it is told so.
 local function app_folder()
@@ -84,15 +98,49 @@ T["an environment that does not become healthy stops it too: causes, events and 
   test.equal(on_heroku(), { 200, { web = 1, worker = 1, release = 0 } })
 end
 
-T["once both are mended apply goes on: the release ran once on the data that was copied, before the app"] = function()
+T["once both are mended apply goes on: the release ran once on the data that was copied, before the app, from its image in ECR"] = function()
+  local lab = cloud()
   set_mode "well"
-  local r = apply "--overwrite"                              -- what ran on AWS may have written there
+  lab.env.PATH = programs { "podman" } .. ":" .. lab.env.PATH
+  local r = apply("--overwrite", "--engine", "podman", "--health-timeout", "120")      -- what ran on AWS may have written there
   test.equal(r.code, 0, r.stdout:sub(-1500) .. r.stderr:sub(-1500))
   test.match(r.stdout, "release phase +sh release%.sh, once, before anything else ran")
-  local lab = cloud()
   test.equal(releases(lab:ask "apps"[1].env.DATABASE_URL), releases(lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL) + 1)
-  test.equal(http.get(cloud():ask "apps"[1].url .. "/health", { timeout = 20 }).status, 200)
-  test.equal(http.get(cloud().said.HKRUN_REHEARSAL_APP_URL, { timeout = 20 }).status, 503)
+  test.equal(http.get(lab:ask "apps"[1].url .. "/health", { timeout = 20 }):json(), { ok = true, database = true })
+  test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 20 }).status, 503)
+end
+
+T["the image is what runs: pushed once, scanned, its tag for ever; the engine had the password from no argument and keeps none"] = function()
+  local lab = cloud()
+  local calls = fs.read(lab.env.TMPDIR .. "/engine.log")
+  test.match(calls, "\nlogin %-%-username AWS %-%-password%-stdin %-%-tls%-verify=false 127%.0%.0%.1:%d+\n")
+  test.match(calls, "\npush [^\n]*127%.0%.0%.1:%d+/tiny:v%d+%-%x+\n")
+  for _, name in ipairs(fs.list(lab.env.TMPDIR)) do test.truthy(not name:find "^hkrun%-login", name) end
+  local found = lab:foreign { test.tool "python3", "-c", [[
+import boto3, io, zipfile
+ecr, eb, s3 = (boto3.client(n) for n in ("ecr", "elasticbeanstalk", "s3"))
+r = ecr.describe_repositories()["repositories"][0]
+i = ecr.describe_images(repositoryName="tiny")["imageDetails"]
+label = eb.describe_environments(EnvironmentNames=["tiny"])["Environments"][0]["VersionLabel"]
+b = eb.describe_application_versions(VersionLabels=[label])["ApplicationVersions"][0]["SourceBundle"]
+z = zipfile.ZipFile(io.BytesIO(s3.get_object(Bucket=b["S3Bucket"], Key=b["S3Key"])["Body"].read()))
+reference = r["repositoryUri"] + ":" + i[0]["imageTags"][0]
+print(r["imageTagMutability"], r["imageScanningConfiguration"]["scanOnPush"], len(i), sorted(z.namelist()),
+      z.read("docker-compose.yml").decode().count("image: " + reference), reference in z.read(".ebextensions/hkrun-release.sh").decode())
+]] }.stdout
+  test.equal(found, "IMMUTABLE True 1 ['.ebextensions/hkrun-release.config', '.ebextensions/hkrun-release.sh', 'docker-compose.yml'] 2 True\n")
+end
+
+T["an engine that does not work is passed over, and refused where it is named"] = function()
+  local dir, path = programs { "buildah" }, os.getenv "PATH"
+  fs.write(dir .. "/docker", "#!/bin/sh\necho 'Cannot connect to the Docker daemon' >&2\nexit 1\n", 493)
+  local code = [[package.path = "recipes/?.lua;" .. package.path
+    local image = require "heroku_to_aws.image"
+    print((image.engine() or {}).name, image.engine "none", pcall(image.engine, "docker"))]]
+  local r = process.run { fs.realpath "/proc/self/exe", "-e", code, env = { PATH = dir .. ":" .. path, HOME = "/tmp", TMPDIR = test.tmpdir(),
+    HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }, timeout = 60 }
+  test.match(r.stdout, "^buildah%s+nil%s+false%s+%-%-engine: docker cannot be used: Cannot connect to the Docker daemon")
+  test.equal(image.engine "none", nil)
 end
 
 return T
