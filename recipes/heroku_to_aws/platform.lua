@@ -1,38 +1,20 @@
 --- The platform of Elastic Beanstalk on which the app will run, checked against what the app is.
 local aws = require "aws"
+local beanstalk = require "aws.common.beanstalk"
 local errors = require "errors"
 local fs = require "fs"
 
 local M = {}
-
-M.BRANCH = "Docker running on 64bit Amazon Linux 2023"
 
 --- Since when a platform's versions take variables from Secrets Manager and the Parameter Store at all, and since when a single
 --- key of a secret. docs.aws.amazon.com/elasticbeanstalk/latest/dg/AWSHowTo.secrets.env-vars.html
 M.SECRETS_SINCE = os.time { year = 2025, month = 3, day = 26, hour = 0 }
 M.KEYS_SINCE = os.time { year = 2026, month = 1, day = 13, hour = 0 }
 
---- The newest recommended version of the Docker branch.
-local function newest()
-  local list = aws.elasticbeanstalk:list_platform_versions({ Filters = {
-    { Type = "PlatformBranchName", Operator = "=", Values = { M.BRANCH } },
-    { Type = "PlatformLifecycleState", Operator = "=", Values = { "recommended" } },
-  } }).PlatformSummaryList or {}
-  local function number(p)
-    local n = 0
-    for part in p.PlatformVersion:gmatch "%d+" do n = n * 1000 + tonumber(part) end
-    return n
-  end
-  table.sort(list, function(a, b) return number(a) > number(b) end)
-  return list[1] and list[1].PlatformArn or errors.usage("Elastic Beanstalk in %s offers no version of %s: name one with --beanstalk-platform-arn",
-    aws.elasticbeanstalk.region, M.BRANCH)
-end
-
 --- The platform of an environment that is there already.
 local function running(name)
-  for _, e in ipairs(aws.elasticbeanstalk:describe_environments({ EnvironmentNames = { name }, IncludeDeleted = false }).Environments or {}) do
-    if e.Status ~= "Terminated" and e.Status ~= "Terminating" then return e.PlatformArn end
-  end
+  local environment = beanstalk.find(name)
+  return environment and environment.Status ~= "Terminating" and environment.PlatformArn or nil
 end
 
 --- Whether the app is one of Node.js.
@@ -63,7 +45,7 @@ end
 ---@param opt table
 ---@return { arn: string, branch: string, kind: "docker"|"node", secrets: "key"|"parameter" }
 function M.find(app, opt)
-  local arn = opt.beanstalk_platform_arn or running(opt.environment_name or app.name) or newest()
+  local arn = opt.beanstalk_platform_arn or running(opt.environment_name or app.name) or beanstalk.platform()
   local ok, answer = pcall(aws.elasticbeanstalk.describe_platform_version, aws.elasticbeanstalk, { PlatformArn = arn })
   if not ok and not errors.is(answer, "remote") then error(answer, 0) end
   local platform = ok and answer.PlatformDescription
