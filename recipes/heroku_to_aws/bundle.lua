@@ -136,10 +136,14 @@ function M.describe(environment, o)
   return { version = version_of(o, o.image and o.image.version or content_of(o), files), files = files, image = o.image }
 end
 
+local IDLE = "exec sleep 1000000000"
+
 --- The bytes of a bundle in which nothing of the app runs.
+---@param platform string? "node" for one that runs no containers
 ---@return string zip
-function M.parked()
-  local compose = yaml.encode { services = { parked = { build = ".", command = { "/bin/sh", "-c", "exec sleep 1000000000" }, restart = "always" } } }
+function M.parked(platform)
+  if platform == "node" then return zip.pack { { path = "Procfile", data = "web: " .. IDLE .. "\n" } } end
+  local compose = yaml.encode { services = { parked = { build = ".", command = { "/bin/sh", "-c", IDLE }, restart = "always" } } }
   return zip.pack { { path = "Dockerfile", data = "FROM public.ecr.aws/docker/library/busybox:stable\n" },
     { path = "docker-compose.yml", data = compose } }
 end

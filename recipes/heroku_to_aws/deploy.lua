@@ -74,7 +74,7 @@ end
 ---@return any version
 local function parked_version(plan, application, bucket)
   local label = plan.name .. "-parked"
-  local object = aws.object { label .. ".zip", bucket = bucket.id, bytes = bundle.parked(), type = "application/zip" }
+  local object = aws.object { label .. ".zip", bucket = bucket.id, bytes = bundle.parked(plan.platform.kind), type = "application/zip" }
   return aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
     description = text("runs nothing; uploaded as %s", object.id) }
 end
@@ -148,9 +148,9 @@ function M.live(environments, code)
   local names = {}
   for name in pairs(environments) do names[#names + 1] = name end
   table.sort(names)
-  local function deploy(version_of, but)
+  local function deploy(version_of, o)
     task.map(names, function(name)
-      if name ~= but then environments[name]:deploy(version_of(name)) end
+      if name ~= o.but then environments[name]:deploy(version_of(name), o) end
     end)
   end
   local first = recipe.guard { key = FIRST, lasting = true, apply = function() end, undo = function() end }
@@ -158,13 +158,13 @@ function M.live(environments, code)
     key = "serve from AWS", what = "start the app on AWS",
     apply = function()
       local first_one = code.release_in
-      if first_one then environments[first_one]:deploy(code.versions[first_one]) end
-      deploy(function(name) return code.versions[name] end, first_one)
+      if first_one then environments[first_one]:deploy(code.versions[first_one], {}) end
+      deploy(function(name) return code.versions[name] end, { but = first_one })
     end,
     undo = function()
       if may_have_run(environments, code) then first:keep() end
       first:close()
-      deploy(function() return code.parked end)
+      deploy(function() return code.parked end, { idle = true })
     end,
   }
   return setmetatable({ keep = function() first:keep() live:keep() end }, { __close = function(_, e) live:close(e) end })

@@ -1,6 +1,7 @@
 --- The nouns of Elastic Beanstalk, request by request (see tests/support/noun_lab.lua).
 local aws = require "aws"
 local beanstalk = require "aws.common.beanstalk"
+local eb_logs = require "aws.common.eb_logs"
 local errors = require "errors"
 local lab = dofile "tests/support/noun_lab.lua"
 local recipe_lab = dofile "tests/support/recipe_lab.lua"
@@ -157,6 +158,38 @@ T["a deployment that failed says why: all errors of this update, not only that i
   local e = test.raises("cannot deploy v2 to shop: ", beanstalk.deploy, { note = function() end, taken = function() end },
     "shop", "v2", 60, 60)
   test.equal(e.message, "The bundle has no Procfile. Failed to deploy application.")
+end
+
+T["a version that runs and is not healthy says so: its health, causes and warnings; one that is idle need not be healthy"] = function()
+  local now = { Status = "Ready", VersionLabel = "v2", Health = "Red" }
+  lab.world {
+    ["elasticbeanstalk DescribeEnvironments"] = { Environments = { now } }, ["elasticbeanstalk UpdateEnvironment"] = {},
+    ["elasticbeanstalk DescribeEnvironmentHealth"] = { HealthStatus = "Severe", Causes = { "100.0 % of the requests are failing." } },
+    ["elasticbeanstalk DescribeEvents"] = { Events = { { Severity = "WARN", Message = "It went from Ok to Severe." },
+      { Severity = "INFO", Message = "Instance deployment completed." }, { Severity = "INFO", Message = "Environment update is starting." },
+      { Severity = "WARN", Message = "An older one." } } },
+  }
+  local ctx = { note = function() end, taken = function() end }
+  local e = test.raises("cannot deploy v2 to shop: it runs, and after 0 s its health is Red %(Severe%): 100.0 %% of the requests are failing%.",
+    beanstalk.deploy, ctx, "shop", "v2", 60, 0)
+  test.match(e.message, "what Elastic Beanstalk said:\n    WARN: It went from Ok to Severe%.$")
+  test.equal({ e.code, e.hint:find "apply again" ~= nil }, { beanstalk.UNHEALTHY, true })
+  test.equal(beanstalk.deploy(ctx, "shop", "v2", 60), "Red")
+end
+
+T["the logs of an environment are read file by file; what the last command of a bundle printed stands alone"] = function()
+  local rule = ("-"):rep(40)
+  local files = eb_logs.files(table.concat({ rule, "/var/log/a.log", rule, "one", "", "two", rule, "/var/log/b.log", rule, "--- no rule",
+    rule .. "x", "", "" }, "\r\n"))
+  test.equal(files, { ["/var/log/a.log"] = { "one", "", "two" }, ["/var/log/b.log"] = { "--- no rule", rule .. "x" } })
+  test.equal(eb_logs.quoted {}, "")
+  local many = {}
+  for i = 1, 20 do many[i] = "line " .. i end
+  many[20] = "at redis://:pw@host and https://example.com/a@b"
+  local said = eb_logs.quoted(many)
+  test.match(said, "\n    line 6\n")
+  test.truthy(not said:find "line 5\n" and not said:find "pw")
+  test.match(said, "redis://:%(secret%)@host and https://example.com/a@b")
 end
 
 return T

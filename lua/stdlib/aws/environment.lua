@@ -148,11 +148,12 @@ Environment.__index = Environment
 --- Makes a version the one that runs, and waits until it is healthy. Does nothing where it runs already. An error whose code
 --- is "CommandFailed" ended at a command of the bundle, before anything of the version ran; "Unhealthy": it runs, and is not well.
 ---@param version any of aws.eb_version, or its label
-function Environment:deploy(version)
+---@param o? { idle: boolean? } idle: nothing answers in this version, so it need not be healthy
+function Environment:deploy(version, o)
   local label = noun.id(version)
   local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
   local ctx = { note = function(s) p:note(s) end, taken = function() self.taken[label] = true end }
-  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY, self.patience)
+  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY, not (o and o.idle) and self.patience or nil)
   if ok then self.health = result return end
   if errors.is(result, "remote") then
     if result.code == beanstalk.COMMAND_FAILED then self.taken[label] = nil end

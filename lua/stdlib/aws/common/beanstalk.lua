@@ -155,7 +155,7 @@ end
 ---@param name string of the environment
 ---@param label string of the version
 ---@param seconds number
----@param patience number seconds that it may be unhealthy once it runs
+---@param patience number? seconds that it may be unhealthy once it runs; nil: it need not be healthy
 ---@return string health
 function M.deploy(ctx, name, label, seconds, patience)
   M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label })
@@ -167,13 +167,13 @@ function M.deploy(ctx, name, label, seconds, patience)
     if seen and now.Status == "Ready" and is_old then
       failed(name, label)
     end
-    if now.Status ~= "Ready" or is_old or now.Health == "Green" then
+    local runs = now.Status == "Ready" and not is_old
+    if not runs or not patience or now.Health == "Green" then
       bad_since = nil
-    else
-      bad_since = bad_since or task.now()
-      if task.now() > bad_since + patience then unhealthy(name, label, now.Health, patience) end
+      return runs
     end
-    return now.Status == "Ready" and not is_old and now.Health == "Green"
+    bad_since = bad_since or task.now()
+    if task.now() > bad_since + patience then unhealthy(name, label, now.Health, patience) end
   end).Health
 end
 
