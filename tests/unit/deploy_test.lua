@@ -70,4 +70,28 @@ T["whether it has run is asked again where that could not be seen"] = function()
   end
 end
 
+T["the environment whose version has the release process is deployed before the others; if that fails they are not"] = function()
+  local seen, fails = {}, true
+  local function environment(name)
+    return { may_have_run = function() return false end, deploy = function(_, version, o)
+      seen[#seen + 1] = ("%s %s%s"):format(name, version, o.idle and " idle" or "")
+      if version == "v-web" and fails then errors.raise { kind = "remote", message = "the release process failed" } end
+    end }
+  end
+  local code = { versions = { web = "v-web", ["a-worker"] = "v-worker" }, parked = "parked", release_in = "web" }
+  local l = lab()
+  local function go()
+    return pcall(l.apply, l, function()
+      local live <close> = deploy.live({ web = environment "web", ["a-worker"] = environment "a-worker" }, code)
+      live:keep()
+    end)
+  end
+  test.equal(go(), false)
+  table.sort(seen, function(a, b) return (a:find "parked" and "b" or "a") .. a < (b:find "parked" and "b" or "a") .. b end)
+  test.equal(seen, { "web v-web", "a-worker parked idle", "web parked idle" })
+  seen, fails = {}, false
+  test.equal(go(), true)
+  test.equal(seen, { "web v-web", "a-worker v-worker" })
+end
+
 return T
