@@ -72,6 +72,7 @@ end
 local DOCKER = "arn:aws:elasticbeanstalk:us-east-1::platform/Docker running on 64bit Amazon Linux 2023/"
 local function option(namespace, name, value) return { Namespace = namespace, OptionName = name, Value = value } end
 local VPC, ENV = "aws:ec2:vpc", "aws:elasticbeanstalk:application:environment"
+local SECRETS = ENV .. "secrets"
 
 local function settings(list)
   return { ConfigurationSettings = { { ApplicationName = "shop", EnvironmentName = "shop", OptionSettings = list } } }
@@ -111,6 +112,11 @@ lab.case(T, {
     { "a setting that someone changed is put back", there = { ["elasticbeanstalk DescribeConfigurationSettings"] = settings {
         option(ENV, "MODE", "test"), option(VPC, "VPCId", "vpc-1"), option(VPC, "Subnets", "subnet-1,subnet-2") } },
       calls = { update { OptionSettings = { option(ENV, "MODE", "live") } } } },
+    { "a plain variable that becomes a secret does not stay plain",
+      want = { settings = { [SECRETS] = { MODE = "arn:aws:ssm:us-east-1:1:parameter/m" } } }, there = {
+        ["elasticbeanstalk DescribeConfigurationSettings"] = settings { option(ENV, "MODE", "live"), option(ENV, "OTHER", "x") } },
+      calls = { update { OptionSettings = { option(SECRETS, "MODE", "arn:aws:ssm:us-east-1:1:parameter/m") },
+        OptionsToRemove = { { Namespace = ENV, OptionName = "MODE" } } } } },
     { "it gets another platform", want = { platform = DOCKER .. "4.9.2" }, calls = { update { PlatformArn = DOCKER .. "4.9.2" } } },
     { "a tag is added", want = TEAM, calls = { tagging "arn:e" } },
   },

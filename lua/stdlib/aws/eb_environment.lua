@@ -122,6 +122,20 @@ local function tag_list(map)
   return list
 end
 
+local PLAIN, SECRETS = "aws:elasticbeanstalk:application:environment", "aws:elasticbeanstalk:application:environmentsecrets"
+
+--- Variables that were plain and become secrets, or the other way round: they must not stay as what they were.
+local function moved(wanted, have)
+  local list = {}
+  for from, to in pairs { [PLAIN] = SECRETS, [SECRETS] = PLAIN } do
+    for name in pairs(wanted[to] or {}) do
+      if (have[from] or {})[name] ~= nil and not (wanted[from] or {})[name] then list[#list + 1] = { Namespace = from, OptionName = name } end
+    end
+  end
+  table.sort(list, function(a, b) return a.Namespace .. a.OptionName < b.Namespace .. b.OptionName end)
+  return #list > 0 and list or nil
+end
+
 local STREAM = "aws:elasticbeanstalk:cloudwatch:logs"
 
 --- The log groups that outlive the environment, as its settings say.
@@ -181,6 +195,7 @@ return recipe.kind {
         EnvironmentName = current.id, Description = changes.description and spec.description or nil,
         PlatformArn = changes.platform and spec.platform or nil,
         OptionSettings = changes.settings and option_list(changes.settings.new) or nil,
+        OptionsToRemove = changes.settings and moved(spec.settings, current.settings) or nil,
       })
     end
     if changes.tags then
