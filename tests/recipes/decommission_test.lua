@@ -71,7 +71,8 @@ T["killed after an add-on is removed and applied again: a dump with every row, e
   test.match(said, "Left over.*add%-ons +3 +0.*DMS instances +0.*\n  all +0 +nothing is left")
   test.match(said, "holds +%d+ tables, %d+ rows")
   local list = deleted(t)
-  test.equal({ list[1], list[#list], #list }, { "DELETE /apps/{app}/log-drains/{drain}", "DELETE /apps/{app}", 5 }, table.concat(list, ", "))
+  test.equal({ list[1], list[2], list[#list], #list }, { "DELETE /apps/{app}/webhooks/{webhook}", "DELETE /apps/{app}/log-drains/{drain}",
+    "DELETE /apps/{app}", 6 }, table.concat(list, ", "))
   test.raises("not_found", client.get, client, "/apps/small")
   local before = #deleted(t)
   test.match(run(t, 0, { "apply", RECIPE, "--yes" }), "no changes")

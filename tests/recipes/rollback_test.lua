@@ -139,7 +139,7 @@ local JOBS = "SELECT count(*) AS runs, count(DISTINCT job) AS jobs FROM job_runs
 
 --- Somebody outside of Heroku with the app's credentials: writes a row at a time, and connects again when that fails.
 local function outsider(t)
-  local seen = { rows = 0, refused = 0 }
+  local seen = { rows = 0, refused = 0, unsure = 0 }         -- unsure: the connection ended before the answer came
   seen.task = task.spawn(function()
     local db
     while not seen.done do
@@ -149,7 +149,8 @@ local function outsider(t)
         seen.rows = seen.rows + 1
       end)
       if not ok then
-        seen.refused = seen.refused + (e.code == "25006" and 1 or 0)
+        local how = e.code == "25006" and "refused" or "unsure"
+        seen[how] = seen[how] + 1
         if db then db:close() end
         db = nil
       end
@@ -171,7 +172,8 @@ T["rollback after the whole migration, killed on its way three times: what was w
   out.task:join()
   local at = stores(t)
   test.truthy(out.rows > 0 and out.refused > 0, "somebody outside wrote, and then could not")
-  test.equal(at.new:value(OUTSIDE), out.rows, "rows of somebody outside that were acknowledged")
+  local rows = at.new:value(OUTSIDE)
+  test.truthy(rows >= out.rows and rows <= out.rows + out.unsure, ("%d rows of somebody outside, of %d acknowledged"):format(rows, out.rows))
   order(at.new, 4711)
   for _, point in ipairs {
     { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
@@ -186,7 +188,7 @@ T["rollback after the whole migration, killed on its way three times: what was w
   test.equal(at.old:value "SELECT count(*) FROM orders", 101)
   local db <close> = old_database(t)
   db:exec "INSERT INTO events (at, kind) VALUES (now(), 'outside')"
-  test.equal(db:value(OUTSIDE), out.rows + 1, "the fence is gone")
+  test.equal(db:value(OUTSIDE), rows + 1, "the fence is gone")
   task.within(60, "run the jobs that are left on Heroku", function()
     while at.old_redis:command("ZCARD", "bull:mail:completed") < 40 do task.sleep(0.05) end
   end)

@@ -179,6 +179,36 @@ T["a move killed at any effect, then rolled back: the old place serves; what was
   test.truthy(kept > 1, "kills after the first keep")
 end
 
+T["killed between two keeps in the other order, nothing is undone by halves: apply finishes first"] = function()
+  local refused = 0
+  local function body(l)
+    return function()
+      local function guard(name)
+        return recipe.guard { key = name, apply = function() l:call("do " .. name, function() end) end,
+          undo = function() l:call("undo " .. name, function() end) end, holds = function() return true end }
+      end
+      local outer <close> = guard "outer"
+      local inner <close> = guard "inner"
+      inner:keep()
+      outer:keep()
+    end
+  end
+  for at = 1, 30 do
+    local l = lab()
+    if not l:killed_at(at, "after", l.apply, l, body(l)) then break end
+    local ok, e = pcall(l.rollback, l, body(l))
+    if not ok then
+      test.match(tostring(e), "inner was kept, and outer, which comes before it, not yet; apply again first")
+      test.equal(l.calls, { "do outer", "do inner" })
+      l:apply(body(l))
+      l:rollback(body(l))
+      refused = refused + 1
+    end
+    test.truthy(l.calls[#l.calls] == "undo outer" or #l.calls == 0, "killed after effect " .. at)
+  end
+  test.equal(refused, 1)
+end
+
 T["a kept guard that the recipe does not have any more is named, and nothing is undone"] = function()
   local l = lab()
   l:apply(move(l))

@@ -29,7 +29,6 @@ local M = {}
 ---@field releases table[] the newest first
 ---@field slug? table { id, checksum, commit, process_types, stack, size, url = secret }
 ---@field drains table[] url and token are secrets
----@field webhooks table[] their urls are secrets
 ---@field couplings? table { stage, pipeline }
 ---@field pipeline? table { name, ... }
 ---@field review_apps? table of its pipeline: { automatic_review_apps, ... }
@@ -53,7 +52,6 @@ local readers = {
   domains = list "/domains",
   releases = list("/releases", { range = "version ..; max=1000, order=desc" }),
   drains = list("/log-drains", { secrets = { url = true, token = true } }),
-  webhooks = list("/webhooks", { secrets = { url = true } }),
   collaborators = list "/collaborators",
   features = list "/features",
   buildpacks = list "/buildpack-installations",

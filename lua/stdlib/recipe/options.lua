@@ -11,7 +11,7 @@ local M = {}
 
 --- Flags of the command itself; a recipe cannot have options of these names.
 M.reserved = { "yes", "json", "config", "until", "only", "adopt", "out", "help", "dir", "journal", "detailed_exitcode",
-               "no_final_snapshot" }
+               "no_final_snapshot", "accept_loss", "destroy" }
 
 local types = { string = true, integer = true, number = true, boolean = true, list = true, table = true, secret = true }
 
