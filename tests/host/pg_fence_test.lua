@@ -111,4 +111,17 @@ T["a prepared transaction is named; a setting of the login role's own is fenced 
   db:exec "ALTER DATABASE app RESET default_transaction_read_only; ALTER ROLE app IN DATABASE app RESET default_transaction_read_only"
 end
 
+T["a login role that does not own the database is kept from writing itself, and told so"] = function()
+  local l = start()
+  local function as_other() return l:at("app", "other") end
+  local facts = fence.read(as_other)
+  test.equal(facts, { own = true, alone = true })
+  fence.close(as_other, facts, { patience = 0, spare = { "%" } })
+  test.truthy(fence.holds(as_other))
+  local later <close> = session "other"
+  is_refused(later, "INSERT INTO t VALUES (11)")
+  fence.open(as_other, facts)
+  test.equal({ fence.holds(as_other), fence.read(as_other) }, { false, facts })
+end
+
 return T

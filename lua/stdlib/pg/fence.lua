@@ -41,10 +41,15 @@ local SETTINGS = [[SELECT CASE WHEN s.setrole = 0 THEN NULL ELSE pg_get_userbyid
 
 --- How it is: what undoing needs.
 ---@param where any as pg.open takes it, or a function that answers it
----@return { database: string?, role: string?, own: boolean? } the database's setting, and that of the login role in it
+---@return { database: string?, role: string?, own: boolean?, alone: boolean? } the database's setting, and that of the login role
+---  in it, where that has one of its own; alone: not the owner, so that only the login role can be kept from writing
 function M.read(where)
   local db <close> = open(where)
   local facts, me = {}, db:value "SELECT current_user::text"
+  if not db:value "SELECT pg_has_role(datdba, 'MEMBER') FROM pg_database WHERE datname = current_database()" then
+    facts.own, facts.alone = true, true
+    log.warn("%s is not the login role's own: other roles may write in spite of the fence", db.name)
+  end
   for _, s in ipairs(db:query(SETTINGS, SETTING)) do
     if not s.role and s.here then facts.database = s.value
     elseif s.role == me then
@@ -113,7 +118,7 @@ end
 function M.close(where, facts, o)
   local db <close> = open(where)
   local database = connection.quote_name(db:info().database)
-  set(db, "DATABASE " .. database, "on")
+  if not facts.alone then set(db, "DATABASE " .. database, "on") end
   if facts.own then set(db, ("ROLE CURRENT_USER IN DATABASE %s"):format(database), "on") end
   end_sessions(db, o)
   check_prepared(db)
@@ -124,13 +129,14 @@ function M.open(where, facts)
   local db <close> = open(where)
   local database = connection.quote_name(db:info().database)
   if facts.own then set(db, ("ROLE CURRENT_USER IN DATABASE %s"):format(database), facts.role) end
-  set(db, "DATABASE " .. database, facts.database)
+  if not facts.alone then set(db, "DATABASE " .. database, facts.database) end
   end_sessions(db, { patience = 0, spare = {} })
 end
 
 --- Whether the fence stands.
 function M.holds(where)
-  return M.read(where).database == "on"
+  local now = M.read(where)
+  return (now.alone and now.role or now.database) == "on"
 end
 
 --- How much was written to the tables so far, as the server counts it: the same answer twice means that nobody wrote.
@@ -165,8 +171,10 @@ end
 ---@param facts table of `read`
 ---@return string
 function M.by_hand(facts)
-  return ("in psql: SET %s = off; ALTER DATABASE :\"DBNAME\" %s"):format(SETTING,
-    facts.database and ("SET %s = %s"):format(SETTING, facts.database) or "RESET " .. SETTING)
+  local whose = facts.alone and 'ROLE CURRENT_USER IN DATABASE :"DBNAME"' or 'DATABASE :"DBNAME"'
+  local earlier = facts.database
+  if facts.alone then earlier = facts.role end
+  return ("in psql: SET %s = off; ALTER %s %s"):format(SETTING, whose, earlier and ("SET %s = %s"):format(SETTING, earlier) or "RESET " .. SETTING)
 end
 
 return M
