@@ -49,7 +49,7 @@ local function ask(c, ids, code, ...) return lab.python(c, SETUP .. code, { json
 local function start(settings)
   local c, ids = lab.start(5432)
   local source = postgres.start { dir = test.tmpdir(), user = "shop", password = secret.new(PASSWORD), database = "shop",
-    settings = settings or {} }
+    settings = settings or {}, admin = "rdsadmin", template = c.dir .. "/postgres.template" }        -- RDS copies what initdb made
   test.defer(function() source:stop() end)
   ids.source_port, ids.password = source.port, PASSWORD
   local found = json.decode(ask(c, ids, [==[

@@ -44,7 +44,7 @@ function M.new_name(cloud, ctx, kind, field, name)
 end
 
 local function fits(resource, filter, fields)
-  local field = fields[filter.Name] or M.invalid("Invalid filter name: %s", filter.Name)
+  local field = fields[filter.Name]
   local value = type(field) == "function" and field(resource) or resource[field]
   for _, wanted in ipairs(filter.Values) do
     for _, own in ipairs(type(value) == "table" and value or { value }) do
@@ -62,13 +62,15 @@ function M.page(cloud, p, list, fields, what)
   if p.MaxRecords and (p.MaxRecords < 20 or p.MaxRecords > 500) then
     M.invalid("Max records must be between 20 and 500, %d was given", p.MaxRecords)
   end
+  for _, filter in ipairs(p.Filters or {}) do
+    if not fields[filter.Name] then M.invalid("Invalid filter name: %s", filter.Name) end
+  end
   local found = {}
   for _, resource in ipairs(list) do
     local ok = true
-    for _, filter in ipairs(p.Filters or {}) do ok = fits(resource, filter, fields) and ok end
+    for _, filter in ipairs(p.Filters or {}) do ok = ok and fits(resource, filter, fields) end
     if ok then found[#found + 1] = resource end
   end
-  for _, filter in ipairs(p.Filters or {}) do if not fields[filter.Name] then M.invalid("Invalid filter name: %s", filter.Name) end end
   if what and #found == 0 and #(p.Filters or {}) > 0 then M.missing("No %s found matching provided filters", what) end
   return cloud.page(found, p.Marker, p.MaxRecords)
 end

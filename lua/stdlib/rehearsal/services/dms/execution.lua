@@ -134,7 +134,8 @@ function M.launch(cloud, ctx, t, kind, reload)
   if not sides then return failed(cloud, ctx, t, why) end
   if not cloud.servers then
     t.Status = "running"
-    return over(cloud, ctx, t, "stopped", "FULL_LOAD_ONLY_FINISHED")
+    if t.MigrationType == "full-load" then over(cloud, ctx, t, "stopped", "FULL_LOAD_ONLY_FINISHED") end
+    return
   end
   local job = { mode = "run", task = t.ReplicationTaskIdentifier, type = t.MigrationType, start = kind, settings = t.settings,
     rules = json.decode(t.TableMappings).rules, state = t.state, slot = t.slot, stop_at = t.CdcStopPosition, start_at = t.CdcStartPosition,
@@ -156,9 +157,10 @@ function M.start(cloud, ctx, t, kind)
   cloud:after(20, function() if t.Status == "starting" then M.launch(cloud, ctx, t, kind) end end)
 end
 
-function M.stop(t)
+function M.stop(cloud, ctx, t)
   t.Status = "stopping"
-  if t.process then t.process:kill "TERM" end
+  if t.process then t.process:kill "TERM"
+  else cloud:after(5, function() over(cloud, ctx, t, "stopped", "NORMAL") end) end
 end
 
 --- Loads tables of a running task anew.

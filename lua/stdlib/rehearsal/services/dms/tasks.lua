@@ -135,7 +135,7 @@ end
 function S.StopReplicationTask(cloud, p, ctx)
   local t = common.get(cloud, ctx, "tasks", p.ReplicationTaskArn)
   if t.Status ~= "running" then common.state("Replication Task cannot be stopped, invalid state: %s", t.Status) end
-  execution.stop(t)
+  execution.stop(cloud, ctx, t)
   return { ReplicationTask = execution.shown(t) }
 end
 

@@ -3,11 +3,9 @@ local connect = require "rehearsal.services.dms.worker.connect"
 local errors = require "errors"
 local json = require "json"
 
-local M = {}
-
 --- Tells the cloud's side of it.
 ---@param event { event: string }
-function M.tell(event)
+local function tell(event)
   io.stdout:write(json.encode(event), "\n")
   io.stdout:flush()
 end
@@ -34,19 +32,17 @@ function MODES.clean(job)
   return {}
 end
 
-function MODES.run(job) return require("rehearsal.services.dms.worker.run")(job, M.tell) end
-function MODES.assess(job) return require("rehearsal.services.dms.worker.assess")(job, M.tell) end
+function MODES.run(job) return require("rehearsal.services.dms.worker.run")(job, tell) end
+function MODES.assess(job) return require("rehearsal.services.dms.worker.assess")(job, tell) end
 
-local function main()
+return function()
   local job = json.decode(os.getenv "HKRUN_DMS_JOB")
   local ok, result = xpcall(MODES[job.mode], errors.handler, job)
   if ok then
-    if result then M.tell { event = "result", result = result } end
+    if result then tell { event = "result", result = result } end
   elseif errors.is(result, "cancelled") then error(result, 0)
   else
     if errors.is(result, "bug") then io.stderr:write(tostring(result), "\n", result.traceback or "", "\n") end
-    M.tell { event = "failed", message = result.message or tostring(result), reason = result.recoverable and "RECOVERABLE_ERROR" or nil }
+    tell { event = "failed", message = result.message or tostring(result), reason = result.recoverable and "RECOVERABLE_ERROR" or nil }
   end
 end
-
-return setmetatable(M, { __call = main })
