@@ -13,6 +13,7 @@ local function attributes(text)
   local set = {}
   for name, value in text:gmatch "%s*([%w]+)%s*=%s*([^;]*)" do
     local field = name:sub(1, 1):upper() .. name:sub(2)
+    if field == "Password" then common.combination("Give the password as Password, not in ExtraConnectionAttributes.") end
     if field == "CaptureDdls" or field == "HeartbeatEnable" or field == "MapBooleanAsBoolean" or field == "FailTasksOnLobTruncation" then
       local word = value:lower()
       set[field] = word == "y" or word == "true" or word == "1"
@@ -48,6 +49,7 @@ local function place(endpoint, p)
 end
 
 local function check(endpoint)
+  attributes(endpoint.ExtraConnectionAttributes or "")
   local settings = endpoint.PostgreSQLSettings or {}
   local has_secret = settings.SecretsManagerSecretId ~= nil
   if has_secret ~= (settings.SecretsManagerAccessRoleArn ~= nil) then

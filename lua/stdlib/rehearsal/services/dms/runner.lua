@@ -1,5 +1,5 @@
 --- The processes of a replication instance: hkrun again, in the instance's host of the VPC (dms/worker/). Each gets its job as
---- JSON, its endpoints' URLs as secrets, all in its environment, and tells what happens in lines of JSON.
+--- a file of JSON, its endpoints' URLs as secrets in its environment, and tells what happens in lines of JSON.
 local common = require "rehearsal.services.dms.common"
 local endpoints = require "rehearsal.services.dms.endpoints"
 local errors = require "errors"
@@ -10,6 +10,7 @@ local log = require "log"
 local process = require "process"
 local roles = require "rehearsal.services.dms.roles"
 local secret = require "secret"
+local sign = require "sign"
 local text = require "text"
 
 local M = {}
@@ -90,7 +91,8 @@ local function start(instance, job, sides)
   end
   local ns = instance.place.host.ns
   if ns then job.inside, job.outside = ("/proc/%d/ns/net"):format(ns.pid), ("/proc/%d/ns/net"):format(process.pid()) end
-  env.HKRUN_DMS_JOB = json.encode(job)
+  env.HKRUN_DMS_JOB = fs.join(instance.dir, "job-" .. sign.hex(sign.random(8)))
+  fs.write(env.HKRUN_DMS_JOB, json.encode(job), 384)           -- the mappings of many tables are too long for a variable
   return process.start { process.program(), "-e", [[require "rehearsal.services.dms.worker.main" ()]], env = env, cwd = "/",
     prefix = instance.place.host.prefix, stdout = "pipe", stderr = fs.join(instance.dir, "log") }
 end

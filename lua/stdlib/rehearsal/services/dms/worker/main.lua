@@ -1,6 +1,7 @@
 --- A process of a replication instance: does one job, says what happens in lines of JSON on standard output.
 local connect = require "rehearsal.services.dms.worker.connect"
 local errors = require "errors"
+local fs = require "fs"
 local json = require "json"
 
 --- Tells the cloud's side of it.
@@ -36,7 +37,9 @@ function MODES.run(job) return require("rehearsal.services.dms.worker.run")(job,
 function MODES.assess(job) return require("rehearsal.services.dms.worker.assess")(job, tell) end
 
 return function()
-  local job = json.decode(os.getenv "HKRUN_DMS_JOB")
+  local path = os.getenv "HKRUN_DMS_JOB"
+  local job = json.decode(fs.read(path))
+  fs.remove(path)
   local ok, result = xpcall(MODES[job.mode], errors.handler, job)
   if ok then
     if result then tell { event = "result", result = result } end
