@@ -45,7 +45,7 @@ local function options_of(said, more)
 end
 
 --- Starts a cloud with an app on its Heroku. It ends with the file's last case, or `by_hand` with lab:stop().
----@param o { app: string, orders?: integer, jobs?: integer, scale?: number, options?: table<string, string>, by_hand?: boolean }
+---@param o { app: string, orders?: integer, jobs?: integer, scale?: number, may_replicate?: boolean, options?: table<string, string>, by_hand?: boolean }
 ---@return RehearsalLab
 function M.start(o)
   local lab = setmetatable({ dir = fs.tmpdir "hkrun-lab-", printed = {} }, Lab)
@@ -64,6 +64,7 @@ function M.start(o)
       words[#words + 1] = tostring(o[name])
     end
   end
+  if o.may_replicate then words[#words + 1] = "--heroku-may-replicate" end
   lab.sandbox = process.start(words)
   local deadline = task.now() + 240
   while not fs.exists(ready) do

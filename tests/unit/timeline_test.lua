@@ -116,6 +116,16 @@ T["the critical path is the longest way through what the last run did"] = functi
   test.equal(timeline.of {}, nil)
 end
 
+T["what a recipe retires at the end of the run was made when it was made"] = function()
+  local run = table.move(RUN, 1, #RUN - 1, 1, {})
+  run[#run + 1] = { ev = "delete", key = "k:side", t = 139 }
+  run[#run + 1] = { ev = "deleted", key = "k:side", t = 141 }
+  run[#run + 1] = RUN[#RUN]
+  for _, b in ipairs(timeline.of(run).bars) do
+    if b.key == "k:side" then test.equal({ b.start, b.stop, b.running }, { 105, 107, nil }) end
+  end
+end
+
 T["what did not end lasts as long as the journal, and is said to"] = function()
   local cut = table.move(RUN, 1, #RUN - 5, 1, {})            -- up to the answer about `side`
   local t = timeline.of(cut)

@@ -17,6 +17,7 @@ local flags = {
   { "faults", "fault plan: throttle=0.05,error=0.02,drop=0.01,lost=0.01,latency=0.2,stale=2,seed=7", type = "string" },
   { "orders", "ORDERS of the app's seed command: how many it has", type = "string" },
   { "jobs", "JOBS of the app's seed_jobs command", type = "string" },
+  { "heroku-may-replicate", "its PostgreSQL streams changes to the app's role, which Heroku's never does", type = "boolean" },
 }
 
 --- Splits the command line: our flags, and what goes to the recipe.
@@ -41,7 +42,7 @@ end
 
 local function usage()
   log.out "usage: hkrun rehearse RECIPE.lua [flags] [the recipe's own options]"
-  for _, f in ipairs(flags) do log.out("  --%-8s %s", f[1], f[2]) end
+  for _, f in ipairs(flags) do log.out("  --%-20s %s", f[1], f[2]) end
   return 0
 end
 

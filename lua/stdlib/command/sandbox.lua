@@ -25,6 +25,7 @@ local HELP = {
   "  --dir DIR          keep its data there (else a temporary folder, removed at the end)",
   "  --app DIR          the app that runs on its Heroku, with a rehearsal.yml (examples/shop)",
   "  --no-heroku        only the AWS side",
+  "  --heroku-may-replicate   its PostgreSQL streams changes to the app's role, which Heroku's never does",
   "  --scale N          simulated seconds in a real one (120)",
   "  --port N           the API's port (a free one)",
   "  --faults LIST      what goes wrong, as shares of the calls: throttle=0.05,error=0.01,seed=7",
@@ -69,6 +70,7 @@ local function arguments(args)
     name = name or args[i]:match "^%-%-([%w-]+)$"
     if name == "help" or args[i] == "-h" then o.help = true
     elseif name == "no-heroku" and not value then o.no_heroku = true
+    elseif name == "heroku-may-replicate" and not value then o.may_replicate = true
     elseif name and takes[name] then
       if not value then
         i = i + 1
@@ -76,7 +78,7 @@ local function arguments(args)
       end
       o[name] = value_of(name, value)
     else
-      local names = { "no-heroku" }
+      local names = { "no-heroku", "heroku-may-replicate" }
       for known in pairs(takes) do names[#names + 1] = known end
       errors.usage("hkrun sandbox has no option %s%s", args[i], options.suggestion(args[i]:gsub("^%-+", ""), names))
     end
@@ -136,7 +138,8 @@ local function run(o, dir)
   local manifest = app and manifest_of(app)
   local running <close> = cloud.start { dir = dir, scale = o.scale, port = o.port, faults = o.faults }
   if app then
-    require "rehearsal.heroku".start(running, { app_dir = app, manifest = manifest, orders = o.orders, jobs = o.jobs })
+    require "rehearsal.heroku".start(running, { app_dir = app, manifest = manifest, orders = o.orders, jobs = o.jobs,
+      may_replicate = o.may_replicate })
   end
   local env = running:env()
   if o["ready-file"] then

@@ -83,7 +83,7 @@ function M.of(records)
       local title = e.title or key:gsub("^%a+:", "", rec.key and 0 or 1)
       bar = { key = key, title = title, stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
       by_key[key], t.bars[#t.bars + 1] = bar, bar
-    elseif ends and bar then
+    elseif ends and bar and (bar.running or rec.ev ~= "deleted") then      -- what a recipe retires it has made long before
       bar.stop, bar.running = rec.t, nil
     end
   end

@@ -26,6 +26,7 @@ local DECLARED = {
   { "manifest", "its rehearsal.yml, decoded", type = "table", required = true },
   { "orders", "ORDERS of the seed command", type = "integer" },
   { "jobs", "JOBS of the seed_jobs command", type = "integer" },
+  { "may_replicate", "the app's PostgreSQL lets its role stream changes, which Heroku's never does", type = "boolean", default = false },
   { "cache", "where installed dependencies are kept", type = "string" },
 }
 
@@ -96,7 +97,7 @@ local function values_of(given)
 end
 
 --- Provisions one add-on of the manifest; the data services get real servers.
-local function provision(heroku, app, given)
+local function provision(heroku, app, given, may_replicate)
   local service = given.plan:match "^(.-):" or errors.usage("the add-on plan %s has no colon", given.plan)
   local id = api.uuid("addon", app.name, given.as)
   local addon = { id = id, name = addon_name(service, id), service = service, plan = given.plan, first_name = given.as,
@@ -104,7 +105,7 @@ local function provision(heroku, app, given)
   local dir = fs.join(heroku.dir, "addons", addon.name)
   local is_data = service == "heroku-postgresql" or service == "heroku-redis"
   if is_data and not heroku.cloud.servers then addon.store = stores.none(given.plan)
-  elseif service == "heroku-postgresql" then addon.store = stores.postgres(dir, given.plan)
+  elseif service == "heroku-postgresql" then addon.store = stores.postgres(dir, given.plan, may_replicate)
   elseif service == "heroku-redis" then addon.store = stores.redis(dir, given.plan) end
   if addon.store then
     table.insert(heroku.stores, addon.store)
@@ -178,7 +179,7 @@ local function set_up(heroku, o)
                              servers = heroku.cloud.servers }
     end,
     addons = function()
-      return task.map(addons, function(given) return provision(heroku, manifest.app, given) end)
+      return task.map(addons, function(given) return provision(heroku, manifest.app, given, o.may_replicate) end)
     end,
   }
   local app = made.app

@@ -42,6 +42,7 @@ function Rehearsal:start_cloud(o)
   for _, name in ipairs { "scale", "faults", "orders", "jobs" } do
     if o[name] then words[#words + 1] = ("--%s=%s"):format(name, o[name]) end
   end
+  if o["heroku-may-replicate"] then words[#words + 1] = "--heroku-may-replicate" end
   words.stdout, words.stderr = fs.join(self.dir, "cloud.log"), fs.join(self.dir, "cloud.log")
   words.env = { PATH = os.getenv "PATH", HOME = os.getenv "HOME", LANG = "C.UTF-8", HKRUN_LIB = os.getenv "HKRUN_LIB" }
   self.cloud = process.start(words)

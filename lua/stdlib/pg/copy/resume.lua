@@ -123,6 +123,7 @@ function M.go_on(source, conn, ledger, tables, post, o, snapshot)
   end
   local n = 0
   for name in pairs(ledger.done) do if name:find "^rows " then n = n + 1 end end
+  if n == 0 and #again == 0 then return true, again end
   log.info("  > the copy into %s goes on: %d pieces of rows are there%s", conn.name, n,
     #again > 0 and ("; changed on the source since, and copied again: " .. table.concat(again, ", ", 1, math.min(#again, 5))) or "")
   return true, again

@@ -33,14 +33,15 @@ local ROLES = "pg_monitor, pg_read_all_settings, pg_read_all_stats, pg_signal_ba
 
 ---@param dir string
 ---@param plan string "heroku-postgresql:standard-0"
-function M.postgres(dir, plan)
+---@param may_replicate boolean? its role may stream the changes, which Heroku gives to nobody
+function M.postgres(dir, plan, may_replicate)
   local facts = catalog.plans[plan] or { connections = 120 }
   local files = unverifiable(fs.join(dir, "tls"), "heroku-postgres")
   local user, database = "u" .. sign.hex(sign.random(7)), "d" .. sign.hex(sign.random(7))
   local plane = postgres.start {
     dir = fs.join(dir, "server"), user = user, database = database, rights = "heroku", force_ssl = true,
     password = secret.concat { "p", secret.random(64, "0123456789abcdef") }, cert = files.cert, key = files.key,
-    settings = { max_connections = facts.connections + 10 },
+    settings = { max_connections = facts.connections + 10, wal_level = may_replicate and "logical" or nil },
   }
   local self = setmetatable({ plane = plane, user = user, database = database, limit = facts.connections, url = plane.url,
     host = plane.host, port = plane.port, began = loop.time(), root = files.root }, Postgres)
@@ -48,6 +49,7 @@ function M.postgres(dir, plan)
     local conn <close> = pg.open(plane.admin)
     conn:exec(("GRANT %s TO %s"):format(ROLES, pg.quote_name(user)))
     conn:exec(("ALTER ROLE %s CONNECTION LIMIT %d"):format(pg.quote_name(user), facts.connections))
+    if may_replicate then conn:exec(("ALTER ROLE %s REPLICATION"):format(pg.quote_name(user))) end
     self.version = conn:value "SHOW server_version":match "^[%d.]+"
   end)
   if not ok then plane:stop() error(e, 0) end
