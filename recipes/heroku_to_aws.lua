@@ -11,6 +11,7 @@ local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local keyspace, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.smoke"
+local watch = require "heroku_to_aws.watch"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
 local opt = recipe.options {
@@ -90,15 +91,13 @@ local made = task.all {
   environments = function()
     return deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt, vars = vars })
   end,
-  watch = opt.create_alarm and function()
-    return aws.alarms { plan.name, email = opt.notification_email, db = new.db, cache = new.cache }
-  end or nil,
+  watch = opt.create_alarm and function() return watch.stores(plan, new, opt) end or nil,
 }
 local environments = made.environments
 local web = environments[plan.environments[1].name]
 
 stage "alarms"                                   -- those of the stores are made by now
-if made.watch then aws.alarms { plan.name, topic = made.watch.topic, environment = web } end
+if made.watch then watch.app(plan, { watch = made.watch, new = new, environments = environments }) end
 
 need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: "
   .. "bring it back; another cutover would copy old data over what was written on AWS", app.name)
@@ -135,5 +134,5 @@ if opt.data == "dms" then freeze:once(dms.CLEAN, dms.clean_up { app = app }) end
 
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),
-               since = freeze.facts and freeze.facts.at, predicted = predicted, budget = budget,
+               since = freeze.facts and freeze.facts.at, watch = made.watch, opt = opt, predicted = predicted, budget = budget,
                done = { copy = copied, verify = verified, smoke = tested } }

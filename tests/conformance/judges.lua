@@ -3,6 +3,7 @@
 local fs = require "fs"
 local json = require "json"
 local process = require "process"
+local task = require "task"
 local test = require "test"
 local zip = require "zip"
 
@@ -302,6 +303,48 @@ try:
 except OSError as e:
     print("no answer")
 ]]
+
+-- Alarms --------------------------------------------------------------------------
+
+--- Waits for a mail of the rehearsal's with this in it.
+function Judges:mail(pattern)
+  local folder, stop = self.lab.dir .. "/cloud/mail", task.now() + 90
+  repeat
+    for _, name in ipairs(fs.list(folder)) do
+      local text = fs.read(folder .. "/" .. name)
+      if text:find(pattern) then return text end
+    end
+    task.sleep(0.1)
+  until task.now() > stop
+  error("no mail with " .. pattern, 2)
+end
+
+--- Follows the link in AWS's mail, as its owner would.
+function Judges:confirm(address)
+  local topic, token = self:mail("To: " .. address .. ".*Subscription Confirmation"):match "TopicArn=([^&]+)&Token=(%x+)"
+  test.truthy(self:aws("sns", "confirm-subscription", "--topic-arn", topic, "--token", token):find(topic, 1, true), "an ARN of the topic's")
+end
+
+--- Nobody else can log in at the database while psql's session goes on: the app answers 503, and its alarm is mailed.
+function Judges:check_alarm()
+  local url = json.decode(self:secret(self.name .. "/config")).DATABASE_URL
+  local user, password, host, database = url:match "^postgres[%a]*://([^:]+):([^@]+)@([^:/]+):?%d*/([^?]+)"
+  local dir = test.tmpdir()
+  local lock = process.start { "psql", "-X", "-q", "-v", "ON_ERROR_STOP=1",
+    "-c", ('ALTER DATABASE "%s" CONNECTION LIMIT 0'):format(database),
+    "-c", "SELECT count(pg_terminate_backend(pid)) FROM pg_stat_activity WHERE usename = current_user AND pid <> pg_backend_pid()",
+    "-c", "\\! while [ ! -e go ]; do sleep 0.1; done",
+    "-c", ('ALTER DATABASE "%s" CONNECTION LIMIT -1'):format(database), cwd = dir, stdout = "null", stderr = dir .. "/said",
+    env = { PATH = self.lab.env.PATH, HOME = dir, LANG = "C.UTF-8", PGSSLMODE = "require", PGHOST = "127.0.0.1", PGUSER = user,
+            PGPORT = tostring(self:tunnel(host, 5432)), PGPASSWORD = password, PGDATABASE = database } }
+  test.defer(function() lock:stop(1) end)
+  local mail = self:mail('Subject: ALARM: "' .. self.name .. '%-app%-health"')
+  test.match(mail, "To: ops@example.com\n")
+  test.match(mail, "5 out of the last 5 datapoints %[25%.0 .* were greater than the threshold %(15%.0%)")
+  fs.write(dir .. "/go", "")
+  test.equal(lock:wait(20), 0, fs.exists(dir .. "/said") and fs.read(dir .. "/said"))
+  self:mail('Subject: OK: "' .. self.name .. '%-app%-health".*"OldStateValue": "ALARM"')
+end
 
 --- From outside the private addresses do not answer; through the tunnel they do.
 function Judges:check_private()

@@ -139,4 +139,68 @@ lab.case(T, {
   delete = { { "cloudwatch DeleteAlarms", { AlarmNames = { "shop-cpu" } } } },
 })
 
+local json = require "json"
+local BODY = { widgets = { { type = "metric", width = 12, height = 6, properties = { region = "us-east-1", title = "CPU",
+  metrics = { { "AWS/RDS", "CPUUtilization", "DBInstanceIdentifier", "shop", { stat = "Maximum" } } } } } } }
+
+--- The dashboard as the console would have saved it, with changes.
+local function board(change)
+  local body = json.decode(json.encode(BODY))
+  if change then change(body.widgets[1], body) end
+  return { DashboardName = "shop", DashboardArn = "arn:board", DashboardBody = json.encode(body, { pretty = true }) }
+end
+
+local function put_board(body) return { "cloudwatch PutDashboard", { DashboardName = "shop", DashboardBody = json.encode(body, { sort = true }) } } end
+
+lab.case(T, {
+  noun = "dashboard", want = { "shop", body = BODY },
+  absent = { ["cloudwatch GetDashboard"] = lab.refusal("ResourceNotFound", 404) },
+  there = { ["cloudwatch GetDashboard"] = board() },
+  looks = { { "cloudwatch GetDashboard", { DashboardName = "shop" } } },
+  create = { put_board(BODY) },
+  change = {
+    { "someone took a metric for another", calls = { put_board(BODY) },
+      there = { ["cloudwatch GetDashboard"] = board(function(w) w.properties.metrics[1][2] = "FreeStorageSpace" end) } },
+    { "someone added a widget", calls = { put_board(BODY) },
+      there = { ["cloudwatch GetDashboard"] = board(function(w, body) body.widgets[2] = w end) } },
+    { "someone stacked a graph", calls = { put_board(BODY) },
+      there = { ["cloudwatch GetDashboard"] = board(function(w) w.properties.stacked = true end) } },
+    { "someone left nothing of it", calls = { put_board(BODY) },
+      there = { ["cloudwatch GetDashboard"] = { DashboardName = "shop", DashboardArn = "arn:board", DashboardBody = "{}" } } },
+  },
+  delete = { { "cloudwatch DeleteDashboards", { DashboardNames = { "shop" } } } },
+})
+
+T["aws.dashboard: one that the console saved, with what it takes anyway written down, is the same"] = function()
+  local function saved(change)
+    lab.world { ["cloudwatch GetDashboard"] = board(change) }
+    return recipe_lab():plan(function() aws.dashboard { "shop", body = BODY } end).entries[1].action
+  end
+  test.equal(saved(function(w, body)
+    w.properties.view, w.properties.stacked, w.properties.period, body.periodOverride = "timeSeries", false, 300, "auto"
+  end), "none")
+  test.equal(saved(function(w) w.properties.period = 60 end), "change")
+end
+
+T["aws.confirmations: who has not confirmed is known, asked again, and waited for"] = function()
+  local world, asked = topic(function(address) return address == "old@example.com" and "arn:old" or "PendingConfirmation" end), 0
+  aws.sns:subscribe { TopicArn = TOPIC, Protocol = "email", Endpoint = "old@example.com" }
+  aws.sns:subscribe { TopicArn = TOPIC, Protocol = "email", Endpoint = "ops@example.com" }
+  test.equal(aws.confirmations.pending(TOPIC), { "ops@example.com" })
+  world.changing = {}
+  aws.confirmations.resend({ id = TOPIC }, "ops@example.com")
+  lab.same(world.changing, { subscribe })
+  test.raises("old@example.com is confirmed already", aws.confirmations.resend, TOPIC, "old@example.com")
+  test.raises("nobody followed the link.*junk", aws.confirmations.wait, TOPIC, "ops@example.com", 0)
+  local real = world.answers["sns ListSubscriptionsByTopic"]
+  world.answers["sns ListSubscriptionsByTopic"] = function(args)
+    asked = asked + 1
+    local list = real(args)
+    if asked == 1 then list.Subscriptions[2].SubscriptionArn = "arn:ops" end       -- someone follows the link now
+    return list
+  end
+  aws.confirmations.wait(TOPIC, "ops@example.com", 60)
+  test.equal(asked, 1)
+end
+
 return T

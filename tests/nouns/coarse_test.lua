@@ -131,36 +131,76 @@ T["aws.environment: one machine is replaced at once, several by halves; both can
   test.equal(test.raises("a rolling deployment needs several machines", policy, { deployment = "rolling" }).kind, "usage")
 end
 
+package.path = "recipes/?.lua;" .. package.path
+local thresholds = require "heroku_to_aws.thresholds"
+
+local DB = { id = "shop-db-1", class = "db.t4g.small", gigabytes = 20 }
+local RESOURCES = { ["elasticbeanstalk DescribeEnvironmentResources"] = { EnvironmentResources = {
+  AutoScalingGroups = { { Name = "asg-1" } },
+  LoadBalancers = { { Name = "arn:aws:elasticloadbalancing:us-east-1:1:loadbalancer/app/awseb/50dc" } } } } }
+
 local function alarms(more)
-  return lab.merged({ "shop", email = "ops@example.com", db = { id = "shop-db-1" }, cache = { nodes = { "shop-001", "shop-002" } },
-                      environment = { name = "shop-env" } }, more or {})
+  return lab.merged({ "shop", email = "ops@example.com", thresholds = thresholds, db = DB, cache = { nodes = { "shop-001", "shop-002" } },
+                      environment = { id = "e-1", name = "shop" } }, more or {})
+end
+
+local function planned_alarms(fn)
+  local names = {}
+  for _, name in ipairs(lab.planned(fn, lab.merged(EMPTY, RESOURCES))) do
+    names[#names + 1] = name:match "^alarm:shop%-(.*)$" or name
+  end
+  return names
 end
 
 T["aws.alarms: a topic, a mail, an alarm on each metric, of the cache on each node"] = function()
-  test.equal(planned(function() aws.alarms(alarms()) end), {
-    "alarm:shop-app-5xx", "alarm:shop-app-health", "alarm:shop-cache-cpu-001", "alarm:shop-cache-cpu-002", "alarm:shop-cache-evictions-001",
-    "alarm:shop-cache-evictions-002", "alarm:shop-cache-memory-001", "alarm:shop-cache-memory-002", "alarm:shop-db-connections",
-    "alarm:shop-db-cpu", "alarm:shop-db-memory", "alarm:shop-db-storage", "subscription:shop-alarms-email", "topic:shop-alarms" })
-  test.equal(planned(function() aws.alarms { "shop", db = { id = "shop" } } end), {
-    "alarm:shop-db-connections", "alarm:shop-db-cpu", "alarm:shop-db-memory", "alarm:shop-db-storage", "topic:shop-alarms" })
+  test.equal(planned_alarms(function() aws.alarms(alarms()) end), {
+    "app-5xx", "app-cpu", "app-health", "cache-connections-001", "cache-connections-002", "cache-cpu-001", "cache-cpu-002",
+    "cache-evictions-001", "cache-evictions-002", "cache-lag-001", "cache-lag-002", "cache-memory-001", "cache-memory-002",
+    "db-connections", "db-cpu", "db-memory", "db-storage", "lb-5xx", "lb-app-5xx", "subscription:shop-alarms-email", "topic:shop-alarms" })
+  test.equal(planned_alarms(function() aws.alarms { "shop", thresholds = thresholds, cache = { nodes = { "one-001" } } } end), {
+    "cache-connections-001", "cache-cpu-001", "cache-evictions-001", "cache-memory-001", "topic:shop-alarms" })
+  test.equal(planned_alarms(function()
+    aws.alarms { "shop", thresholds = thresholds, replicas = { "shop-r1" }, queues = { "orders" }, jobs = { "emails" },
+                 services = { { cluster = "shop", name = "web" } }, environment = { id = "e-2", name = "shop-worker" } }
+  end), { "app-5xx-shop-worker", "app-cpu-shop-worker", "app-health-shop-worker", "db-lag-shop-r1", "jobs-age-emails",
+          "lb-5xx-shop-worker", "lb-app-5xx-shop-worker", "queue-age-orders", "service-cpu-web", "service-memory-web", "topic:shop-alarms" })
 end
 
 T["aws.alarms: later ones go to the topic of the first; who is told stands in one place"] = function()
-  test.equal(planned(function()
-    local first = aws.alarms { "shop", email = "ops@example.com", db = { id = "shop" } }
-    local more = aws.alarms { "shop", topic = first.topic, environment = { name = "shop-env" } }
+  test.equal(planned_alarms(function()
+    local first = aws.alarms { "shop", email = "ops@example.com", thresholds = thresholds, db = DB }
+    local more = aws.alarms { "shop", topic = first.topic, thresholds = thresholds, queues = { "orders" } }
     test.equal(more.topic, first.topic)
-  end), {
-    "alarm:shop-app-5xx", "alarm:shop-app-health", "alarm:shop-db-connections", "alarm:shop-db-cpu", "alarm:shop-db-memory",
-    "alarm:shop-db-storage", "subscription:shop-alarms-email", "topic:shop-alarms" })
+  end), { "db-connections", "db-cpu", "db-memory", "db-storage", "queue-age-orders", "subscription:shop-alarms-email", "topic:shop-alarms" })
   test.raises("either a topic or an email", function()
-    planned(function() aws.alarms { "shop", topic = "arn:aws:sns:us-east-1:1:t", email = "ops@example.com" } end)
+    planned(function() aws.alarms { "shop", topic = "arn:aws:sns:us-east-1:1:t", email = "ops@example.com", thresholds = thresholds } end)
   end)
+end
+
+T["aws.alarms: a row that lacks something is named"] = function()
+  for why, change in pairs { ["has no unit"] = { unit = false }, ["of nothing that is watched: moon"] = { of = "moon" },
+                             ["either over or under"] = { under = 1 } } do
+    local row = { "slow", of = "db", metric = "M", statistic = "Sum", over = 1, unit = "s", period = 60, periods = 1, missing = "missing", why = "w" }
+    for k, v in pairs(change) do row[k] = v or nil end
+    test.raises("the threshold slow .*" .. why, function() planned(function() aws.alarms { "shop", thresholds = { row }, db = DB } end) end)
+  end
+end
+
+T["the thresholds: each says its unit and why, and the limits of a database are those of its class"] = function()
+  local limits = {}
+  for _, row in ipairs(thresholds) do
+    test.truthy(#row.unit > 0 and #row.why > 20 and row.period % 60 == 0, row[1])
+    local limit = row.over or row.under
+    if row.of == "db" and type(limit) == "function" then
+      limits[row[1]] = { limit { class = "db.t4g.micro", gigabytes = 20 }, limit { class = "db.r7g.2xlarge", gigabytes = 1000 } }
+    end
+  end
+  test.equal(limits, { ["db-memory"] = { 107374182, 6871947673 }, ["db-storage"] = { 2147483648, 107374182400 }, ["db-connections"] = { 89, 4000 } })
 end
 
 T["aws.alarms: each watches what CloudWatch has under that name"] = function()
   local made, topic = {}, "arn:aws:sns:us-east-1:1:shop-alarms"
-  local world = lab.world(lab.merged(EMPTY))
+  local world = lab.world(lab.merged(EMPTY, RESOURCES))
   world.answers["sns CreateTopic"] = function()
     world.answers["sns ListTopics"] = { Topics = { { TopicArn = topic } } }
     world.answers["sns ListTagsForResource"] = { Tags = lab.tag_list("topic", "shop-alarms") }
@@ -186,19 +226,25 @@ T["aws.alarms: each watches what CloudWatch has under that name"] = function()
     seen[name] = ("%s %s %s=%s"):format(a.Namespace, a.MetricName, d[1].Name, d[1].Value)
     test.equal({ #d, a.AlarmActions, a.OKActions }, { 1, { topic }, { topic } }, name)
   end
-  local EB, RDS, CACHE = "AWS/ElasticBeanstalk %s EnvironmentName=shop-env", "AWS/RDS %s DBInstanceIdentifier=shop-db-1",
+  local EB, RDS, CACHE = "AWS/ElasticBeanstalk %s EnvironmentName=shop", "AWS/RDS %s DBInstanceIdentifier=shop-db-1",
                          "AWS/ElastiCache %s CacheClusterId=shop-00%d"
-  test.equal(seen, {
+  local want = {
     ["shop-app-5xx"] = EB:format "ApplicationRequests5xx", ["shop-app-health"] = EB:format "EnvironmentHealth",
+    ["shop-app-cpu"] = "AWS/EC2 CPUUtilization AutoScalingGroupName=asg-1",
+    ["shop-lb-app-5xx"] = "AWS/ApplicationELB HTTPCode_Target_5XX_Count LoadBalancer=app/awseb/50dc",
+    ["shop-lb-5xx"] = "AWS/ApplicationELB HTTPCode_ELB_5XX_Count LoadBalancer=app/awseb/50dc",
     ["shop-db-connections"] = RDS:format "DatabaseConnections", ["shop-db-cpu"] = RDS:format "CPUUtilization",
     ["shop-db-memory"] = RDS:format "FreeableMemory", ["shop-db-storage"] = RDS:format "FreeStorageSpace",
-    ["shop-cache-cpu-001"] = CACHE:format("EngineCPUUtilization", 1), ["shop-cache-cpu-002"] = CACHE:format("EngineCPUUtilization", 2),
-    ["shop-cache-memory-001"] = CACHE:format("DatabaseMemoryUsagePercentage", 1),
-    ["shop-cache-memory-002"] = CACHE:format("DatabaseMemoryUsagePercentage", 2),
-    ["shop-cache-evictions-001"] = CACHE:format("Evictions", 1), ["shop-cache-evictions-002"] = CACHE:format("Evictions", 2),
-  })
-  test.equal(made["shop-db-storage"].ComparisonOperator, "LessThanThreshold")
-  test.equal(made["shop-db-cpu"].ComparisonOperator, "GreaterThanThreshold")
+  }
+  for name, metric in pairs { cpu = "EngineCPUUtilization", memory = "DatabaseMemoryUsagePercentage", evictions = "Evictions",
+                              connections = "CurrConnections", lag = "ReplicationLag" } do
+    for i = 1, 2 do want[("shop-cache-%s-00%d"):format(name, i)] = CACHE:format(metric, i) end
+  end
+  test.equal(seen, want)
+  test.equal({ made["shop-db-storage"].ComparisonOperator, made["shop-db-storage"].TreatMissingData, made["shop-db-storage"].Threshold },
+    { "LessThanThreshold", "missing", 2147483648 })
+  test.equal({ made["shop-cache-evictions-001"].ComparisonOperator, made["shop-cache-evictions-001"].TreatMissingData },
+    { "GreaterThanThreshold", "notBreaching" })
 end
 
 return T

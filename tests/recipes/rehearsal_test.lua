@@ -91,6 +91,7 @@ T["apply --yes: exits 0; the write pause and the equal sums are in its report"] 
   test.match(r.stdout, "Done: %d+ created")
   test.match(r.stdout, "write pause")
   test.match(r.stdout, "orders")
+  test.match(r.stdout, "ops@example.com +not confirmed +no alarm reaches it before someone follows the link")
   for name in pairs { papertrail = 1, sendgrid = 1, scheduler = 1 } do test.match(r.stdout, name) end
 end
 
@@ -166,6 +167,14 @@ T["boto3 sees alarms, their topic and subscriber, log groups, and a closed bucke
   judged():check_buckets()
 end
 
+T["status says that nobody is told of an alarm before the address is confirmed, and no more when it is"] = function()
+  local lab = cloud()
+  test.match(lab:hkrun({ "status", labs.recipe }).stdout,
+    "\nwaits for you: ops@example%.com gets no messages until it confirms .*aws%.confirmations%.resend%(\"arn:aws:sns:")
+  judged():confirm "ops@example.com"
+  test.truthy(not lab:hkrun({ "status", labs.recipe }).stdout:find "waits for you")
+end
+
 T["the AWS CLI says the same"] = function() judged():check_cli() end
 T["OpenSSH logs in at the bastion with its key, its host key verified"] = function() judged():check_ssh() end
 T["psql through ssh -L, verify-full, counts the same orders as on Heroku"] = function()
@@ -188,6 +197,8 @@ T["the app answers at its new address, and Heroku's is in maintenance"] = functi
   test.equal(totals.orders, math.tointeger(tonumber(source.stdout)))
   test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 20 }).status, 503)
 end
+
+T["when the app answers with errors, an alarm is mailed, and later that it is over"] = function() judged():check_alarm() end
 
 T["destroy --yes leaves nothing on AWS, and Heroku as it was"] = function()
   local lab = cloud()

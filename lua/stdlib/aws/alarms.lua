@@ -1,54 +1,87 @@
---- The alarms that a small production system needs, told to one e-mail address. The table below is what you edit.
+--- The alarms of a production system, told to one e-mail address. Which, and when they go off, is a table of yours:
+--- recipes/heroku_to_aws/thresholds.lua is one, and says what its columns mean.
+---
+---     aws.alarms { "shop", email = "ops@example.com", thresholds = require "heroku_to_aws.thresholds", db = db, cache = cache }
 local aws = require "aws"
 local errors = require "errors"
 local noun = require "aws.common.noun"
+local recipe = require "recipe"
 local task = require "task"
-
-local GB = 1024 * 1024 * 1024
-
---- Each: of what, its name, metric, statistic, when it goes off, for how long, and what it means.
---- period in seconds; periods in a row; comparison is > unless `below`.
-local ALARMS = {
-  db = {
-    { "db-cpu", "CPUUtilization", "Average", 80, 300, 3, "the database computes all the time: look at slow queries, or take a larger class" },
-    { "db-storage", "FreeStorageSpace", "Minimum", 5 * GB, 300, 1, "the disk is nearly full: raise gigabytes", below = true },
-    { "db-memory", "FreeableMemory", "Average", 128 * 1024 * 1024, 300, 3, "the database is short of memory", below = true },
-    { "db-connections", "DatabaseConnections", "Maximum", 80, 300, 2, "many connections are open: look for leaks, or pool them" },
-  },
-  cache = {
-    { "cache-cpu", "EngineCPUUtilization", "Average", 80, 300, 3, "the cache's one thread is busy: look for slow commands" },
-    { "cache-memory", "DatabaseMemoryUsagePercentage", "Maximum", 80, 300, 1, "with noeviction a full cache refuses writes: take a larger node" },
-    { "cache-evictions", "Evictions", "Sum", 0, 300, 1, "keys were thrown away: jobs may be lost" },
-  },
-  environment = {
-    { "app-health", "EnvironmentHealth", "Maximum", 15, 60, 5, "Beanstalk calls the environment degraded or worse" },
-    { "app-5xx", "ApplicationRequests5xx", "Sum", 10, 60, 5, "the app answers with errors" },
-  },
-}
-
-local NAMESPACE = { db = "AWS/RDS", cache = "AWS/ElastiCache", environment = "AWS/ElasticBeanstalk" }
+local text = require "text"
 
 local declared = {
   { "name", "their common name", type = "string", required = true },
+  { "thresholds", "when they go off: rows as in recipes/heroku_to_aws/thresholds.lua", type = "table", required = true },
   { "email", "who is told; must confirm with the link in a mail", type = "string" },
   { "topic", "of an earlier aws.alarms, whose people are told of these too", type = "any" },
   { "db", "of aws.postgres", type = "table" },
+  { "replicas", "ids of read replicas of it", type = "list", default = {} },
   { "cache", "of aws.cache", type = "table" },
   { "environment", "of aws.environment", type = "table" },
+  { "balancer", "load balancer, as CloudWatch names it: app/NAME/ID, or its ARN", type = "any" },
+  { "services", "of ECS: { { cluster =, name = } }", type = "list", default = {} },
+  { "queues", "names of SQS queues", type = "list", default = {} },
+  { "jobs", "names of BullMQ's and Sidekiq's queues, whose ages something publishes", type = "list", default = {} },
   { "tags", "tags of all of them", type = "table" },
 }
 
---- What an alarm watches: one thing, or each node of a cache, because ElastiCache has metrics of nodes and none of groups
---- (Amazon ElastiCache User Guide, "Metrics for Valkey and Redis OSS": dimension CacheClusterId).
----@return { suffix: string, dimensions: table<string, string> }[]
-local function watched(what, thing)
-  if what == "db" then return { { suffix = "", dimensions = { DBInstanceIdentifier = thing.id } } } end
-  if what == "environment" then return { { suffix = "", dimensions = { EnvironmentName = thing.name } } } end
-  local list = {}
-  for i, node in ipairs(thing.nodes) do
-    list[i] = { suffix = node:match "%-%d+$" or "-" .. node, dimensions = { CacheClusterId = node } }
+local NAMESPACE = { db = "AWS/RDS", replica = "AWS/RDS", cache = "AWS/ElastiCache", environment = "AWS/ElasticBeanstalk", machines = "AWS/EC2",
+                    balancer = "AWS/ApplicationELB", service = "AWS/ECS", queue = "AWS/SQS", jobs = "Hkrun/Queues" }
+
+local ROW = { "name", "metric", "statistic", "unit", "period", "periods", "missing", "why" }
+
+--- "app/NAME/ID" of a load balancer's ARN.
+local function balancer_of(arn) return recipe.is_unknown(arn) and text("%s", arn) or arn:match "loadbalancer/(.*)$" or arn end
+
+--- The Auto Scaling group and the load balancer behind an environment, as far as they are there.
+local function resources_of(e)
+  if recipe.is_unknown(e.id) then return { machines = e.id, balancer = e.load_balanced and e.id or nil } end
+  local r = aws.elasticbeanstalk:describe_environment_resources({ EnvironmentName = e.name }).EnvironmentResources
+  local group, balancer = (r.AutoScalingGroups or {})[1], (r.LoadBalancers or {})[1]
+  return { machines = group and group.Name, balancer = balancer and balancer.Name:match "loadbalancer/(app/.*)$" }
+end
+
+--- The things that are watched, by kind: each with what stands at the end of its alarms' names, and its dimensions.
+local function watched(o)
+  local things = {}
+  local function add(kind, suffix, dimensions, thing)
+    things[kind] = things[kind] or {}
+    table.insert(things[kind], { suffix = suffix, dimensions = dimensions, thing = thing })
   end
-  return list
+  if o.db then add("db", "", { DBInstanceIdentifier = o.db.id }, o.db) end
+  for _, id in ipairs(o.replicas) do add("replica", "-" .. id, { DBInstanceIdentifier = id }) end
+  for _, node in ipairs(o.cache and o.cache.nodes or {}) do -- ElastiCache has metrics of nodes, and none of groups
+    add("cache", node:match "%-%d+$" or "-" .. node, { CacheClusterId = node }, o.cache)
+  end
+  local e = o.environment
+  if e then
+    local suffix = e.name == o.name and "" or "-" .. e.name
+    local behind = resources_of(e)
+    add("environment", suffix, { EnvironmentName = e.name }, e)
+    if behind.machines then add("machines", suffix, { AutoScalingGroupName = behind.machines }, e) end
+    if behind.balancer then add("balancer", suffix, { LoadBalancer = behind.balancer }, e) end
+  end
+  if o.balancer then add("balancer", "", { LoadBalancer = balancer_of(noun.id(o.balancer)) }) end
+  for _, s in ipairs(o.services) do add("service", "-" .. s.name, { ClusterName = s.cluster, ServiceName = s.name }, s) end
+  for _, name in ipairs(o.queues) do add("queue", "-" .. name, { QueueName = name }) end
+  for _, name in ipairs(o.jobs) do add("jobs", "-" .. name, { Queue = name }) end
+  return things
+end
+
+--- A limit that the row computes from the thing; unknown while the thing is.
+local function limit(row, thing)
+  local value = row.over or row.under
+  if type(value) ~= "function" then return value end
+  return value(thing)
+end
+
+local function check(row)
+  row.name = row[1] or row.name
+  for _, field in ipairs(ROW) do
+    if row[field] == nil then errors.usage("aws.alarms: the threshold %s has no %s", tostring(row.name), field) end
+  end
+  if not NAMESPACE[row.of] then errors.usage("aws.alarms: the threshold %s is of nothing that is watched: %s", row.name, tostring(row.of)) end
+  if (row.over == nil) == (row.under == nil) then errors.usage("aws.alarms: the threshold %s needs either over or under", row.name) end
 end
 
 --- Makes or finds the topic, its subscription and the alarms of what is given.
@@ -57,10 +90,11 @@ end
 return function(o)
   o = noun.options(o, declared, "aws.alarms")
   if o.topic and o.email then errors.usage "aws.alarms takes either a topic or an email: who is told is the topic's" end
-  local topic, list = o.topic or aws.topic { o.name .. "-alarms", tags = o.tags }, {}
-  for _, what in ipairs { "db", "cache", "environment" } do
-    for _, of in ipairs(o[what] and watched(what, o[what]) or {}) do
-      for _, a in ipairs(ALARMS[what]) do list[#list + 1] = { what = what, of = of, below = a.below, table.unpack(a) } end
+  for _, row in ipairs(o.thresholds) do check(row) end
+  local topic, list, things = o.topic or aws.topic { o.name .. "-alarms", tags = o.tags }, {}, watched(o)
+  for _, row in ipairs(o.thresholds) do
+    for _, w in ipairs(things[row.of] or {}) do
+      if not (row.replicas and #w.thing.nodes < 2) then list[#list + 1] = { row = row, watched = w } end
     end
   end
   local made = task.all {
@@ -69,13 +103,15 @@ return function(o)
     end,
     names = function()
       return task.map(list, function(a)
+        local row, w = a.row, a.watched
         return aws.alarm({
-          ("%s-%s%s"):format(o.name, a[1], a.of.suffix), namespace = NAMESPACE[a.what], metric = a[2], statistic = a[3], threshold = a[4],
-          period = a[5], periods = a[6], comparison = a.below and "LessThanThreshold" or "GreaterThanThreshold", description = a[7],
-          dimensions = a.of.dimensions, actions = { topic }, ok_actions = { topic }, tags = o.tags,
+          ("%s-%s%s"):format(o.name, row.name, w.suffix), namespace = NAMESPACE[row.of], metric = row.metric, statistic = row.statistic,
+          threshold = limit(row, w.thing), period = row.period, periods = row.periods, missing = row.missing,
+          comparison = row.under and "LessThanThreshold" or "GreaterThanThreshold", description = ("%s (in %s)"):format(row.why, row.unit),
+          dimensions = w.dimensions, actions = { topic }, ok_actions = { topic }, tags = o.tags,
         }).name
       end)
     end,
   }
-  return { topic = noun.id(topic), names = made.names }
+  return { topic = noun.id(topic), names = made.names, subscription = made.subscription }
 end

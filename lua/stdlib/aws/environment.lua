@@ -8,6 +8,7 @@
 local aws = require "aws"
 local beanstalk = require "aws.common.beanstalk"
 local errors = require "errors"
+local json = require "json"
 local log = require "log"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
@@ -42,6 +43,11 @@ local declared = {
 local MACHINE = { "AWSElasticBeanstalkWebTier", "AWSElasticBeanstalkMulticontainerDocker", "AmazonEC2ContainerRegistryReadOnly",
                   "CloudWatchAgentServerPolicy", "AmazonSSMManagedInstanceCore" }
 local SERVICE = { "service-role/AWSElasticBeanstalkEnhancedHealth", "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy" }
+
+--- What Beanstalk publishes beside EnvironmentHealth, every minute; CloudWatch charges for each (Elastic Beanstalk Developer
+--- Guide, "Publishing Amazon CloudWatch custom metrics for an environment").
+local PUBLISHED = json.encode({ CloudWatchMetrics = { Environment = { ApplicationRequests5xx = 60 }, Instance = {} }, Version = 1 }, { sort = true })
+
 local DEPLOY = 1800                                          -- seconds that a deployment may take
 
 --- Who keeps a variable's value, and what a machine must be allowed to get it.
@@ -119,7 +125,7 @@ local function settings(o, role, profile)
     ["aws:ec2:instances"] = { InstanceTypes = o.instance_type },
     ["aws:elasticbeanstalk:environment"] = { EnvironmentType = balanced and "LoadBalanced" or "SingleInstance", ServiceRole = role,
                                              LoadBalancerType = balanced and "application" or nil },
-    ["aws:elasticbeanstalk:healthreporting:system"] = { SystemType = "enhanced" },
+    ["aws:elasticbeanstalk:healthreporting:system"] = { SystemType = "enhanced", ConfigDocument = PUBLISHED },
     ["aws:elasticbeanstalk:command"] = merged({ Timeout = tostring(DEPLOY) }, policy.command),
     ["aws:autoscaling:updatepolicy:rollingupdate"] = policy.update,
     ["aws:elasticbeanstalk:cloudwatch:logs"] = { StreamLogs = "true", DeleteOnTerminate = "true", RetentionInDays = tostring(o.log_days) },
@@ -193,5 +199,5 @@ return function(o)
   local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
                                  timeout = o.timeout, settings = settings(o, roles.service.name, roles.profile.name) }
   return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version,
-                        patience = o.health_timeout, hide = o.hide, taken = {} }, Environment)
+                        load_balanced = o.load_balanced, patience = o.health_timeout, hide = o.hide, taken = {} }, Environment)
 end

@@ -64,7 +64,7 @@ return function(o)
   local endpoint = db.endpoint or recipe.unknown(("aws.postgres %q.endpoint"):format(o.name))  -- planned while it is being made
   return {
     id = db.id, name = o.name, endpoint = endpoint, port = db.port, database = o.database, user = o.user, group = parts.group.id,
-    arn = db.arn, secret_arn = parts.password.arn, password = parts.password.value,
+    class = o.class, gigabytes = o.gigabytes, arn = db.arn, secret_arn = parts.password.arn, password = parts.password.value,
     -- Without parameters, as Heroku's: drivers read sslmode differently, and node-postgres then forgets the app's own settings.
     url = recipe.is_unknown(endpoint) and endpoint
       or text("postgres://%s:%s@%s:%d/%s", o.user, parts.password.value, endpoint, db.port, o.database),

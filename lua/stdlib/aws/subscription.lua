@@ -7,6 +7,11 @@ local recipe = require "recipe"
 
 local GONE = "NotFound"
 
+local function unconfirmed(topic, address)
+  return ("%s gets no messages until it confirms the subscription with the link in its mail; another mail: hkrun -e "
+    .. "'aws.confirmations.resend(%q, %q)'"):format(address, topic, address)
+end
+
 return recipe.kind {
   name = "aws.subscription",
   options = {
@@ -38,10 +43,15 @@ return recipe.kind {
   end,
 
   ready = function(current)
-    if not current.confirmed then
-      log.info("    %s gets no messages until it confirms the subscription with the link in its mail", current.endpoint)
-    end
+    if not current.confirmed then log.info("    %s", unconfirmed(current.topic, current.endpoint)) end
     return nil
+  end,
+
+  waits_for = function(id)
+    local topic, _, endpoint = id:match "^(%S+) (%S+) (.+)$"
+    for _, address in ipairs(aws.confirmations.pending(topic)) do
+      if address == endpoint then return unconfirmed(topic, endpoint) end
+    end
   end,
 
   --- AWS cannot end a subscription that is pending: it ends by itself, with its topic or after two days.

@@ -1,9 +1,11 @@
 --- hkrun status RECIPE: where it stands, what it made, what is left, what can be undone; --timeline: when each thing was
---- done, and the critical path. Reads the journal only: whether the world has changed since, plan says.
+--- done, and the critical path. Reads the journal only: whether the world has changed since, plan says. The one question
+--- that it asks the world is whether a person has still to do something, like confirming an address.
 local destroy = require "recipe.destroy"
 local errors = require "errors"
 local holder = require "journal.holder"
 local json = require "json"
+local kind = require "recipe.kind"
 local load = require "recipe.load"
 local log = require "log"
 local memory = require "recipe.memory"
@@ -36,6 +38,21 @@ end
 
 local function in_force(g) return g.state ~= "kept" and g.state ~= "undone" end
 
+--- What people have yet to do, by noun. A service that does not answer is said; it is no error of the status.
+local function waiting(m)
+  local list = json.array {}
+  for _, key in ipairs(m.order) do
+    local n = m.nouns[key]
+    local known, k = pcall(kind.find, n.kind)
+    if known and k.waits_for and n.id then
+      local ok, words = pcall(k.waits_for, n.id)
+      if not ok and errors.is(words, "cancelled") then error(words, 0) end
+      if words then list[#list + 1] = { key = key, what = ok and words or "not known: " .. tostring(words) } end
+    end
+  end
+  return list
+end
+
 local function show(r, lock)
   local m = r.memory
   log.out("%s%s", r.recipe, r.target ~= "" and " (" .. r.target .. ")" or "")
@@ -56,6 +73,7 @@ local function show(r, lock)
     local g = m.guards[key]
     log.out("  > %s  %s", g.what or key, not in_force(g) and g.state or "still in force: apply again finishes or undoes it")
   end
+  for _, w in ipairs(waiting(m)) do log.out("waits for you: %s", w.what) end
   for i, e in ipairs(memory.left(m)) do
     if i == 1 then log.out "left to do: apply again" end
     log.out("  %s %s%s", e.action, e.title, e.stage and "  (" .. e.stage .. ")" or "")
@@ -81,7 +99,7 @@ local function data(r, lock)
   local dead = m.last and m.last.state == "running" and not (lock and lock.alive)
   return {
     recipe = r.recipe, target = r.target, journal = r.journal.path, last = m.last, dead = dead or nil, stage = m.stage, resources = nouns,
-    onces = onces, guards = guards, left = json.array(memory.left(m)), destroy = doomed,
+    onces = onces, guards = guards, waiting = waiting(m), left = json.array(memory.left(m)), destroy = doomed,
     lock = lock and { alive = lock.alive, pid = lock.pid, user = lock.user, host = lock.host, since = lock.since } or nil,
   }
 end

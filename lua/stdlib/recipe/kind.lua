@@ -27,6 +27,7 @@ local declared_kind = {
   { "update", "function(spec, current, changes, ctx); without it every change replaces", type = "function" },
   { "delete", "function(current, ctx)", type = "function" },
   { "leaves", "function(current, ctx) -> what deleting it leaves behind: a list of { what=, cost=, restore?=, delete= }, or nil", type = "function" },
+  { "waits_for", "function(id) -> what a person has yet to do before it works, in words, or nil", type = "function" },
   { "ready", "function(current, ctx) -> current|nil: waits until it is usable", type = "function" },
 }
 
@@ -142,6 +143,7 @@ end
 --- snapshot of it where `ctx.final_snapshot` says so, under a name that is the same however often it is asked for. It has
 --- the option `final_snapshot`.
 --- `leaves(current, ctx)` tells what outlives the deletion: that snapshot, log groups, whatever the service keeps.
+--- `waits_for(id)` tells `hkrun status` what a person has yet to do: it asks the service.
 --- An error with `lost = true` says that a call may have been done or not: the engine looks before it asks again.
 --- `ctx.note(text)` shows what is waited for, `ctx.event()` is what `event` answers, `ctx.timeout` the seconds there are.
 --- Fields that are only used at creation: compare = { field = "ignore" }.

@@ -51,6 +51,7 @@ local LEFTOVERS = {
   { "sns", "ListTopics", "Topics", "TopicArn" },
   { "sqs", "ListQueues", "QueueUrls" },
   { "cloudwatch", "DescribeAlarms", "MetricAlarms", "AlarmName" },
+  { "cloudwatch", "ListDashboards", "DashboardEntries", "DashboardName" },
 }
 
 --- What the account still holds, and running machines: "rds DBInstances shop".

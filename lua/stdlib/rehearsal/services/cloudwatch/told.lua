@@ -30,9 +30,12 @@ function M.now(cloud, region)
   local function tell(namespace, name, value, unit, dimension, of)
     list[#list + 1] = { Namespace = namespace, MetricName = name, Value = value, Unit = unit, Dimensions = { { Name = dimension, Value = of } } }
   end
-  for _, e in ipairs(cloud:service "elasticbeanstalk".DescribeEnvironments(cloud, {}, ctx).Environments) do
+  local eb = cloud:service "elasticbeanstalk"
+  for _, e in ipairs(eb.DescribeEnvironments(cloud, {}, ctx).Environments) do
     if HEALTH[e.HealthStatus] and e.Status ~= "Terminated" then
       tell("AWS/ElasticBeanstalk", "EnvironmentHealth", HEALTH[e.HealthStatus], "None", "EnvironmentName", e.EnvironmentName)
+      local behind = eb.DescribeEnvironmentResources(cloud, { EnvironmentName = e.EnvironmentName }, ctx).EnvironmentResources
+      for _, group in ipairs(behind.AutoScalingGroups) do tell("AWS/EC2", "CPUUtilization", cpu, "Percent", "AutoScalingGroupName", group.Name) end
     end
   end
   for _, r in ipairs(cloud:service "ec2".DescribeInstances(cloud, {}, ctx).Reservations) do

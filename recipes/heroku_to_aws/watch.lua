@@ -1,0 +1,139 @@
+--- What watches the app on AWS: alarms by e-mail (thresholds.lua says when), and one dashboard. Log groups are made with
+--- the processes that write to them, and keep their lines for --log-days.
+local aws = require "aws"
+local recipe = require "recipe"
+local thresholds = require "heroku_to_aws.thresholds"
+
+local M = {}
+
+--- The alarms of the stores, and who is told of all alarms.
+---@param plan table
+---@param new { db: table?, cache: table? }
+---@param opt table
+---@return table watch of aws.alarms
+function M.stores(plan, new, opt)
+  return aws.alarms { plan.name, email = opt.notification_email, thresholds = thresholds, db = new.db, cache = new.cache }
+end
+
+-- The dashboard: rows of widgets, two beside each other. Edit it. -----------------
+
+local function graph(title, metrics, more)
+  local properties = { region = aws.cloudwatch.region, title = title, metrics = metrics, view = "timeSeries" }
+  for k, v in pairs(more or {}) do properties[k] = v end
+  return { type = "metric", width = 12, height = 6, properties = properties }
+end
+
+local function heading(words) return { type = "text", width = 24, height = 1, properties = { markdown = "## " .. words } } end
+
+local function app_widgets(add, environments)
+  add(heading "App")
+  local health, errors_of = {}, {}
+  for _, e in ipairs(environments) do
+    health[#health + 1] = { "AWS/ElasticBeanstalk", "EnvironmentHealth", "EnvironmentName", e.name, { stat = "Maximum" } }
+    errors_of[#errors_of + 1] = { "AWS/ElasticBeanstalk", "ApplicationRequests5xx", "EnvironmentName", e.name, { stat = "Sum" } }
+  end
+  add(graph("Health (0 ok, 15 warning, 20 degraded, 25 severe)", health, { period = 60 }))
+  add(graph("Answers with errors (5xx)", errors_of, { period = 60 }))
+end
+
+local function db_widgets(add, db)
+  local function of(metric, stat) return { "AWS/RDS", metric, "DBInstanceIdentifier", db.id, { stat = stat } } end
+  add(heading "Database")
+  add(graph("CPU of the database (%)", { of("CPUUtilization", "Average") }))
+  add(graph("Connections", { of("DatabaseConnections", "Maximum") }))
+  add(graph("Free disk (bytes)", { of("FreeStorageSpace", "Minimum") }))
+  add(graph("Free memory (bytes)", { of("FreeableMemory", "Average") }))
+end
+
+local function cache_widgets(add, cache)
+  local function of(metric, stat)
+    local list = {}
+    for i, node in ipairs(cache.nodes) do list[i] = { "AWS/ElastiCache", metric, "CacheClusterId", node, { stat = stat } } end
+    return list
+  end
+  add(heading "Cache and queues")
+  add(graph("CPU of the cache (%)", of("EngineCPUUtilization", "Average")))
+  add(graph("Memory of the cache (%)", of("DatabaseMemoryUsagePercentage", "Maximum")))
+  add(graph("Keys thrown away", of("Evictions", "Sum")))
+  add(graph("Oldest job (seconds): recipes/examples/queue_age.lua publishes it",
+    { { { expression = "SEARCH('{Hkrun/Queues,Queue} OldestJobAge', 'Maximum', 60)", id = "q1" } } }))
+end
+
+local function log_widget(add, environments)
+  local prefixes = {}
+  for _, e in ipairs(environments) do prefixes[#prefixes + 1] = ("'/aws/elasticbeanstalk/%s/'"):format(e.name) end
+  add(heading "Logs")
+  add { type = "log", width = 24, height = 8, properties = { region = aws.cloudwatch.region, title = "Last lines of the app", view = "table",
+        query = ("SOURCE logGroups(namePrefix: [%s]) | fields @timestamp, @logStream, @message | sort @timestamp desc | limit 50")
+          :format(table.concat(prefixes, ", ")) } }
+end
+
+--- The body of the dashboard.
+---@param plan table
+---@param o { new: table, alarms: string[] }
+---@return table body
+function M.body(plan, o)
+  local widgets, x, y, tallest = {}, 0, 0, 0
+  local function add(widget)
+    if x + widget.width > 24 then x, y, tallest = 0, y + tallest, 0 end
+    widget.x, widget.y = x, y
+    x, tallest = x + widget.width, math.max(tallest, widget.height)
+    widgets[#widgets + 1] = widget
+  end
+  if #o.alarms > 0 then
+    add { type = "alarm", width = 24, height = 3, properties = { title = "Alarms", alarms = o.alarms } }
+  end
+  app_widgets(add, plan.environments)
+  if o.new.db then db_widgets(add, o.new.db) end
+  if o.new.cache then cache_widgets(add, o.new.cache) end
+  log_widget(add, plan.environments)
+  return { widgets = widgets }
+end
+
+--- What of an app's place is watched: an environment of Elastic Beanstalk, or services of ECS behind a load balancer.
+local function of_app(e)
+  if not e.services then return { environment = e } end
+  local services = {}
+  for i, s in ipairs(e.services) do services[i] = { cluster = e.cluster, name = s.name } end
+  return { services = services, balancer = e.balancer }
+end
+
+--- The alarms of the app, and the dashboard of everything.
+---@param plan table
+---@param o { watch: table, new: table, environments: table<string, table> }
+function M.app(plan, o)
+  local names = table.move(o.watch.names, 1, #o.watch.names, 1, {})
+  for _, e in ipairs(plan.environments) do
+    local made = o.environments[e.name] and of_app(o.environments[e.name])
+    if made then
+      made.name, made.topic, made.thresholds = plan.name, o.watch.topic, thresholds
+      local more = aws.alarms(made).names
+      table.move(more, 1, #more, #names + 1, names)
+    end
+  end
+  table.sort(names)
+  local arns, topic = {}, o.watch.topic
+  for i, name in ipairs(recipe.is_unknown(topic) and {} or names) do
+    arns[i] = ("%s:alarm:%s"):format(topic:gsub(":sns:", ":cloudwatch:"):gsub(":[^:]*$", ""), name)
+  end
+  aws.dashboard { plan.name, body = recipe.is_unknown(topic) and topic or M.body(plan, { new = o.new, alarms = arns }) }
+end
+
+--- What is left for a person: nobody is told of an alarm before the address is confirmed.
+---@param watch table?
+---@param opt table
+---@return string[][] rows for the report
+function M.left(watch, opt)
+  if not watch then return { { "alarms", "not made", "--create-alarm makes them" } } end
+  local email = opt.notification_email
+  if not email then return { { "alarms", "nobody is told", "give an address with --notification-email" } } end
+  for _, address in ipairs(aws.confirmations.pending(watch.topic)) do
+    if address == email then
+      return { { email, "not confirmed", "no alarm reaches it before someone follows the link in the mail of AWS Notifications; "
+        .. ("another mail: hkrun -e 'aws.confirmations.resend(%q, %q)'"):format(watch.topic, email) } }
+    end
+  end
+  return {}
+end
+
+return M
