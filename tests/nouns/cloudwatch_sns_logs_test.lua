@@ -150,7 +150,9 @@ local function board(change)
   return { DashboardName = "shop", DashboardArn = "arn:board", DashboardBody = json.encode(body, { pretty = true }) }
 end
 
-local function put_board(body) return { "cloudwatch PutDashboard", { DashboardName = "shop", DashboardBody = json.encode(body, { sort = true }) } } end
+local function put_board(body)
+  return { "cloudwatch PutDashboard", { DashboardName = "shop", DashboardBody = json.encode(body, { sort = true }) } }
+end
 
 lab.case(T, {
   noun = "dashboard", want = { "shop", body = BODY },
