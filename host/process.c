@@ -27,6 +27,7 @@ typedef struct Process {
   pid_t pid;                            /* 0 when reaped or never started */
   int status;
   int exited;
+  int terminal;                         /* it has the terminal, while it runs */
   int fds[3];                           /* our ends of the pipes, or -1 */
   lua_Integer id;
   uv_loop_t *loop;
@@ -42,12 +43,20 @@ static Reaper *volatile the_reaper;
 
 static Process *check (lua_State *L) { return luaL_checkudata(L, 1, PROCESS); }
 
+/* The terminal for a process group; one without it would be stopped for asking. */
+static void give_terminal (pid_t group) {
+  void (*before)(int) = signal(SIGTTOU, SIG_IGN);
+  (void)tcsetpgrp(0, group);
+  signal(SIGTTOU, before);
+}
+
 static void reap (Process *p) {
   int status;
   if (p->pid == 0 || waitpid(p->pid, &status, WNOHANG) != p->pid) return;
   p->pid = 0;
   p->status = status;
   p->exited = 1;
+  if (p->terminal) give_terminal(getpgrp());
   host_ready_loop(p->loop, p->id);
 }
 
@@ -86,8 +95,7 @@ static void close_fd (Process *p, int which) {
 
 /* --- starting ------------------------------------------------------------ */
 
-typedef struct Identity { uid_t uid; gid_t gid; gid_t groups[64]; int count; }
-  Identity;
+typedef struct Identity { uid_t uid; gid_t gid; gid_t groups[64]; int count; } Identity;
 
 /* Looks the user up before the fork: what follows it must be async-safe. */
 static int identity_of (const char *name, Identity *who) {
@@ -102,13 +110,14 @@ static int identity_of (const char *name, Identity *who) {
 
 /* In the child. Reports a failure through `report` and leaves. */
 static void become (char **argv, char **env, const char *cwd,
-                    const Identity *who, const int fds[3], pid_t parent,
-                    int report) {
+                    const Identity *who, const int fds[3], int terminal,
+                    pid_t parent, int report) {
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, NULL);
   signal(SIGPIPE, SIG_DFL);
   setpgid(0, 0);
+  if (terminal) give_terminal(getpid());
   int ok = 1;
   if (who != NULL)
     ok = setgroups((size_t)who->count, who->groups) == 0
@@ -120,9 +129,7 @@ static void become (char **argv, char **env, const char *cwd,
   close_range(3, ~0U, CLOSE_RANGE_CLOEXEC);     /* libcurl's sockets, and the like */
   if (ok) execve(argv[0], argv, env);
   int err = errno;
-  ssize_t n = write(report, &err, sizeof err);
-  (void)n;
-  _exit(127);
+  _exit(write(report, &err, sizeof err) < 0 ? 126 : 127);
 }
 
 /* Strings of the list at `index` as a NULL-ended array, valid while the list
@@ -187,6 +194,8 @@ static int process_spawn (lua_State *L) {
   Identity who;
   if (user != NULL && identity_of(user, &who) != 0)
     return host_fail(L, "not_found", NULL, 0, "no user %s", user);
+  p->terminal = strcmp(luaL_checkstring(L, 5), "inherit") == 0 && isatty(0)
+                && tcgetpgrp(0) == getpgrp();   /* without it, reading stops it */
   int child[3] = { -1, -1, -1 }, report[2], err = 0;
   for (int i = 0; i < 3 && err == 0; i++)
     if (open_stream(L, 5 + i, i, &child[i], &p->fds[i]) != 0) err = errno;
@@ -194,12 +203,14 @@ static int process_spawn (lua_State *L) {
   if (err == 0) {
     pid_t parent = getpid(), pid = fork();
     if (pid == 0)
-      become(argv, env, cwd, user != NULL ? &who : NULL, child, parent,
-             report[1]);
+      become(argv, env, cwd, user != NULL ? &who : NULL, child, p->terminal,
+             parent, report[1]);
     close(report[1]);
     if (pid < 0) err = errno;
-    else if (read(report[0], &err, sizeof err) == (ssize_t)sizeof err)
+    else if (read(report[0], &err, sizeof err) == (ssize_t)sizeof err) {
       waitpid(pid, NULL, 0);
+      if (p->terminal) give_terminal(getpgrp());
+    }
     else {
       err = 0;
       p->pid = pid;
@@ -314,6 +325,7 @@ static int process_close (lua_State *L) {
     waitpid(p->pid, &p->status, 0);
     p->pid = 0;
     p->exited = 1;
+    if (p->terminal) give_terminal(getpgrp());
   }
   lua_getfield(L, LUA_REGISTRYINDEX, REAPER);
   Reaper *r = lua_touserdata(L, -1);

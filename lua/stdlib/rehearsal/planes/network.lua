@@ -129,6 +129,28 @@ function Network:add_host(vpc_id, address, groups)
   return host
 end
 
+--- Another host of the internet than the client, which knows its way to everything of a VPC, private addresses too: what
+--- it reaches, anybody could.
+---@param vpc_id string
+---@param address string
+---@return { address: string, prefix: string[] }
+function Network:add_outsider(vpc_id, address)
+  local vpc, ns = self.vpcs[vpc_id], namespace()
+  vpc.outsiders = vpc.outsiders or {}
+  local link = "out" .. #vpc.outsiders
+  ip(vpc.ns, "link", "add", link, "type", "veth", "peer", "name", "eth0", "netns", tostring(ns.pid))
+  ip(vpc.ns, "link", "set", link, "up")
+  ip(vpc.ns, "address", "add", GATEWAY .. "/32", "dev", link)
+  ip(vpc.ns, "route", "add", address .. "/32", "dev", link)
+  ip(ns, "link", "set", "lo", "up")
+  ip(ns, "link", "set", "eth0", "up")
+  ip(ns, "address", "add", address .. "/32", "dev", "eth0")
+  ip(ns, "route", "add", GATEWAY .. "/32", "dev", "eth0", "src", address)
+  ip(ns, "route", "add", "default", "via", GATEWAY, "dev", "eth0", "src", address)
+  table.insert(vpc.outsiders, ns)
+  return { address = address, prefix = ns.prefix }
+end
+
 --- Ends a host's namespace; its processes must have been stopped.
 function Network:remove_host(host)
   if not host.ns then return end
@@ -281,6 +303,7 @@ function Network:remove_vpc(vpc_id)
     host.ns.holder:stop(1, "KILL")
     host.ns = nil
   end
+  for _, outsider in ipairs(vpc.outsiders or {}) do outsider.holder:stop(1, "KILL") end
   local ns = vpc.ns
   vpc.ns = nil
   ip(nil, "link", "delete", vpc.link)
