@@ -6,7 +6,7 @@
 local recipe, task = require "recipe", require "task"
 local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
-local config = require "heroku_to_aws.config"
+local bastion, config = require "heroku_to_aws.bastion", require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
@@ -67,7 +67,7 @@ local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }
 local group = aws.security_group { plan.name .. "-app", vpc = net.id, description = "the machines of the app" }
 
 stage "bastion"                                  -- its door; the machine is made beside the stores, which let it in
-local door = opt.activate_bastion and aws.bastion_door { plan.name, network = net, ssh_from = opt.bastion_ssh_from } or nil
+local door = bastion.door(plan, net, opt)
 
 stage "stores"                                   -- slow to create, so side by side; reached from the app and the bastion only
 local allow = { group.id, door and door.id }
@@ -79,9 +79,10 @@ local new = task.all {
   cache = plan.cache and function()
     return aws.cache { plan.name, network = net, allow = allow, node_type = plan.cache.node_type, replicas = plan.cache.replicas }
   end,
-  bastion = door and function() return aws.bastion { plan.name, network = net, door = door, user = opt.bastion_user } end,
+  bastion = door and function() return bastion.machine(plan, net, door, opt) end,
   code    = function() return deploy.code(app, plan, account, opt) end,
 }
+if not door then bastion.off(plan, net) end
 
 stage "config"                                   -- secrets in one secret, of which the environment takes each by its key
 local vars = config.keep(app, plan, new)

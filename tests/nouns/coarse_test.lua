@@ -54,6 +54,18 @@ T["aws.bastion: ssh for the whole internet is refused before anything is asked"]
   lab.same(world.looks, {})
 end
 
+T["aws.bastion_door: everybody is refused in both families, a wide range is warned of, one address is not"] = function()
+  local function said(from)
+    local l = recipe_lab()
+    lab.world(lab.merged(EMPTY))
+    l:plan(function() aws.bastion_door { "shop", network = NET, ssh_from = from } end)
+    return l:text()
+  end
+  for _, from in ipairs { "0.0.0.0/0", "::/0", "10.0.0.0/7", "2001:db8::/32" } do test.equal(test.raises("", said, from).kind, "usage", from) end
+  test.match(said "198.51.0.0/16", "65536 addresses may try the bastion's ssh port %(198%.51%.0%.0/16%)")
+  test.truthy(not said "203.0.113.7/32":find "may try")
+end
+
 T["aws.postgres: a password, subnets, settings, a group, the instance"] = function()
   test.equal(planned(function() aws.postgres { "shop", network = NET, allow = { "sg-app" } } end), {
     "db_instance:shop", "db_parameter_group:shop-db-pg16", "db_subnet_group:shop-db", "secret:shop-db-password", "security_group:shop-db" })

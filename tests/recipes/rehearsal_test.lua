@@ -200,6 +200,27 @@ end
 
 T["when the app answers with errors, an alarm is mailed, and later that it is over"] = function() judged():check_alarm() end
 
+T["--activate-bastion=false takes the bastion away and nothing else; a second time nothing"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local function names(...)
+    local list = json.decode(lab:foreign { test.tool "aws", "--output", "json", "ec2", ... }.stdout)
+    table.sort(list)
+    return table.concat(list, " ")
+  end
+  local function groups() return names("describe-security-groups", "--query", "SecurityGroups[].GroupName") end
+  local before = groups()
+  local r = lab:hkrun { "apply", labs.recipe, "--yes", "--activate-bastion=false" }
+  test.equal(r.code, 0, r.stdout .. r.stderr)
+  test.match(r.stdout .. r.stderr, "the bastion shop%-bastion is switched off: it is taken away, and nothing else")
+  test.equal(groups(), (before:gsub("shop%-bastion ", "")))
+  test.equal(names("describe-key-pairs", "--query", "KeyPairs[].KeyName"), "")
+  test.equal(names("describe-instances", "--filters", "Name=instance-state-name,Values=running", "--query",
+    "Reservations[].Instances[].Tags[?Key=='Name'].Value[]"), "shop")
+  r = lab:hkrun { "apply", labs.recipe, "--yes", "--activate-bastion=false" }
+  test.match(r.stdout, "%f[^\n\0]no changes\n$")
+end
+
 T["destroy --yes leaves nothing on AWS, and Heroku as it was"] = function()
   local lab = cloud()
   test.truthy(applied, "an apply that worked")

@@ -6,7 +6,9 @@
 local aws = require "aws"
 local cidr = require "aws.common.cidr"
 local errors = require "errors"
+local log = require "log"
 local noun = require "aws.common.noun"
+local recipe = require "recipe"
 
 local declared = {
   { "name", "the bastion's name", type = "string", required = true },
@@ -16,13 +18,21 @@ local declared = {
   { "keep", "never delete or replace it", type = "boolean" },
 }
 
---- Makes or finds a bastion's security group. ssh for the whole internet is refused.
+local WIDE = 24                                              -- bits: a range with fewer is warned of
+
+--- Makes or finds a bastion's security group. ssh for the whole internet, of IPv4 or IPv6, is refused; of a wide range it
+--- warns.
 ---@param o { [1]: string, network: table, ssh_from: string, tags?: table, keep?: boolean }
 ---@return { id: string } group
 return function(o)
   o = noun.options(o, declared, "aws.bastion_door")
-  if cidr.parse(o.ssh_from).bits < 8 then
+  if o.ssh_from == "::/0" then errors.usage "::/0 would let the whole internet try the bastion's ssh port: give your own IPv4 address with /32" end
+  local bits = cidr.parse(o.ssh_from).bits
+  if bits < 8 then
     errors.usage("%s would let half the internet try the bastion's ssh port: give your own address with /32", o.ssh_from)
+  end
+  if bits < WIDE and recipe.planning() then
+    log.warn("%d addresses may try the bastion's ssh port (%s): your own with /32 is enough", 1 << (32 - bits), o.ssh_from)
   end
   return aws.security_group {
     o.name .. "-bastion", vpc = o.network.id, description = "ssh to the bastion", tags = o.tags, keep = o.keep,
