@@ -127,10 +127,10 @@ function M.left(watch, opt)
   if not watch then return { { "alarms", "not made", "--create-alarm makes them" } } end
   local email = opt.notification_email
   if not email then return { { "alarms", "nobody is told", "give an address with --notification-email" } } end
-  for _, address in ipairs(aws.confirmations.pending(watch.topic)) do
+  for _, address in ipairs(aws.confirmations(watch.topic):pending()) do
     if address == email then
       return { { email, "not confirmed", "no alarm reaches it before someone follows the link in the mail of AWS Notifications; "
-        .. ("another mail: hkrun -e 'aws.confirmations.resend(%q, %q)'"):format(watch.topic, email) } }
+        .. ("another mail: hkrun -e 'aws.confirmations(%q):resend(%q)'"):format(watch.topic, email) } }
     end
   end
   return {}

@@ -188,12 +188,13 @@ T["aws.confirmations: who has not confirmed is known, asked again, and waited fo
   local world, asked = topic(function(address) return address == "old@example.com" and "arn:old" or "PendingConfirmation" end), 0
   aws.sns:subscribe { TopicArn = TOPIC, Protocol = "email", Endpoint = "old@example.com" }
   aws.sns:subscribe { TopicArn = TOPIC, Protocol = "email", Endpoint = "ops@example.com" }
-  test.equal(aws.confirmations.pending(TOPIC), { "ops@example.com" })
+  test.equal(aws.confirmations(TOPIC):pending(), { "ops@example.com" })
   world.changing = {}
-  aws.confirmations.resend({ id = TOPIC }, "ops@example.com")
+  aws.confirmations({ id = TOPIC }):resend "ops@example.com"
   lab.same(world.changing, { subscribe })
-  test.raises("old@example.com is confirmed already", aws.confirmations.resend, TOPIC, "old@example.com")
-  test.raises("nobody followed the link.*junk", aws.confirmations.wait, TOPIC, "ops@example.com", 0)
+  local asked_of = aws.confirmations(TOPIC)
+  test.raises("old@example.com is confirmed already", asked_of.resend, asked_of, "old@example.com")
+  test.raises("nobody followed the link.*junk", asked_of.wait, asked_of, "ops@example.com", 0)
   local real = world.answers["sns ListSubscriptionsByTopic"]
   world.answers["sns ListSubscriptionsByTopic"] = function(args)
     asked = asked + 1
@@ -201,7 +202,7 @@ T["aws.confirmations: who has not confirmed is known, asked again, and waited fo
     if asked == 1 then list.Subscriptions[2].SubscriptionArn = "arn:ops" end       -- someone follows the link now
     return list
   end
-  aws.confirmations.wait(TOPIC, "ops@example.com", 60)
+  asked_of:wait("ops@example.com", 60)
   test.equal(asked, 1)
 end
 

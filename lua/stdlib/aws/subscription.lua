@@ -9,7 +9,7 @@ local GONE = "NotFound"
 
 local function unconfirmed(topic, address)
   return ("%s gets no messages until it confirms the subscription with the link in its mail; another mail: hkrun -e "
-    .. "'aws.confirmations.resend(%q, %q)'"):format(address, topic, address)
+    .. "'aws.confirmations(%q):resend(%q)'"):format(address, topic, address)
 end
 
 return recipe.kind {
@@ -49,7 +49,7 @@ return recipe.kind {
 
   waits_for = function(id)
     local topic, _, endpoint = id:match "^(%S+) (%S+) (.+)$"
-    for _, address in ipairs(aws.confirmations.pending(topic)) do
+    for _, address in ipairs(aws.confirmations(topic):pending()) do
       if address == endpoint then return unconfirmed(topic, endpoint) end
     end
   end,
