@@ -1,8 +1,8 @@
 --- When somebody is told. Edit it: each row is an alarm for each thing of its kind, and a row that you take out is one less.
 ---
 --- of: db (RDS), replica (a read replica of it), cache (each node), environment (Elastic Beanstalk), machines (its Auto
---- Scaling group), balancer (its load balancer), service (ECS), queue (SQS), jobs (BullMQ and Sidekiq: a metric that
---- recipes/examples/queue_age.lua publishes, because AWS knows no such queues).
+--- Scaling group), balancer (its load balancer), service (ECS), queue (SQS), jobs (BullMQ and Sidekiq, named in `jobs` of
+--- aws.alarms: AWS knows no such queues, aws.queue_ages publishes the metric when it is run every minute).
 --- over, under: the value that it goes off beyond, in `unit`; a function is given the thing. `periods` in a row, of
 --- `period` seconds. missing: what a period without data counts as: "missing" (the alarm says that it does not know),
 --- "notBreaching" (metrics that are published only when something happens), "breaching", "ignore".

@@ -55,7 +55,7 @@ local function cache_widgets(add, cache)
   add(graph("CPU of the cache (%)", of("EngineCPUUtilization", "Average")))
   add(graph("Memory of the cache (%)", of("DatabaseMemoryUsagePercentage", "Maximum")))
   add(graph("Keys thrown away", of("Evictions", "Sum")))
-  add(graph("Oldest job (seconds): recipes/examples/queue_age.lua publishes it",
+  add(graph("Oldest job (seconds), where aws.queue_ages is run every minute",
     { { { expression = "SEARCH('{Hkrun/Queues,Queue} OldestJobAge', 'Maximum', 60)", id = "q1" } } }))
 end
 
@@ -119,21 +119,37 @@ function M.app(plan, o)
   aws.dashboard { plan.name, body = recipe.is_unknown(topic) and topic or M.body(plan, { new = o.new, alarms = arns }) }
 end
 
---- What is left for a person: nobody is told of an alarm before the address is confirmed.
----@param watch table?
+--- What goes on costing though nobody may think of it (us-east-1, aws.amazon.com/ec2/pricing, June 2026). There is no NAT
+--- gateway, which would be the dearest: the app's machines have public addresses, and the stores need no way out.
+---@param opt table
+---@return string[][] rows for the report
+function M.costs(opt)
+  if not opt.activate_bastion then return {} end
+  return { { "bastion", "about $11 a month", "a t3.micro with its disk and public address, also while nobody uses it: "
+    .. "--activate-bastion=false takes it away" } }
+end
+
+--- What is left for a person: nobody is told of an alarm before the address is confirmed; queues have no metric by themselves.
+---@param watch table? of M.stores
 ---@param opt table
 ---@return string[][] rows for the report
 function M.left(watch, opt)
-  if not watch then return { { "alarms", "not made", "--create-alarm makes them" } } end
-  local email = opt.notification_email
-  if not email then return { { "alarms", "nobody is told", "give an address with --notification-email" } } end
-  for _, address in ipairs(aws.confirmations(watch.topic):pending()) do
-    if address == email then
-      return { { email, "not confirmed", "no alarm reaches it before someone follows the link in the mail of AWS Notifications; "
-        .. ("another mail: hkrun -e 'aws.confirmations(%q):resend(%q)'"):format(watch.topic, email) } }
+  local rows = M.costs(opt)
+  local function left(...) rows[#rows + 1] = { ... } end
+  if not watch then
+    left("alarms", "not made", "--create-alarm makes them")
+    return rows
+  end
+  left("age of jobs", "not measured", "no metric of AWS's knows BullMQ's and Sidekiq's queues: "
+    .. "hkrun -e 'aws.queue_ages(os.getenv \"REDIS_URL\")' every minute publishes it")
+  if not opt.notification_email then left("alarms", "nobody is told", "give an address with --notification-email") end
+  for _, address in ipairs(opt.notification_email and aws.confirmations(watch.topic):pending() or {}) do
+    if address == opt.notification_email then
+      left(address, "not confirmed", "no alarm reaches it before someone follows the link in the mail of AWS Notifications; another mail: "
+        .. ("hkrun -e 'aws.confirmations(%q):resend(%q)'"):format(watch.topic, address))
     end
   end
-  return {}
+  return rows
 end
 
 return M

@@ -94,13 +94,15 @@ end
 T["a child that inherits a terminal reads from it, and its runner reads on when the child has ended"] = function()
   local program = [[
 local process = require "process"
-local p = process.start { "sh", "-c", "echo child?; read x; echo child got $x", stdin = "inherit", stdout = "inherit", env = { PATH = "/usr/bin:/bin" } }
+local p = process.start { "sh", "-c", "echo child?; read x; echo child got $x", stdin = "inherit", stdout = "inherit",
+                          env = { PATH = "/usr/bin:/bin" } }
 local code = p:wait(20)
 io.stdout:write("code ", tostring(code), ", runner?\n"):flush()
 io.stdout:write("runner got ", io.read(), "\n")]]
   local lib = os.getenv "HKRUN_LIB"
   local r = process.run { test.tool "python3", "tests/support/typed.py", '["child?", "one", "code 0, runner?", "two"]',
-    fs.realpath "/proc/self/exe", "-e", program, timeout = 60, env = { PATH = os.getenv "PATH", HOME = test.tmpdir(), TERM = "dumb", HKRUN_LIB = lib and fs.realpath(lib) } }
+    fs.realpath "/proc/self/exe", "-e", program, timeout = 60,
+    env = { PATH = os.getenv "PATH", HOME = test.tmpdir(), TERM = "dumb", HKRUN_LIB = lib and fs.realpath(lib) } }
   test.equal(r.code, 0, r.stdout .. r.stderr)
   test.match(r.stdout, "child got one.*runner got two")
 end

@@ -2,6 +2,7 @@
 --- that forwards HTTP and looks after the targets (forward.lua). The process is
 --- told what to do by a file, and tells what it finds line by line.
 local C = require "rehearsal.services.elbv2.common"
+local ec2_interfaces = require "rehearsal.services.ec2.interfaces"
 local ec2_network = require "rehearsal.services.ec2.network"
 local errors = require "errors"
 local fs = require "fs"
@@ -15,6 +16,9 @@ local M = {}
 
 local PROGRAM = 'require("rehearsal.services.elbv2.forward").run(os.getenv "FORWARD")'
 
+--- What its network interfaces are called.
+local function described(lb) return "ELB " .. lb.LoadBalancerArn:match "loadbalancer/(.*)$" end
+
 --- Takes an address in each subnet, as the load balancer's nodes do; gives back those of subnets that it left.
 function M.hold_subnets(cloud, ctx, lb)
   local wanted = {}
@@ -26,6 +30,7 @@ function M.hold_subnets(cloud, ctx, lb)
   for id in pairs(wanted) do
     if id ~= lb.place.subnet and not lb.held[id] then
       ec2_network._take_address(cloud, ctx, id, lb.LoadBalancerArn)
+      ec2_interfaces._note_interface(cloud, ctx, id, lb.LoadBalancerArn, { Description = described(lb), RequesterId = "amazon-elb" })
       lb.held[id] = true
     end
   end
@@ -33,7 +38,7 @@ end
 
 --- Puts a load balancer into its subnets and gives it its name in the DNS.
 function M.place(cloud, ctx, lb)
-  lb.place = managed.place(cloud, ctx, lb.AvailabilityZones[1].SubnetId, lb.SecurityGroups, lb.LoadBalancerArn)
+  lb.place = managed.place(cloud, ctx, lb.AvailabilityZones[1].SubnetId, lb.SecurityGroups, lb.LoadBalancerArn, described(lb))
   M.hold_subnets(cloud, ctx, lb)
   local public = lb.Scheme == "internet-facing"
   lb.ports = {}
