@@ -19,6 +19,8 @@ local function subnet(letter, n, public)
 end
 local a, b, c = subnet("a", 1, true), subnet("b", 2, false), subnet("c", 3, false)
 local gateway = aws.internet_gateway { "shop", vpc = vpc, tags = tags }
+local spare = aws.vpc { "spare", cidr = "10.8.0.0/16", tags = tags }       -- a gateway with machines behind it cannot be detached
+aws.internet_gateway { "spare", vpc = spare, tags = tags }
 aws.route_table { "public", vpc = vpc, subnets = { a }, routes = { { to = "0.0.0.0/0", gateway = gateway } }, tags = tags }
 local private = aws.route_table { "private", vpc = vpc, subnets = { b, c }, tags = tags }
 local app = aws.security_group { "app", vpc = vpc, description = "the app", tags = tags,
@@ -207,8 +209,8 @@ T["what boto3 changed by hand is reported field by field and put back call by ca
       "ec2 ModifyVpcAttribute" },
     { "subnet:b", "public", { "ec2", "modify_subnet_attribute", { SubnetId = id "subnet:b", MapPublicIpOnLaunch = { Value = true } } },
       id "subnet:b", "ec2 ModifySubnetAttribute" },
-    { "internet_gateway:shop", "attached", { "ec2", "detach_internet_gateway", { InternetGatewayId = id "internet_gateway:shop", VpcId = vpc } },
-      id "internet_gateway:shop", "ec2 AttachInternetGateway" },
+    { "internet_gateway:spare", "attached", { "ec2", "detach_internet_gateway",
+      { InternetGatewayId = id "internet_gateway:spare", VpcId = id "vpc:spare" } }, id "internet_gateway:spare", "ec2 AttachInternetGateway" },
     { "route_table:public", "routes", { "ec2", "delete_route", { RouteTableId = public, DestinationCidrBlock = "0.0.0.0/0" } }, public,
       "ec2 CreateRoute" },
     { "route_table:private", "subnets", { "ec2", "disassociate_route_table", { AssociationId = association(private, id "subnet:c") } }, private,
