@@ -118,7 +118,7 @@ local predicted = downtime.of(facts, speeds, keyspace.is_live(both))
 downtime.check(predicted, budget)
 confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name), downtime.words(predicted, budget))
 local _      <close> = steps.follow_redis()              -- a large Redis is copied while the app goes on
-local freeze <close> = cutover.freeze(both)              -- nobody writes; Heroku goes on by itself if anything below fails
+local freeze <close> = cutover.freeze(both, budget)      -- nobody writes; Heroku goes on by itself if anything below fails
 local window <close> = downtime.window(freeze, { predicted = predicted, budget = budget })  -- or takes too long
 freeze:rollback("carry back to Heroku what was written on AWS", back.carry(both), back.look(both))
 local copied = task.all {

@@ -79,6 +79,7 @@ function M.once(name, fn) return once.once(name, fn) end
 --- `local freeze <close> = recipe.guard{ key=, what=, facts=fn, apply=fn(facts), undo=fn(facts), holds=fn(facts) }`;
 --- `freeze:once(name, fn)`, `freeze:keep()`. `by_hand(facts)` tells a person what to type where undo fails.
 --- `hkrun rollback` undoes what was kept, the last first; `freeze:rollback(what, fn [, look])` is what it does before that.
+--- `lasting = true` makes a mark of what has happened, which a rollback leaves.
 ---@param o table
 ---@return table guard
 function M.guard(o) return guard.new(o) end

@@ -26,12 +26,14 @@ local function with_hint(copy, ...)
   error(result, 0)
 end
 
-local PATIENCE = 60                     -- seconds that a transaction on Heroku may go on
+local STOP, PATIENCE = 300, 60          -- seconds that dynos may take to end, and a transaction on Heroku may go on
 
 --- Stops all who write: visitors, dynos, and whoever else has the database's credentials. A guard.
 ---@param o table as for `steps`
-function M.freeze(o)
-  return o.app:freeze { quantities = o.facts.quantities, path = o.opt.health_path, one_off = o.opt.one_off_dynos, patience = PATIENCE,
+---@param budget integer? seconds for the whole downtime: neither is waited for longer
+function M.freeze(o, budget)
+  return o.app:freeze { quantities = o.facts.quantities, path = o.opt.health_path, one_off = o.opt.one_off_dynos,
+    timeout = math.min(STOP, budget or STOP), patience = math.min(PATIENCE, budget or PATIENCE),
     fence = o.facts.postgres and function() return audit.postgres_source(o.app) end or nil }
 end
 
