@@ -1,5 +1,6 @@
 --- Opens psql on the private database that heroku_to_aws.lua made, or redis-cli on its cache, through the bastion. Both check
---- the certificates; no password stands in an argument, and the port that leads there is closed when they end.
+--- the certificates; no password stands in an argument, and the port that leads there is closed when they end. Without a
+--- bastion --via session-manager goes through the app's machine, no port of which is open for it.
 ---
 ---     hkrun recipes/examples/psql.lua --name shop
 ---     hkrun recipes/examples/psql.lua --name shop --program redis-cli --command "DBSIZE"
@@ -15,6 +16,7 @@ local opt = recipe.options {
   { "name", "what the app's things on AWS are called", target = true },
   { "region", "AWS region", default = "us-east-1", use = function(v) aws.use { region = v } end },
   { "program", "what to open", default = "psql", one_of = { "psql", "redis-cli" } },
+  { "via", "the way there; session-manager needs AWS's session-manager-plugin", default = "bastion", one_of = { "bastion", "session-manager" } },
   { "command", "run only this, and end" },
   { "output", "file for what it prints (default: the terminal)" },
   { "user", "who to log in as at the bastion", default = "ec2-user" },
@@ -38,12 +40,20 @@ local function rds_roots()
   return fs.realpath(path)
 end
 
+--- A machine of the app, through which Session Manager leads.
+local function machine()
+  local found = aws.ec2:describe_instances { Filters = { { Name = "tag:elasticbeanstalk:environment-name", Values = { opt.name } },
+                                                         { Name = "instance-state-name", Values = { "running" } } } }
+  recipe.need(found.Reservations[1], "no machine of the environment %s runs in %s", opt.name, opt.region)
+  return found.Reservations[1].Instances[1].InstanceId
+end
+
 recipe.stage "connect"
-local bastion = aws.bastion_of { opt.name, user = opt.user }
-local session <close> = bastion:open()
+local bastion <close> = opt.via == "bastion" and aws.bastion_of({ opt.name, user = opt.user }):open() or nil
 local url = url_of(opt.program == "psql" and "DATABASE_URL" or "REDIS_URL")
 local port = url.port or (opt.program == "psql" and 5432 or 6379)
-local tunnel <close> = session:tunnel(("%s:%d"):format(url.host, port))
+local target = ("%s:%d"):format(url.host, port)
+local tunnel <close> = bastion and bastion:tunnel(target) or aws.session { machine(), to = target }
 
 recipe.stage(opt.program)
 local words = { opt.program }
