@@ -11,7 +11,7 @@ local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local keyspace, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.smoke"
-local watch = require "heroku_to_aws.watch"
+local scheduler, watch = require "heroku_to_aws.scheduler", require "heroku_to_aws.watch"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
 local opt = recipe.options {
@@ -29,6 +29,7 @@ local opt = recipe.options {
   { "instance_type", "machine of the app, instead of the mapping's" },
   { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
   { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
+  { "scheduler_jobs", "YAML file with the jobs of Heroku Scheduler, which has no API (docs/targets.md)", check = checks.file },
   { "image", "image of the app in a registry (only for Fargate, see docs/targets.md)" },
   { "engine", "container engine that builds the app's image, or none: the app's machines do (default: the one that is there)",
     one_of = { "docker", "podman", "buildah", "none" } },
@@ -60,6 +61,7 @@ local account = aws.sts:get_caller_identity().Account
 local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
+local jobs    = scheduler.read(opt.scheduler_jobs, plan, opt)
 audit.report(facts, plan, opt, deploy.place)
 
 stage "network"
@@ -96,6 +98,7 @@ local made = task.all {
 }
 local environments = made.environments
 local web = environments[plan.environments[1].name]
+local schedules = scheduler.make(jobs, { plan = plan, starts = function() return deploy.jobs(environments, plan, jobs, opt) end })  -- off till the end
 
 stage "alarms"                                   -- those of the stores are made by now
 if made.watch then watch.app(plan, { watch = made.watch, new = new, environments = environments }) end
@@ -128,9 +131,11 @@ local copied = task.all {
 local verified = freeze:once("verify", function() return steps.verify(copied) end)   -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
 local tested = freeze:once("smoke test", smoke.run(web.url, tests, opt.health_timeout))
+local ticking <close> = scheduler.live(schedules)        -- jobs run on AWS from here
 window:close()
 freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
 live:keep()
+ticking:keep()
 if opt.data == "dms" then freeze:once(dms.CLEAN, dms.clean_up { app = app }) end   -- it costs money while it is there
 
 stage "report"

@@ -36,6 +36,12 @@ function M.folder(v)
   if found.type ~= "dir" and found.type ~= "folder" then return "it is not a folder" end
 end
 
+function M.file(v)
+  local found = fs.stat(v)
+  if not found then return "there is no such file" end
+  if found.type ~= "file" then return "it is not a file" end
+end
+
 function M.duration(v)
   if not downtime.parse(v) then return "it is not a time like 90s, 20m or 1h30m" end
 end

@@ -170,6 +170,47 @@ function M.live(environments, code)
   return setmetatable({ keep = function() first:keep() live:keep() end }, { __close = function(_, e) live:close(e) end })
 end
 
+--- The words of a command for the machine's own shell: as a dyno of Scheduler does, the command gets a container of its own,
+--- with the app's image and config vars, and ends with it.
+local function in_container(service, command)
+  local quoted = "'" .. command:gsub("'", [['\'']]) .. "'"
+  return ("docker compose --file /var/app/current/docker-compose.yml run --rm -T --env PROCESS_TYPE=scheduler %s /bin/sh -c %s")
+    :format(service, quoted)
+end
+
+local DAY = 86400                       -- seconds that a job may take
+
+--- How Scheduler starts each job: by Run Command of Systems Manager, on the one machine of the environment that has just one.
+--- No program has to be written for it, nothing runs meanwhile, and its output is in the log group of the jobs.
+---@param environments table<string, any> of aws.environment, by name
+---@param plan table
+---@param jobs table[] of jobs.read
+---@param opt table
+---@return { target: string, input: table, may: table[] }[] starts may: what the role of the schedules needs for it
+function M.jobs(environments, plan, jobs, opt)
+  local name = plan.jobs_in
+  local logs = aws.log_group { ("/%s/jobs"):format(plan.name), days = opt.log_days }
+  local service
+  for _, e in ipairs(plan.environments) do if e.name == name then service = e.processes[1].type end end
+  local account, region = aws.sts:get_caller_identity(), aws.sts.region
+  local partition = account.Arn:match "^arn:([^:]+):"
+  local may = {
+    { Effect = "Allow", Action = "ssm:SendCommand", Resource = ("arn:%s:ssm:%s::document/AWS-RunShellScript"):format(partition, region) },
+    { Effect = "Allow", Action = "ssm:SendCommand", Resource = ("arn:%s:ec2:%s:%s:instance/*"):format(partition, region, account.Account),
+      Condition = { StringEquals = { ["ssm:resourceTag/elasticbeanstalk:environment-name"] = name } } },
+  }
+  local starts = {}
+  for i, job in ipairs(jobs) do
+    starts[i] = { target = ("arn:%s:scheduler:::aws-sdk:ssm:sendCommand"):format(partition), may = i == 1 and may or {}, input = {
+      DocumentName = "AWS-RunShellScript", Comment = job.command:sub(1, 100), MaxConcurrency = "1",
+      Targets = { { Key = "tag:elasticbeanstalk:environment-name", Values = { environments[name].name } } },
+      Parameters = { commands = { in_container(service, job.command) }, executionTimeout = { tostring(DAY) } },
+      CloudWatchOutputConfig = { CloudWatchOutputEnabled = true, CloudWatchLogGroupName = logs.name },
+    } }
+  end
+  return starts
+end
+
 --- Makes the environments.
 ---@param plan table
 ---@param o { application: any, network: table, group: any, vars: table, opt: table } vars: of config.keep

@@ -34,8 +34,8 @@ end
 
 --- Where a process will run, in words.
 function M.place(environment, process)
-  local size = M.size(process)
-  return ("Fargate: %d x %g vCPU, %d MB"):format(environment.load_balanced and environment.instances or process.replicas, size.cpu / 1024, size.memory)
+  local size, count = M.size(process), environment.load_balanced and environment.instances or process.replicas
+  return ("Fargate: %d x %g vCPU, %d MB"):format(count, size.cpu / 1024, size.memory)
 end
 
 --- The process types, each with its count: behind a load balancer Beanstalk would have a machine for each.
@@ -43,7 +43,9 @@ local function processes(plan)
   local list = {}
   for _, e in ipairs(plan.environments) do
     for _, p in ipairs(e.processes) do
-      list[#list + 1] = { type = p.type, command = p.command, size = p.size, count = e.load_balanced and e.instances or p.replicas }
+      if not p.idle then                -- a job needs no machine that waits for it
+        list[#list + 1] = { type = p.type, command = p.command, size = p.size, count = e.load_balanced and e.instances or p.replicas }
+      end
     end
   end
   return list
@@ -61,7 +63,7 @@ function M.code(app, plan, _, opt)
       .. "--image ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:...; Elastic Beanstalk needs no image", app.name)
   end
   local cluster = aws.ecs_cluster { plan.name, tags = { [audit.DYNOS] = plan.dynos } }
-  return { application = { id = cluster.id, image = opt.image }, versions = { [plan.name] = { id = opt.image } }, parked = { id = "parked" } }
+  return { application = { id = cluster.id, arn = cluster.arn, image = opt.image }, versions = { [plan.name] = { id = opt.image } }, parked = { id = "parked" } }
 end
 
 --- The roles: what fetches the image and the secrets, and what the app's own calls to AWS have. The latter may open a shell:
@@ -112,14 +114,23 @@ function M.environments(plan, o)
   local has_web = list[1].type == "web"
   local may = roles(name, o.vars.secrets)
   local outside = has_web and front(name, o) or nil
+  local function log_group(type) return aws.log_group { ("/ecs/%s/%s"):format(name, type), days = o.opt.log_days } end
   local function definition(type, command, size, more)
-    local group, env = aws.log_group { ("/ecs/%s/%s"):format(name, type), days = o.opt.log_days }, {}
+    local group, env = more.log_group or log_group(type), {}
     for _, from in ipairs { o.vars.plain, more.env } do
       for k, v in pairs(from) do env[k] = v end
     end
     return aws.ecs_task_definition { ("%s-%s"):format(name, type), image = o.application.image, command = { "/bin/sh", "-c", command },
       cpu = size.cpu, memory = size.memory, port = more.port, env = env, secrets = o.vars.secrets, log_group = group.id,
       execution_role = may.execution.arn, task_role = may.task.arn }
+  end
+  --- What Scheduler starts: a task for each job, with the memory of its dyno; their lines are in one log group.
+  local function jobs(list_of_jobs)
+    local group = log_group "jobs"
+    return task.map(list_of_jobs, function(j)
+      return definition("job-" .. j.name, j.command, M.size { type = j.name, size = j.size },
+        { env = { PROCESS_TYPE = "scheduler" }, log_group = group }).arn
+    end)
   end
   local function service(p)
     local is_web = p.type == "web"
@@ -142,9 +153,28 @@ function M.environments(plan, o)
   local dns = has_web and outside.balancer.dns_name or nil
   return { [plan.environments[1].name] = Running.new {
     name = name, cluster = o.application.id, services = services, release = made.release, image = o.application.image, hide = o.vars.hide,
+    jobs = jobs, cluster_arn = o.application.arn, roles = { may.execution.arn, may.task.arn },
     network = { subnets = o.network.public, groups = { o.group.id } }, patience = o.opt.health_timeout,
     url = dns and text("http://%s", dns), cname = dns, balancer = outside and outside.balancer, targets = outside and outside.targets,
   } }
+end
+
+--- How Scheduler starts each job: as a task of its own.
+---@param environments table<string, FargateApp>
+---@param plan table
+---@param jobs table[] of jobs.read
+---@return { target: string, task: table, may: table[] }[] starts
+function M.jobs(environments, plan, jobs)
+  local app, starts = environments[plan.environments[1].name], {}
+  for i, definition in ipairs(app.jobs(jobs)) do
+    starts[i] = {
+      target = app.cluster_arn, task = { task_definition = definition, subnets = app.network.subnets, groups = app.network.groups,
+                                         public_ip = true, exec = true },
+      may = { { Effect = "Allow", Action = "ecs:RunTask", Resource = definition },
+              i == 1 and { Effect = "Allow", Action = "iam:PassRole", Resource = app.roles } or nil },
+    }
+  end
+  return starts
 end
 
 return M

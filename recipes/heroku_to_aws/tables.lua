@@ -109,7 +109,8 @@ M.addons = {
   ["bonsai"] = { becomes = "carried", note = "consider Amazon OpenSearch Service" },
   ["cloudamqp"] = { becomes = "carried", note = "consider Amazon MQ; messages in it are not moved" },
   ["scheduler"] = { becomes = "deferred", loud = true,
-    note = "Heroku Scheduler has no API: its jobs are only on its dashboard. Make each one anew, in Amazon EventBridge Scheduler" },
+    note = "Heroku Scheduler has no API: its jobs are only on its dashboard. Write them into a file and give --scheduler-jobs FILE, "
+      .. "and they become schedules of Amazon EventBridge Scheduler (docs/targets.md)" },
   ["advanced-scheduler"] = { becomes = "deferred", loud = true, note = "make its jobs anew, in Amazon EventBridge Scheduler" },
   ["cron-to-go"] = { becomes = "deferred", loud = true, note = "its jobs start Heroku dynos: make them anew, in Amazon EventBridge Scheduler" },
   ["heroku-kafka"] = { becomes = "deferred", loud = true, note = "Kafka is not moved by this recipe: see Amazon MSK" },

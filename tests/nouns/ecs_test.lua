@@ -23,7 +23,7 @@ end
 lab.case(T, {
   noun = "ecs_cluster", want = { "shop" },
   absent = { ["ecs DescribeClusters"] = cluster { status = "INACTIVE" } },                -- ECS shows it for a while
-  there = { ["ecs DescribeClusters"] = cluster() },
+  there = { ["ecs DescribeClusters"] = cluster(), ["ecs ListTasks"] = { taskArns = { "arn:task" } } },
   looks = { { "ecs DescribeClusters", { clusters = { "shop" }, include = { "TAGS", "SETTINGS" } } } },
   gone = {},
   create = { { "ecs CreateCluster", { clusterName = "shop", settings = { { name = "containerInsights", value = "disabled" } },
@@ -34,7 +34,8 @@ lab.case(T, {
     { "a tag is added", want = TEAM, calls = { tagging(CLUSTER) } },
   },
   fixed = {},
-  delete = { { "ecs DeleteCluster", { cluster = "shop" } } },
+  delete = { { "ecs StopTask", { cluster = "shop", task = "arn:task", reason = "its cluster is deleted" } },
+             { "ecs DeleteCluster", { cluster = "shop" } } },
 })
 
 local function container(more)

@@ -5,13 +5,22 @@ local http = require "http"
 local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
 local process = require "process"
+local task = require "task"
 local test = require "test"
 local T = test.cases()
 
 local IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop@sha256:" .. ("0a"):rep(32)
 
+local JOBS = [[
+- command: echo "a job of $SHOP_NAME, with ${#DATABASE_URL}"
+  dyno_size: Standard-2X
+  frequency: hourly at :50
+- command: node -e 'console.log("another job")'
+  frequency: hourly at :20
+]]
+
 local cloud = labs.lazy { app = "examples/shop", orders = 400, jobs = 60,
-                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health", HKRUN_IMAGE = IMAGE } }
+                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health", HKRUN_IMAGE = IMAGE, HKRUN_SCHEDULER_JOBS = "jobs.yml" } }
 local recipe, applied
 
 --- The recipes, copied, with Fargate as the target.
@@ -23,6 +32,7 @@ local function swapped(lab)
   local text, n = fs.read(recipe):gsub('require "heroku_to_aws%.deploy"', 'require "heroku_to_aws.fargate"')
   test.equal(n, 1, "lines of the recipe that name the target")
   fs.write(recipe, text)
+  fs.write(lab.dir .. "/work/jobs.yml", JOBS, 420)
   return recipe
 end
 
@@ -68,6 +78,21 @@ T["apply: the data is equal, the release process ran, web answers through the lo
   local released = aws(lab, "logs", "describe-log-streams", "--log-group-name", "/ecs/shop/release", "--query", "logStreams[].logStreamName")
   test.match(released, "^shop%-release/shop%-release/%x+$")
   test.match(aws(lab, "logs", "filter-log-events", "--log-group-name", "/ecs/shop/worker", "--query", "events[].message"), "%S")
+end
+
+T["the jobs run once at each of their times, as tasks with the memory of their dyno, from the cutover on"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "ENABLED\tENABLED")
+  local deadline = task.now() + 30
+  local said
+  repeat
+    said = aws(lab, "logs", "filter-log-events", "--log-group-name", "/ecs/shop/jobs", "--query", "events[].message")
+  until said:find "a job" and said:find "another job" or task.now() > deadline
+  test.match(said, "a job of Rehearsal & Sons, with %d%d+")
+  test.match(said, "another job")
+  test.equal(aws(lab, "sqs", "get-queue-attributes", "--queue-url", aws(lab, "sqs", "get-queue-url", "--queue-name", "shop-jobs-not-started"),
+    "--attribute-names", "ApproximateNumberOfMessages", "--query", "Attributes.ApproximateNumberOfMessages"), "0")
 end
 
 T["a second apply: no changes, and no mutating call"] = function()

@@ -6,6 +6,7 @@ local http = require "http"
 local json = require "json"
 local judges = dofile "tests/conformance/judges.lua"
 local labs = dofile "tests/support/rehearsal_lab.lua"
+local task = require "task"
 local test = require "test"
 local T = test.cases()
 
@@ -13,7 +14,8 @@ local GOLDEN = "tests/recipes/plan.golden"
 local CONFIG = { "DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "STRIPE_SECRET_KEY", "SENDGRID_PASSWORD", "PAPERTRAIL_API_TOKEN" }
 
 local cloud = labs.lazy { app = "examples/shop", orders = 2000, jobs = 200,
-                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health" } }
+                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health",
+                                      HKRUN_SCHEDULER_JOBS = fs.realpath "examples/shop" .. "/scheduler.yml" } }
 local judge, applied
 
 local function judged()
@@ -93,6 +95,20 @@ T["apply --yes: exits 0; the write pause and the equal sums are in its report"] 
   test.match(r.stdout, "orders")
   test.match(r.stdout, "ops@example.com +not confirmed +no alarm reaches it before someone follows the link")
   for name in pairs { papertrail = 1, sendgrid = 1, scheduler = 1 } do test.match(r.stdout, name) end
+end
+
+T["Heroku Scheduler's jobs are on from the cutover on, and each runs once at its times, in a container of its own"] = function()
+  test.truthy(applied, "an apply that worked")
+  local function aws(...) return judged():aws(...) end
+  test.equal(aws("scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "ENABLED\tENABLED")
+  local deadline, said = task.now() + 40, nil
+  repeat
+    said = aws("logs", "filter-log-events", "--log-group-name", "/shop/jobs", "--query", "events[].message")
+  until said:find "open" or task.now() > deadline
+  test.match(said, "^Rehearsal & Sons is open")
+  local commands = aws("ssm", "list-commands", "--query", "Commands[?Status=='Success'].TargetCount")
+  test.match(commands, "^1")
+  test.truthy(not commands:find "[^1%s]", "each on one machine: " .. commands)
 end
 
 T["a second apply: no changes, and no mutating call"] = function()

@@ -33,7 +33,13 @@ return recipe.kind {
     if changes.tags then aws.ecs:tag_resource { resourceArn = current.arn, tags = ecs.tag_list(spec.tags) } end
   end,
 
+  --- Tasks that belong to no service, such as jobs, end with it.
   delete = function(current)
+    noun.found(GONE, function()
+      for task in aws.ecs:each("list_tasks", { cluster = current.id, desiredStatus = "RUNNING" }) do
+        aws.ecs:stop_task { cluster = current.id, task = task, reason = "its cluster is deleted" }
+      end
+    end)
     noun.delete(GONE, function() aws.ecs:delete_cluster { cluster = current.id } end)
   end,
 }

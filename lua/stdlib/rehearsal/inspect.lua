@@ -43,6 +43,8 @@ local LEFTOVERS = {
   { "elasticbeanstalk", "DescribeEnvironments", "Environments", "EnvironmentName" },
   { "ecs", "ListClusters", "clusterArns" },
   { "ecs", "ListTaskDefinitions", "taskDefinitionArns" },
+  { "scheduler", "ListScheduleGroups", "ScheduleGroups", "Name", "^default$" },
+  { "scheduler", "ListSchedules", "Schedules", "Name" },
   { "elbv2", "DescribeLoadBalancers", "LoadBalancers", "LoadBalancerName" },
   { "elbv2", "DescribeTargetGroups", "TargetGroups", "TargetGroupName" },
   { "ecr", "DescribeRepositories", "repositories", "repositoryName" },

@@ -109,7 +109,8 @@ local BUSY = [[DependencyViolation ResourceInUse InvalidGroup.InUse InvalidParam
   InvalidDBSubnetGroupStateFault InvalidDBParameterGroupState InvalidDBInstanceState CacheSubnetGroupInUse
   InvalidCacheParameterGroupState InvalidReplicationGroupState InvalidUserID.HasAssociation OperationInProgressException
   ConcurrentModification IncorrectState Resource.AlreadyAssociated SourceBundleDeletionFailure
-  InvalidReplicationGroupStateFault OperationInProgressFailure InvalidResourceStateFault]]
+  InvalidReplicationGroupStateFault OperationInProgressFailure InvalidResourceStateFault
+  ClusterContainsTasksException ClusterContainsServicesException]]
 
 --- Calls fn, which deletes. What is gone already is no error; what is still in use is marked so that the engine tries
 --- again: AWS lets go of network interfaces minutes after their owner is gone.

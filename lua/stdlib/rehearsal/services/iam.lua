@@ -213,8 +213,39 @@ function S.DeleteInstanceProfile(cloud, p)
   all(cloud, "profiles")[p.InstanceProfileName] = nil
 end
 
---- An inline policy of a role, as it was written.
-function S._inline(cloud, role, policy) return role_of(cloud, role).inline[policy] end
+local function list_of(v) return type(v) == "table" and v or { v } end
+
+local function statements(document) return document.Statement[1] and document.Statement or { document.Statement } end
+
+local function matches(pattern, value)
+  return value:find("^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
+end
+
+--- Whether a role's inline policies let it do an action to a resource; conditions are not weighed. Nil without such a role.
+function S._may(cloud, role_arn, action, resource)
+  local role = all(cloud, "roles")[role_arn:match "[^/]+$"]
+  if not role then return nil end
+  for _, text in pairs(role.inline) do
+    for _, statement in ipairs(statements(json.decode(text))) do
+      local acts, on = false, false
+      for _, a in ipairs(list_of(statement.Action)) do acts = acts or matches(a, action) end
+      for _, r in ipairs(list_of(statement.Resource)) do on = on or resource == "*" or matches(r, resource) end
+      if statement.Effect == "Allow" and acts and on then return true end
+    end
+  end
+  return false
+end
+
+--- Whether a service may take a role on.
+function S._trusts(cloud, role_arn, service)
+  local role = all(cloud, "roles")[role_arn:match "[^/]+$"]
+  for _, statement in ipairs(role and statements(json.decode(role.AssumeRolePolicyDocument)) or {}) do
+    for _, name in ipairs(list_of((statement.Principal or {}).Service)) do
+      if name == service and statement.Effect == "Allow" then return true end
+    end
+  end
+  return false
+end
 
 --- The profile of that name, if there is one.
 function S._profile(cloud, name) return all(cloud, "profiles")[name] end

@@ -88,7 +88,9 @@ end
 
 --- Adds lines to a stream, as the agent on an instance does; makes what is missing.
 ---@param lines string[]
-function S._put(cloud, region, group_name, stream_name, lines)
+---@param only_there? boolean they are lost where the group is gone
+function S._put(cloud, region, group_name, stream_name, lines, only_there)
+  if only_there and not groups(cloud, region)[group_name] then return end
   local stream, group = stream_of(cloud, region, group_name, stream_name)
   local now = math.floor(cloud.clock:now() * 1000)
   for _, line in ipairs(lines) do

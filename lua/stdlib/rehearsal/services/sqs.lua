@@ -149,7 +149,7 @@ function S.SendMessage(cloud, p, ctx)
     fail("MissingParameter", "MissingParameter", "The request must contain the parameter MessageGroupId.")
   end
   local m = { id = sign.uuid(), body = p.MessageBody, visible = now + (p.DelaySeconds or tonumber(queue.attributes.DelaySeconds)),
-              sent = now, seen = 0 }
+              sent = now, seen = 0, attributes = p.MessageAttributes }
   table.insert(queue.messages, m)
   return { MessageId = m.id, MD5OfMessageBody = sign.md5(m.body) }
 end
@@ -162,6 +162,7 @@ function S.ReceiveMessage(cloud, p, ctx)
       m.visible, m.seen = now + (p.VisibilityTimeout or tonumber(queue.attributes.VisibilityTimeout)), m.seen + 1
       m.receipt = sign.hex(sign.random(16))
       list[#list + 1] = { MessageId = m.id, ReceiptHandle = m.receipt, Body = m.body, MD5OfBody = sign.md5(m.body),
+                          MessageAttributes = m.attributes,
                           Attributes = { ApproximateReceiveCount = tostring(m.seen) } }
     end
   end

@@ -4,6 +4,7 @@ local secret = require "secret"
 local wire = require "rehearsal.wire"
 
 local S = {}
+for name, fn in pairs(require "rehearsal.services.ssm.commands") do S[name] = fn end
 
 local function store(cloud, region) return cloud:store("ssm", region) end
 

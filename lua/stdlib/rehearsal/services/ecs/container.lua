@@ -6,7 +6,6 @@ local app = require "rehearsal.planes.app"
 local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
 local errors = require "errors"
 local fs = require "fs"
-local json = require "json"
 local sign = require "sign"
 
 local M = {}
@@ -48,28 +47,11 @@ end
 
 -- What Fargate does before the container runs ------------------------------
 
-local function list_of(v) return type(v) == "table" and v or { v } end
-
-local function matches(pattern, value)
-  return value:find("^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
-end
-
 --- Whether a role's inline policies let it do an action to a resource.
 local function may(cloud, role_arn, action, resource)
-  local iam = cloud:service "iam"
-  local name = role_arn:match "[^/]+$"
-  local ok, policies = pcall(iam.ListRolePolicies, cloud, { RoleName = name })
-  if not ok then failed("ResourceInitializationError: ECS was unable to assume the role '%s'", role_arn) end
-  for _, policy in ipairs(policies.PolicyNames) do
-    local document = json.decode(iam._inline(cloud, name, policy))
-    for _, statement in ipairs(document.Statement[1] and document.Statement or { document.Statement }) do
-      local acts, on = false, false
-      for _, a in ipairs(list_of(statement.Action)) do acts = acts or matches(a, action) end
-      for _, r in ipairs(list_of(statement.Resource)) do on = on or matches(r, resource) end
-      if statement.Effect == "Allow" and acts and on then return true end
-    end
-  end
-  return false
+  local answer = cloud:service "iam"._may(cloud, role_arn, action, resource)
+  if answer == nil then failed("ResourceInitializationError: ECS was unable to assume the role '%s'", role_arn) end
+  return answer
 end
 
 --- The variables of a container, those from secrets resolved.
@@ -111,7 +93,7 @@ local function log_stream(cloud, ctx, container, task_id)
     logs.CreateLogGroup(cloud, { logGroupName = group }, ctx)
   end
   local stream = ("%s/%s/%s"):format(prefix or "ecs", container.name, task_id)
-  return function(line) logs._put(cloud, ctx.region, group, stream, { line }) end
+  return function(line) logs._put(cloud, ctx.region, group, stream, { line }, true) end
 end
 
 local function override_of(overrides, name)

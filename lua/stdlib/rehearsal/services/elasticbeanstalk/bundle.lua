@@ -126,31 +126,39 @@ local function service_env(o, spec)
   return env
 end
 
-local function compose(o, text)
-  local document, err = yaml.decode(text)
+local function compose_services(o)
+  local document, err = yaml.decode(fs.read(fs.join(o.dir, "docker-compose.yml")))
   if type(document) ~= "table" or type(document.services) ~= "table" then broken("docker-compose.yml: %s", err and err.message
     or "there are no services") end
-  local services = {}
+  return document.services
+end
+
+--- The process of one service, with its own command or another.
+local function process_of(o, name, spec, command, count)
+  local image
+  if spec.build then
+    local build = type(spec.build) == "table" and spec.build or { context = spec.build }
+    local below = tostring(build.context or "."):gsub("^%.?/?", ""):gsub("/$", "")
+    image = images.of(o, below == "" and o.dir or fs.join(o.dir, below), build.dockerfile or "Dockerfile")
+  else
+    image = images.pulled(o, type(spec.image) == "string" and spec.image or broken("the service %s has neither build nor image", name))
+  end
+  return images.container(o, image, name, { entrypoint = words(spec.entrypoint, name), command = command or words(spec.command, name),
+    env = service_env(o, spec), ports = command and {} or ports_of(spec.ports, name), count = count, workdir = spec.working_dir })
+end
+
+local function compose(o)
+  local all, services = compose_services(o), {}
   local names = {}
-  for name in pairs(document.services) do names[#names + 1] = name end
+  for name in pairs(all) do names[#names + 1] = name end
   table.sort(names)
   for _, name in ipairs(names) do
-    local raw = document.services[name]
-    local spec = interpolate_all(raw, o.dot_env)
+    local spec = interpolate_all(all[name], o.dot_env)
     local count = spec.deploy and spec.deploy.replicas or spec.scale or 1
     if secret.is(count) then broken("the number of replicas of %s is a secret", name) end
     count = math.tointeger(tonumber(count)) or broken("the number of replicas of %s is no integer: %s", name, tostring(count))
     if not spec.profiles and count > 0 then
-      local image
-      if spec.build then
-        local build = type(spec.build) == "table" and spec.build or { context = spec.build }
-        local below = tostring(build.context or "."):gsub("^%.?/?", ""):gsub("/$", "")
-        image = images.of(o, below == "" and o.dir or fs.join(o.dir, below), build.dockerfile or "Dockerfile")
-      else
-        image = images.pulled(o, type(spec.image) == "string" and spec.image or broken("the service %s has neither build nor image", name))
-      end
-      services[#services + 1] = images.container(o, image, name, { entrypoint = words(spec.entrypoint, name), command = words(spec.command, name),
-        env = service_env(o, spec), ports = ports_of(spec.ports, name), count = count, workdir = spec.working_dir })
+      services[#services + 1] = process_of(o, name, spec, nil, count)
       for _, key in ipairs { "volumes", "networks", "secrets", "configs" } do
         if spec[key] then o.note("the rehearsal runs no containers: `%s` of the service %s was left out", key, name) end
       end
@@ -158,6 +166,15 @@ local function compose(o, text)
   end
   if #services == 0 then broken "docker-compose.yml starts no service" end
   return services
+end
+
+--- What `docker compose run SERVICE COMMAND...` runs in an unpacked bundle that was read; nil where there is no such service.
+---@param o table of read
+---@param name string
+---@param command string[]?
+function M.one(o, name, command)
+  local spec = compose_services(o)[name]
+  return spec and process_of(o, name, interpolate_all(spec, o.dot_env), command, 1)
 end
 
 -- The rest -----------------------------------------------------------------
@@ -209,7 +226,7 @@ function M.read(o)
     return procfile(o)
   end
   o.dot_env = has ".env" and read_env_file(fs.join(o.dir, ".env")) or o.env
-  if has "docker-compose.yml" then return compose(o, fs.read(fs.join(o.dir, "docker-compose.yml"))) end
+  if has "docker-compose.yml" then return compose(o) end
   if has "Dockerfile" then return single(o) end
   if has "Procfile" then return procfile(o) end
   if has "Dockerrun.aws.json" then broken "there is no container engine in the rehearsal: Dockerrun.aws.json names an image" end

@@ -24,7 +24,8 @@ exit "$code"
 ]]
 
 local SWITCHES = { ["--rm"] = true, ["--init"] = true, ["-i"] = true, ["-t"] = true, ["--interactive"] = true, ["--tty"] = true,
-                   ["--quiet"] = true, ["-q"] = true, ["--pull"] = true, ["--no-cache"] = true }
+                   ["--quiet"] = true, ["-q"] = true, ["--pull"] = true, ["--no-cache"] = true,
+                   ["-T"] = true, ["--no-TTY"] = true, ["--no-deps"] = true }
 local VALUES = { ["-e"] = "env", ["--env"] = "env", ["-t"] = "tag", ["--tag"] = "tag", ["-f"] = "file", ["--file"] = "file",
                  ["--entrypoint"] = "entrypoint", ["-w"] = "workdir", ["--workdir"] = "workdir" }
 
@@ -92,6 +93,29 @@ function commands.login() return 0, "Login Succeeded" end
 local function aws_cli(words)
   if words[1] == "ecr" and words[2] == "get-login-password" then return 0, "of-the-machine" end
   return 127, "the rehearsal's machines have no such command: aws " .. table.concat(words, " ")
+end
+
+--- docker compose [--file FILE] run [--rm] [-T] [--env NAME=VALUE]... SERVICE [COMMAND...]
+function commands.compose(o, words)
+  local given, rest = read_options(words, { ["-f"] = true, ["--file"] = true })
+  if not given then return 1, rest end
+  if rest[1] ~= "run" then return 1, "the rehearsal's docker compose has no command " .. tostring(rest[1]) end
+  local name
+  given, rest = read_options(rest, { ["-e"] = true, ["--env"] = true })
+  if not given then return 1, rest end
+  name = table.remove(rest, 1)
+  local service = require("rehearsal.services.elasticbeanstalk.bundle").one(o.reader, tostring(name), #rest > 0 and rest or nil)
+  if not service then return 1, "no such service: " .. tostring(name) end
+  for _, entry in ipairs(given.env) do
+    local key, value = entry:match "^([^=]+)=(.*)$"
+    service.env[key or entry] = value or o.env[entry]
+  end
+  o.trust(service)
+  local lines = {}
+  local code = app.command { service = service, prefix = o.prefix, folders = {}, line = function(line)
+    if o.line then o.line(line) else lines[#lines + 1] = line .. "\n" end
+  end }
+  return code, table.concat(lines)
 end
 
 local function answer(o, path)

@@ -353,6 +353,17 @@ function S._app(cloud)
   return list
 end
 
+--- The machines of an environment, by its name, or the one with an id: those that Systems Manager can reach.
+---@return { id: string, env: table }[]
+function S._machines(cloud, ctx, name, id)
+  local list = {}
+  for _, env in ipairs(C.environments(cloud, ctx)) do
+    if env.place and env.app and (env.EnvironmentName == name or env.instance == id) then list[#list + 1] = { id = env.instance, env = env } end
+  end
+  return list
+end
+S._shell = launch.shell
+
 --- Ends all processes and watchers of all environments.
 function S._stop(cloud)
   for _, env in ipairs(C.all_environments(cloud)) do

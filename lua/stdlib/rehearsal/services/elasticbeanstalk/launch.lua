@@ -4,6 +4,7 @@ local app = require "rehearsal.planes.app"
 local balancer = require "rehearsal.services.elasticbeanstalk.balancer"
 local bundle = require "rehearsal.services.elasticbeanstalk.bundle"
 local C = require "rehearsal.services.elasticbeanstalk.common"
+local docker = require "rehearsal.services.elasticbeanstalk.docker"
 local commands = require "rehearsal.services.elasticbeanstalk.commands"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
 local ec2_common = require "rehearsal.services.ec2.common"
@@ -11,6 +12,7 @@ local errors = require "errors"
 local fs = require "fs"
 local log = require "log"
 local process = require "process"
+local sign = require "sign"
 local zip = require "zip"
 
 local M = {}
@@ -296,6 +298,24 @@ function M.commands(cloud, env, staged)
   error(e, 0)
 end
 
+--- Runs a script on the machine, as Systems Manager's agent does.
+---@param line fun(line: string) hears what it prints
+---@return integer code
+function M.shell(cloud, env, script, line)
+  local staged = env.staged
+  if not (staged and staged.folder) then
+    line "sh: 1: docker: the sample application runs no containers"
+    return 127
+  end
+  local folder = fs.join(staged.folder, "agent", sign.uuid())           -- of this one script, beside which others may run
+  local o = { folder = folder, dir = staged.dir, env = { PATH = PATH, HOME = "/", LANG = "C.UTF-8" }, prefix = env.place.host.prefix,
+              reader = staged.reader, trust = function(service) trust(cloud, service) end, line = line }
+  local engine <close> = docker.start(o)
+  o.env.PATH, o.env.SCRIPT = engine.path .. ":" .. PATH, script
+  return app.command { service = { name = "a command of Systems Manager", argv = { "/bin/sh", "-c", 'eval "$SCRIPT"' }, env = o.env, cwd = "/" },
+                       prefix = o.prefix, folders = {}, line = line }
+end
+
 --- Without namespaces all hosts share their ports: whoever obeys $PORT gets a free one.
 local function settle_ports(cloud, env, services)
   if cloud.net.isolated then return end
@@ -338,7 +358,7 @@ function M.run(cloud, ctx, env, staged)
   for _, service in ipairs(services) do
     for _, port in ipairs(service.ports) do if port.outside == 80 then inside = inside or port.inside end end
   end
-  env.inside_port = inside
+  env.inside_port, env.staged = inside, staged
   local place = env.place
   if place.balancer then balancer.register(cloud, ctx, env) end
   env.CNAME = place.balancer and place.balancer.dns or place.cname or ("%s:%d"):format(place.address, inside or 80)
