@@ -63,7 +63,8 @@ function M.code(app, plan, _, opt)
       .. "--image ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:...; Elastic Beanstalk needs no image", app.name)
   end
   local cluster = aws.ecs_cluster { plan.name, tags = { [audit.DYNOS] = plan.dynos } }
-  return { application = { id = cluster.id, arn = cluster.arn, image = opt.image }, versions = { [plan.name] = { id = opt.image } }, parked = { id = "parked" } }
+  return { application = { id = cluster.id, arn = cluster.arn, image = opt.image }, versions = { [plan.name] = { id = opt.image } },
+           parked = { id = "parked" } }
 end
 
 --- The roles: what fetches the image and the secrets, and what the app's own calls to AWS have. The latter may open a shell:

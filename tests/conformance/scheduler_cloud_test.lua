@@ -7,7 +7,8 @@ local T = test.cases()
 
 local SETUP = [==[
 sch, iam, sqs = boto3.client("scheduler"), boto3.client("iam"), boto3.client("sqs")
-def trust(service): return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole", "Principal": {"Service": service}}]})
+def trust(service): return json.dumps({"Version": "2012-10-17", "Statement": [{"Effect": "Allow", "Action": "sts:AssumeRole",
+  "Principal": {"Service": service}}]})
 wrong = iam.create_role(RoleName="wrong", AssumeRolePolicyDocument=trust("ec2.amazonaws.com"))["Role"]["Arn"]
 role = iam.create_role(RoleName="right", AssumeRolePolicyDocument=trust("scheduler.amazonaws.com"))["Role"]["Arn"]
 def allow(*actions): iam.put_role_policy(RoleName="right", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17",
@@ -17,7 +18,8 @@ dead_arn = sqs.get_queue_attributes(QueueUrl=dead, AttributeNames=["All"])["Attr
 def count(queue): return int(sqs.get_queue_attributes(QueueUrl=queue, AttributeNames=["All"])["Attributes"]["ApproximateNumberOfMessages"])
 target = {"Arn": "arn:aws:scheduler:::aws-sdk:sqs:sendMessage", "RoleArn": role, "Input": json.dumps({"QueueUrl": url, "MessageBody": "tick"}),
   "DeadLetterConfig": {"Arn": dead_arn}, "RetryPolicy": {"MaximumRetryAttempts": 1, "MaximumEventAgeInSeconds": 60}}
-base = dict(Name="tick", GroupName="shop", ScheduleExpression="cron(0/10 * * * ? *)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target, State="DISABLED")
+base = dict(Name="tick", GroupName="shop", ScheduleExpression="cron(0/10 * * * ? *)", FlexibleTimeWindow={"Mode": "OFF"}, Target=target,
+  State="DISABLED")
 ]==]
 
 T["a schedule fires at its times while it is enabled; what fails goes to its dead-letter queue"] = function()
@@ -63,7 +65,8 @@ wait_for(lambda: code_of(sch.get_schedule, Name="tick", GroupName="shop"), "Reso
 print([g["Name"] for g in sch.list_schedule_groups()["ScheduleGroups"]])
 ]==]), table.concat({ "ResourceNotFoundException ResourceNotFoundException ValidationException", "ConflictException [{'Key': 'a', 'Value': 'b'}]",
     "ValidationException ValidationException ValidationException ValidationException ValidationException ValidationException",
-    "ConflictException UTC", "disabled: 0 0", "lost: 0 True AWS.SimpleQueueService.NonExistentQueue", "not allowed: 0", "[('tick', 'ENABLED')]", "disabled again: 0", "not yet: 0",
+    "ConflictException UTC", "disabled: 0 0", "lost: 0 True AWS.SimpleQueueService.NonExistentQueue", "not allowed: 0", "[('tick', 'ENABLED')]",
+    "disabled again: 0", "not yet: 0",
     "['default']", "" }, "\n"))
   local cli = process.run { test.tool "aws", "--endpoint-url", c.url, "--output", "text", "scheduler", "list-schedule-groups", "--query",
     "ScheduleGroups[].[Name,State]", env = c:env(), timeout = 60 }

@@ -14,7 +14,8 @@ local GONE = "ResourceNotFoundException"
 --- A task of Fargate as Scheduler is told it.
 local function ecs_parameters(t)
   return t and {
-    TaskDefinitionArn = t.task_definition, LaunchType = "FARGATE", TaskCount = 1, EnableExecuteCommand = t.exec or false, PropagateTags = "TASK_DEFINITION",
+    TaskDefinitionArn = t.task_definition, LaunchType = "FARGATE", TaskCount = 1, EnableExecuteCommand = t.exec or false,
+    PropagateTags = "TASK_DEFINITION",
     NetworkConfiguration = { awsvpcConfiguration = { Subnets = noun.ids(t.subnets), SecurityGroups = noun.ids(t.groups),
                                                      AssignPublicIp = t.public_ip and "ENABLED" or "DISABLED" } } } or nil
 end
@@ -65,8 +66,8 @@ return recipe.kind {
       input = s.Target.Input and json.decode(s.Target.Input) or nil, dead_letter = s.Target.DeadLetterConfig and s.Target.DeadLetterConfig.Arn,
       retries = s.Target.RetryPolicy and s.Target.RetryPolicy.MaximumRetryAttempts,
       max_age = s.Target.RetryPolicy and s.Target.RetryPolicy.MaximumEventAgeInSeconds, enabled = s.State == "ENABLED",
-      task = e and { task_definition = e.TaskDefinitionArn, subnets = vpc.Subnets, groups = vpc.SecurityGroups, exec = e.EnableExecuteCommand or false,
-                     public_ip = vpc.AssignPublicIp == "ENABLED" } or nil,
+      task = e and { task_definition = e.TaskDefinitionArn, subnets = vpc.Subnets, groups = vpc.SecurityGroups,
+                     exec = e.EnableExecuteCommand or false, public_ip = vpc.AssignPublicIp == "ENABLED" } or nil,
     }
   end),
 
