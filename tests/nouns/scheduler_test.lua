@@ -29,7 +29,8 @@ lab.case(T, {
             ["sqs GetQueueAttributes"] = { Attributes = attributes { QueueArn = "arn:aws:sqs:us-east-1:1:shop-dead" } } },
   looks = { { "sqs GetQueueUrl", { QueueName = "shop-dead" } }, { "sqs GetQueueAttributes", { QueueUrl = QUEUE, AttributeNames = { "All" } } },
             { "sqs ListQueueTags", { QueueUrl = QUEUE } } },
-  gone = { ["sqs GetQueueAttributes"] = "AWS.SimpleQueueService.NonExistentQueue", ["sqs ListQueueTags"] = "AWS.SimpleQueueService.NonExistentQueue" },
+  gone = { ["sqs GetQueueAttributes"] =
+           "AWS.SimpleQueueService.NonExistentQueue", ["sqs ListQueueTags"] = "AWS.SimpleQueueService.NonExistentQueue" },
   create = { { "sqs CreateQueue", { QueueName = "shop-dead", Attributes = attributes(), tags = lab.tags("queue", "shop-dead") } } },
   change = {
     { "it keeps messages for a week", want = { days = 7 },
@@ -45,7 +46,8 @@ local INPUT = { DocumentName = "AWS-RunShellScript" }
 local function schedule(more)
   return lab.merged({ Name = "report", GroupName = "shop", ScheduleExpression = "cron(30 3 * * ? *)", ScheduleExpressionTimezone = "UTC",
     FlexibleTimeWindow = { Mode = "OFF" }, State = "DISABLED", Target = { Arn = "arn:aws:scheduler:::aws-sdk:ssm:sendCommand", RoleArn = "arn:role",
-      Input = json.encode(INPUT), DeadLetterConfig = { Arn = "arn:dead" }, RetryPolicy = { MaximumRetryAttempts = 3, MaximumEventAgeInSeconds = 600 } } },
+      Input = json.encode(INPUT), DeadLetterConfig = { Arn = "arn:dead" },
+      RetryPolicy = { MaximumRetryAttempts = 3, MaximumEventAgeInSeconds = 600 } } },
     more or {})
 end
 
