@@ -30,7 +30,7 @@ local opt = recipe.options {
   { "beanstalk_platform_arn", "platform of the app (default: the newest Docker on Amazon Linux 2023)" },
   { "source", "folder with the app's source (default: the slug that runs on Heroku)", check = checks.folder },
   { "scheduler_jobs", "YAML file with the jobs of Heroku Scheduler, which has no API (docs/targets.md)", check = checks.file },
-  { "image", "image of the app in a registry (only for Fargate, see docs/targets.md)" },
+  { "image", "image of the app in a registry, instead of one that is built (only for Fargate, see docs/targets.md)" },
   { "engine", "container engine that builds the app's image, or none: the app's machines do (default: the one that is there)",
     one_of = { "docker", "podman", "buildah", "none" } },
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },

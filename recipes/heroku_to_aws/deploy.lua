@@ -3,6 +3,7 @@
 local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local bundle = require "heroku_to_aws.bundle"
+local errors = require "errors"
 local fs = require "fs"
 local image = require "heroku_to_aws.image"
 local recipe = require "recipe"
@@ -17,10 +18,11 @@ local DIR = ".hkrun/bundles"
 local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
 
 --- The image of the app in Amazon ECR, where a container engine is there to build it.
----@return table? described of bundle.describe_image
+---@param o { source: string?, stack: string, slug: table?, buildpacks: table?, platform: string, region: string }
+---@return table? described of bundle.describe_image; nil: there is no engine, or the app's own files decide what runs
 ---@return any reference what stands in docker-compose.yml
 ---@return table[] surroundings what the code of the slug takes for granted of Heroku
-local function image_of(app, plan, opt, o)
+function M.image(app, plan, opt, o)
   local engine = bundle.has_image(o) and image.engine(opt.engine)
   if not engine then return nil, nil, {} end
   local described = bundle.describe_image(o)
@@ -51,7 +53,7 @@ local function versions_of(app, plan, application, bucket, opt)
   local o = { source = opt.source, stack = app.stack, slug = app.slug, buildpacks = opt.source and app.buildpacks,
               platform = plan.platform.kind, region = aws.ecr.region }
   local reference, surroundings
-  o.image, reference, surroundings = image_of(app, plan, opt, o)
+  o.image, reference, surroundings = M.image(app, plan, opt, o)
   local versions, built = {}, nil
   for _, e in ipairs(plan.environments) do
     local b = bundle.describe(e, o)
@@ -192,6 +194,9 @@ function M.jobs(environments, plan, jobs, opt)
   local logs = aws.log_group { ("/%s/jobs"):format(plan.name), days = opt.log_days }
   local service
   for _, e in ipairs(plan.environments) do if e.name == name then service = e.processes[1].type end end
+  if plan.platform.kind ~= "docker" then
+    errors.usage("--scheduler-jobs needs a platform of Docker: on %s nothing starts a command with the app's config vars", plan.platform.branch)
+  end
   local account, region = aws.sts:get_caller_identity(), aws.sts.region
   local partition = account.Arn:match "^arn:([^:]+):"
   local may = {

@@ -56,15 +56,22 @@ end
 ---@param plan table
 ---@param _ string the account
 ---@param opt table
----@return { application: table, versions: table<string, { id: string }>, parked: { id: string } }
+---@return { application: table, versions: table<string, { id: string }>, parked: { id: string }, surroundings: table[] }
 function M.code(app, plan, _, opt)
-  if not opt.image then
-    errors.usage("Fargate runs images, and --image names none: build the image of %s, push it to Amazon ECR, and give "
-      .. "--image ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:...; Elastic Beanstalk needs no image", app.name)
+  local image, surroundings = opt.image, {}
+  if not image then
+    local described
+    described, image, surroundings = deploy.image(app, plan, opt, { source = opt.source, stack = app.stack, slug = app.slug,
+      buildpacks = opt.source and app.buildpacks, platform = "docker", region = aws.ecr.region })
+    if not described then
+      errors.usage("Fargate runs images, and there is none: no container engine is here to build it (docker, podman, buildah), and --image "
+        .. "names none. Build the image of %s elsewhere, push it to Amazon ECR, and give "
+        .. "--image ACCOUNT.dkr.ecr.REGION.amazonaws.com/NAME@sha256:...; Elastic Beanstalk needs no image", app.name)
+    end
   end
   local cluster = aws.ecs_cluster { plan.name, tags = { [audit.DYNOS] = plan.dynos } }
-  return { application = { id = cluster.id, arn = cluster.arn, image = opt.image }, versions = { [plan.name] = { id = opt.image } },
-           parked = { id = "parked" } }
+  return { application = { id = cluster.id, arn = cluster.arn, image = image }, versions = { [plan.name] = { id = image } },
+           parked = { id = "parked" }, surroundings = surroundings }
 end
 
 --- The roles: what fetches the image and the secrets, and what the app's own calls to AWS have. The latter may open a shell:

@@ -42,7 +42,7 @@ end
 
 T["without an image it says what is needed, and changes nothing"] = function()
   local lab = cloud()
-  local r = lab:hkrun({ "plan", swapped(lab) }, { env = { HKRUN_IMAGE = false } })
+  local r = lab:hkrun({ "plan", swapped(lab) }, { env = { HKRUN_IMAGE = false, HKRUN_ENGINE = "none" } })
   test.equal(r.code, 2, r.stdout)
   test.match(r.stderr, "Fargate runs images")
   test.match(r.stderr, "%-%-image")

@@ -1,7 +1,8 @@
---- What a container of a task runs. The rehearsal has no container engine, so
---- no image is pulled: an image stands for the code of the app on the
---- rehearsal's Heroku, in /app, laid out as the app's own Dockerfile says if it
---- has one; without such an app it is an empty image. The processes are real.
+--- What a container of a task runs: an image that was pushed to the account's
+--- registry, laid out. The rehearsal pulls from nowhere else: any other image
+--- stands for the code of the app on the rehearsal's Heroku, in /app, as the
+--- app's own Dockerfile says if it has one; without such an app it is an empty
+--- image. The processes are real.
 local app = require "rehearsal.planes.app"
 local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
 local errors = require "errors"
@@ -29,14 +30,17 @@ local function image_of(cloud, name)
   local folder, code = fs.join(cloud.dir, "images", key), code_of(cloud)
   local root, context = fs.join(folder, "root"), code
   fs.rmtree(folder)
-  fs.mkdir_p(root)
-  if not context then
-    context = fs.join(folder, "empty")
-    fs.mkdir_p(context)
+  fs.mkdir_p(folder)
+  local image = cloud:service "ecr"._pull(cloud, name, root)
+  if not image then
+    if not context then
+      context = fs.join(folder, "empty")
+      fs.mkdir_p(context)
+    end
+    local own = code and fs.exists(fs.join(code, "Dockerfile"))
+    local text = own and fs.read(fs.join(code, "Dockerfile")) or code and PLAIN:format(name) or "FROM " .. name .. "\n"
+    image = dockerfile.image(context, text, root, PATH, function() end)
   end
-  local own = code and fs.exists(fs.join(code, "Dockerfile"))
-  local text = own and fs.read(fs.join(code, "Dockerfile")) or code and PLAIN:format(name) or "FROM " .. name .. "\n"
-  local image = dockerfile.image(context, text, root, PATH, function() end)
   fs.mkdir_p(image.root .. "/root")
   fs.mkdir_p(image.root .. image.workdir)
   fs.write(image.root .. "/rehearsal-ca.pem", fs.read(cloud.ca.file))       -- as an image brings the authorities of AWS's certificates
