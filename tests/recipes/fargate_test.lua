@@ -9,7 +9,13 @@ local task = require "task"
 local test = require "test"
 local T = test.cases()
 
-local IMAGE = "123456789012.dkr.ecr.us-east-1.amazonaws.com/shop@sha256:" .. ("0a"):rep(32)
+--- A folder with a container engine: tests/support/engine.py under its name.
+local function engines()
+  local dir = fs.tmpdir "hkrun-engines-"
+  test.defer_file(function() fs.rmtree(dir) end)
+  fs.write(dir .. "/podman", ('#!/bin/sh\nexec "%s" "%s" "$@"\n'):format(test.tool "python3", fs.realpath "tests/support/engine.py"), 493)
+  return dir
+end
 
 local JOBS = [[
 - command: echo "a job of $SHOP_NAME, with ${#DATABASE_URL}"
@@ -19,9 +25,19 @@ local JOBS = [[
   frequency: hourly at :20
 ]]
 
-local cloud = labs.lazy { app = "examples/shop", orders = 400, jobs = 60,
-                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health", HKRUN_IMAGE = IMAGE, HKRUN_SCHEDULER_JOBS = "jobs.yml" } }
-local recipe, applied
+local started = labs.lazy { app = "examples/shop", orders = 400, jobs = 60,
+                          options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health",
+                                        HKRUN_ENGINE = "podman", HKRUN_SCHEDULER_JOBS = "jobs.yml" } }
+local recipe, applied, engine
+
+local function cloud()
+  local lab = started()
+  if not engine then
+    engine = engines()
+    lab.env.PATH = engine .. ":" .. (lab.env.PATH or os.getenv "PATH")
+  end
+  return lab
+end
 
 --- The recipes, copied, with Fargate as the target.
 local function swapped(lab)
@@ -42,7 +58,7 @@ end
 
 T["without an image it says what is needed, and changes nothing"] = function()
   local lab = cloud()
-  local r = lab:hkrun({ "plan", swapped(lab) }, { env = { HKRUN_IMAGE = false, HKRUN_ENGINE = "none" } })
+  local r = lab:hkrun({ "plan", swapped(lab) }, { env = { HKRUN_ENGINE = "none" } })
   test.equal(r.code, 2, r.stdout)
   test.match(r.stderr, "Fargate runs images")
   test.match(r.stderr, "%-%-image")
@@ -76,6 +92,8 @@ T["apply: the data is equal, the release process ran, web answers through the lo
   test.equal(aws(lab, "elbv2", "describe-target-health", "--target-group-arn", aws(lab, "elbv2", "describe-target-groups", "--names", "shop-web",
     "--query", "TargetGroups[0].TargetGroupArn"), "--query", "TargetHealthDescriptions[].TargetHealth.State"), "healthy")
   local released = aws(lab, "logs", "describe-log-streams", "--log-group-name", "/ecs/shop/release", "--query", "logStreams[].logStreamName")
+  test.match(aws(lab, "ecs", "describe-task-definition", "--task-definition", "shop-web", "--query",
+    "taskDefinition.containerDefinitions[0].image"), "/shop:v%d+%-%x+$")
   test.match(released, "^shop%-release/shop%-release/%x+$")
   test.match(aws(lab, "logs", "filter-log-events", "--log-group-name", "/ecs/shop/worker", "--query", "events[].message"), "%S")
 end

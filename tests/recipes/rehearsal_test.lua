@@ -101,7 +101,8 @@ T["Heroku Scheduler's jobs are on from the cutover on, and each runs once at its
   test.truthy(applied, "an apply that worked")
   local function aws(...) return judged():aws(...) end
   test.equal(aws("scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "ENABLED\tENABLED")
-  local deadline, said = task.now() + 40, nil
+  local deadline = task.now() + 40
+  local said
   repeat
     said = aws("logs", "filter-log-events", "--log-group-name", "/shop/jobs", "--query", "events[].message")
   until said:find "open" or task.now() > deadline

@@ -7,6 +7,7 @@ local app = require "rehearsal.planes.app"
 local dockerfile = require "rehearsal.services.elasticbeanstalk.dockerfile"
 local errors = require "errors"
 local fs = require "fs"
+local images = require "rehearsal.services.elasticbeanstalk.images"
 local sign = require "sign"
 
 local M = {}
@@ -114,23 +115,17 @@ function M.process(cloud, ctx, task, container)
   local sink = log_stream(cloud, ctx, container, task.id)
   local env = environment(cloud, ctx, definition, container, override)
   local image = image_of(cloud, container.image)
-  local argv = {}
-  for _, word in ipairs(container.entryPoint or image.entrypoint or {}) do argv[#argv + 1] = word end
-  local command = override and override.command or container.command or not container.entryPoint and image.command
-  for _, word in ipairs(command or {}) do argv[#argv + 1] = word end
-  if #argv == 0 then failed("CannotStartContainerError: Error response from daemon: no command specified") end
-  local roots = app.has_roots()
-  local workdir = container.workingDirectory or image.workdir
-  fs.mkdir_p(image.root .. workdir)
-  local full = { PATH = PATH, HOME = roots and "/root" or image.root .. "/root" }
-  for name, value in pairs(image.env) do full[name] = value end
-  local ca = roots and "/rehearsal-ca.pem" or cloud.ca.file
-  full.NODE_EXTRA_CA_CERTS, full.SSL_CERT_FILE = ca, ca
-  for name, value in pairs(env) do full[name] = value end
-  local ports = {}
+  local command = override and override.command or container.command
+  if not (command or container.entryPoint or image.command or image.entrypoint) then
+    failed("CannotStartContainerError: Error response from daemon: no command specified")
+  end
+  local ports, roots = {}, app.has_roots()
   for i, port in ipairs(container.portMappings) do ports[i] = { outside = port.containerPort, inside = port.containerPort } end
-  return { name = container.name, argv = argv, env = full, cwd = roots and workdir or image.root .. workdir, root = roots and image.root or nil,
-           ports = ports, count = 1 }, sink, image.folder
+  local ca = roots and "/rehearsal-ca.pem" or cloud.ca.file
+  env.NODE_EXTRA_CA_CERTS, env.SSL_CERT_FILE = env.NODE_EXTRA_CA_CERTS or ca, env.SSL_CERT_FILE or ca
+  local service = images.container({ has_roots = roots, path = PATH }, image, container.name, { command = command, env = env, ports = ports,
+    entrypoint = container.entryPoint, workdir = container.workingDirectory })
+  return service, sink, image.folder
 end
 
 return M
