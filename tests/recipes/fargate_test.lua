@@ -139,6 +139,23 @@ T["only the load balancer reaches the tasks, and no secret stands in a task defi
   test.match(refs.DATABASE_URL, "^arn:aws:secretsmanager:.*:secret:shop/config%-%w+:DATABASE_URL::$")
 end
 
+T["rollback: no job and no task is on AWS any more, and the app answers on Heroku"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local r = lab:hkrun({ "rollback", swapped(lab), "--yes" }, { timeout = 200 })
+  test.equal(r.code, 0, r.stderr)
+  test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "DISABLED\tDISABLED")
+  test.equal(aws(lab, "ecs", "describe-services", "--cluster", "shop", "--services", "shop-web", "shop-worker", "--query",
+    "services[].[desiredCount,runningCount]"):gsub("%s", " "), "0 0 0 0")
+  local deadline, answer = task.now() + 60, nil
+  repeat
+    local ok, a = pcall(http.get, lab.said.HKRUN_REHEARSAL_APP_URL .. "/totals", { timeout = 20 })
+    answer = ok and a.status
+    task.sleep(0.2)
+  until answer == 200 or task.now() > deadline
+  test.equal(answer, 200)
+end
+
 T["destroy leaves nothing"] = function()
   local lab = cloud()
   test.truthy(applied, "an apply that worked")
