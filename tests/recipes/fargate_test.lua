@@ -147,7 +147,8 @@ T["rollback: no job and no task is on AWS any more, and the app answers on Herok
   test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "DISABLED\tDISABLED")
   test.equal(aws(lab, "ecs", "describe-services", "--cluster", "shop", "--services", "shop-web", "shop-worker", "--query",
     "services[].[desiredCount,runningCount]"):gsub("%s", " "), "0 0 0 0")
-  local deadline, answer = task.now() + 60, nil
+  local deadline = task.now() + 60
+  local answer
   repeat
     local ok, a = pcall(http.get, lab.said.HKRUN_REHEARSAL_APP_URL .. "/totals", { timeout = 20 })
     answer = ok and a.status
