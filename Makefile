@@ -1,5 +1,5 @@
 # make          builds build/release/hkrun (CONFIG=debug|asan for others)
-# make demo     rehearses recipes/heroku_to_aws.lua on the sample app
+# make demo     rehearses recipes/heroku_to_aws.lua on the sample app; DATA=dms: with AWS DMS, both its ways
 # make check    builds and passes all tests
 # make crash    kills the migration before and after each of its effects, and applies it again
 # make kill-pg  kills copies of PostgreSQL at random moments, and goes on with them
@@ -76,7 +76,12 @@ deps:
 
 demo: deps
 	@$(MAKE) -s all
+ifeq ($(DATA),dms)
+	./hkrun rehearse recipes/heroku_to_aws.lua --data dms
+	./hkrun rehearse recipes/heroku_to_aws.lua --data dms --dms-strategy full-load-and-cdc --heroku-may-replicate
+else
 	./hkrun rehearse recipes/heroku_to_aws.lua
+endif
 
 # The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI (pinned, 400 MB).
 tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed
