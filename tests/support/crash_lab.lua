@@ -50,8 +50,8 @@ function M.clean()
 end
 
 --- A cloud whose time flies, with the app on its Heroku.
-local function start_lab()
-  return labs.start { app = app() .. "/app", scale = 20000, by_hand = true,
+local function start_lab(may_replicate)
+  return labs.start { app = app() .. "/app", scale = 20000, by_hand = true, may_replicate = may_replicate,
     options = { HKRUN_APP = APP, HKRUN_HEALTH_PATH = "/health" } }
 end
 
@@ -81,9 +81,10 @@ end
 
 --- A trial on a cloud of its own, or on that of a trial that has ended well.
 ---@param lab? RehearsalLab of trial:finish()
+---@param may_replicate? boolean the app's role on the emulated Heroku may stream changes
 ---@return Trial
-function M.start(lab)
-  lab = lab or start_lab()
+function M.start(lab, may_replicate)
+  lab = lab or start_lab(may_replicate)
   local trial = setmetatable({ lab = lab, problems = {}, n = 0, pid_file = lab.dir .. "/pid" }, Trial)
   local ok, e = pcall(renew, lab)
   if not ok then

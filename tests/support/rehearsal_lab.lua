@@ -45,7 +45,8 @@ local function options_of(said, more)
 end
 
 --- Starts a cloud with an app on its Heroku. It ends with the file's last case, or `by_hand` with lab:stop().
----@param o { app: string, orders?: integer, jobs?: integer, scale?: number, may_replicate?: boolean, options?: table<string, string>, by_hand?: boolean }
+---@param o { app: string, orders?: integer, jobs?: integer, scale?: number, may_replicate?: boolean,
+---  options?: table<string, string>, by_hand?: boolean }
 ---@return RehearsalLab
 function M.start(o)
   local lab = setmetatable({ dir = fs.tmpdir "hkrun-lab-", printed = {} }, Lab)
