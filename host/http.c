@@ -44,7 +44,8 @@ static int request_close (lua_State *L) {        /* close, __gc and __close; a r
   if (easy != NULL) curl_easy_cleanup(easy);
   for (struct curl_slist *h = r->headers; h != NULL; h = h->next) explicit_bzero(h->data, strlen(h->data));
   curl_slist_free_all(r->headers);
-  r->headers = NULL;
+  curl_slist_free_all(r->place);
+  r->headers = r->place = NULL;
   buffer_free(&r->out);
   buffer_free(&r->head);
   buffer_free(&r->body);
@@ -254,6 +255,14 @@ static int request_fresh (lua_State *L) {        /* r:fresh(): a new connection,
   return 0;
 }
 
+static int request_connect_to (lua_State *L) {   /* r:connect_to("::address:port"): there, whatever the DNS says of the URL's host */
+  Request *r = request_check(L, NEW);
+  curl_slist_free_all(r->place);
+  if ((r->place = curl_slist_append(NULL, luaL_checkstring(L, 2))) == NULL) return luaL_error(L, "not enough memory");
+  curl_easy_setopt(r->easy, CURLOPT_CONNECT_TO, r->place);
+  return 0;
+}
+
 static long seconds_to_ms (lua_State *L, int arg) {
   lua_Number s = luaL_checknumber(L, arg);
   luaL_argcheck(L, s >= 0 && s < 1e6, arg, "not a number of seconds");
@@ -358,7 +367,7 @@ static const luaL_Reg functions[] = {
 
 static const luaL_Reg methods[] = {
   { "header", request_header }, { "body", request_body }, { "body_file", request_body_file }, { "to_file", request_to_file },
-  { "to_range", request_to_range }, { "to_reader", request_to_reader }, { "is_done", request_is_done }, { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "start", request_start },
+  { "to_range", request_to_range }, { "to_reader", request_to_reader }, { "is_done", request_is_done }, { "ca", request_ca }, { "limits", request_limits }, { "secret", request_secret }, { "fresh", request_fresh }, { "connect_to", request_connect_to }, { "start", request_start },
   { "cancel", request_cancel }, { "id", request_id }, { "label", request_label }, { "progress", request_progress }, { "result", request_result },
   { "close", request_close }, { NULL, NULL }
 };

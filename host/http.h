@@ -26,7 +26,7 @@ typedef struct Request {
   struct Request *prev, *next;   /* in pool->running */
   State state;
   CURL *easy;
-  struct curl_slist *headers;
+  struct curl_slist *headers, *place;
   char *label;                   /* "GET https://host/path": all of the URL that a message may show */
   char *path, *part;             /* the file to write and its name until it is complete; no part: a range of the file */
   curl_off_t to_start, to_size;  /* the range */

@@ -8,6 +8,7 @@ local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
 local bastion, config = require "heroku_to_aws.bastion", require "heroku_to_aws.config"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
+local dns, domain = require "heroku_to_aws.dns", require "heroku_to_aws.domain"
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local keyspace, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.smoke"
@@ -36,6 +37,8 @@ local opt = recipe.options {
   { "health_path", "path that answers 200 when the app is well", default = "/", check = checks.path },
   { "deployment_policy", "how a version replaces the one before (default: rolling with several machines)",
     one_of = { "all-at-once", "rolling", "immutable" } },
+  { "domain", "custom domain names to move, or \"all\" of Heroku's: certificate, HTTPS, DNS", type = "list" },
+  { "dns_server", "DNS server to ask, instead of the system's and the names' own" },
   { "health_timeout", "seconds that the app may need to become well once it runs on AWS", default = 300 },
   { "create_alarm", "make CloudWatch alarms", default = true },
   { "notification_email", "who gets the alarms", check = checks.email },
@@ -61,6 +64,7 @@ local account = aws.sts:get_caller_identity().Account
 local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
+domain.plan(plan, facts, opt)                    -- names of its own need a load balancer, which has the certificate
 local jobs    = scheduler.read(opt.scheduler_jobs, plan, opt)
 audit.report(facts, plan, opt, deploy.place)
 
@@ -83,6 +87,7 @@ local new = task.all {
   end,
   bastion = door and function() return bastion.machine(plan, net, door, opt) end,
   code    = function() return deploy.code(app, plan, account, opt) end,
+  certificate = #plan.domains > 0 and function() return domain.certificate(plan.domains, opt) end or nil,
 }
 if not door then bastion.off(plan, net) end
 
@@ -92,13 +97,18 @@ local vars = config.keep(app, plan, new)
 stage "deploy"                                   -- the environment starts with Beanstalk's sample application, and takes minutes
 local made = task.all {
   environments = function()
-    return deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt, vars = vars })
+    return deploy.environments(plan, { application = new.code.application, network = net, group = group, opt = opt, vars = vars,
+                                       certificate = new.certificate })
   end,
   watch = opt.create_alarm and function() return watch.stores(plan, new, opt) end or nil,
 }
 local environments = made.environments
 local web = environments[plan.environments[1].name]
 local schedules = scheduler.make(jobs, { plan = plan, starts = function() return deploy.jobs(environments, plan, jobs, opt) end })  -- off till the end
+
+stage "domain"                                   -- HTTPS answers for each name at the new address, and the DNS can change quickly
+local names = domain.prepare(plan.domains, web, opt)
+local url, how = domain.site(web, plan.domains)
 
 stage "alarms"                                   -- those of the stores are made by now
 if made.watch then watch.app(plan, { watch = made.watch, new = new, environments = environments }) end
@@ -130,7 +140,7 @@ local copied = task.all {
 }
 local verified = freeze:once("verify", function() return steps.verify(copied) end)   -- every row, key and job is equal, or it stops here
 local live  <close> = deploy.live(environments, new.code) -- stops again on AWS if the smoke test fails
-local tested = freeze:once("smoke test", smoke.run(web.url, tests, opt.health_timeout))
+local tested = freeze:once("smoke test", smoke.run(url, tests, opt.health_timeout, how))
 local ticking <close> = scheduler.live(schedules)        -- jobs run on AWS from here
 window:close()
 freeze:keep()                                            -- from here on, customers write on AWS: back with `hkrun rollback`
@@ -138,7 +148,10 @@ live:keep()
 ticking:keep()
 if opt.data == "dms" then freeze:once(dms.CLEAN, dms.clean_up { app = app }) end   -- it costs money while it is there
 
+stage "dns"                                      -- the names lead to AWS; `hkrun rollback` leads them back
+dns.switch(names, web, opt)
+
 stage "report"
-report.write { app = app, facts = facts, plan = plan, new = new, url = web.url, quantities = app:quantities(),
+report.write { app = app, facts = facts, plan = plan, new = new, url = url, quantities = app:quantities(),
                since = freeze.facts and freeze.facts.at, watch = made.watch, opt = opt, predicted = predicted, budget = budget,
                done = { copy = copied, verify = verified, smoke = tested } }

@@ -15,7 +15,7 @@ local MODULES = {
   { "redis", "redis", "redis/connection", "redis/transaction", "redis/script", "redis/subscription", "redis/cluster",
     "redis/copy", "redis/live", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
-  { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "dns" }, { "procfile" },
+  { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "dns" }, { "eb" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
 }
 

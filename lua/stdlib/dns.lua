@@ -8,6 +8,7 @@
 --- server's refusal kind "remote" with the code of RFC 1035 (SERVFAIL, REFUSED, ...).
 local errors = require "errors"
 local fs = require "fs"
+local json = require "json"
 local message = require "dns.message"
 local options = require "options"
 local sign = require "sign"
@@ -171,9 +172,9 @@ function M.authoritative(name, kind, o)
     local values = values_of(answer, name, kind)
     return { server = server, values = values, code = answer.code, records = answer.answers }
   end
-  if o and o.server then return { seen(type(o.server) == "table" and o.server[1] or o.server, o.server) } end
+  if o and o.server then return json.array { seen(type(o.server) == "table" and o.server[1] or o.server, o.server) } end
   local _, names = M.zone(name, o)
-  return task.map(names, function(server) return seen(server, task.resolve(server)[1]) end)
+  return json.array(task.map(names, function(server) return seen(server, task.resolve(server)[1]) end))
 end
 
 return M

@@ -31,6 +31,8 @@ local declared = {
   { "reader", "takes the body of a 2xx answer as it arrives; the answer's body is then the reader", type = "any" },
   { "secret_body", "the body of the answer is a secret", type = "boolean", default = false },
   { "follow", "how many redirects to follow", type = "integer", default = 0 },
+  { "connect_to", "address or address:port to connect to, whatever the DNS says; the certificate is checked against the URL's host",
+    type = "string" },
   { "fresh", "on a new connection: one that was kept may be dead, and then it would be sent a second time", type = "boolean" },
   { "limit", "bytes of an answer in memory", type = "integer", default = 64 * 1024 * 1024 },
   { "progress", "called now and then with bytes sent, received", type = "function" },
@@ -86,6 +88,7 @@ local function send(o)
   request:limits(o.connect_timeout, o.timeout or (streams and 0 or 300), o.stall_timeout, o.limit)
   if o.ca then request:ca(o.ca) end
   if o.fresh then request:fresh() end
+  if o.connect_to then request:connect_to("::" .. (o.connect_to:find ":%d+$" and o.connect_to or o.connect_to .. ":")) end
   if o.secret_body then request:secret() end
   if type(o.to_file) == "table" then
     errors.check(op, request:to_range(o.to_file.file, o.to_file.offset, o.to_file.length))
@@ -117,7 +120,7 @@ local function redirected(o, answer)
     if url:find "^http:" and answer.label:find " https:" then
       errors.raise { kind = "protocol", op = "follow the redirect of " .. answer.label, message = "it leads from https to http" }
     end
-    next_one.headers = {}
+    next_one.headers, next_one.connect_to = {}, nil
     for name, value in pairs(o.headers) do
       local low = name:lower()
       if not (secret.is(value) or low == "authorization" or low == "cookie" or low == "proxy-authorization") then

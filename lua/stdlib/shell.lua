@@ -6,8 +6,8 @@ local term = require "term"
 local M = {}
 
 local modules = {}
-for name in ("aws csv errors fs heroku http json list log pg process procfile recipe redis retry secret show sign ssh task term text xml yaml zip")
-  :gmatch "%S+" do modules[name] = true end
+for name in ("aws csv dns eb errors fs heroku http json list log pg process procfile recipe redis retry secret show sign ssh task term text xml "
+  .. "yaml zip"):gmatch "%S+" do modules[name] = true end
 
 --- The names of the modules that are at hand.
 M.modules = modules

@@ -132,6 +132,12 @@ function M.apply(recipe, options, how) return require "test.cloud".apply(recipe,
 ---@return { output: string } done
 function M.destroy(recipe, options) return require "test.cloud".destroy(recipe, options) end
 
+--- Undoes what the recipe did beside what it made, as `hkrun rollback --yes`.
+---@param recipe string|function
+---@param options? table<string, any>
+---@return { output: string } done
+function M.rollback(recipe, options) return require "test.cloud".rollback(recipe, options) end
+
 local TOOLS = { "build/tools/bin", "build/tools-eb/bin", "build/tools-heroku/node_modules/.bin" }
 
 --- The path of a foreign tool that `make tools` installed, or of the machine's own.

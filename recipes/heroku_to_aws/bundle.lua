@@ -125,6 +125,14 @@ function M.describe_image(o)
   return { version = version_of(o, content_of(o), files), files = files }
 end
 
+--- Makes the load balancer lead http to https: Beanstalk has no option for it (AWS samples, "alb-http-to-https-redirection").
+local function redirect()
+  local config = { Host = "#{host}", Path = "/#{path}", Query = "#{query}", Port = "443", Protocol = "HTTPS", StatusCode = "HTTP_301" }
+  return yaml.encode { Resources = { AWSEBV2LoadBalancerListener = { Type = "AWS::ElasticLoadBalancingV2::Listener", Properties = {
+    LoadBalancerArn = { Ref = "AWSEBV2LoadBalancer" }, Port = 80, Protocol = "HTTP",
+    DefaultActions = { { Type = "redirect", RedirectConfig = config } } } } } }
+end
+
 --- What the bundle of an environment will be: its version is a digest of everything that goes into it, so that the same
 --- app makes the same version, and nothing has to be downloaded to know it.
 ---@param environment table of mapping.environments
@@ -133,6 +141,7 @@ end
 ---@return { version: string, files: table<string, string>, image: table? }
 function M.describe(environment, o)
   local files = additions(environment, o)
+  if environment.https then files[".ebextensions/https-redirect.config"] = redirect() end
   return { version = version_of(o, o.image and o.image.version or content_of(o), files), files = files, image = o.image }
 end
 

@@ -227,7 +227,8 @@ function M.environments(plan, o)
     make[e.name] = function()
       return aws.environment {
         e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
-        instance_type = e.instance_type, load_balanced = e.load_balanced, min_instances = e.instances, max_instances = e.instances,
+        instance_type = e.instance_type, load_balanced = e.load_balanced, certificate = e.https and o.certificate or nil,
+        min_instances = e.instances, max_instances = e.instances,
         deployment = deployment,
         health_path = e.processes[1].type == "web" and o.opt.health_path or nil, env = o.vars.plain, secrets = o.vars.secrets,
         hide = o.vars.hide, log_days = o.opt.log_days, health_timeout = o.opt.health_timeout,

@@ -31,9 +31,11 @@ local function deferred(o)
   for _, a in ipairs(o.plan.addons) do
     if a.becomes ~= "moved" then rows[#rows + 1] = { a.plan, a.becomes, a.note } end
   end
+  local moved = {}
+  for _, name in ipairs(o.plan.domains) do moved[name] = true end
   for _, d in ipairs(o.facts.domains or {}) do
-    if d.kind == "custom" then
-      rows[#rows + 1] = { d.hostname, "deferred", "point its DNS at the new address, and give the environment a certificate" }
+    if d.kind == "custom" and not moved[d.hostname:lower()] then
+      rows[#rows + 1] = { d.hostname, "deferred", ("it leads to Heroku: apply with --domain %s, or point it to the new address"):format(d.hostname) }
     end
   end
   if o.facts.release_left then

@@ -29,6 +29,7 @@ end
 ---@return HttpAnswer
 function Web:get(path, opts)
   local o = { timeout = 30 }
+  for k, v in pairs(self.how or {}) do o[k] = v end
   for k, v in pairs(opts or {}) do o[k] = v end
   local ok, answer = pcall(http.get, self.url .. path, o)
   if ok then return answer end
@@ -55,13 +56,14 @@ end
 ---@param url string? nil: there is no web process
 ---@param fn fun(web: table)
 ---@param patience number seconds that the app may take until it answers
+---@param how? table options of http.get for each request
 ---@return fun(progress: table): table for freeze:once
-function M.run(url, fn, patience)
+function M.run(url, fn, patience, how)
   return function(progress)
     if not url then return { skipped = true, at = os.time() } end
     local began, wrong = task.now(), nil
     while true do
-      local web = setmetatable({ url = url:gsub("/$", ""), passed = 0 }, Web)
+      local web = setmetatable({ url = url:gsub("/$", ""), how = how, passed = 0 }, Web)
       local ok, e = xpcall(fn, errors.handler, web)
       if ok then return { url = url, passed = web.passed, at = os.time() } end
       if not errors.is(e, "remote") then error(e, 0) end

@@ -117,6 +117,16 @@ M.addons = {
   ["heroku-connect"] = { becomes = "deferred", loud = true, note = "it writes to Heroku Postgres only: see Amazon AppFlow for Salesforce" },
 }
 
+--- The hosted zones of Elastic Beanstalk's names, for aliases at the top of a domain: AWS General Reference, "Elastic
+--- Beanstalk endpoints and quotas", 2026.
+M.beanstalk_zones = {
+  ["us-east-1"] = "Z117KPS5GTRQ2G", ["us-east-2"] = "Z14LCN19Q5QHIC", ["us-west-1"] = "Z1LQECGX5PH1X", ["us-west-2"] = "Z38NKT9BP95V3O",
+  ["ca-central-1"] = "ZJFCZL7SSZB5I", ["sa-east-1"] = "Z10X7K2B4QSOFV", ["eu-west-1"] = "Z2NYPWQ7DFZAZH", ["eu-west-2"] = "Z1GKAAAUGATPF1",
+  ["eu-west-3"] = "Z5WN6GAYWG5OB", ["eu-central-1"] = "Z1FRNW7UH4DEZJ", ["eu-north-1"] = "Z23GO28BZ5AETM", ["ap-south-1"] = "Z18NTBI3Y7N9TZ",
+  ["ap-southeast-1"] = "Z16FZ9L249IFLT", ["ap-southeast-2"] = "Z2PCDNR3VC2G1N", ["ap-northeast-1"] = "Z1R25G3KIG2GBW",
+  ["ap-northeast-2"] = "Z3JE5OI70TWKCP",
+}
+
 --- What a cutover takes beside the data, in seconds, and speeds where there is too little data to measure any. stop: Heroku
 --- gives a dyno 30 s to end by itself (devcenter.heroku.com/articles/dyno-shutdown-behavior). start: a deployment to one
 --- machine until it is healthy, as Beanstalk usually needs. copy: bytes a second; keys: keys a second.

@@ -25,6 +25,8 @@ local declared = {
   { "instance_type", "machine", type = "string", default = "t3.small" },
   { "load_balanced", "several machines behind a load balancer", type = "boolean", default = false },
   { "min_instances", "machines at least, behind a load balancer", type = "integer", default = 1 },
+  { "certificate", "of aws.certificate, or its ARN: HTTPS on port 443 of the load balancer", type = "any" },
+  { "idle_timeout", "seconds after which the load balancer cuts a silent connection; Heroku's router waits 30", type = "integer", default = 60 },
   { "max_instances", "machines at most, behind a load balancer", type = "integer", default = 2 },
   { "deployment", "how a version replaces the one before: \"all-at-once\", \"rolling\" (half of the machines at a time) or \"immutable\" (new "
       .. "machines first); rolling by default where there are several", type = "string", one_of = { "all-at-once", "rolling", "immutable" } },
@@ -48,6 +50,7 @@ local SERVICE = { "service-role/AWSElasticBeanstalkEnhancedHealth", "AWSElasticB
 --- Guide, "Publishing Amazon CloudWatch custom metrics for an environment").
 local PUBLISHED = json.encode({ CloudWatchMetrics = { Environment = { ApplicationRequests5xx = 60 }, Instance = {} }, Version = 1 }, { sort = true })
 
+local TLS = "ELBSecurityPolicy-TLS13-1-2-2021-06"           -- TLS 1.2 and 1.3 only, as AWS recommends
 local DEPLOY = 1800                                          -- seconds that a deployment may take
 
 --- Who keeps a variable's value, and what a machine must be allowed to get it.
@@ -133,6 +136,9 @@ local function settings(o, role, profile)
     ["aws:elasticbeanstalk:application:environmentsecrets"] = next(o.secrets) and o.secrets or nil,
   }
   if balanced then
+    s["aws:elbv2:loadbalancer"] = { IdleTimeout = tostring(o.idle_timeout) }
+    s["aws:elbv2:listener:443"] = o.certificate and { ListenerEnabled = "true", Protocol = "HTTPS", SSLCertificateArns = noun.id(o.certificate),
+                                                      SSLPolicy = TLS } or nil
     s["aws:autoscaling:asg"] = { MinSize = tostring(o.min_instances), MaxSize = tostring(o.max_instances) }
   end
   if o.health_path then

@@ -110,6 +110,7 @@ local function rehearsal_env(running, env)
   local net, heroku = running.net, running.heroku
   env.HKRUN_REHEARSAL_ISOLATED = net.isolated and "yes" or net.reason
   if not heroku then return env end
+  env.HKRUN_REHEARSAL_DNS = running:service "route53"._address(running)
   env.HKRUN_REHEARSAL_APP_URL = heroku.app.router.url
   env.HKRUN_REHEARSAL_APP_DIR = heroku.app.build.dir
   local vars = heroku.app:config()
@@ -140,6 +141,7 @@ local function run(o, dir)
   if app then
     require "rehearsal.heroku".start(running, { app_dir = app, manifest = manifest, orders = o.orders, jobs = o.jobs,
       may_replicate = o.may_replicate })
+    running:service "route53"._own(running, running.heroku.app)
   end
   local env = running:env()
   if o["ready-file"] then

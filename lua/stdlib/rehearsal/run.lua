@@ -95,6 +95,9 @@ function Rehearsal:step_env()
   env.HKRUN_NOTIFICATION_EMAIL = "ops@example.com"
   env.HKRUN_HEALTH_PATH = self.manifest.health
   env.HKRUN_ENGINE = "none"             -- base images would have to be fetched: the same processes run without one
+  if env.HKRUN_REHEARSAL_DNS and env.HKRUN_REHEARSAL_ISOLATED == "yes" then      -- else load balancers have no port 443
+    env.HKRUN_DOMAIN, env.HKRUN_DNS_SERVER = "all", env.HKRUN_REHEARSAL_DNS
+  end
   if fs.uid() ~= 0 then               -- sshd without root knows only its own user, and everybody is on loopback
     env.HKRUN_BASTION_USER = select(2, fs.uid())
     env.HKRUN_BASTION_SSH_FROM = "127.0.0.1/32"

@@ -12,6 +12,7 @@ local log = require "log"
 local options = require "options"
 local plan = require "recipe.plan"
 local process = require "process"
+local rollback = require "recipe.rollback"
 local task = require "task"
 local test = require "test"
 
@@ -184,6 +185,17 @@ function M.destroy(recipe, values)
   local r = load.upto_options(o, true)
   local _ <close> = r.journal
   destroy.run(r, o)
+  return { output = printed(self, before) }
+end
+
+---@return { output: string }
+function M.rollback(recipe, values)
+  local self = current "test.rollback"
+  local before, found = #self.output, loaded(recipe)
+  local o = told(self, found, values)
+  local r = load.upto_options(o, true)
+  local _ <close> = r.journal
+  rollback.run(r, o)
   return { output = printed(self, before) }
 end
 

@@ -110,7 +110,7 @@ local BUSY = [[DependencyViolation ResourceInUse InvalidGroup.InUse InvalidParam
   InvalidCacheParameterGroupState InvalidReplicationGroupState InvalidUserID.HasAssociation OperationInProgressException
   ConcurrentModification IncorrectState Resource.AlreadyAssociated SourceBundleDeletionFailure
   InvalidReplicationGroupStateFault OperationInProgressFailure InvalidResourceStateFault
-  ClusterContainsTasksException ClusterContainsServicesException]]
+  ClusterContainsTasksException ClusterContainsServicesException ResourceInUseException]]
 
 --- Calls fn, which deletes. What is gone already is no error; what is still in use is marked so that the engine tries
 --- again: AWS lets go of network interfaces minutes after their owner is gone.

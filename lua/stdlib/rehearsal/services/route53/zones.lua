@@ -46,6 +46,25 @@ function S.CreateHostedZone(cloud, p, _)
            Location = "https://route53.amazonaws.com/2013-04-01/hostedzone/" .. zone.id }
 end
 
+--- The zones of the app's domains, as their owner has them: each name leads to Heroku, and everybody keeps that for an hour.
+function S._own(cloud, app)
+  local zones = {}
+  for _, d in ipairs(app.domains) do
+    local top = d.hostname:match "[^.]+%.[^.]+$"
+    if d.kind == "custom" and top then
+      if not zones[top] then
+        local made = S.CreateHostedZone(cloud, { Name = top, CallerReference = top })
+        zones[top] = C.zone(cloud, made.HostedZone.Id)
+      end
+      local zone, name = zones[top], C.name(d.hostname)
+      local is_top = name == zone.name
+      zone.sets[name .. (is_top and " A" or " CNAME")] = { Name = name, Type = is_top and "A" or "CNAME", TTL = 3600,
+        ResourceRecords = { { Value = is_top and "127.0.0.1" or d.cname } } }
+      zone.served = zone.sets
+    end
+  end
+end
+
 function S.GetHostedZone(cloud, p)
   local zone = C.zone(cloud, p.Id)
   return { HostedZone = show(zone), DelegationSet = { NameServers = zone.servers } }
