@@ -104,7 +104,7 @@ local made = task.all {
 }
 local environments = made.environments
 local web = environments[plan.environments[1].name]
-local schedules = scheduler.make(jobs, { plan = plan, starts = function() return deploy.jobs(environments, plan, jobs, opt) end })  -- off till the end
+local schedules = scheduler.make(jobs, { plan = plan, starts = function() return deploy.jobs(environments, plan, jobs, opt) end })  -- off as yet
 
 stage "domain"                                   -- HTTPS answers for each name at the new address, and the DNS can change quickly
 local names = domain.prepare(plan.domains, web, opt)

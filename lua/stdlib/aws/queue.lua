@@ -15,7 +15,7 @@ return recipe.kind {
     { "visibility", "seconds that a message is hidden from others while one works on it", type = "integer", default = 30 },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn", "url" }, summary = { "days" }, compare = { tags = "given" }, idempotent = true,     -- CreateQueue answers with the one that there is
+  outputs = { "arn", "url" }, summary = { "days" }, compare = { tags = "given" }, idempotent = true,     -- CreateQueue answers with what is there
 
   read = noun.reader(GONE, function(spec)
     local url = aws.sqs:get_queue_url({ QueueName = spec.name }).QueueUrl
