@@ -2,6 +2,7 @@
 local aws = require "aws"
 local lab = dofile "tests/support/noun_lab.lua"
 local recipe_lab = dofile "tests/support/recipe_lab.lua"
+local run = require "aws.common.dms_run"
 local test = require "test"
 local T = test.cases()
 
@@ -246,6 +247,76 @@ T["aws.dms_task: one that runs is not changed, and stopped before it is deleted"
   l:destroy(function() aws.dms_task(TASK) end)
   lab.same(world.changing, { { "dms StopReplicationTask", { ReplicationTaskArn = "arn:t" } },
     { "dms DeleteReplicationTask", { ReplicationTaskArn = "arn:t" } } })
+end
+
+-- What is done with a migration ----------------------------------------------
+
+local function migration()
+  return run.new { name = "shop", task = "arn:t", instance = "arn:i", source = "arn:e1", target = "arn:e2", bucket = "reports",
+                   role = { arn = "arn:r" } }
+end
+
+--- A world with a task in this state, and these tables.
+local function with_task(more, tables)
+  return lab.world { ["dms DescribeReplicationTasks"] = task(more), ["dms DescribeTableStatistics"] = { TableStatistics = tables } }
+end
+
+local ORDERS = { SchemaName = "public", TableName = "orders", TableState = "Table error", FullLoadRows = 7, FullLoadErrorRows = 3 }
+local LINES = { SchemaName = "public", TableName = "lines", TableState = "Table completed", FullLoadRows = 9, FullLoadErrorRows = 0 }
+
+T["a table that DMS could not load is named, with how it is loaded again: while the task runs, and when it has stopped"] = function()
+  local world = with_task({ Status = "running", LastFailureMessage = "value too long" }, { ORDERS, LINES })
+  local e = test.raises("could not load public.orders %(Table error, 7 rows loaded, 3 refused%): value too long",
+    function() migration():streams() end)
+  test.match(e.hint, "aws dms reload%-tables %-%-replication%-task%-arn arn:t %-%-tables%-to%-reload SchemaName=public,TableName=orders;")
+  world.answers["dms DescribeReplicationTasks"] = task { Status = "stopped", StopReason = "Stop Reason FULL_LOAD_ONLY_FINISHED" }
+  e = test.raises("could not load public.orders", function() migration():loaded() end)
+  test.match(e.hint, "the log group dms%-tasks%-shop%-dms says more; .* apply again")
+  lab.same(world.changing, {})
+end
+
+T["a load that failed is begun again from the start, one that ended well is not; a task that somebody stopped is not taken for loaded"] = function()
+  local finished = { Status = "stopped", StopReason = "Stop Reason FULL_LOAD_ONLY_FINISHED", ReplicationTaskStartDate = 1 }
+  local world = with_task(finished, { LINES })
+  test.equal(migration():load()[1].rows, 9)
+  lab.same(world.changing, {})
+  world = with_task({ Status = "failed", LastFailureMessage = "no route", ReplicationTaskStartDate = 1 }, { LINES })
+  world.answers["dms StartReplicationTask"] = function()
+    world.answers["dms DescribeReplicationTasks"] = task(finished)
+    return {}
+  end
+  migration():load()
+  lab.same(world.changing, { { "dms StartReplicationTask", { ReplicationTaskArn = "arn:t", StartReplicationTaskType = "reload-target" } } })
+  with_task({ Status = "stopped", StopReason = "Stop Reason NORMAL" }, { LINES })
+  test.raises("the DMS task is stopped: Stop Reason NORMAL", function() migration():loaded() end)
+end
+
+T["a connection that does not work is told with what DMS said of it"] = function()
+  local world = lab.world { ["dms TestConnection"] = {} }
+  world.answers["dms DescribeConnections"] = function(args)
+    local is_source = args.Filters[1].Values[1] == "arn:e1"
+    return { Connections = { { Status = is_source and "failed" or "successful", LastFailureMessage = "timeout expired" } } }
+  end
+  local e = test.raises("let DMS connect to the source of shop: timeout expired", function() migration():test() end)
+  test.match(e.hint, "apply again")
+end
+
+T["an assessment that a killed run began is gone on with, and waited for while its task is testing"] = function()
+  local progress, run_arn = { "starting", "running", "passed" }, "arn:run"
+  local world = lab.world {
+    ["dms DescribeReplicationTaskIndividualAssessments"] = { ReplicationTaskIndividualAssessments = {
+      { IndividualAssessmentName = "b", Status = "failed" }, { IndividualAssessmentName = "a", Status = "passed" } } },
+  }
+  world.answers["dms DescribeReplicationTaskAssessmentRuns"] = function()
+    return { ReplicationTaskAssessmentRuns = { { ReplicationTaskAssessmentRunArn = run_arn, IsLatestTaskAssessmentRun = true,
+      Status = #progress > 1 and table.remove(progress, 1) or progress[1], ResultLocationFolder = "shop" } } }
+  end
+  local states = { "testing", "ready" }
+  world.answers["dms DescribeReplicationTasks"] = function() return task { Status = #states > 1 and table.remove(states, 1) or states[1] } end
+  local result = migration():assess()
+  test.equal({ result[1], result[2], result.report, #states }, { { name = "a", status = "passed" }, { name = "b", status = "failed" },
+    "s3://reports/shop", 1 })
+  lab.same(world.changing, {})
 end
 
 return T
