@@ -16,9 +16,9 @@ local function names()
   return list
 end
 
-T["there are eight, and the page of the folder names each"] = function()
+T["there are nine, and the page of the folder names each"] = function()
   local page = fs.read(folder .. "/README.md")
-  test.equal(#names(), 8)
+  test.equal(#names(), 9)
   for _, name in ipairs(names()) do test.truthy(page:find(("[%s.lua](%s.lua)"):format(name, name), 1, true), name) end
 end
 
