@@ -19,7 +19,8 @@ end
 
 lab.case(T, {
   noun = "certificate", want = { NAME, names = { "www.example.com" } },
-  absent = { ["acm ListCertificates"] = listed("other.example.com") },
+  absent = { ["acm ListCertificates"] = listed("other.example.com"), ["acm DescribeCertificate"] = lab.refusal "ResourceNotFoundException",
+             ["acm ListTagsForCertificate"] = lab.refusal "ResourceNotFoundException" },
   there = { ["acm ListCertificates"] = listed(NAME, "other.example.com"), ["acm DescribeCertificate"] = detail "ISSUED",
             ["acm ListTagsForCertificate"] = { Tags = lab.tag_list("certificate", NAME) } },
   looks = { { "acm ListCertificates", { CertificateStatuses = { "PENDING_VALIDATION", "ISSUED" } } },

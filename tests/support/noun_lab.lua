@@ -140,12 +140,19 @@ local function living(c, is_there)
   local function be(there) for k, v in pairs(there and merged(c.absent, c.there) or c.absent) do world.answers[k] = v end end
   for k in pairs(c.there) do world.answers[k] = M.refusal "NotThere" end
   be(is_there)
+  local meant = {}                                           -- some services make and delete by one operation
   local function on(call, fn)
-    local name, answer = call[1], call[3] or {}
-    world.answers[name] = function()
-      fn()
-      if errors.is(answer) then errors.raise(answer) end
-      return answer
+    local name = call[1]
+    meant[name] = meant[name] or {}
+    table.insert(meant[name], { args = call[2] or {}, answer = call[3] or {}, fn = fn })
+    world.answers[name] = function(args)
+      local one = meant[name][1]
+      for _, m in ipairs(meant[name]) do
+        if not difference({ name, args }, { name, m.args }, name) then one = m break end
+      end
+      one.fn()
+      if errors.is(one.answer) then errors.raise(one.answer) end
+      return one.answer
     end
   end
   for i, call in ipairs(c.create) do on(call, function() if i == 1 then be(true) end end) end
