@@ -178,9 +178,12 @@ static int settle (const Worker *w, Job *j, Outcome was, double seconds) {
   return go_on;
 }
 
+/* a failure of our own making, like a stop, may have no kind */
+static int is_kind (const HostPgError *error, const char *kind) { return error->kind != NULL && strcmp(error->kind, kind) == 0; }
+
 /* after a failure: no half-done transaction, no broken connection */
 static void tidy (Worker *w, const HostPgError *error) {
-  int ask = host_pg_stopped(w->e) || (w->streams && strcmp(error->kind, "network") != 0);
+  int ask = host_pg_stopped(w->e) || (w->streams && !is_kind(error, "network"));
   if (w->target != NULL && (ask || w->streams || PQstatus(w->target) != CONNECTION_OK || PQtransactionStatus(w->target) != PQTRANS_IDLE))
     host_pg_drop(w, &w->target, ask);
   if (w->source != NULL && (ask || w->streams || PQstatus(w->source) != CONNECTION_OK || PQtransactionStatus(w->source) != PQTRANS_INTRANS))
@@ -219,7 +222,7 @@ static Outcome attempt (Worker *w, Job *j) {
     int marked = is_marked(e, &j->error);
     tidy(w, &j->error);
     if (since == 0) since = host_pg_clock();
-    was.full = !was.connected && strcmp(j->error.kind, "limit") == 0 && !is_alone(e);
+    was.full = !was.connected && is_kind(&j->error, "limit") && !is_alone(e);
     if (was.full || (!marked && !try_again(e, &j->error, tries, since))) return was;
     atomic_fetch_sub(&e->bytes, atomic_exchange(&j->bytes, 0));
     host_pg_error_free(&j->error);

@@ -14,6 +14,7 @@ local function lab(recipe, faults)
   local c = cloud.start { dir = fs.join(dir, "cloud"), scale = 600, faults = faults }
   test.defer(function() c:stop() end)
   fs.write(fs.join(dir, "shop.lua"), recipe)
+  fs.write(fs.join(dir, "thresholds.lua"), fs.read "recipes/heroku_to_aws/thresholds.lua")
   local l = { dir = dir, cloud = c }
   function l.run(command, more)
     local env = c:env()
@@ -161,13 +162,13 @@ local application = aws.eb_application { "shop" }
 local web = aws.environment { "shop-web", application = application.id, network = net, groups = { app.id },
   secrets = { DATABASE_URL = text("%s:DATABASE_URL", config.arn) } }
 recipe.stage "alarms"
-aws.alarms { "shop", email = "ops@example.com", db = new.db, cache = new.cache, environment = web }
+aws.alarms { "shop", email = "ops@example.com", thresholds = require "thresholds", db = new.db, cache = new.cache, environment = web }
 recipe.report("Addresses", { { "db", new.db.endpoint }, { "url", new.db.url }, { "web", web.url } })
 ]]
 
 T["database, cache, environment and alarms, seen late: made, no change, changed, deleted"] = function()
   local l = lab(stores, { stale = 0.2 })
-  there_and_stays(l, 36)
+  there_and_stays(l, 38)
   local env = l.cloud:service "elasticbeanstalk".DescribeEnvironments(l.cloud, {}, { region = "us-east-1" }).Environments[1]
   test.equal({ env.Status, env.EnvironmentName }, { "Ready", "shop-web" })
   test.match(l.run("apply", { "--days", "3" }), "Done: 1 changed")
