@@ -143,15 +143,23 @@ local json = require "json"
 local BODY = { widgets = { { type = "metric", width = 12, height = 6, properties = { region = "us-east-1", title = "CPU",
   metrics = { { "AWS/RDS", "CPUUtilization", "DBInstanceIdentifier", "shop", { stat = "Maximum" } } } } } } }
 
+--- With the line that says whose it is.
+local function marked(body)
+  local copy = json.decode(json.encode(body))
+  table.insert(copy.widgets, { type = "text", width = 24, height = 1, properties = {
+    markdown = "made by hkrun: hkrun:recipe=lab hkrun:key=aws.dashboard:shop" } })
+  return copy
+end
+
 --- The dashboard as the console would have saved it, with changes.
 local function board(change)
-  local body = json.decode(json.encode(BODY))
+  local body = marked(BODY)
   if change then change(body.widgets[1], body) end
   return { DashboardName = "shop", DashboardArn = "arn:board", DashboardBody = json.encode(body, { pretty = true }) }
 end
 
 local function put_board(body)
-  return { "cloudwatch PutDashboard", { DashboardName = "shop", DashboardBody = json.encode(body, { sort = true }) } }
+  return { "cloudwatch PutDashboard", { DashboardName = "shop", DashboardBody = json.encode(marked(body), { sort = true }) } }
 end
 
 lab.case(T, {
@@ -164,7 +172,7 @@ lab.case(T, {
     { "someone took a metric for another", calls = { put_board(BODY) },
       there = { ["cloudwatch GetDashboard"] = board(function(w) w.properties.metrics[1][2] = "FreeStorageSpace" end) } },
     { "someone added a widget", calls = { put_board(BODY) },
-      there = { ["cloudwatch GetDashboard"] = board(function(w, body) body.widgets[2] = w end) } },
+      there = { ["cloudwatch GetDashboard"] = board(function(w, body) table.insert(body.widgets, w) end) } },
     { "someone stacked a graph", calls = { put_board(BODY) },
       there = { ["cloudwatch GetDashboard"] = board(function(w) w.properties.stacked = true end) } },
     { "someone left nothing of it", calls = { put_board(BODY) },

@@ -35,8 +35,30 @@ local function words(body)
   return ("%d widgets"):format(#body.widgets)
 end
 
-local function put(spec)
-  aws.cloudwatch:put_dashboard { DashboardName = spec.name, DashboardBody = json.encode(spec.body, { sort = true }) }
+-- A dashboard has no tags: a line of text below the widgets says whose it is, so that it is known without the journal.
+local MARK = "made by hkrun: hkrun:recipe=%s hkrun:key=%s"
+local MARKED = "^made by hkrun: hkrun:recipe=(.*) hkrun:key=(.*)$"
+
+local function put(spec, ctx)
+  local body, widgets = {}, json.array {}
+  for key, v in pairs(spec.body) do body[key] = v end
+  for i, widget in ipairs(type(body.widgets) == "table" and body.widgets or {}) do widgets[i] = widget end
+  widgets[#widgets + 1] = { type = "text", width = 24, height = 1, properties = { markdown = MARK:format(ctx.recipe, ctx.key) } }
+  body.widgets = widgets
+  aws.cloudwatch:put_dashboard { DashboardName = spec.name, DashboardBody = json.encode(body, { sort = true }) }
+end
+
+--- Takes that line out of a body.
+---@return table? tags
+local function take_mark(body)
+  for i, widget in ipairs(type(body.widgets) == "table" and body.widgets or {}) do
+    local text = widget.type == "text" and type(widget.properties) == "table" and widget.properties.markdown
+    local of, key = tostring(text or ""):match(MARKED)
+    if of then
+      table.remove(body.widgets, i)
+      return { ["hkrun:recipe"] = of, ["hkrun:key"] = key }
+    end
+  end
 end
 
 return recipe.kind {
@@ -47,18 +69,19 @@ return recipe.kind {
 
   read = noun.reader(GONE, function(spec)
     local d = aws.cloudwatch:get_dashboard { DashboardName = spec.name }
-    return { id = d.DashboardName, arn = d.DashboardArn, body = json.decode(d.DashboardBody) or {} }
+    local body = json.decode(d.DashboardBody) or {}
+    return { id = d.DashboardName, arn = d.DashboardArn, tags = take_mark(body), body = body }
   end),
 
-  create = function(spec)
+  create = function(spec, ctx)
     if not spec.name:find "^[%w_%-]+$" then
       errors.usage("aws.dashboard %q: its name may have letters, digits, - and _", spec.name)
     end
-    put(spec)
+    put(spec, ctx)
     return spec.name
   end,
 
-  update = function(spec) put(spec) end,
+  update = function(spec, _, _, ctx) put(spec, ctx) end,
 
   delete = function(current)
     noun.delete(GONE, function() aws.cloudwatch:delete_dashboards { DashboardNames = { current.id } } end)
