@@ -157,8 +157,8 @@ function S._free_address(cloud, ctx, subnet_id, owner)
   end
 end
 
---- Whether a subnet's route table leads to an internet gateway.
-function S._is_public(cloud, ctx, subnet_id)
+--- The routes of the table that holds for a subnet: its own, else the VPC's main one.
+local function routes_of(cloud, ctx, subnet_id)
   local subnet, chosen = subnet_of(cloud, ctx, subnet_id), nil
   for _, t in ipairs(C._list(cloud, ctx.region, "route-table")) do
     for _, a in ipairs(t.Associations) do
@@ -166,8 +166,23 @@ function S._is_public(cloud, ctx, subnet_id)
       elseif a.Main and t.VpcId == subnet.VpcId then chosen = chosen or t end
     end
   end
-  for _, route in ipairs(chosen and chosen.Routes or {}) do
+  return chosen and chosen.Routes or {}
+end
+
+--- Whether a subnet's route table leads to an internet gateway.
+function S._is_public(cloud, ctx, subnet_id)
+  for _, route in ipairs(routes_of(cloud, ctx, subnet_id)) do
     if route.DestinationCidrBlock == "0.0.0.0/0" and (route.GatewayId or ""):find "^igw%-" then return true end
+  end
+  return false
+end
+
+--- Whether something in a subnet reaches the internet, and AWS's services there: by a public address or a NAT gateway.
+--- Endpoints of services in the VPC are not rehearsed.
+function S._reaches_out(cloud, ctx, subnet_id, has_address)
+  if S._is_public(cloud, ctx, subnet_id) then return has_address end
+  for _, route in ipairs(routes_of(cloud, ctx, subnet_id)) do
+    if route.NatGatewayId then return true end
   end
   return false
 end

@@ -4,7 +4,6 @@ local app = require "rehearsal.planes.app"
 local C = require "rehearsal.services.ecs.common"
 local container_of = require "rehearsal.services.ecs.container"
 local definitions = require "rehearsal.services.ecs.definitions"
-local ec2_common = require "rehearsal.services.ec2.common"
 local ec2_network = require "rehearsal.services.ec2.network"
 local errors = require "errors"
 local fs = require "fs"
@@ -45,20 +44,6 @@ local function described(task, with_tags)
 end
 
 -- Their life ---------------------------------------------------------------
-
---- Whether something in the subnet reaches ECR, CloudWatch Logs and Secrets Manager: by a public address, a NAT gateway, or
---- endpoints of these services in the VPC.
-local function reaches_out(cloud, ctx, subnet_id, has_address)
-  if ec2_network._is_public(cloud, ctx, subnet_id) then return has_address end
-  for _, t in ipairs(ec2_common._list(cloud, ctx.region, "route-table")) do
-    for _, a in ipairs(t.Associations) do
-      for _, route in ipairs(a.SubnetId == subnet_id and t.Routes or {}) do
-        if route.NatGatewayId then return true end
-      end
-    end
-  end
-  return false
-end
 
 local function finish(cloud, ctx, task, code, reason)
   if task.lastStatus == "STOPPED" then return end
@@ -141,7 +126,7 @@ local function live(cloud, ctx, task)
   cloud.clock:sleep(10)
   if task.desiredStatus == "STOPPED" then return finish(cloud, ctx, task) end
   local ok, e = xpcall(function()
-    if not reaches_out(cloud, ctx, task.subnet, task.public) then
+    if not ec2_network._reaches_out(cloud, ctx, task.subnet, task.public) then
       errors.raise { kind = "invalid", op = "start the task", message = "ResourceInitializationError: unable to pull secrets or registry auth: "
         .. "The task cannot pull registry auth from Amazon ECR: There is a connection issue between the task and Amazon ECR. "
         .. "Check your task network configuration." }

@@ -39,20 +39,6 @@ local function own_group(cloud, ctx, env, vpc)
   C.event(cloud, ctx, env, "INFO", "Created security group named: %s", name)
 end
 
---- Whether an instance in the subnet reaches the internet, as it must to report.
-local function reaches_out(cloud, ctx, subnet_id, has_address)
-  local ec2 = cloud:service "ec2"
-  if ec2._is_public(cloud, ctx, subnet_id) then return has_address end
-  for _, t in ipairs(ec2_common._list(cloud, ctx.region, "route-table")) do
-    for _, a in ipairs(t.Associations) do
-      for _, route in ipairs(a.SubnetId == subnet_id and t.Routes or {}) do
-        if route.NatGatewayId then return true end
-      end
-    end
-  end
-  return false
-end
-
 local function groups_of(cloud, ctx, env, vpc)
   local groups = {}
   for _, wanted in ipairs(configuration._list(option(env, "aws:autoscaling:launchconfiguration", "SecurityGroups"))) do
@@ -78,7 +64,7 @@ function M.place(cloud, ctx, env)
   local subnet = ec2._subnet(cloud, ctx, subnets[1])
   local wants_address = option(env, "aws:ec2:vpc", "AssociatePublicIpAddress")
   local has_address = single or wants_address == "true" or (wants_address == nil and subnet.MapPublicIpOnLaunch)
-  if not reaches_out(cloud, ctx, subnets[1], has_address) then
+  if not ec2._reaches_out(cloud, ctx, subnets[1], has_address) then
     failed("The EC2 instances failed to communicate with AWS Elastic Beanstalk, either because of configuration problems with the VPC "
       .. "or a failed EC2 instance. Check your VPC configuration and try launching the environment again.")
   end

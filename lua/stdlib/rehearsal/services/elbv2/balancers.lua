@@ -111,24 +111,13 @@ function S.DeleteLoadBalancer(cloud, p, ctx)
   cloud:after(20, function() engine.leave(cloud, ctx, lb) end)      -- its network interfaces go later
 end
 
-local function attribute_list(attributes)
-  local list = {}
-  for name, value in pairs(attributes) do list[#list + 1] = { Key = name, Value = value } end
-  table.sort(list, function(a, b) return a.Key < b.Key end)
-  return list
-end
-
 function S.DescribeLoadBalancerAttributes(cloud, p, ctx)
-  return { Attributes = attribute_list(C.balancer(cloud, ctx, p.LoadBalancerArn).attributes) }
+  return { Attributes = C.attribute_list(C.balancer(cloud, ctx, p.LoadBalancerArn).attributes) }
 end
 
 function S.ModifyLoadBalancerAttributes(cloud, p, ctx)
   local lb = C.balancer(cloud, ctx, p.LoadBalancerArn)
-  for _, attribute in ipairs(p.Attributes) do
-    if not ATTRIBUTES[attribute.Key] then C.refuse("Load balancer attribute key '%s' is not recognized", tostring(attribute.Key)) end
-  end
-  for _, attribute in ipairs(p.Attributes) do lb.attributes[attribute.Key] = attribute.Value end
-  return { Attributes = attribute_list(lb.attributes) }
+  return { Attributes = C.set_attributes(lb.attributes, p.Attributes, ATTRIBUTES, "Load balancer") }
 end
 
 function S.SetSecurityGroups(cloud, p, ctx)

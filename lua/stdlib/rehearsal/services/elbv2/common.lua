@@ -99,4 +99,26 @@ function M.check_name(what, name)
   end
 end
 
+--- Attributes as the API lists them.
+function M.attribute_list(attributes)
+  local list = {}
+  for name, value in pairs(attributes) do list[#list + 1] = { Key = name, Value = value } end
+  table.sort(list, function(a, b) return a.Key < b.Key end)
+  return list
+end
+
+--- Sets attributes, all or none.
+---@param attributes table<string, string> gets them
+---@param wanted { Key: string, Value: string }[]
+---@param known table<string, any>
+---@param what string whose they are, as AWS's message says it
+---@return table[] list of all
+function M.set_attributes(attributes, wanted, known, what)
+  for _, attribute in ipairs(wanted) do
+    if not known[attribute.Key] then M.refuse("%s attribute key '%s' is not recognized", what, tostring(attribute.Key)) end
+  end
+  for _, attribute in ipairs(wanted) do attributes[attribute.Key] = attribute.Value end
+  return M.attribute_list(attributes)
+end
+
 return M

@@ -115,24 +115,13 @@ function S.DeleteTargetGroup(cloud, p, ctx)
   C.groups(cloud, ctx)[p.TargetGroupArn] = nil
 end
 
-local function attribute_list(attributes)
-  local list = {}
-  for name, value in pairs(attributes) do list[#list + 1] = { Key = name, Value = value } end
-  table.sort(list, function(a, b) return a.Key < b.Key end)
-  return list
-end
-
 function S.DescribeTargetGroupAttributes(cloud, p, ctx)
-  return { Attributes = attribute_list(C.group(cloud, ctx, p.TargetGroupArn).attributes) }
+  return { Attributes = C.attribute_list(C.group(cloud, ctx, p.TargetGroupArn).attributes) }
 end
 
 function S.ModifyTargetGroupAttributes(cloud, p, ctx)
   local group = C.group(cloud, ctx, p.TargetGroupArn)
-  for _, attribute in ipairs(p.Attributes) do
-    if not ATTRIBUTES[attribute.Key] then C.refuse("Target group attribute key '%s' is not recognized", tostring(attribute.Key)) end
-  end
-  for _, attribute in ipairs(p.Attributes) do group.attributes[attribute.Key] = attribute.Value end
-  return { Attributes = attribute_list(group.attributes) }
+  return { Attributes = C.set_attributes(group.attributes, p.Attributes, ATTRIBUTES, "Target group") }
 end
 
 -- Targets ------------------------------------------------------------------
