@@ -17,7 +17,7 @@ typedef struct Reader {
   yaml_parser_t parser;
   yaml_event_t event;
   int has_parser, has_event;
-  int anchors, orders;                              /* stack indexes */
+  int anchors, orders, places;                      /* stack indexes; places is nil where nobody asked */
   size_t copies;
 } Reader;
 
@@ -227,12 +227,32 @@ static void merge (lua_State *L, Reader *r, int map, int order, yaml_mark_t at) 
 
 static void push_node (lua_State *L, Reader *r, int depth);
 
+/* notes where the member or item begins whose name is on top, of the table at index: "line:column" */
+static void note_place (lua_State *L, const Reader *r, int index, yaml_mark_t at) {
+  if (lua_isnil(L, r->places)) return;
+  lua_pushvalue(L, index);
+  if (lua_rawget(L, r->places) == LUA_TNIL) {
+    lua_newtable(L);
+    lua_replace(L, -2);
+    lua_pushvalue(L, index);
+    lua_pushvalue(L, -2);
+    lua_rawset(L, r->places);
+  }
+  lua_pushvalue(L, -2);
+  lua_pushfstring(L, "%d:%d", (int)at.line + 1, (int)at.column + 1);
+  lua_rawset(L, -3);
+  lua_pop(L, 1);
+}
+
 static void push_sequence (lua_State *L, Reader *r, int depth) {
   lua_newtable(L);
   host_mark_array(L);
   for (lua_Integer i = 1;; i++) {
     next_event(L, r);
     if (r->event.type == YAML_SEQUENCE_END_EVENT) return;
+    lua_pushinteger(L, i);
+    note_place(L, r, lua_gettop(L) - 1, r->event.start_mark);
+    lua_pop(L, 1);
     push_node(L, r, depth + 1);
     lua_rawseti(L, -2, i);
   }
@@ -256,6 +276,7 @@ static void push_mapping (lua_State *L, Reader *r, int depth) {
     if (!merging && lua_rawget(L, map) != LUA_TNIL)
       fail_at(L, "invalid", at, lua_pushfstring(L, "the key %s stands twice in one map", lua_tostring(L, map + 3)));
     lua_settop(L, map + 3);
+    note_place(L, r, map, at);
     next_event(L, r);
     push_node(L, r, depth + 1);
     if (merging) {
@@ -313,10 +334,11 @@ static void push_node (lua_State *L, Reader *r, int depth) {
   lua_remove(L, -2);
 }
 
-static int decode_body (lua_State *L) {             /* (text, reader) -> value; raises error tables */
+static int decode_body (lua_State *L) {             /* (text, reader, places) -> value; raises error tables */
   size_t length;
   const char *text = luaL_checklstring(L, 1, &length);
   Reader *r = lua_touserdata(L, 2);
+  r->places = 3;
   lua_newtable(L);
   r->anchors = lua_gettop(L);
   host_orders(L);
@@ -338,18 +360,20 @@ static int decode_body (lua_State *L) {             /* (text, reader) -> value; 
   return 1;
 }
 
-static int yaml_decode (lua_State *L) {             /* decode(string) -> value | nil, err */
+static int yaml_decode (lua_State *L) {             /* decode(string [, places]) -> value | nil, err */
   luaL_argexpected(L, lua_type(L, 1) == LUA_TSTRING, 1, "string");
-  lua_settop(L, 1);
+  luaL_argexpected(L, lua_isnoneornil(L, 2) || lua_istable(L, 2), 2, "table");
+  lua_settop(L, 2);
   Reader *r = lua_newuserdatauv(L, sizeof *r, 0);
   memset(r, 0, sizeof *r);
   luaL_setmetatable(L, READER);
   lua_pushcfunction(L, decode_body);
   lua_pushvalue(L, 1);
+  lua_pushvalue(L, 3);
   lua_pushvalue(L, 2);
-  int code = lua_pcall(L, 2, 1, 0);
+  int code = lua_pcall(L, 3, 1, 0);
   lua_pushcfunction(L, reader_close);
-  lua_pushvalue(L, 2);
+  lua_pushvalue(L, 3);
   lua_call(L, 1, 0);
   if (code == LUA_OK) return 1;
   if (!lua_istable(L, -1)) return lua_error(L);

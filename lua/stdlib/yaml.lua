@@ -31,6 +31,8 @@ end
 
 --- Reads a document.
 ---@param text string
+---@param places? table<table, table<any, string>> is filled: for each map and list that the text holds, where each member or
+--- item begins, as "line:column"; what an alias or a merge brought stands nowhere
 ---@return any value
 ---@return table? err kind "invalid" or "limit", with line and column
 M.decode = host.decode

@@ -48,21 +48,16 @@ local function any_runs(quantities)
   return false
 end
 
---- The processes: what the slug declares, or the source folder's Procfile; quantities as they were before any freeze.
+--- The processes: what the source folder's files declare, or the slug; quantities as they were before any freeze.
 local function formation(app, quantities, opt)
-  local commands, list = app.slug and app.slug.process_types or {}, {}
-  local files = opt.source and procfile.read(opt.source) or {}
-  if files.procfile then commands = files.procfile.by_type
-  elseif files.heroku_yml then
-    commands = {}
-    for name, process in pairs(files.heroku_yml.run) do commands[name] = process.command end
-    commands.release = files.heroku_yml.release and files.heroku_yml.release.command
-  end
+  local files, list = opt.source and procfile.read(opt.source) or { warnings = {} }, {}
+  for _, w in ipairs(recipe.planning() and files.warnings or {}) do log.warn("%s:%d:%d: %s", w.file, w.line, w.column, w.message) end
+  local runs = procfile.processes(files, { stack = app.stack, process_types = app.slug and app.slug.process_types })
   for _, p in ipairs(app.formation) do
-    list[#list + 1] = { type = p.type, size = p.size, command = commands[p.type] or p.command, quantity = quantities[p.type] or 0 }
+    list[#list + 1] = { type = p.type, size = p.size, command = runs.commands[p.type] or p.command, quantity = quantities[p.type] or 0 }
   end
   table.sort(list, function(a, b) return a.type < b.type end)
-  return list, commands.release
+  return list, runs.release
 end
 
 local function addons(app)

@@ -236,4 +236,15 @@ T["secrets are not written, nor what YAML cannot hold"] = function()
   test.raises("after apply", yaml.encode, { setmetatable({}, { __hkrun_unknown = true }) })
 end
 
+T["where members and items begin is noted for who asks, and not for what an alias or a merge brought"] = function()
+  local places = {}
+  local v = yaml.decode("é: &e\n  - x\n  - {ü: 1, b: 2}\nf: *e\ng:\n  <<: {h: 1}\n  i: 2\n", places)
+  test.equal(places[v], { ["é"] = "1:1", f = "4:1", g = "5:1" })
+  test.equal(places[v["é"]], { "2:5", "3:5" })
+  test.equal(places[v["é"][2]], { ["ü"] = "3:6", b = "3:12" })
+  test.equal(places[v.f], nil)
+  test.equal(places[v.g], { ["<<"] = "6:3", i = "7:3" })
+  test.raises("table", yaml.decode, "a: 1", "places")
+end
+
 return T
