@@ -25,6 +25,7 @@ local opt = recipe.options {
   { "bastion_ssh_from", "who may reach the bastion: your address with /32", check = checks.ssh_range },
   { "bastion_user", "who to log in there as", default = "ec2-user" },
   { "postgres_version", "major version of PostgreSQL (default: Heroku's)" },
+  { "sizing", "sizes of the plan's names, or of what was measured (docs/mapping.md)", default = "plan", one_of = { "plan", "measured" } },
   { "db_instance_class", "RDS class, instead of the mapping's" },
   { "cache_node_type", "ElastiCache node, instead of the mapping's" },
   { "instance_type", "machine of the app, instead of the mapping's" },

@@ -72,6 +72,10 @@ local function addons(app)
   return list
 end
 
+--- The share of a database's reads that found their page in memory; null where too few were read to say.
+M.CACHE_HIT = [[SELECT CASE WHEN blks_read + blks_hit > 100000 THEN blks_hit::float8 / (blks_read + blks_hit) END
+  FROM pg_stat_database WHERE datname = current_database()]]
+
 local function postgres(app, moved, opt)
   local source = M.postgres_source(app)
   local facts = { plan = app.postgres.plan, findings = {} }
@@ -80,6 +84,8 @@ local function postgres(app, moved, opt)
   facts.bytes = db:value "SELECT pg_database_size(current_database())"
   facts.tables = db:value [[SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_']]
+  facts.connections_used = db:value "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
+  facts.cache_hit = db:value(M.CACHE_HIT)
   if not moved then
     facts.findings = pg.check { from = source, app = app, mover = opt.data == "dms" and opt.dms_strategy or "copy" }
     facts.dms = opt.data == "dms" and dms_scope.audit(facts, source, opt) or nil
@@ -163,6 +169,10 @@ function M.report(facts, plan, opt, place)
   row("config vars", #facts.config.names, ("%d plain, %d secret, %d of add-ons, %d replaced, %d left behind"):format(counts.plain, counts.secret,
     counts.addon, counts.database + counts.cache, counts.noise))
   recipe.report("Audit of " .. facts.app.name, rows)
+
+  rows = { { "size", "on Heroku", "like for like", "as measured", "why" } }
+  for i, s in ipairs(plan.sizes) do rows[i + 1] = { s.what, s.plan, s.like, s.measured or "", s.reason } end
+  recipe.report(("Sizes: the plan takes those %s"):format(opt.sizing == "measured" and "as measured" or "like for like"), rows)
 
   rows = { { "add-on", "becomes", "note" } }
   for _, a in ipairs(plan.addons) do

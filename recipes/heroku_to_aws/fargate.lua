@@ -9,6 +9,7 @@ local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local deploy = require "heroku_to_aws.deploy"
 local errors = require "errors"
+local mapping = require "heroku_to_aws.mapping"
 local recipe = require "recipe"
 local Running = require "heroku_to_aws.fargate_app"
 local tables = require "heroku_to_aws.tables"
@@ -24,7 +25,7 @@ local EVERYBODY = "0.0.0.0/0"
 ---@param process { type: string, size: string }
 ---@return { cpu: integer, memory: integer }
 function M.size(process)
-  local need = tables.dynos[(process.size or "standard-1x"):lower()]
+  local need = mapping.memory(process.size)
   for _, size in ipairs(tables.fargate) do
     if need and size.memory >= need then return size end
   end

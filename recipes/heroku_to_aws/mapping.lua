@@ -1,15 +1,22 @@
---- From what runs on Heroku to what shall run on AWS. The rules are short; what becomes what stands in tables.lua.
+--- From what runs on Heroku to what shall run on AWS. The rules are short; what becomes what stands in tables.lua and its
+--- folder, what was measured is in sizing.lua. docs/mapping.md says it in words.
 local errors = require "errors"
+local sizing = require "heroku_to_aws.sizing"
 local tables = require "heroku_to_aws.tables"
 
 local M = {}
 
---- "heroku-postgresql:premium-2" -> tier "premium", level "2"; "essential-0" and the like have no tier.
-local function level_of(plan, tiers, levels)
-  local name = plan:match ":(.+)$" or plan
-  if levels[name] then return nil, name end
-  local tier, level = name:match "^(%a+)%-(%d+)"
-  if tier and tiers[tier] ~= nil and levels[level] then return tier, level end
+--- A plan's name without its service, in small letters: "heroku-postgresql:premium-2" -> "premium-2".
+local function short(plan) return (plan:match ":(.+)$" or plan):lower() end
+
+--- The level of a plan and its tier: "premium-l-9" -> that of "l-9", "premium"; "essential-0" has no tier.
+---@param plan string
+---@param kind { levels: table, tiers: table }
+local function level_of(plan, kind)
+  local name = short(plan)
+  if kind.levels[name] then return kind.levels[name] end
+  local tier, level = name:match "^(%a+)%-(.+)$"
+  if tier and kind.tiers[tier] then return kind.levels[level], tier end
 end
 
 local function unknown_plan(what, plan, flag)
@@ -22,13 +29,13 @@ end
 ---@param class? string overrides the table
 ---@return { class: string, gigabytes: integer, multi_az: boolean }
 function M.postgres(plan, bytes, class)
-  local tier, level = level_of(plan, tables.postgres_tiers, tables.postgres)
-  local found = tables.postgres[level] or not class and unknown_plan("Heroku Postgres", plan, "--db-instance-class") or {}
-  local need = math.ceil(2 * (bytes or 0) / 1e9)
+  local level, tier = level_of(plan, tables.postgres)
+  if not level and not class then unknown_plan("Heroku Postgres", plan, "--db-instance-class") end
+  level = level or {}
   return {
-    class = class or found.class,
-    gigabytes = math.max(found.gigabytes or 20, need),
-    multi_az = tables.postgres_tiers[tier] or false,
+    class = class or level.class,
+    gigabytes = math.max(level.gigabytes or 0, sizing.storage(bytes)),
+    multi_az = tier ~= nil and tables.postgres.tiers[tier].standby,
   }
 end
 
@@ -37,9 +44,9 @@ end
 ---@param node_type? string overrides the table
 ---@return { node_type: string, replicas: integer }
 function M.cache(plan, node_type)
-  local tier, level = level_of(plan, tables.cache_tiers, tables.cache)
-  local found = tables.cache[level] or not node_type and unknown_plan("Heroku Key-Value Store", plan, "--cache-node-type") or nil
-  return { node_type = node_type or found, replicas = tables.cache_tiers[tier] or 0 }
+  local level, tier = level_of(plan, tables.cache)
+  if not level and not node_type then unknown_plan("Heroku Key-Value Store", plan, "--cache-node-type") end
+  return { node_type = node_type or level.node, replicas = tier and tables.cache.tiers[tier].replicas or 0 }
 end
 
 --- The smallest machine that holds so many megabytes of dynos.
@@ -51,29 +58,44 @@ function M.instance(megabytes)
   errors.usage("no machine in the mapping holds %d MB of dynos; choose one with --instance-type", megabytes)
 end
 
+--- The memory of a dyno size.
+---@param size string? "Standard-1X"
+---@return integer? megabytes
+function M.memory(size)
+  local dyno = tables.dynos[(size or "standard-1x"):lower()]
+  return dyno and dyno.memory
+end
+
 local function memory_of(process)
-  local size = (process.size or "standard-1x"):lower()
-  return tables.dynos[size] or errors.usage("the dyno size %s of the process %s is not in the mapping", process.size, process.type)
+  return M.memory(process.size) or errors.usage("the dyno size %s of the process %s is not in the mapping", process.size, process.type)
 end
 
 --- One environment: what runs in it, on which machine, on how many.
 local function environment(name, processes, o)
-  local memory = 0
-  for _, p in ipairs(processes) do memory = memory + memory_of(p) * math.max(1, p.replicas) end
-  return { name = name, processes = processes, instance_type = o.instance_type or M.instance(memory), instances = o.instances or 1,
+  local memory, measured, known = 0, 0, true
+  for _, p in ipairs(processes) do
+    local each, times = memory_of(p), math.max(1, p.replicas)
+    memory, known = memory + each * times, known and p.memory_used ~= nil
+    measured = measured + (sizing.dyno(p) or each) * times
+  end
+  local like = M.instance(memory)
+  local fitting = known and M.instance(measured) or nil
+  return { name = name, processes = processes, instance_type = o.instance_type or o.sizing == "measured" and fitting or like,
+    like = like, fitting = fitting, measured = known and measured or nil, instances = o.instances or 1,
     load_balanced = o.instances ~= nil, memory = memory }
 end
 
 --- The environments of an app. One web dyno or none: all processes stand together on one machine. More web dynos: a load
 --- balancer over as many machines, and the other processes on a machine of their own, so that a clock runs once.
 ---@param name string
----@param formation { type: string, quantity: integer, size: string, command: string }[]
+---@param formation { type: string, quantity: integer, size: string, command: string, memory_used: number? }[]
 ---@param instance_type? string overrides the choice
+---@param how? "plan"|"measured"
 ---@return table[] environments { name, processes = { { type, command, replicas } }, instance_type, instances, load_balanced }
-function M.environments(name, formation, instance_type)
+function M.environments(name, formation, instance_type, how)
   local web, others = nil, {}
   for _, p in ipairs(formation) do
-    local process = { type = p.type, command = p.command, size = p.size, replicas = p.quantity }
+    local process = { type = p.type, command = p.command, size = p.size, replicas = p.quantity, memory_used = p.memory_used }
     if p.type == "web" then web = process
     elseif p.type ~= "release" and p.quantity > 0 then others[#others + 1] = process end
   end
@@ -81,13 +103,13 @@ function M.environments(name, formation, instance_type)
   if web and web.replicas > 1 then
     local instances = web.replicas
     web.replicas = 1
-    local list = { environment(name, { web }, { instances = instances, instance_type = instance_type }) }
-    if #others > 0 then list[2] = environment(name .. "-worker", others, { instance_type = instance_type }) end
+    local list = { environment(name, { web }, { instances = instances, instance_type = instance_type, sizing = how }) }
+    if #others > 0 then list[2] = environment(name .. "-worker", others, { instance_type = instance_type, sizing = how }) end
     return list
   end
   if web and web.replicas == 1 then table.insert(others, 1, web) end
   if #others == 0 then errors.usage("the app %s runs no dyno: scale it up on Heroku first", name) end
-  return { environment(name, others, { instance_type = instance_type }) }
+  return { environment(name, others, { instance_type = instance_type, sizing = how }) }
 end
 
 local LONGEST = 256                     -- characters of a tag's value
@@ -123,6 +145,9 @@ function M.addons(addons)
     local rule = tables.addons[addon.service] or { becomes = "deferred",
       note = "this recipe does not know it: its config vars go along; find out whether it works outside of Heroku" }
     local becomes, note = rule.becomes, rule.note
+    local kafka = addon.service == "heroku-kafka" and tables.kafka[short(addon.plan)]
+    if kafka then note = ("%s: its topics are not moved by this recipe, for its consumers and their offsets must change over one by one")
+      :format(kafka.instead) end
     if becomes == "moved" and addon.store == false then
       becomes, note = "deferred", "only the store behind DATABASE_URL or REDIS_URL is moved; this one stays where it is"
       stores[#stores + 1] = addon.name
@@ -176,16 +201,47 @@ function M.config(facts)
   return class, notes
 end
 
+--- What was measured, as the plan's own class or node: a store gets it where `sizing` says so.
+local function fit(found, chosen, key, propose, override, how)
+  local proposal, reason = propose(found, chosen[key])
+  local row = { like = chosen[key], measured = proposal, reason = reason }
+  if how == "measured" and proposal and not override then chosen[key] = proposal end
+  row.chosen = chosen[key]
+  return row
+end
+
+--- Each size twice: by the plan's name, and by what was measured.
+---@return { what: string, plan: string, like: string, measured: string?, reason: string, chosen: string }[]
+local function sizes(facts, plan, opt)
+  local rows = {}
+  local function add(what, of, row)
+    row.what, row.plan = what, of
+    rows[#rows + 1] = row
+  end
+  for _, e in ipairs(plan.environments) do
+    add(e.name, ("%d MB of dynos"):format(e.memory), { like = e.like, measured = e.fitting, chosen = e.instance_type,
+      reason = e.measured and ("its processes have used %d MB at most, with a quarter on top"):format(e.measured)
+        or "the memory that its processes use is not known" })
+  end
+  if plan.postgres then
+    add("PostgreSQL", facts.postgres.plan, fit(facts.postgres, plan.postgres, "class", sizing.postgres, opt.db_instance_class, opt.sizing))
+  end
+  if plan.cache then
+    add("Redis", facts.redis.plan, fit(facts.redis, plan.cache, "node_type", sizing.cache, opt.cache_node_type, opt.sizing))
+  end
+  return rows
+end
+
 --- The whole plan. Change what you like in the recipe, after this.
 ---@param facts table of audit.read
 ---@param opt table the recipe's options
 ---@return table plan
 function M.plan(facts, opt)
   local name = opt.environment_name or facts.app.name
-  local environments = M.environments(name, facts.formation, opt.instance_type)
+  local environments = M.environments(name, facts.formation, opt.instance_type, opt.sizing)
   environments[1].release = facts.release_command
   local config, config_notes = M.config(facts.config)
-  return {
+  local plan = {
     name = name, dynos = M.dynos(facts.formation), environments = environments,
     postgres = facts.postgres and M.postgres(facts.postgres.plan, facts.postgres.bytes, opt.db_instance_class),
     postgres_version = opt.postgres_version or facts.postgres and facts.postgres.version,
@@ -193,6 +249,8 @@ function M.plan(facts, opt)
     addons = M.addons(facts.addons),
     config = config, config_notes = config_notes, platform = facts.platform,
   }
+  plan.sizes = sizes(facts, plan, opt)
+  return plan
 end
 
 return M

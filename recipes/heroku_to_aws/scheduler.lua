@@ -6,20 +6,17 @@ local jobs_file = require "heroku_to_aws.jobs"
 local mapping = require "heroku_to_aws.mapping"
 local recipe = require "recipe"
 local switch = require "aws.common.scheduler".switch
-local tables = require "heroku_to_aws.tables"
 local task = require "task"
 
 local M = {}
 
 M.IDLE = "jobs"                         -- the process type that keeps a machine for jobs, where no other has just one
 
-local function memory_of(size) return tables.dynos[size:lower()] end
-
 --- A machine for the jobs: that of an environment which has just one. It gets the memory of the largest job on top.
 local function make_room(plan, jobs, opt)
   local largest = jobs[1]
   for _, job in ipairs(jobs) do
-    if memory_of(job.size) > memory_of(largest.size) then largest = job end
+    if mapping.memory(job.size) > mapping.memory(largest.size) then largest = job end
   end
   local place
   for _, e in ipairs(plan.environments) do
@@ -30,7 +27,7 @@ local function make_room(plan, jobs, opt)
               processes = { { type = M.IDLE, command = "exec sleep infinity", size = largest.size, replicas = 1, idle = true } } }
     table.insert(plan.environments, place)
   end
-  place.memory = place.memory + memory_of(largest.size)
+  place.memory = place.memory + mapping.memory(largest.size)
   place.instance_type = opt.instance_type or mapping.instance(place.memory)
   return place
 end

@@ -1,7 +1,6 @@
 --- The mapping's rules: what runs on Heroku, and what it becomes.
 package.path = "recipes/?.lua;" .. package.path
 local mapping = require "heroku_to_aws.mapping"
-local tables = require "heroku_to_aws.tables"
 local test = require "test"
 
 local T = test.cases()
@@ -130,16 +129,6 @@ T["config vars: plain ones of 4,096 bytes in all are properties; one byte more, 
   class, notes = config({ "AAA", "BBB", "CC" }, { sizes = sizes })
   test.equal(class, { AAA = "plain", BBB = "plain", CC = "secret" })
   test.match(notes.CC, "may have 4096 bytes")
-end
-
-T["the tables: machines grow, every level has what the plan needs"] = function()
-  for i = 2, #tables.instances do test.truthy(tables.instances[i].memory > tables.instances[i - 1].memory) end
-  for level, p in pairs(tables.postgres) do
-    test.match(p.class, "^db%.", level)
-    test.truthy(p.gigabytes >= 20, level)
-  end
-  for level, node in pairs(tables.cache) do test.match(node, "^cache%.", level) end
-  for name, rule in pairs(tables.addons) do test.truthy(({ moved = 1, carried = 1, deferred = 1 })[rule.becomes], name) end
 end
 
 return T

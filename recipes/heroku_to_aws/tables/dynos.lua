@@ -1,0 +1,58 @@
+--- Dyno sizes: memory in megabytes, vCPUs where the size has its own (else it shares them), and cents a month as Heroku
+--- lists them. The API's own price counts first (/dyno-sizes); it has none for Private, Shield and Fir sizes.
+return {
+  ["eco"]           = { memory = 512,  cents = 500, source = "dyno-types" },      -- flat, for all eco dynos of the account
+  ["basic"]         = { memory = 512,  cents = 700, source = "dyno-types" },
+  ["standard-1x"]   = { memory = 512,  cents = 2500, source = "dyno-types" },
+  ["standard-2x"]   = { memory = 1024, cents = 5000, source = "dyno-types" },
+  ["performance-m"] = { memory = 2560, cents = 25000, source = "dyno-types" },
+  ["performance-l"] = { memory = 14336, cents = 50000, source = "dyno-types" },
+  ["performance-l-ram"] = { memory = 30720, cents = 50000, source = "dyno-types" },
+  ["performance-xl"]  = { memory = 63488, cents = 75000, source = "dyno-types" },
+  ["performance-2xl"] = { memory = 129024, cents = 150000, source = "dyno-types" },
+  -- Private Spaces
+  ["private-s"]     = { memory = 1024, cents = 22500, source = "dyno-types" },
+  ["private-m"]     = { memory = 2560, cents = 45000, source = "dyno-types" },
+  ["private-l"]     = { memory = 14336, cents = 90000, source = "dyno-types" },
+  ["private-l-ram"] = { memory = 30720, cents = 50000, source = "dyno-types" },
+  ["private-xl"]    = { memory = 63488, cents = 75000, source = "dyno-types" },
+  ["private-2xl"]   = { memory = 129024, cents = 150000, source = "dyno-types" },
+  ["private-memory-l"]   = { memory = 30720, cents = 50000, source = "heroku-cli" },  -- the API's name of private-l-ram
+  ["private-memory-xl"]  = { memory = 63488, cents = 75000, source = "heroku-cli" },
+  ["private-memory-2xl"] = { memory = 129024, cents = 150000, source = "heroku-cli" },
+  -- Shield Private Spaces
+  ["shield-s"]      = { memory = 1024, cents = 27000, source = "dyno-types" },
+  ["shield-m"]      = { memory = 2560, cents = 54000, source = "dyno-types" },
+  ["shield-l"]      = { memory = 14336, cents = 108000, source = "dyno-types" },
+  ["shield-l-ram"]  = { memory = 30720, cents = 60000, source = "dyno-types" },
+  ["shield-xl"]     = { memory = 63488, cents = 90000, source = "dyno-types" },
+  ["shield-2xl"]    = { memory = 129024, cents = 180000, source = "dyno-types" },
+  ["shield-memory-l"]   = { memory = 30720, cents = 60000, source = "heroku-cli" },
+  ["shield-memory-xl"]  = { memory = 63488, cents = 90000, source = "heroku-cli" },
+  ["shield-memory-2xl"] = { memory = 129024, cents = 180000, source = "heroku-cli" },
+  -- Fir: the name says vCPUs and gigabytes
+  ["dyno-1c-0.5gb"]  = { memory = 512, vcpu = 1, cents = 2500, source = "heroku-cli" },
+  ["dyno-2c-1gb"]    = { memory = 1024, vcpu = 2, cents = 5000, source = "heroku-cli" },
+  ["dyno-1c-4gb"]    = { memory = 4096, vcpu = 1, cents = 8000, source = "heroku-cli" },
+  ["dyno-2c-8gb"]    = { memory = 8192, vcpu = 2, cents = 16000, source = "heroku-cli" },
+  ["dyno-4c-16gb"]   = { memory = 16384, vcpu = 4, cents = 32000, source = "heroku-cli" },
+  ["dyno-8c-32gb"]   = { memory = 32768, vcpu = 8, cents = 64000, source = "heroku-cli" },
+  ["dyno-16c-64gb"]  = { memory = 65536, vcpu = 16, cents = 100000, source = "heroku-cli" },
+  ["dyno-2c-4gb"]    = { memory = 4096, vcpu = 2, cents = 15000, source = "heroku-cli" },
+  ["dyno-4c-8gb"]    = { memory = 8192, vcpu = 4, cents = 30000, source = "heroku-cli" },
+  ["dyno-8c-16gb"]   = { memory = 16384, vcpu = 8, cents = 60000, source = "heroku-cli" },
+  ["dyno-16c-32gb"]  = { memory = 32768, vcpu = 16, cents = 120000, source = "heroku-cli" },
+  ["dyno-32c-64gb"]  = { memory = 65536, vcpu = 32, cents = 240000, source = "heroku-cli" },
+  ["dyno-1c-8gb"]    = { memory = 8192, vcpu = 1, cents = 10000, source = "heroku-cli" },
+  ["dyno-2c-16gb"]   = { memory = 16384, vcpu = 2, cents = 25000, source = "heroku-cli" },
+  ["dyno-4c-32gb"]   = { memory = 32768, vcpu = 4, cents = 50000, source = "heroku-cli" },
+  ["dyno-8c-64gb"]   = { memory = 65536, vcpu = 8, cents = 75000, source = "heroku-cli" },
+  ["dyno-16c-128gb"] = { memory = 131072, vcpu = 16, cents = 150000, source = "heroku-cli" },
+  -- names that are gone
+  ["free"]          = { memory = 512, cents = 0, source = "dyno-types-15" },
+  ["hobby"]         = { memory = 512, cents = 700, source = "dyno-types-15" },
+  ["1x"]            = { memory = 512, cents = 3600, source = "dyno-size-14" },
+  ["2x"]            = { memory = 1024, cents = 7200, source = "dyno-size-14" },
+  ["px"]            = { memory = 6144, cents = 57600, source = "dyno-size-14" },
+  ["performance"]   = { memory = 6144, cents = 50000, source = "dyno-types-15" },
+}
