@@ -10,19 +10,37 @@ Stores.__index = Stores
 
 local ROOTS = "https://truststore.pki.rds.amazonaws.com/global/global-bundle.pem"
 
---- The certificate authorities of RDS: PGSSLROOTCERT, else Amazon's bundle, fetched once over verified https.
-local function rds_roots()
+local CACHED = ".hkrun/rds-global-bundle.pem"
+
+--- Where the certificate authorities of RDS are: PGSSLROOTCERT, or where Amazon's bundle was kept; nil when it is yet to be fetched.
+local function found_roots()
   local given = os.getenv "PGSSLROOTCERT"
   if given and given ~= "" then return given end
-  local path = ".hkrun/rds-global-bundle.pem"
-  if not fs.exists(path) then
-    fs.mkdir_p ".hkrun"
-    local answer = http.get(ROOTS, { to_file = path })
-    if not answer:ok() then
-      errors.raise { kind = "remote", op = "fetch the certificates of RDS", message = "status " .. answer.status, retry = true }
-    end
+  return fs.exists(CACHED) and CACHED or nil
+end
+
+local function fetch_roots(o)
+  local answer = http.get(ROOTS, o)
+  if not answer:ok() then
+    errors.raise { kind = "remote", op = "fetch the certificates of RDS", message = "status " .. answer.status, retry = true }
   end
-  return path
+  return answer
+end
+
+--- The certificate authorities of RDS: PGSSLROOTCERT, else Amazon's bundle, fetched once over verified https.
+local function rds_roots()
+  local path = found_roots()
+  if path then return path end
+  fs.mkdir_p ".hkrun"
+  fetch_roots { to_file = CACHED }
+  return CACHED
+end
+
+--- The same as PEM text; keeps nothing, so that plan may ask, too.
+---@return string
+function M.rds_roots()
+  local path = found_roots()
+  return path and fs.read(path) or fetch_roots({ timeout = 60 }).body
 end
 
 --- One ssh session for all. Without a bastion hkrun must run inside the network.

@@ -1,6 +1,7 @@
 --- What DMS in the rehearsal refuses and finds, in AWS's words, as boto3 sees it.
 local test = require "test"
 local dms = dofile "tests/support/dms_lab.lua"
+local authority = require "rehearsal.planes.ca"
 local fs = require "fs"
 local json = require "json"
 local pg = require "pg"
@@ -85,7 +86,7 @@ print(json.dumps(found))
 ]==], first))
   test.equal(found, FOUND)
   db:exec "ROLLBACK PREPARED 'half'"
-  local ca = fs.read(c.ca.file)
+  local ca, other = fs.read(c.ca.file), fs.read(authority.new(test.tmpdir(), "another").file)
   local said = ask(c, ids, [==[
 arn = task()["ReplicationTaskArn"]
 def why(how, **settings):
@@ -118,10 +119,16 @@ print(tested(endpoint)["LastFailureMessage"])
 iam.put_role_policy(RoleName="secrets", PolicyName="p", PolicyDocument=json.dumps({"Version": "2012-10-17", "Statement":
   [{"Effect": "Allow", "Action": "secretsmanager:Get*", "Resource": vault}]}))
 print(tested(endpoint)["Status"], code_of(dms.delete_certificate, CertificateArn=pem["CertificateArn"]))
+other = dms.import_certificate(CertificateIdentifier="other", CertificatePem=sys.argv[3])["Certificate"]["CertificateArn"]
+dms.modify_endpoint(EndpointArn=endpoint, CertificateArn=other)
+print(tested(endpoint)["LastFailureMessage"])
+dms.modify_endpoint(EndpointArn=endpoint, CertificateArn=pem["CertificateArn"])
+dms.delete_certificate(CertificateArn=other)
+print([c["CertificatePem"] == sys.argv[2] for c in dms.describe_certificates()["Certificates"]], tested(endpoint)["Status"])
 dms.refresh_schemas(EndpointArn=endpoint, ReplicationInstanceArn=ids["instance"])
 wait_for(lambda: dms.describe_refresh_schemas_status(EndpointArn=endpoint)["RefreshSchemasStatus"]["Status"], "successful")
 print(dms.describe_schemas(EndpointArn=endpoint)["Schemas"])
-]==], ca)
+]==], ca, other)
   local lines = {}
   for line in said:gmatch "[^\n]+" do lines[#lines + 1] = line end
   for i, wanted in ipairs {
@@ -130,7 +137,8 @@ print(dms.describe_schemas(EndpointArn=endpoint)["Schemas"])
     "^Test connection for replication instance and endpoint should be successful", "password authentication failed for user",
     "server does not support SSL", "^" .. ("InvalidParameterCombinationException "):rep(3) .. "InvalidCertificateFault$",
     "The IAM role arn:aws:iam::%d+:role/secrets does not allow secretsmanager:GetSecretValue on", "^successful InvalidResourceStateFault$",
-    "^%['public'%]$" } do test.match(lines[i] or "", wanted) end
+    "^Test Endpoint failed: Application%-Status: 1020912, Application%-Message: Failed to connect .*SSL error: certificate verify failed",
+    "^%[True%] successful$", "^%['public'%]$" } do test.match(lines[i] or "", wanted) end
   db:exec "ALTER ROLE shop REPLICATION"
   test.equal(ask(c, ids, [==[
 dms.modify_endpoint(EndpointArn=ids["source"], SslMode="none", PostgreSQLSettings={"CaptureDdls": True})

@@ -3,6 +3,7 @@ local aws = require "aws"
 local lab = dofile "tests/support/noun_lab.lua"
 local recipe_lab = dofile "tests/support/recipe_lab.lua"
 local run = require "aws.common.dms_run"
+local secret, sign = require "secret", require "sign"
 local test = require "test"
 local T = test.cases()
 
@@ -185,6 +186,35 @@ lab.case(T, {
   fixed = { type = "target" },
   delete = { { "dms DeleteEndpoint", { EndpointArn = "arn:e" } } },
 })
+
+-- Certificates -------------------------------------------------------------
+
+local ROOTS, OTHER = "-----BEGIN CERTIFICATE-----\nroots\n", "-----BEGIN CERTIFICATE-----\nothers\n"
+local IMPORTED = lab.tag_list("dms_certificate", "shop-rds")
+table.insert(IMPORTED, { Key = "hkrun:sha256", Value = sign.sha256(ROOTS) })
+
+lab.case(T, {
+  noun = "dms_certificate", want = { "shop-rds", pem = ROOTS },
+  absent = { ["dms DescribeCertificates"] = GONE },
+  there = { ["dms DescribeCertificates"] = { Certificates = { { CertificateIdentifier = "shop-rds", CertificateArn = "arn:c",
+    CertificatePem = "as AWS gives it back" } } }, ["dms ListTagsForResource"] = { TagList = IMPORTED } },
+  looks = { { "dms DescribeCertificates", filter("certificate-id", "shop-rds") }, { "dms ListTagsForResource", { ResourceArn = "arn:c" } } },
+  gone = { ["dms ListTagsForResource"] = "ResourceNotFoundFault" },
+  create = { { "dms ImportCertificate", { CertificateIdentifier = "shop-rds", CertificatePem = secret.new(ROOTS), Tags = IMPORTED },
+    { Certificate = { CertificateArn = "arn:c" } } } },
+  change = { { "a tag is added", want = TEAM, calls = { tagging "arn:c" } } },
+  fixed = { pem = OTHER },
+  delete = { { "dms DeleteCertificate", { CertificateArn = "arn:c" } } },
+})
+
+T["aws.dms_certificate: one that is adopted is the same if its text is, and another one is replaced"] = function()
+  local world = lab.world { ["dms DescribeCertificates"] = { Certificates = { { CertificateIdentifier = "shop-rds", CertificateArn = "arn:c",
+    CertificatePem = ROOTS } } }, ["dms ListTagsForResource"] = { TagList = {} }, ["dms AddTagsToResource"] = {} }
+  local l = recipe_lab()
+  l:apply(function() aws.dms_certificate { "shop-rds", pem = ROOTS, adopt = true } end)
+  test.equal(#world.changing, 1, "it gets tags")
+  test.raises("it was not made by this recipe", l.apply, l, function() aws.dms_certificate { "shop-rds", pem = OTHER, adopt = true } end)
+end
 
 -- Tasks --------------------------------------------------------------------
 

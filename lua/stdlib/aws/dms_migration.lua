@@ -22,6 +22,7 @@ local declared = {
   { "groups", "security groups of the replication instance, or their ids: the target must let them in", type = "list", required = true },
   { "source", "postgres:// URL of the source", type = "any", required = true },
   { "target", "of aws.postgres", type = "table", required = true },
+  { "target_roots", "PEM: the authorities of RDS; the target's certificate is verified by them, its name too", type = "secret" },
   { "strategy", "all rows at once, or then the changes too", type = "string", default = "full-load",
     one_of = { "full-load", "full-load-and-cdc" } },
   { "tables", "what it carries: { { schema =, name =, generated = { columns that the target computes } } }", type = "any", required = true },
@@ -123,6 +124,9 @@ return function(o)
         description = "DMS reads the passwords of both databases in it",
         inline = { ["read-secrets"] = document(allow({ "secretsmanager:GetSecretValue", "secretsmanager:DescribeSecret" },
           { parts.source.arn, parts.target.arn })) } }
+      -- A name for each text: an endpoint goes over to another one before the old one is deleted.
+      local roots = o.target_roots and aws.dms_certificate { ("%s-rds-%s"):format(name, secret.sha256(o.target_roots):sub(1, 12)),
+                                                             pem = o.target_roots, tags = tags }
       return task.all {
         source = function()
           return aws.dms_endpoint { name .. "-source", type = "source", database = from.path:sub(2), secret = parts.source.arn, role = reader,
@@ -130,7 +134,7 @@ return function(o)
         end,
         target = function()
           return aws.dms_endpoint { name .. "-target", type = "target", database = to.database, secret = parts.target.arn, role = reader,
-                                    settings = TARGET, tags = tags }
+                                    ssl_mode = roots and "verify-full" or nil, certificate = roots and roots.arn, settings = TARGET, tags = tags }
         end,
       }
     end,

@@ -28,7 +28,7 @@ function S.ImportCertificate(cloud, p, ctx)
   if not p.CertificatePem then bad("The rehearsal cloud takes certificates as PEM.") end
   local made = read(p.CertificatePem)
   made.CertificateIdentifier, made.CertificateCreationDate, made.CertificateOwner = name, cloud.clock:now(), cloud.account
-  made.tags, made.pem = managed.tags(p.Tags), p.CertificatePem
+  made.tags, made.CertificatePem = managed.tags(p.Tags), p.CertificatePem
   made.arn = common.arn(cloud, ctx, "certificates")
   made.CertificateArn = made.arn
   certificates(cloud, ctx)[made.arn] = made

@@ -70,7 +70,7 @@ function M.side(cloud, ctx, instance, endpoint)
   local ca
   if endpoint.CertificateArn then
     ca = fs.join(instance.dir, endpoint.CertificateArn:match "[^:]+$" .. ".pem")
-    fs.write(ca, common.get(cloud, ctx, "certificates", endpoint.CertificateArn).pem)
+    fs.write(ca, common.get(cloud, ctx, "certificates", endpoint.CertificateArn).CertificatePem)
   end
   return { url = url, facts = { ca = ca, sslmode = endpoint.SslMode == "none" and "disable" or endpoint.SslMode, settings = settings,
     outside = outside and cloud.net.isolated, name = endpoint.EndpointIdentifier } }
