@@ -10,6 +10,7 @@ local carry = require "heroku_to_aws.dms_carry"
 local cutover = require "heroku_to_aws.cutover"
 local errors = require "errors"
 local log = require "log"
+local marker = require "heroku_to_aws.dms_marker"
 local pg = require "pg"
 local recipe = require "recipe"
 local scope = require "heroku_to_aws.dms_scope"
@@ -21,11 +22,11 @@ local M = {}
 local CLEAN = "clean up DMS"
 local MOVED = "the app has moved"      -- until then its parts are needed
 
-local MARK = "put DMS's marker into the source"
+local SLOTS = "see which replication slots the source has"
 
 local function freeze_of(app) return "freeze " .. app.name end
 
---- Shows an assessment, with what helps against each check that did not pass; raises if one failed.
+--- Shows an assessment, with what helps against each check that did not pass; raises if one failed, with a sentence for each.
 local function judge(result, o)
   local bad, failed = {}, {}
   for _, c in ipairs(result) do
@@ -35,14 +36,15 @@ local function judge(result, o)
   for _, c in ipairs(bad) do
     c.remedy = remedies[c.name] or "see " .. result.report
     local is_failure = c.status == "failed" or c.status == "error"
-    if is_failure and not scope.expected[c.name] then failed[#failed + 1] = c.name end
-    log.info("    %s: %s; %s", c.name, c.status, scope.expected[c.name] or c.remedy)
+    if is_failure and not scope.expected[c.name] then failed[#failed + 1] = ("%s (%s): %s"):format(c.name, c.status, c.remedy)
+    else log.info("    %s: %s; %s", c.name, c.status, scope.expected[c.name] or c.remedy) end
   end
   if #failed == 0 then return end
   errors.raise {
-    kind = "invalid", code = "assessment", op = "assess the DMS task", message = ("DMS's assessment failed: %s"):format(table.concat(failed, ", ")),
-    hint = ("what helps stands above, the whole report in %s; put it right and apply again, which assesses again. Nothing has been loaded, "
-      .. "and Heroku goes on as before; --data copy does without DMS"):format(result.report),
+    kind = "invalid", code = "assessment", op = "let DMS carry the rows",
+    message = ("%d of %d checks of its assessment failed; nothing has been loaded, and Heroku goes on as before:\n    %s"):format(#failed,
+      #result, table.concat(failed, "\n    ")),
+    hint = ("\n  put it right and apply again, which assesses again; the whole report is in %s; --data copy does without DMS"):format(result.report),
   }
 end
 
@@ -74,13 +76,16 @@ function M.prepare(o)
     return scope.lob_kilobytes(side.at:old_postgres(), side.tables)
   end)
   side.dms = aws.dms_migration {
-    o.plan.name, network = o.network, groups = { o.group.id }, source = app.postgres.url, target = o.new.db, strategy = side.strategy,
-    tables = side.tables, lob_kilobytes = side.lob, bucket = ("hkrun-%s-dms-%s-%s"):format(o.plan.name, o.account, aws.dms.region),
-    tags = recipe.until_tags(MOVED),
+    o.plan.name, network = o.network, groups = { o.group.id }, source = app.postgres.url, target = o.new.db,
+    target_roots = stores.rds_roots(), strategy = side.strategy, tables = side.tables, lob_kilobytes = side.lob,
+    bucket = ("hkrun-%s-dms-%s-%s"):format(o.plan.name, o.account, aws.dms.region), tags = recipe.until_tags(MOVED),
   }
-  if streams then recipe.once(MARK, function() return carry.mark(side.at:old_postgres()) end) end
   recipe.once("test the connections of DMS", function() side.dms:test() end)
   local attempt = side:attempt()
+  if streams then
+    recipe.once(SLOTS, function() return { slots = carry.slots(side.at:old_postgres()) } end)
+    if not side.finishing then marker { app.name, tags = recipe.until_tags(MOVED) } end
+  end
   recipe.once("make the tables for DMS" .. attempt, function() side:make_tables() end)
   local assessed = recipe.once("let DMS assess the task", function()
     local result = side.dms:assess()
@@ -102,7 +107,8 @@ function Side:attempt()
   local frozen, n = recipe.remembered(freeze_of(self.app)), 1
   while true do
     local begun, result = recipe.begun(("finish what DMS carried (%d)"):format(n))
-    if not begun or frozen and result and result.freeze == frozen.at then break end
+    self.finishing = begun and frozen and result and result.freeze == frozen.at
+    if not begun or self.finishing then break end
     n = n + 1
   end
   self.n, self.frozen = n, frozen ~= nil
@@ -168,8 +174,8 @@ Side.__close = Side.close
 function M.clean_up(o)
   return function()
     local source = o.app.postgres and { url = o.app.postgres.url, sslmode = "require" }
-    local gone, _, marked = recipe.retire(MOVED), recipe.begun(MARK)
-    return { deleted = #gone, slots = source and marked and carry.slots(source, marked.slots) or 0 }
+    local gone, _, seen = recipe.retire(MOVED), recipe.begun(SLOTS)
+    return { deleted = #gone, slots = source and seen and carry.new_slots(source, seen.slots) or 0 }
   end
 end
 

@@ -7,29 +7,19 @@ local task = require "task"
 
 local M = {}
 
-local MARKER = scope.SCHEMA .. ".marker"
 local DRAIN = 3600                      -- seconds until the marker must be there
 local SLOTS = "SELECT slot_name::text AS name FROM pg_replication_slots WHERE database = current_database() ORDER BY 1"
 
-local function slots_of(db)
+--- The names of the replication slots of a database.
+---@return string[]
+function M.slots(source)
+  local db <close> = pg.open(source)
   local list = {}
   for i, row in ipairs(db:query(SLOTS)) do list[i] = row.name end
   return list
 end
 
---- Makes the table with one row that later shows how far the stream is; DMS carries it with the others.
----@return { slots: string[] } the replication slots that are not DMS's
-function M.mark(source)
-  local db <close> = pg.open(source)
-  local tx <close> = db:transaction()
-  db:exec(("CREATE SCHEMA IF NOT EXISTS %s"):format(scope.SCHEMA))
-  db:exec(("CREATE TABLE IF NOT EXISTS %s (id int PRIMARY KEY, word varchar(100) NOT NULL)"):format(MARKER))
-  db:exec(("INSERT INTO %s VALUES (1, 'none') ON CONFLICT DO NOTHING"):format(MARKER))
-  tx:commit()
-  return { slots = slots_of(db) }
-end
-
---- Takes it away again, also while the source is closed to writers.
+--- Takes the marker away, also while the source is closed to writers.
 function M.unmark(source)
   local db <close> = pg.open(source)
   db:exec "SET default_transaction_read_only = off"
@@ -72,13 +62,13 @@ end
 function M.drain(dms, from, to, word, progress)
   local began = task.now()
   local db <close> = pg.open(to)
-  local function arrived() return db:value(("SELECT word FROM %s WHERE id = 1"):format(MARKER)) == word end
+  local function arrived() return db:value(("SELECT word FROM %s WHERE id = 1"):format(scope.MARKER)) == word end
   if not arrived() then
     dms:stream()
     do
       local source <close> = pg.open(from)
       source:exec "SET default_transaction_read_only = off"
-      if source:query(("UPDATE %s SET word = $1 WHERE id = 1"):format(MARKER), word).affected ~= 1 then
+      if source:query(("UPDATE %s SET word = $1 WHERE id = 1"):format(scope.MARKER), word).affected ~= 1 then
         errors.raise { kind = "invalid", op = "drain the stream of DMS", message = "the marker is not in the source any more",
                        hint = "somebody dropped the schema " .. scope.SCHEMA .. "; apply again, which loads anew" }
       end
@@ -109,12 +99,11 @@ end
 
 --- How many replication slots the source has that were not there before DMS came; raises with what drops one.
 ---@param source any
----@param before string[] of `mark`
-function M.slots(source, before)
+---@param before string[] of `slots`
+function M.new_slots(source, before)
   local known, left = {}, {}
   for _, name in ipairs(before) do known[name] = true end
-  local db <close> = pg.open(source)
-  for _, name in ipairs(slots_of(db)) do
+  for _, name in ipairs(M.slots(source)) do
     if not known[name] then left[#left + 1] = name end
   end
   if #left > 0 then

@@ -8,6 +8,7 @@ local recipe = require "recipe"
 local M = {}
 
 M.SCHEMA = "hkrun_dms"                  -- of the marker, and of DMS's own tables on the target
+M.MARKER = M.SCHEMA .. ".marker"
 
 --- Findings of pg.check about tables that DMS does not carry whole, and why. These are copied by hkrun, in the freeze.
 local DAMAGED = {

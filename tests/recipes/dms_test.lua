@@ -72,11 +72,30 @@ T["full-load: killed at four moments, then applied: as by hkrun's own copy, and 
   test.equal(code, 0)
 end
 
+local FORGOTTEN = "INSERT INTO customers (email) VALUES ('forgotten@example.com')"
+
+--- A transaction that somebody prepared and forgot fails DMS's assessment: it says which and what ends it, nothing was
+--- loaded and nobody stopped. Once it is ended, the same command can go on.
+local function refused_first(trial, old)
+  local db <close> = pg.open { url = old, sslmode = "require" }
+  db:exec("BEGIN; " .. FORGOTTEN .. "; PREPARE TRANSACTION 'nightly-17'")
+  local code, said = trial:run("apply", { arguments = { "--until", "cutover" } })
+  test.equal(code, 1, said:sub(-1500))
+  local last = said:sub(-1200)
+  test.match(last, "1 of %d+ checks of its assessment failed; nothing has been loaded, and Heroku goes on as before:\n"
+    .. "    postgres%-check%-preparedtxn %(failed%): [^\n]*nightly%-17[^\n]*ROLLBACK PREPARED 'nightly%-17';[^\n]*\n  put it right and apply again")
+  test.equal(trial:heroku(), { maintenance = false, web = 1, worker = 1 })
+  local calls = trial:calls()
+  test.equal({ calls["dms StartReplicationTaskAssessmentRun"], calls["dms StartReplicationTask"] }, { 1, nil })
+  db:exec "ROLLBACK PREPARED 'nightly-17'"
+end
+
 T["full-load-and-cdc: what is written while it streams arrives, also after a kill in the drain; no slot is left"] = function()
   test.truthy(calm, "a migration by hkrun's own copy")
   local trial <close> = crash.start(nil, true)
   local old = trial.lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL
   trial.lab.env.HKRUN_DATA, trial.lab.env.HKRUN_DMS_STRATEGY = "dms", "full-load-and-cdc"
+  refused_first(trial, old)
   local written, stop = 0, false
   local done = task.all {
     run = function()
@@ -94,6 +113,9 @@ T["full-load-and-cdc: what is written while it streams arrives, also after a kil
     end,
   }
   test.equal(done.run[1], 0, done.run[2]:sub(-1500))
+  local modes = {}
+  for _, e in pairs(trial.lab:ask "state"["dms/us-east-1"].endpoints) do modes[e.EndpointIdentifier] = e.SslMode end
+  test.equal(modes, { ["small-dms-source"] = "require", ["small-dms-target"] = "verify-full" })
   local db <close> = pg.open { url = old, sslmode = "require" }
   test.equal(db:value "SELECT count(*) FROM pg_replication_slots WHERE plugin = 'test_decoding'", 1)
   for n = 1, 30 do db:query("INSERT INTO customers (email) VALUES ($1)", ("streamed.%d@example.com"):format(n)) end

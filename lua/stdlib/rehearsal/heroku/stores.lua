@@ -33,7 +33,7 @@ local ROLES = "pg_monitor, pg_read_all_settings, pg_read_all_stats, pg_signal_ba
 
 ---@param dir string
 ---@param plan string "heroku-postgresql:standard-0"
----@param may_replicate boolean? its role may stream the changes, which Heroku gives to nobody
+---@param may_replicate boolean? its role may stream the changes, which Heroku gives to nobody, and applications prepare transactions
 function M.postgres(dir, plan, may_replicate)
   local facts = catalog.plans[plan] or { connections = 120 }
   local files = unverifiable(fs.join(dir, "tls"), "heroku-postgres")
@@ -41,7 +41,8 @@ function M.postgres(dir, plan, may_replicate)
   local plane = postgres.start {
     dir = fs.join(dir, "server"), user = user, database = database, rights = "heroku", force_ssl = true,
     password = secret.concat { "p", secret.random(64, "0123456789abcdef") }, cert = files.cert, key = files.key,
-    settings = { max_connections = facts.connections + 10, wal_level = may_replicate and "logical" or nil },
+    settings = { max_connections = facts.connections + 10, wal_level = may_replicate and "logical" or nil,
+                 max_prepared_transactions = may_replicate and 10 or nil },
   }
   local self = setmetatable({ plane = plane, user = user, database = database, limit = facts.connections, url = plane.url,
     host = plane.host, port = plane.port, began = loop.time(), root = files.root }, Postgres)
