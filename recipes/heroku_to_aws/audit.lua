@@ -142,7 +142,7 @@ function M.report(facts, plan, opt, place)
   local function row(...) rows[#rows + 1] = { ... } end
   for _, e in ipairs(plan.environments) do
     for _, p in ipairs(e.processes) do
-      row(p.type, ("%d x %s"):format(e.load_balanced and e.instances or p.replicas, p.size),
+      row(p.type, ("%d x %s"):format(e.instances * p.replicas, p.size),
         place(e, p))
     end
   end

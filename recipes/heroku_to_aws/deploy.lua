@@ -218,7 +218,7 @@ end
 
 --- Makes the environments.
 ---@param plan table
----@param o { application: any, network: table, group: any, vars: table, opt: table } vars: of config.keep
+---@param o { application: any, network: table, group: any, vars: table, certificate: table?, opt: table } vars: of config.keep
 ---@return table<string, any> environments of aws.environment, by name
 function M.environments(plan, o)
   local make, policy = {}, o.opt.deployment_policy

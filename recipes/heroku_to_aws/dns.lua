@@ -15,12 +15,12 @@ M.WAIT = 1800                           -- seconds until names that people switc
 
 local ADDRESSES = { A = true, AAAA = true, CNAME = true }
 
---- The record that leads a name to the environment. At the top of a zone no CNAME can stand (RFC 1912, 2.4): there it is an
---- alias, which Route 53 has for the names of environments.
+--- The record that leads a name to the app. At the top of a zone no CNAME can stand (RFC 1912, 2.4): there it is an alias,
+--- which Route 53 has for the names of environments and of load balancers.
 local function target(place, web, ttl)
   if not place.apex then return { Name = place.name, Type = "CNAME", TTL = ttl, ResourceRecords = { { Value = web.cname } } } end
   local region = aws.elasticbeanstalk.region
-  local zone = tables.beanstalk_zones[region]
+  local zone = web.cname_zone or tables.beanstalk_zones[region]
     or errors.usage("recipes/heroku_to_aws/tables.lua does not know the hosted zone of Elastic Beanstalk in %s", region)
   return records.set { name = place.name, type = "A", alias = { name = web.cname, zone = zone } }
 end

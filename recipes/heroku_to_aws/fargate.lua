@@ -35,8 +35,8 @@ end
 
 --- Where a process will run, in words.
 function M.place(environment, process)
-  local size, count = M.size(process), environment.load_balanced and environment.instances or process.replicas
-  return ("Fargate: %d x %g vCPU, %d MB"):format(count, size.cpu / 1024, size.memory)
+  local size = M.size(process)
+  return ("Fargate: %d x %g vCPU, %d MB"):format(environment.instances * process.replicas, size.cpu / 1024, size.memory)
 end
 
 --- The process types, each with its count: behind a load balancer Beanstalk would have a machine for each.
@@ -45,7 +45,7 @@ local function processes(plan)
   for _, e in ipairs(plan.environments) do
     for _, p in ipairs(e.processes) do
       if not p.idle then                -- a job needs no machine that waits for it
-        list[#list + 1] = { type = p.type, command = p.command, size = p.size, count = e.load_balanced and e.instances or p.replicas }
+        list[#list + 1] = { type = p.type, command = p.command, size = p.size, count = e.instances * p.replicas }
       end
     end
   end
@@ -98,7 +98,8 @@ local function roles(name, secrets)
   }
 end
 
---- What the internet reaches: a load balancer with a listener, and the group of targets behind it.
+--- What the internet reaches: a load balancer, and the group of targets behind it. With a certificate it speaks HTTPS, and
+--- sends who comes by HTTP there.
 local function front(name, o)
   local group = aws.security_group { name .. "-lb", vpc = o.network.id, description = "the load balancer of the app", rules = {
     { port = 80, from = EVERYBODY, why = "http" }, { port = 443, from = EVERYBODY, why = "https" } } }
@@ -110,13 +111,18 @@ local function front(name, o)
                                   rules = { { port = PORT, from = group.id, why = "the load balancer" } } }
     end,
   }
-  aws.listener { name .. "-80", load_balancer = made.balancer.id, port = 80, target_group = made.targets.id }
+  if o.certificate then
+    aws.listener { name .. "-443", load_balancer = made.balancer.id, port = 443, certificate = o.certificate.arn, target_group = made.targets.id }
+    aws.listener { name .. "-80", load_balancer = made.balancer.id, port = 80, redirect = true }
+  else
+    aws.listener { name .. "-80", load_balancer = made.balancer.id, port = 80, target_group = made.targets.id }
+  end
   return made
 end
 
 --- Makes the services.
 ---@param plan table
----@param o { application: table, network: table, group: any, vars: table, opt: table } as in deploy.environments
+---@param o { application: table, network: table, group: any, vars: table, certificate: table?, opt: table } as in deploy.environments
 ---@return table<string, FargateApp> environments one, by the name of the first environment of the plan
 function M.environments(plan, o)
   local list, name = processes(plan), plan.name
@@ -164,7 +170,8 @@ function M.environments(plan, o)
     name = name, cluster = o.application.id, services = services, release = made.release, image = o.application.image, hide = o.vars.hide,
     jobs = jobs, cluster_arn = o.application.arn, roles = { may.execution.arn, may.task.arn },
     network = { subnets = o.network.public, groups = { o.group.id } }, patience = o.opt.health_timeout,
-    url = dns and text("http://%s", dns), cname = dns, balancer = outside and outside.balancer, targets = outside and outside.targets,
+    url = dns and text("http://%s", dns), cname = dns, cname_zone = outside and outside.balancer.zone_id,
+    balancer = outside and outside.balancer, targets = outside and outside.targets,
   } }
 end
 

@@ -14,6 +14,7 @@ local task = require "task"
 ---@field name string
 ---@field url string? where web answers
 ---@field cname string? the load balancer's name
+---@field cname_zone string? the hosted zone that it is in, for aliases
 ---@field version string? the image, while tasks of it run
 local App = {}
 App.__index = App

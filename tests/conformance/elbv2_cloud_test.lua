@@ -50,6 +50,43 @@ local function until_good(url, good)
   end
 end
 
+--- A certificate of ACM for shop.example.com, whose records are set; and a listener that has it.
+local CERTIFY = [==[
+acm, r53 = boto3.client("acm"), boto3.client("route53")
+forward = [{"Type": "forward", "TargetGroupArn": ids["group"]}]
+arn = acm.request_certificate(DomainName="shop.example.com", ValidationMethod="DNS")["CertificateArn"]
+args = dict(LoadBalancerArn=ids["lb"], Protocol="HTTPS", Port=443, Certificates=[{"CertificateArn": arn}], DefaultActions=forward)
+print(code_of(elb.create_listener, **{**args, "Certificates": []}), code_of(elb.create_listener, **{**args, "Protocol": "HTTP"}),
+      code_of(elb.create_listener, **{**args, "Certificates": [{"CertificateArn": arn[:-1] + "x"}]}), code_of(elb.create_listener, **args))
+zone = r53.create_hosted_zone(Name="example.com", CallerReference="one")["HostedZone"]["Id"]
+def proofs(): return [v["ResourceRecord"] for v in acm.describe_certificate(CertificateArn=arn)["Certificate"]["DomainValidationOptions"] if "ResourceRecord" in v]
+wait_for(lambda: len(proofs()), 1)
+def upsert(**set): return dict(HostedZoneId=zone, ChangeBatch={"Changes": [{"Action": "UPSERT", "ResourceRecordSet": set}]})
+r53.change_resource_record_sets(**upsert(Name=proofs()[0]["Name"], Type="CNAME", TTL=60, ResourceRecords=[{"Value": proofs()[0]["Value"]}]))
+acm.get_waiter("certificate_validated").wait(CertificateArn=arn, WaiterConfig={"Delay": 1, "MaxAttempts": 60})
+lb = elb.describe_load_balancers(LoadBalancerArns=[ids["lb"]])["LoadBalancers"][0]
+def alias(zone): return upsert(Name="example.com", Type="A", AliasTarget={"DNSName": lb["DNSName"], "HostedZoneId": zone, "EvaluateTargetHealth": False})
+print(code_of(r53.change_resource_record_sets, **alias("Z117KPS5GTRQ2G")), code_of(r53.change_resource_record_sets, **alias(lb["CanonicalHostedZoneId"])))
+listener = elb.create_listener(**args)["Listeners"][0]
+print(listener["SslPolicy"], code_of(acm.delete_certificate, CertificateArn=arn))
+ec2.authorize_security_group_ingress(GroupId=ids["app"], IpPermissions=[{"IpProtocol": "tcp", "FromPort": 443, "ToPort": 443, "IpRanges": [{"CidrIp": "0.0.0.0/0"}]}])
+elb.modify_listener(ListenerArn=ids["listener"], DefaultActions=[{"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}}])
+]==]
+
+local UNCERTIFY = [==[
+acm = boto3.client("acm")
+elb.delete_listener(ListenerArn=[l["ListenerArn"] for l in elb.describe_listeners(LoadBalancerArn=ids["lb"])["Listeners"] if l["Port"] == 443][0])
+arn = acm.list_certificates()["CertificateSummaryList"][0]["CertificateArn"]
+print(acm.get_certificate(CertificateArn=arn)["Certificate"])
+acm.delete_certificate(CertificateArn=arn)
+]==]
+
+--- What curl sees at the load balancer, with the rehearsal's authority as the only one.
+local function curl(c, address, ...)
+  return process.run { "curl", "-sS", "--max-time", "20", "--cacert", c.ca.file, "--connect-to", "::" .. address .. ":", timeout = 30,
+                       env = { PATH = os.getenv "PATH", NO_PROXY = "*" }, ... }
+end
+
 T["a load balancer forwards to healthy targets, round robin, and to nobody whom the security groups keep apart"] = function()
   local c, ids = lab.start(8080)
   local made = json.decode(ask(c, ids, [==[
@@ -113,12 +150,24 @@ seen = wait_for(health, ["healthy"])
 assert "draining" in seen[0], seen
 ]==]), c.net.isolated and "Target.Timeout\n" or "")
   test.equal(get(made.url .. "/"):json().name, "two")
-  ask(c, ids, [==[
-elb.modify_listener(ListenerArn=ids["listener"], DefaultActions=[{"Type": "redirect", "RedirectConfig": {"Protocol": "HTTPS", "Port": "443", "StatusCode": "HTTP_301"}}])
-elb.delete_target_group(TargetGroupArn=ids["group"])
-]==])
+  test.equal(ask(c, ids, CERTIFY), "CertificateNotFound InvalidConfigurationRequest CertificateNotFound UnsupportedCertificate\n"
+    .. "InvalidChangeBatch no error\nELBSecurityPolicy-2016-08 ResourceInUseException\n")
   local away = until_good(made.url .. "/x?y=z", function(a) return a.status == 301 end)
   test.match(away.headers.location, "^https://[%d.]+:443/x%?y=z$")
+  local served
+  if c.net.isolated then                                     -- else hosts share the ports of this machine: 443 is another one
+    local address = made.url:match "//(.*)$"
+    local r = curl(c, address, "-L", "-w", " %{num_redirects} %{url_effective} %{certs}", "http://shop.example.com/x?y=z")
+    test.equal(r.code, 0, r.stderr)
+    local body, led = r.stdout:match "^(%b{}) (1 https://shop%.example%.com:443/x%?y=z)"
+    test.equal(led, "1 https://shop.example.com:443/x?y=z", r.stdout)
+    test.equal({ json.decode(body).name, json.decode(body).proto, json.decode(body).query }, { "two", "https", "y=z" })
+    served = test.truthy(r.stdout:match "%-%-%-%-%-BEGIN CERTIFICATE.-END CERTIFICATE%-%-%-%-%-", "curl shows the certificate")
+    test.equal(curl(c, address, "https://other.example.com/").code, 60, "a name that the certificate does not have")
+  end
+  local issued = ask(c, ids, UNCERTIFY)
+  if served then test.equal(served, issued:match "%-%-%-%-%-BEGIN CERTIFICATE.-END CERTIFICATE%-%-%-%-%-", "what is served is ACM's") end
+  ask(c, ids, 'elb.delete_target_group(TargetGroupArn=ids["group"])')
   test.equal(ask(c, ids, [==[
 arn = ids["lb"]
 print(elb.describe_tags(ResourceArns=[arn])["TagDescriptions"][0]["Tags"])

@@ -1,5 +1,5 @@
---- The migration to ECS on Fargate: the recipe with one line changed, planned, applied, applied again, judged, destroyed.
---- The cases build on each other, in this order.
+--- The migration to ECS on Fargate, with names of the app's own: the recipe with one line changed, planned, applied, applied
+--- again, judged, destroyed. The cases build on each other, in this order.
 local fs = require "fs"
 local http = require "http"
 local json = require "json"
@@ -30,13 +30,50 @@ local started = labs.lazy { app = "examples/shop", orders = 400, jobs = 60,
                                         HKRUN_ENGINE = "podman", HKRUN_SCHEDULER_JOBS = "jobs.yml" } }
 local recipe, applied, engine
 
+local function aws(lab, ...)
+  return (lab:foreign { test.tool "aws", "--endpoint-url", lab.env.AWS_ENDPOINT_URL, "--output", "text", ... }.stdout:gsub("%s+$", ""))
+end
+
+--- The app has two names, one of them its zone's own. Where load balancers have no port 443 of their own, they stay where they are.
+local function give_names(lab)
+  if not lab.isolated then return end
+  http.post(lab.env.HEROKU_HOST .. "/apps/shop/domains", { json = { hostname = "example.com", sni_endpoint = json.null }, timeout = 60,
+    headers = { Accept = "application/vnd.heroku+json; version=3", Authorization = "Bearer " .. lab.env.HEROKU_API_KEY } })
+  local zone = aws(lab, "route53", "list-hosted-zones", "--query", "HostedZones[0].Id")
+  aws(lab, "route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch", json.encode { Changes = { { Action = "CREATE",
+    ResourceRecordSet = { Name = "example.com", Type = "A", TTL = 3600, ResourceRecords = { { Value = "127.0.0.1" } } } } } })
+  lab.env.HKRUN_DOMAIN, lab.env.HKRUN_DNS_SERVER = "all", lab.said.HKRUN_REHEARSAL_DNS
+end
+
 local function cloud()
   local lab = started()
   if not engine then
     engine = engines()
     lab.env.PATH = engine .. ":" .. (lab.env.PATH or os.getenv "PATH")
+    give_names(lab)
   end
   return lab
+end
+
+--- What the DNS says, as dig shows it.
+local function dig(lab, name, kind)
+  local host, port = lab.said.HKRUN_REHEARSAL_DNS:match "^(.*):(%d+)$"
+  local r = lab:foreign { "dig", "@" .. host, "-p", port, "+noall", "+answer", "+time=5", "+tries=3", name, kind }
+  return (r.stdout:gsub("[ \t]+", " "):gsub("\n$", ""))
+end
+
+--- A page of the app as its customers see it, by curl: what it says, how often and where it led them.
+local function page(lab, url)
+  local words = { "curl", "-sS", "-L", "--max-time", "30", "-w", "\n%{http_code} %{num_redirects} %{url_effective}" }
+  if lab.isolated then
+    local name = url:match "//([^/]*)"
+    for _, add in ipairs { "--cacert", lab.env.SSL_CERT_FILE, "--connect-to", "::" .. dig(lab, name, "A"):match "(%S+)$" .. ":", url } do words[#words + 1] = add end
+  else
+    words[#words + 1] = "http://" .. aws(lab, "elbv2", "describe-load-balancers", "--names", "shop", "--query", "LoadBalancers[0].DNSName")
+      .. url:match "//[^/]*(.*)$"
+  end
+  words.env = { PATH = os.getenv "PATH", NO_PROXY = "*" }
+  return lab:foreign(words).stdout:match "^(.*)\n(.-)$"
 end
 
 --- The recipes, copied, with Fargate as the target.
@@ -52,10 +89,6 @@ local function swapped(lab)
   return recipe
 end
 
-local function aws(lab, ...)
-  return (lab:foreign { test.tool "aws", "--endpoint-url", lab.env.AWS_ENDPOINT_URL, "--output", "text", ... }.stdout:gsub("%s+$", ""))
-end
-
 T["without an image it says what is needed, and changes nothing"] = function()
   local lab = cloud()
   local r = lab:hkrun({ "plan", swapped(lab) }, { env = { HKRUN_ENGINE = "none" } })
@@ -66,14 +99,16 @@ end
 
 T["plan: shows the services, and changes nothing"] = function()
   local lab = cloud()
+  local before = lab:mutating()
   local r = lab:hkrun { "plan", swapped(lab) }
   test.equal(r.code, 0, r.stderr)
-  test.equal(lab:mutating(), {})
+  test.equal(lab:mutating(), before)
   for _, what in ipairs { 'ecs_cluster "shop"', 'ecs_service "shop%-web"', 'ecs_service "shop%-worker"', 'ecs_task_definition "shop%-release"',
                           'load_balancer "shop"', 'target_group "shop%-web"', 'listener "shop%-80"', 'log_group "/ecs/shop/web"' } do
     test.match(r.stdout, "%+ aws%." .. what)
   end
   test.match(r.stdout, "web +1 x Standard%-1X +Fargate: 1 x 0%.25 vCPU, 512 MB")
+  if lab.isolated then test.match(r.stdout, '%+ aws%.certificate "example%.com".*%+ aws%.listener "shop%-443"') end
   test.truthy(not r.stdout:find "aws%.eb_", "nothing of Elastic Beanstalk")
 end
 
@@ -82,10 +117,9 @@ T["apply: the data is equal, the release process ran, web answers through the lo
   local r = lab:hkrun({ "apply", swapped(lab), "--yes" }, { timeout = 300 })
   if r.code ~= 0 then error(("exit code %d: %s%s"):format(r.code, r.stdout:sub(-1500), r.stderr:sub(-2500)), 0) end
   applied = true
-  local url = "http://" .. aws(lab, "elbv2", "describe-load-balancers", "--names", "shop", "--query", "LoadBalancers[0].DNSName")
-  local totals = http.get(url .. "/totals", { timeout = 20 })
-  test.equal(totals.status, 200)
-  test.truthy(totals:json().orders >= 400, totals.body)
+  local totals, led = page(lab, "http://shop.example.com/totals")
+  test.match(led, lab.isolated and "^200 1 https://shop%.example%.com:443/totals$" or "^200 0 ")
+  test.truthy(json.decode(totals).orders >= 400, totals)
   test.equal(aws(lab, "ecs", "describe-services", "--cluster", "shop", "--services", "shop-web", "shop-worker", "--query",
     "services[].[serviceName,desiredCount,runningCount,deployments[0].rolloutState]"):gsub("\t", " "),
     "shop-web 1 1 COMPLETED\nshop-worker 1 1 COMPLETED")
@@ -96,6 +130,19 @@ T["apply: the data is equal, the release process ran, web answers through the lo
     "taskDefinition.containerDefinitions[0].image"), "/shop:v%d+%-%x+$")
   test.match(released, "^shop%-release/shop%-release/%x+$")
   test.match(aws(lab, "logs", "filter-log-events", "--log-group-name", "/ecs/shop/worker", "--query", "events[].message"), "%S")
+end
+
+T["the app's names lead to the load balancer, each as it must"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  if not lab.isolated then return end
+  local balancer = aws(lab, "elbv2", "describe-load-balancers", "--names", "shop", "--query", "LoadBalancers[0].[DNSName,CanonicalHostedZoneId]")
+  local address, zone = balancer:match "^(%S+)%s+(%S+)$"
+  test.equal(dig(lab, "shop.example.com", "CNAME"), ("shop.example.com. 3600 IN CNAME %s."):format(address))
+  test.equal(dig(lab, "example.com", "A"), ("example.com. 60 IN A %s"):format(address))
+  test.equal(aws(lab, "route53", "list-resource-record-sets", "--hosted-zone-id", aws(lab, "route53", "list-hosted-zones", "--query",
+    "HostedZones[0].Id"), "--query", "ResourceRecordSets[?AliasTarget].AliasTarget.HostedZoneId"), zone, "the zone that the alias leads to")
+  test.match(select(2, page(lab, "https://example.com/totals")), "^200 0 ")
 end
 
 T["the jobs run once at each of their times, as tasks with the memory of their dyno, from the cutover on"] = function()
@@ -139,7 +186,7 @@ T["only the load balancer reaches the tasks, and no secret stands in a task defi
   test.match(refs.DATABASE_URL, "^arn:aws:secretsmanager:.*:secret:shop/config%-%w+:DATABASE_URL::$")
 end
 
-T["rollback: no job and no task is on AWS any more, and the app answers on Heroku"] = function()
+T["rollback: no job and no task is on AWS any more, the names lead to Heroku, and the app answers there"] = function()
   local lab = cloud()
   test.truthy(applied, "an apply that worked")
   local r = lab:hkrun({ "rollback", swapped(lab), "--yes" }, { timeout = 200 })
@@ -147,6 +194,10 @@ T["rollback: no job and no task is on AWS any more, and the app answers on Herok
   test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "DISABLED\tDISABLED")
   test.equal(aws(lab, "ecs", "describe-services", "--cluster", "shop", "--services", "shop-web", "shop-worker", "--query",
     "services[].[desiredCount,runningCount]"):gsub("%s", " "), "0 0 0 0")
+  if lab.isolated then
+    test.match(dig(lab, "shop.example.com", "CNAME"), "^shop%.example%.com%. 3600 IN CNAME .*%.herokudns%.com%.$")
+    test.equal(dig(lab, "example.com", "A"), "example.com. 3600 IN A 127.0.0.1")
+  end
   local deadline = task.now() + 60
   local answer
   repeat

@@ -164,6 +164,10 @@ function S.GetCertificate(cloud, p, ctx)
   return { Certificate = fs.read(c.files.cert), CertificateChain = cloud.ca.pem }
 end
 
+--- The files of a certificate and its key, for what serves with it.
+---@return { cert: string, key: string }
+function S._files(cloud, ctx, arn) return get(cloud, ctx, arn).files end
+
 function S.DeleteCertificate(cloud, p, ctx)
   local c = get(cloud, ctx, p.CertificateArn)
   local users = used_by(cloud, ctx, c.arn)

@@ -148,6 +148,17 @@ function S._urls(cloud, group_arn)
   return list
 end
 
+--- The hosted zone that the name of a load balancer is in; nil for other names. Those that Elastic Beanstalk makes share
+--- their name here with an environment, whose zone is another.
+function S._zone_of(cloud, name)
+  for key in pairs(cloud.state) do
+    local region = key:match "^elbv2/(.+)$"
+    for _, lb in pairs(region and C.balancers(cloud, { region = region }) or {}) do
+      if lb.DNSName == name and not lb.LoadBalancerName:find "^awseb%-" then return lb.CanonicalHostedZoneId end
+    end
+  end
+end
+
 --- Tells the load balancers of the region what to do now.
 S._refresh = engine.refresh
 

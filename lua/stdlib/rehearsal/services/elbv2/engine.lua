@@ -66,13 +66,7 @@ end
 local function instructions(cloud, ctx, lb)
   local listeners, groups = json.array {}, {}
   for i, listener in ipairs(C.listeners_of(cloud, ctx, lb.LoadBalancerArn)) do
-    local files = {}
-    if listener.Protocol == "HTTPS" then
-      local names = { lb.DNSName }
-      table.move(listener.names or {}, 1, #(listener.names or {}), 2, names)
-      files = cloud.ca:issue { name = ("%s-%d"):format(lb.LoadBalancerName, listener.Port), names = names, ips = { lb.place.address },
-        dir = fs.join(lb.dir, "tls") }
-    end
+    local files = listener.Protocol == "HTTPS" and cloud:service "acm"._files(cloud, ctx, listener.Certificates[1].CertificateArn) or {}
     listeners[i] = { port = port_of(cloud, lb, listener.Port), outside = listener.Port, protocol = listener.Protocol:lower(),
       actions = listener.DefaultActions, cert = files.cert, key = files.key }
     for _, arn in ipairs(C.forwards_to(listener)) do

@@ -36,7 +36,7 @@ local function check_action(cloud, ctx, lb, action)
   end
 end
 
---- A certificate of ACM that has been issued, where the rehearsal has ACM.
+--- A certificate of ACM that has been issued.
 local function check_certificates(cloud, ctx, listener)
   if listener.Protocol == "HTTP" then
     if listener.Certificates and #listener.Certificates > 0 then
@@ -47,16 +47,13 @@ local function check_certificates(cloud, ctx, listener)
   end
   local arn = ((listener.Certificates or {})[1] or {}).CertificateArn
   if not arn then wire.fail("CertificateNotFound", 400, "A certificate must be specified for HTTPS listeners") end
-  local acm = cloud:service "acm"
-  local ok, answer = true, nil
-  if acm and acm.DescribeCertificate then ok, answer = pcall(acm.DescribeCertificate, cloud, { CertificateArn = arn }, ctx) end
+  local ok, answer = pcall(cloud:service "acm".DescribeCertificate, cloud, { CertificateArn = arn }, ctx)
   if not ok then wire.fail("CertificateNotFound", 400, "Certificate '%s' not found", arn) end
-  if answer and answer.Certificate.Status ~= "ISSUED" then
+  if answer.Certificate.Status ~= "ISSUED" then
     wire.fail("UnsupportedCertificate", 400, "The certificate '%s' must have a fully-qualified domain name, a supported signature, "
       .. "and a supported key size.", arn)
   end
   listener.SslPolicy = listener.SslPolicy or POLICY
-  listener.names = answer and { answer.Certificate.DomainName, table.unpack(answer.Certificate.SubjectAlternativeNames or {}) } or {}
 end
 
 local function check(cloud, ctx, lb, listener)
@@ -110,7 +107,7 @@ function S.ModifyListener(cloud, p, ctx)
   if taken(cloud, ctx, lb, wanted.Port, listener) then
     wire.fail("DuplicateListener", 400, "A listener already exists on this port for this load balancer '%s'", listener.LoadBalancerArn)
   end
-  for _, name in ipairs { "Port", "Protocol", "SslPolicy", "Certificates", "DefaultActions", "names" } do listener[name] = wanted[name] end
+  for _, name in ipairs { "Port", "Protocol", "SslPolicy", "Certificates", "DefaultActions" } do listener[name] = wanted[name] end
   engine.refresh(cloud, ctx)
   return { Listeners = { described(listener) } }
 end

@@ -61,14 +61,24 @@ local function clash(sets, set)
   end
 end
 
-local function apply(zone, sets, change)
+--- An alias names the hosted zone that its target is in.
+local function strange_alias(cloud, set)
+  local target = set.AliasTarget
+  local zone = target and cloud:service "elbv2"._zone_of(cloud, C.plain(target.DNSName))
+  if zone and zone ~= target.HostedZoneId then
+    return ("Tried to create an alias that targets %s, type %s in zone %s, but the alias target name does not lie within the target zone"):format(
+      C.name(target.DNSName), set.Type, target.HostedZoneId)
+  end
+end
+
+local function apply(cloud, zone, sets, change)
   local given, set = change.ResourceRecordSet, {}
   for k, v in pairs(given) do set[k] = v end
   set.Name = C.name(given.Name)
   if set.SetIdentifier then return "The rehearsal has simple record sets only, without SetIdentifier" end
   local key = set.Name .. " " .. set.Type
   local shown, there = ("[name='%s', type='%s']"):format(set.Name, set.Type), sets[key]
-  local why = problem(zone, set)
+  local why = problem(zone, set) or change.Action ~= "DELETE" and strange_alias(cloud, set)
   if why then return (why:gsub("%%s", change.Action)) end
   if change.Action == "DELETE" then
     if not there then return ("Tried to delete resource record set %s but it was not found"):format(shown) end
@@ -91,7 +101,7 @@ function S.ChangeResourceRecordSets(cloud, p)
   local zone, sets, wrong = C.zone(cloud, p.HostedZoneId), {}, {}
   for key, set in pairs(zone.sets) do sets[key] = set end
   for _, change in ipairs(p.ChangeBatch.Changes) do
-    wrong[#wrong + 1] = apply(zone, sets, change)
+    wrong[#wrong + 1] = apply(cloud, zone, sets, change)
   end
   if #wrong > 0 then wire.fail("InvalidChangeBatch", 400, "[%s]", table.concat(wrong, ", ")) end
   zone.sets = sets
