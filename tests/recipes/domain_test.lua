@@ -1,10 +1,12 @@
 --- The app's own names: certificate, HTTPS, the switch of the DNS and the way back, judged by curl and dig. The environment
---- runs Beanstalk's sample application: what it serves does not matter here.
+--- runs Beanstalk's sample application until a bundle is deployed: what is served does not matter here.
 package.path = "recipes/?.lua;" .. package.path
 
 local aws = require "aws"
+local bundle = require "heroku_to_aws.bundle"
 local dns = require "heroku_to_aws.dns"
 local domain = require "heroku_to_aws.domain"
+local fs = require "fs"
 local http = require "http"
 local process = require "process"
 local recipe = require "recipe"
@@ -39,6 +41,19 @@ local function curl(cloud, url, address)
   return r.code == 0 and r.stdout or "curl " .. r.code
 end
 
+--- A small app gets onto the environment as the recipe bundles it for names of its own.
+local function deploy(web)
+  local o = { source = "tests/support/tiny_app", stack = "heroku-24", dir = test.tmpdir(), platform = "docker" }
+  local b = bundle.describe({ https = true, processes = { { type = "web", command = "node web.js", replicas = 1 } } }, o)
+  aws.s3:create_bucket { Bucket = "shop-bundles" }
+  aws.s3:put_object { Bucket = "shop-bundles", Key = "b.zip", Body = fs.read(bundle.build(b, nil, o).path) }
+  aws.elasticbeanstalk:create_application_version { ApplicationName = "shop", VersionLabel = b.version,
+    SourceBundle = { S3Bucket = "shop-bundles", S3Key = "b.zip" } }
+  web:deploy { id = b.version }
+  aws.s3:delete_object { Bucket = "shop-bundles", Key = "b.zip" }
+  aws.s3:delete_bucket { Bucket = "shop-bundles" }
+end
+
 --- The parts of the main recipe that names have to do with.
 local function recipe_of(opt, seen)
   return function()
@@ -54,7 +69,7 @@ local function recipe_of(opt, seen)
     recipe.stage "domain"
     local places = domain.prepare(plan.domains, web, opt)
     recipe.stage "dns"
-    seen.cname = web.cname
+    seen.cname, seen.web = web.cname, web
     if opt.stop then return end
     seen.verified = dns.switch(places, web, opt)
   end
@@ -76,6 +91,10 @@ T["names lead to AWS with HTTPS, and back to Heroku by rollback"] = function()
     test.equal(curl(cloud, ("https://%s/"):format(name), seen.cname), "200 ", name .. " at the new address, before it leads there")
   end
   test.equal(curl(cloud, "https://other.example.com/", seen.cname), "curl 60", "a name that the certificate does not have")
+  test.equal(curl(cloud, "http://shop.example.com/", seen.cname), "200 ", "the sample application says nothing of HTTPS")
+  deploy(seen.web)
+  test.equal(curl(cloud, "http://shop.example.com/a%20b?c=d", seen.cname), "301 https://shop.example.com:443/a%20b?c=d")
+  test.equal(curl(cloud, "https://shop.example.com/health", seen.cname), "200 ")
   opt.stop = nil
   test.apply(recipe_of(opt, seen))
   test.equal(dig(server, "shop.example.com", "CNAME"), ("shop.example.com. 3600 IN CNAME %s."):format(seen.cname), "kept for an hour again")
