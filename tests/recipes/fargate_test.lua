@@ -66,8 +66,8 @@ end
 local function page(lab, url)
   local words = { "curl", "-sS", "-L", "--max-time", "30", "-w", "\n%{http_code} %{num_redirects} %{url_effective}" }
   if lab.isolated then
-    local name = url:match "//([^/]*)"
-    for _, add in ipairs { "--cacert", lab.env.SSL_CERT_FILE, "--connect-to", "::" .. dig(lab, name, "A"):match "(%S+)$" .. ":", url } do words[#words + 1] = add end
+    local address = dig(lab, url:match "//([^/]*)", "A"):match "(%S+)$"
+    table.move({ "--cacert", lab.env.SSL_CERT_FILE, "--connect-to", "::" .. address .. ":", url }, 1, 5, #words + 1, words)
   else
     words[#words + 1] = "http://" .. aws(lab, "elbv2", "describe-load-balancers", "--names", "shop", "--query", "LoadBalancers[0].DNSName")
       .. url:match "//[^/]*(.*)$"
