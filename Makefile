@@ -83,8 +83,9 @@ else
 	./hkrun rehearse recipes/heroku_to_aws.lua
 endif
 
-# The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI (pinned, 400 MB).
-tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed
+# The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser
+# (pinned, 400 MB).
+tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed build/tools-hcl/installed
 build/tools/installed: tools/judges.txt
 	@rm -rf build/tools && python3 -m venv build/tools
 	@build/tools/bin/pip install -q --disable-pip-version-check -r $<
@@ -93,9 +94,9 @@ build/tools-eb/installed: tools/judges-eb.txt
 	@rm -rf build/tools-eb && python3 -m venv build/tools-eb
 	@build/tools-eb/bin/pip install -q --disable-pip-version-check -r $<
 	@touch $@
-build/tools-heroku/installed: tools/heroku/package-lock.json
-	@rm -rf build/tools-heroku && mkdir -p build && cp -R tools/heroku build/tools-heroku
-	@cd build/tools-heroku && npm ci --loglevel=error --no-audit --no-fund --ignore-scripts
+build/tools-%/installed: tools/%/package-lock.json
+	@rm -rf build/tools-$* && mkdir -p build && cp -R tools/$* build/tools-$*
+	@cd build/tools-$* && npm ci --loglevel=error --no-audit --no-fund --ignore-scripts
 	@touch $@
 
 # PostgreSQL servers of other majors than Debian's, for tests (pinned, 45 MB). Tests fetch what is missing themselves.

@@ -7,6 +7,7 @@ local json = require "json"
 local judges = dofile "tests/conformance/judges.lua"
 local labs = dofile "tests/support/rehearsal_lab.lua"
 local task = require "task"
+local terraform = dofile "tests/support/terraform_judge.lua"
 local test = require "test"
 local T = test.cases()
 
@@ -164,6 +165,36 @@ T["status and log tell what was done and what can be undone"] = function()
   r = lab:hkrun { "log", labs.recipe }
   test.equal(r.code, 0, r.stderr)
   for _, what in ipairs { "created aws%.vpc:shop as vpc%-", "stage cutover", "ran [^\n]*copy postgres", "done\n" } do test.match(r.stdout, what) end
+end
+
+T["export terraform writes what was made, and Terraform's own code takes it; what others wrote in the folder stays"] = function()
+  local lab = cloud()
+  judged()
+  local function export(...) return lab:hkrun { "export", "terraform", labs.recipe, ... } end
+  local before, dir = #lab:mutating(), lab.dir .. "/work/terraform"
+  local r = export()
+  test.equal(r.code, 0, r.stderr)
+  test.equal(#lab:mutating(), before, "calls that could change something")
+  local said = terraform.check(dir)
+  local things, count = json.decode(lab:hkrun({ "status", labs.recipe, "--json" }).stdout).resources, 0
+  local _, without = r.stdout:gsub("\nnot exported: ", "")
+  for _ in pairs(said.resources) do count = count + 1 end
+  test.truthy(count >= #things - without, "a resource for each thing that has one")
+  test.match(r.stdout, ("^%d resources in terraform: .*network%%.tf.*stores%%.tf"):format(count))
+  test.match(r.stdout, "not exported: aws.eb_version shop%-v%d+")
+
+  r = export()
+  test.equal(r.code, 0, r.stderr)                            -- its own files it writes again
+  fs.append(dir .. "/network.tf", "# by hand\n")
+  fs.write(dir .. "/own.tf", "# ours\n")
+  r = export()
+  test.equal(r.code, 2)
+  test.match(r.stderr, "network%.tf in terraform: not as an export wrote it; take another folder with %-%-out, or overwrite with %-%-force")
+  test.match(fs.read(dir .. "/network.tf"), "# by hand\n$")
+  r = export "--force"
+  test.equal(r.code, 0, r.stderr)
+  test.truthy(not fs.read(dir .. "/network.tf"):find "by hand" and fs.exists(dir .. "/own.tf"), "only what was named is overwritten")
+  fs.rmtree(dir)
 end
 
 T["boto3 sees the network, and who may come in where"] = function()

@@ -226,6 +226,7 @@ T["an apply of a saved plan that succeeds, then status and log"] = function()
   for _, words in ipairs { { "status" }, { "log" }, { "status", "--json" }, { "log", "--json" } } do
     test.equal(watched({ words[1], labs.recipe, words[2] }).code, 0, words[1])
   end
+  test.equal(watched({ "export", "terraform", labs.recipe }).code, 0)     -- its files stay where they are looked at below
 end
 
 T["the secrets that the run itself made are known to this test"] = function()
