@@ -85,7 +85,8 @@ endif
 
 # The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser
 # (pinned, 400 MB).
-tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed build/tools-hcl/installed
+tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed build/tools-hcl/installed \
+  build/heroku-schema.json
 build/tools/installed: tools/judges.txt
 	@rm -rf build/tools && python3 -m venv build/tools
 	@build/tools/bin/pip install -q --disable-pip-version-check -r $<
@@ -93,6 +94,9 @@ build/tools/installed: tools/judges.txt
 build/tools-eb/installed: tools/judges-eb.txt
 	@rm -rf build/tools-eb && python3 -m venv build/tools-eb
 	@build/tools-eb/bin/pip install -q --disable-pip-version-check -r $<
+	@touch $@
+build/heroku-schema.json: tools/heroku-schema.sh build/tools/installed
+	@tools/heroku-schema.sh >/dev/null
 	@touch $@
 build/tools-%/installed: tools/%/package-lock.json
 	@rm -rf build/tools-$* && mkdir -p build && cp -R tools/$* build/tools-$*

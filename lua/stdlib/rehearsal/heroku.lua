@@ -38,8 +38,8 @@ Heroku.__index = Heroku
 Heroku.__close = function(heroku) heroku:stop() end
 
 local routes = api.routes {
-  require "rehearsal.heroku.platform", require "rehearsal.heroku.runtime", require "rehearsal.heroku.releases",
-  require "rehearsal.heroku.addons", require "rehearsal.heroku.data",
+  require "rehearsal.heroku.account", require "rehearsal.heroku.pipelines", require "rehearsal.heroku.platform",
+  require "rehearsal.heroku.runtime", require "rehearsal.heroku.releases", require "rehearsal.heroku.addons", require "rehearsal.heroku.data",
 }
 
 --- Answers a request; `call` is the cloud's record of it.
@@ -96,15 +96,15 @@ local function values_of(given)
   return values
 end
 
---- Provisions one add-on of the manifest; the data services get real servers.
-local function provision(heroku, app, given, may_replicate)
+--- Provisions one add-on of a manifest; where there are servers the data services get real ones.
+local function provision(heroku, app, given, servers, may_replicate)
   local service = given.plan:match "^(.-):" or errors.usage("the add-on plan %s has no colon", given.plan)
   local id = api.uuid("addon", app.name, given.as)
   local addon = { id = id, name = addon_name(service, id), service = service, plan = given.plan, first_name = given.as,
     values = values_of(given), created_at = api.now() }
   local dir = fs.join(heroku.dir, "addons", addon.name)
   local is_data = service == "heroku-postgresql" or service == "heroku-redis"
-  if is_data and not heroku.cloud.servers then addon.store = stores.none(given.plan)
+  if is_data and not servers then addon.store = stores.none(given.plan)
   elseif service == "heroku-postgresql" then addon.store = stores.postgres(dir, given.plan, may_replicate)
   elseif service == "heroku-redis" then addon.store = stores.redis(dir, given.plan) end
   if addon.store then
@@ -171,6 +171,58 @@ local function wait_up(app)
   end
 end
 
+--- Adds what a manifest says of an app to its model, which is then in the account.
+---@param addons table[] its own, provisioned
+local function furnish(heroku, app, manifest, addons)
+  heroku.apps[#heroku.apps + 1] = app
+  for _, addon in ipairs(addons) do
+    addon.app = app
+    table.insert(app.addons, addon)
+    table.insert(app.attachments, app:new_attachment(addon, addon.first_name))
+  end
+  app:add_domain(app.name .. ".herokuapp.com", true)
+  for _, hostname in ipairs(manifest.domains or {}) do app:add_domain(hostname) end
+  for _, hostname in ipairs(manifest.certificates or {}) do app:add_certificate(hostname) end
+  for _, url in ipairs(manifest.drains or {}) do app:add_drain(url.url or url, url.addon) end
+  for _, hook in ipairs(manifest.webhooks or {}) do app:add_webhook(hook.url or hook, hook.include, hook.level) end
+end
+
+--- Whose add-on it is, and under which name, an app of the account uses: { of = "shop::DATABASE", as = "SHOP", credential = "analyst" }.
+local function share(heroku, app, given)
+  local owner, name = given.of:match "^(.-)::(.+)$"
+  local of = api.find(heroku.apps, owner or "", "app")
+  for _, attachment in ipairs(of.attachments) do
+    if attachment.name == name then
+      local namespace = given.credential and "credential:" .. given.credential
+      table.insert(app.attachments, app:new_attachment(attachment.addon, given.as or name, namespace))
+      return
+    end
+  end
+  errors.usage("the add-on %s, which %s shall use, is not there", given.of, app.name)
+end
+
+--- The account's other apps: they are there for the API, without code, processes or servers.
+local function more_apps(heroku, manifests)
+  local made = {}
+  for i, manifest in ipairs(manifests) do
+    local own, shared = {}, {}
+    for _, given in ipairs(manifest.addons or {}) do
+      if given.of then shared[#shared + 1] = given else own[#own + 1] = provision(heroku, manifest.app, given, false) end
+    end
+    local app = app_model.new { manifest = manifest, dir = fs.join(heroku.dir, "more", manifest.app.name), servers = false }
+    furnish(heroku, app, manifest, own)
+    made[i] = { app = app, shared = shared }
+  end
+  for _, one in ipairs(made) do
+    for _, given in ipairs(one.shared) do share(heroku, one.app, given) end
+    first_releases(one.app)
+    dynos.converge(one.app)
+  end
+end
+
+--- A space of the account.
+function Heroku:space(name) return api.find(self.account.spaces or {}, name, "space", { "name" }) end
+
 local function set_up(heroku, o)
   local manifest, addons = o.manifest, o.manifest.addons or {}
   local made = task.all {
@@ -179,24 +231,18 @@ local function set_up(heroku, o)
                              servers = heroku.cloud.servers }
     end,
     addons = function()
-      return task.map(addons, function(given) return provision(heroku, manifest.app, given, o.may_replicate) end)
+      return task.map(addons, function(given) return provision(heroku, manifest.app, given, heroku.cloud.servers, o.may_replicate) end)
     end,
   }
   local app = made.app
-  heroku.app, heroku.apps[1] = app, app
-  for _, addon in ipairs(made.addons) do
-    table.insert(app.addons, addon)
-    table.insert(app.attachments, app:new_attachment(addon, addon.first_name))
-  end
-  app.router = router.start(app)
-  app:add_domain(app.name .. ".herokuapp.com", true)
-  for _, hostname in ipairs(manifest.domains or {}) do app:add_domain(hostname) end
-  for _, url in ipairs(manifest.drains or {}) do app:add_drain(url) end
-  for _, url in ipairs(manifest.webhooks or {}) do app:add_webhook(url) end
+  heroku.app = app
+  furnish(heroku, app, manifest, made.addons)
+  if app.servers then app.router = router.start(app) end
   first_releases(app)
   if app.servers then prepare(app, manifest.commands or {}, o) end
   dynos.converge(app)
   wait_up(app)
+  more_apps(heroku, heroku.account.apps or {})
 end
 
 --- Starts the Heroku side of a cloud; when it answers, the app runs.
@@ -209,8 +255,10 @@ function M.start(cloud, given)
     errors.usage("the manifest of %s names no app", o.app_dir)
   end
   local heroku = setmetatable({
-    cloud = cloud, dir = fs.join(cloud.dir, "heroku"), apps = {}, stores = {}, routes = routes, email = "rehearsal@example.com",
+    cloud = cloud, dir = fs.join(cloud.dir, "heroku"), apps = {}, stores = {}, routes = routes,
+    email = "rehearsal@example.com",
     key = secret.concat { "HRKU-", secret.random(40) }, tokens = 4500, tokens_at = task.now(), created_at = api.now(), pages = {}, addresses = {},
+    account = o.manifest.account or {},
   }, Heroku)
   fs.mkdir_p(heroku.dir)
   heroku.files = serve_pages(heroku)

@@ -5,7 +5,7 @@ local options = require "options"
 local sides = require "rehearsal.heroku"
 
 local declared = {
-  { "app", "its name, or { name=, region=, stack=, buildpacks= }", type = "any", required = true },
+  { "app", "its name, or { name=, region=, stack=, generation=, buildpacks=, team=, space=, acm= }", type = "any", required = true },
   { "formation", "dynos by process type: { web = 2, worker = { quantity = 1, size = \"Standard-2X\" } }", type = "table", default = {} },
   { "config", "config vars", type = "table", default = {} },
   { "addons", "plans: \"heroku-postgresql:standard-0\", or { plan=, as=, config= }", type = "list", default = {} },
@@ -13,6 +13,12 @@ local declared = {
   { "drains", "log drains", type = "list", default = {} },
   { "webhooks", "URLs that Heroku calls at a release", type = "list", default = {} },
   { "pipeline", "it is in: { name=, stage=, review_apps= }", type = "table" },
+  { "features", "names of those that are on", type = "list", default = {} },
+  { "collaborators", "who else may do something with it: { email=, role= }", type = "list", default = {} },
+  { "certificates", "those of its domains that have one", type = "list", default = {} },
+  { "telemetry", "drains of OpenTelemetry, of a Fir app: { endpoint=, signals=, headers= }", type = "list", default = {} },
+  { "autoscale", "of its web dynos: { min=, max=, p95= }", type = "table" },
+  { "account", "teams, spaces, invoices, keys, and more apps, each as a rehearsal.yml has it", type = "table" },
   { "commands", "install, migrate, seed: commands that a cloud with servers runs first", type = "table", default = {} },
   { "source", "folder with its code and Procfile, beside the test or in the current folder", type = "string" },
 }
@@ -49,7 +55,8 @@ return function(cloud, given, find)
   if type(app.name) ~= "string" then errors.usage "test.cloud: heroku.app is the app's name" end
   if cloud.servers and not o.source then errors.usage "test.cloud: with servers = true the app on Heroku runs: give it a source" end
   local manifest = { app = app, formation = {}, config = o.config, addons = {}, domains = o.domains, drains = o.drains,
-    webhooks = o.webhooks, pipeline = o.pipeline, commands = o.commands }
+    webhooks = o.webhooks, pipeline = o.pipeline, commands = o.commands, features = o.features, collaborators = o.collaborators,
+    certificates = o.certificates, telemetry = o.telemetry, autoscale = o.autoscale, account = o.account }
   for name, one in pairs(o.formation) do manifest.formation[name] = process_type(one) end
   for i, one in ipairs(o.addons) do manifest.addons[i] = addon(one) end
   local source = o.source and find(o.source) or no_source(fs.join(cloud.dir, "heroku-source"), manifest.formation)

@@ -14,11 +14,16 @@ local function all(heroku, field)
   return found
 end
 
+--- The add-ons of an app: its own, and those of others that are attached to it.
 local function addon_views(a)
-  local items = {}
-  for _, f in ipairs(a.app and all({ apps = { a.app } }, "addons") or all(a.heroku, "addons")) do
-    items[#items + 1] = views.addon(f.app, f.item, a.req)
+  local items, seen = {}, {}
+  local function add(addon)
+    if seen[addon] then return end
+    seen[addon] = true
+    items[#items + 1] = views.addon(addon, a.req)
   end
+  for _, f in ipairs(a.app and all({ apps = { a.app } }, "addons") or all(a.heroku, "addons")) do add(f.item) end
+  for _, attachment in ipairs(a.app and a.app.attachments or {}) do add(attachment.addon) end
   return items
 end
 
@@ -113,8 +118,8 @@ end
 
 local function resolve_addons(a)
   local o = api.body(a, { { "addon", type = "string", required = true }, { "app", type = "string" }, { "addon_service", type = "string" } })
-  local addon, app = find_addon(a, o.addon, o.app and api.find(a.heroku.apps, o.app, "app"))
-  return list { views.addon(app, addon, a.req) }
+  local addon = find_addon(a, o.addon, o.app and api.find(a.heroku.apps, o.app, "app"))
+  return list { views.addon(addon, a.req) }
 end
 
 --- By the attachment's name, its var's name, or the add-on's.
@@ -183,14 +188,20 @@ end
 local function addon(a)
   local found, app = find_addon(a, a.addon, a.app)
   if a.app and app ~= a.app then api.not_found "add-on" end
-  return views.addon(app, found, a.req)
+  return views.addon(found, a.req)
+end
+
+--- Webhooks of the add-on itself; no add-on of a rehearsal has any.
+local function addon_webhooks(a)
+  find_addon(a, a.addon)
+  return list({}, { "id" })
 end
 
 --- Deprovisions it: its attachments go with it, from every app, and so does its data.
 local function remove(a)
   local found, owner = find_addon(a, a.addon, a.app)
   if owner ~= a.app then api.not_found "add-on" end
-  local view = views.addon(owner, found, a.req)
+  local view = views.addon(found, a.req)
   for _, app in ipairs(a.heroku.apps) do
     for i = #app.attachments, 1, -1 do
       if app.attachments[i].addon == found then table.remove(app.attachments, i) end
@@ -211,6 +222,7 @@ return {
   { "GET /apps/{app}/addons/{addon}", addon },
   { "DELETE /apps/{app}/addons/{addon}", remove },
   { "GET /addons/{addon}/config", addon_config },
+  { "GET /addons/{addon}/webhooks", addon_webhooks },
   { "GET /addons/{addon}/addon-attachments", function(a) return list(attachment_views(a, (find_addon(a, a.addon))), { "id" }) end },
   { "GET /addon-attachments", function(a) return list(attachment_views(a), { "id" }) end },
   { "POST /addon-attachments", attach },
@@ -230,4 +242,10 @@ return {
   { "GET /addon-services/{service}", function(a) return views.addon_service(find_service(a)) end },
   { "GET /addon-services/{service}/plans", function(a) return list(plan_items(a)) end },
   { "GET /addon-services/{service}/plans/{plan}", plan },
+  { "GET /plans/{plan}", function(a)
+    for name in pairs((known(a))) do
+      if name == a.plan or api.uuid("plan", name) == a.plan then return views.plan(name) end
+    end
+    api.not_found "plan"
+  end },
 }

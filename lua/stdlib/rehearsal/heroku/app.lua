@@ -123,16 +123,31 @@ function App:add_domain(hostname, is_own)
   return d
 end
 
-function App:add_drain(url)
+--- A certificate for one of its domains; with automatic ones Heroku made it.
+function App:add_certificate(hostname)
+  local d = api.find(self.domains, hostname, "domain", { "hostname" })
+  if self.acm then d.acm_status, d.acm_reason = "cert issued", "Certificate issued" end
+  table.insert(self.certificates, { id = api.uuid("sni", self.id, hostname), name = "sni-" .. self.id:sub(1, 8), hostname = hostname })
+end
+
+---@param addon? string the first name of the app's add-on whose drain it is
+function App:add_drain(url, addon)
   local id = api.uuid("drain", self.id, url)
-  local d = { id = id, url = url, token = "d." .. id, created_at = api.now() }
+  local d = { id = id, url = url, token = "d." .. id, addon = addon, created_at = api.now() }
   table.insert(self.drains, d)
   return d
 end
 
 --- A call of Heroku's at each event of the kinds.
-function App:add_webhook(url, include)
-  table.insert(self.webhooks, { id = api.uuid("webhook", self.id, url), url = url, include = include or { "api:release" }, created_at = api.now() })
+function App:add_webhook(url, include, level)
+  table.insert(self.webhooks, { id = api.uuid("webhook", self.id, url), url = url, include = include or { "api:release" },
+    level = level or "notify", created_at = api.now() })
+end
+
+--- What the buildpack says the app is.
+function App:description()
+  if self.generation == "fir" then return nil end
+  return (self.buildpacks[1] or "heroku/nodejs"):match "nodejs" and "Node.js" or (self.buildpacks[1]:gsub("^.*/", ""))
 end
 
 --- The formation entry of a type.
@@ -145,13 +160,15 @@ local function formation_of(app, given)
   for _, name in ipairs(types) do
     local wanted = given[name] or {}
     list[#list + 1] = { id = api.uuid("formation", app.name, name), type = name, command = app.process_types[name],
-      quantity = wanted.quantity or 0, size = wanted.size or "Standard-1X", created_at = app.created_at, updated_at = app.created_at }
+      quantity = wanted.quantity or 0, size = wanted.size or (app.generation == "fir" and "dyno-1c-0.5gb" or "Standard-1X"),
+      created_at = app.created_at, updated_at = app.created_at }
   end
   return list
 end
 
 --- Makes the app of a manifest from its folder; nothing runs yet.
----@param o { manifest: table, app_dir: string, dir: string, cache: string, servers: boolean } servers: its processes run
+---@param o { manifest: table, app_dir: string?, dir: string, cache: string, servers: boolean } servers: its processes run;
+---  without a folder it is one that the API shows, and no more
 ---@return HerokuAppModel
 function M.new(o)
   local given = o.manifest.app
@@ -159,9 +176,19 @@ function M.new(o)
     id = api.uuid("app", given.name), name = given.name, region = given.region or "us", stack = given.stack or "heroku-24",
     buildpacks = given.buildpacks or {}, maintenance = false, created_at = api.now(), updated_at = api.now(),
     vars = {}, addons = {}, attachments = {}, releases = {}, dynos = {}, domains = {}, drains = {}, webhooks = {}, features = {}, sessions = {},
-    logs = logs.new(), dir = o.dir, servers = o.servers,
+    logs = logs.new(), dir = o.dir, servers = o.servers, generation = given.generation or "cedar", team = given.team, space = given.space,
+    acm = given.acm == true, internal_routing = given.internal_routing == true, slug_size = given.slug_size, autoscale = o.manifest.autoscale,
+    collaborators = o.manifest.collaborators or {}, telemetry = o.manifest.telemetry or {}, certificates = {},
   }, App)
+  if app.generation == "fir" then app.stack = given.stack or "cnb" end
+  for _, name in ipairs(o.manifest.features or {}) do app.features[name] = true end
   for name, value in pairs(o.manifest.config or {}) do app.vars[name] = tostring(value) end
+  if not o.app_dir then
+    app.build = build.on_paper(fs.join(o.dir, "slug"), o.manifest.formation or {})
+    app.process_types, app.maintenance = app.build.process_types, given.maintenance == true
+    app.formation, app.pipeline = formation_of(app, o.manifest.formation or {}), o.manifest.pipeline
+    return app
+  end
   fs.mkdir_p(o.dir)
   app.build = build.make { app_dir = o.app_dir, dir = fs.join(o.dir, "slug"), cache = o.cache,
     install = o.servers and o.manifest.commands and o.manifest.commands.install }

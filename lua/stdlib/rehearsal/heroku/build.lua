@@ -87,6 +87,35 @@ function M.procfile(dir)
   return types
 end
 
+--- The slug, of the app/ in a folder; equal folders give equal bytes.
+local function packed(dir)
+  local file = fs.join(dir, "slug.tgz")
+  run("pack the slug", { "tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu",
+    "-I", "gzip -n", "-cf", file .. ".part", "-C", dir, "./app" })
+  fs.rename(file .. ".part", file)
+  local digest, size = sign.sha256_file(file)
+  return { file = file, checksum = "SHA256:" .. digest, size = size }
+end
+
+--- The slug of an app that is only on paper: its Procfile.
+---@param formation table<string, { command: string? }>
+function M.on_paper(dir, formation)
+  local types, lines = {}, {}
+  for name, given in pairs(formation) do types[name] = given.command or "bin/" .. name end
+  for name, command in pairs(types) do lines[#lines + 1] = ("%s: %s\n"):format(name, command) end
+  table.sort(lines)
+  local build = { process_types = types }
+  function build.slug()
+    if not build.made then
+      fs.mkdir_p(fs.join(dir, "app"))
+      fs.write(fs.join(dir, "app", "Procfile"), table.concat(lines))
+      build.made = packed(dir)
+    end
+    return build.made
+  end
+  return build
+end
+
 ---@param o { app_dir: string, dir: string, install: string?, cache: string }
 ---@return table build { dir, process_types, commit, slug() }
 function M.make(o)
@@ -94,16 +123,8 @@ function M.make(o)
   copy(o.app_dir, app, LEFT_OUT)
   if o.install then install_cached(app, o.install, o.cache) end
   local build = { dir = app, process_types = M.procfile(app) }
-  --- The slug; equal folders give equal bytes.
   function build.slug()
-    if not build.made then
-      local file = fs.join(o.dir, "slug.tgz")
-      run("pack the slug", { "tar", "--sort=name", "--mtime=@0", "--owner=0", "--group=0", "--numeric-owner", "--format=gnu",
-        "-I", "gzip -n", "-cf", file .. ".part", "-C", o.dir, "./app" })
-      fs.rename(file .. ".part", file)
-      local digest, size = sign.sha256_file(file)
-      build.made = { file = file, checksum = "SHA256:" .. digest, size = size }
-    end
+    build.made = build.made or packed(o.dir)
     return build.made
   end
   return build

@@ -3,13 +3,14 @@
 --- that is not here is served with price 0.
 local M = {}
 
---- name, memory in GiB, compute units, cents a month, dedicated
+--- name, memory in GiB, compute units, cents a month (nil: the API tells no price), dedicated, generation if not cedar
 M.dyno_sizes = {
   { "Eco", 0.5, 1, 500, false }, { "Basic", 0.5, 1, 700, false },
   { "Standard-1X", 0.5, 1, 2500, false }, { "Standard-2X", 1, 2, 5000, false },
   { "Performance-M", 2.5, 12, 25000, true }, { "Performance-L", 14, 50, 50000, true },
   { "Performance-L-RAM", 30, 24, 50000, true }, { "Performance-XL", 62, 50, 75000, true },
   { "Performance-2XL", 126, 100, 150000, true },
+  { "dyno-1c-0.5gb", 0.5, 1, nil, false, "fir" }, { "dyno-2c-1gb", 1, 2, nil, false, "fir" }, { "dyno-2c-8gb", 8, 2, nil, false, "fir" },
 }
 
 --- What a plan costs and holds. Memory of caches in MB, of databases in GB.
@@ -45,6 +46,11 @@ M.features = {
   { "runtime-dyno-metadata", "Dyno metadata in the environment" },
 }
 
-M.stacks = { "heroku-22", "heroku-24", "container" }
+M.account_features = {
+  { "metrics-request-volume", "Shows the number of requests by HTTP status on the dashboard" },
+  { "spaces-dns-discovery", "Dynos of a Private Space find each other by name" },
+}
+
+M.stacks = { "heroku-22", "heroku-24", "container", "cnb" }
 
 return M

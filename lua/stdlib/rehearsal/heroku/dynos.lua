@@ -143,6 +143,7 @@ end
 local function start(app, o)
   local dyno = setmetatable(o, Dyno)
   dyno.app, dyno.id, dyno.created_at, dyno.release = app, api.uuid("dyno", o.name, tostring(loop.now())), api.now(), app.release
+  dyno:set_state "starting"
   app.dynos[#app.dynos + 1] = dyno
   dyno.task = task.spawn(function()
     local ok, e = pcall(run, dyno)

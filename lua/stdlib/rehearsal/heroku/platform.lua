@@ -1,5 +1,4 @@
---- The account, the app itself, and what stands around it: sizes, stacks,
---- domains, drains, people, pipelines.
+--- The app itself, and what stands around it: sizes, stacks, domains, drains, people.
 local api = require "rehearsal.heroku.api"
 local catalog = require "rehearsal.heroku.catalog"
 local json = require "json"
@@ -43,14 +42,20 @@ local function filter_apps(a)
     for _, value in ipairs(given[field] or {}) do wanted[value] = true end
   end
   local found = {}
-  for _, app in ipairs(apps(a)) do if wanted[app.id] or wanted[app.name] then found[#found + 1] = app end end
+  for _, app in ipairs(a.heroku.apps) do
+    if wanted[app.id] or wanted[app.name] then found[#found + 1] = views.team_app(a.heroku, app) end
+  end
   return list(found)
 end
 
 local function domain(app, d)
-  return { id = d.id, hostname = d.hostname, kind = d.kind, cname = d.cname or null, app = views.app_ref(app), acm_status = null,
-    acm_status_reason = null, sni_endpoint = null, status = d.kind == "custom" and "succeeded" or "none",
-    created_at = d.created_at, updated_at = d.created_at }
+  local certificate
+  for _, c in ipairs(app.certificates) do
+    if c.hostname == d.hostname then certificate = { id = c.id, name = c.name } end
+  end
+  return { id = d.id, hostname = d.hostname, kind = d.kind, cname = d.cname or null, app = views.app_ref(app),
+    acm_status = d.acm_status or null, acm_status_reason = d.acm_reason or null, sni_endpoint = certificate or null,
+    status = d.kind == "custom" and "succeeded" or "none", created_at = d.created_at, updated_at = d.created_at }
 end
 
 local function add_domain(a)
@@ -72,25 +77,44 @@ local function delete_domain(a)
   return domain(a.app, d)
 end
 
-local function drain(d)
-  return { id = d.id, url = d.url, token = d.token, addon = null, created_at = d.created_at, updated_at = d.created_at }
+--- A certificate's names and times; its chain is no secret, and stands here for one.
+local function certificate(app, c)
+  local domain = api.find(app.domains, c.hostname, "domain", { "hostname" })
+  return { id = c.id, name = c.name, display_name = null, app = views.app_ref(app), domains = { domain.id }, created_at = app.created_at,
+    updated_at = app.created_at, certificate_chain = "-----BEGIN CERTIFICATE-----\n-----END CERTIFICATE-----\n",
+    ssl_cert = { ["ca_signed?"] = true, ["self_signed?"] = false, cert_domains = { c.hostname }, id = api.uuid("certificate", c.name),
+      issuer = "/C=US/O=Let's Encrypt/CN=R3", subject = "/CN=" .. c.hostname, starts_at = app.created_at, expires_at = "2027-01-01T00:00:00Z" } }
+end
+
+local function certificates(a) return map(a.app.certificates, function(c) return certificate(a.app, c) end) end
+
+local function drain(app, d)
+  local addon = d.addon and api.find(app.addons, d.addon, "add-on", { "first_name" })
+  return { id = d.id, url = d.url, token = d.token, app = views.app_ref(app), created_at = d.created_at, updated_at = d.created_at,
+    addon = addon and { id = addon.id, name = addon.name, app = views.app_ref(app) } or null }
+end
+
+local function drains(a) return map(a.app.drains, function(d) return drain(a.app, d) end) end
+
+local function telemetry(a)
+  return map(a.app.telemetry, function(d) return views.telemetry(d, { id = a.app.id, type = "app" }, a.app.created_at) end)
 end
 
 local function add_drain(a)
   local o = api.body(a, { { "url", type = "string", required = true } })
   if not o.url:find "^https://" and not o.url:find "^syslog" then api.invalid "Url is invalid." end
-  return drain(a.app:add_drain(o.url)), 201
+  return drain(a.app, a.app:add_drain(o.url)), 201
 end
 
 local function delete_drain(a)
   local d = api.find(a.app.drains, a.drain, "log drain", { "id", "url", "token" })
   remove_from(a.app.drains, d)
-  return drain(d)
+  return drain(a.app, d)
 end
 
 local function feature(a, row)
   return { id = api.uuid("feature", row[1]), name = row[1], description = row[2], display_name = row[2], doc_url = "",
-    enabled = a.app.features[row[1]] == true, feedback_email = null, state = "general",
+    enabled = a.app.features[row[1]] == true, feedback_email = "feedback@heroku.com", state = "general",
     created_at = "2013-01-01T12:00:00Z", updated_at = "2013-01-01T12:00:00Z" }
 end
 local function features(a) return map(catalog.features, function(row) return feature(a, row) end) end
@@ -102,9 +126,17 @@ local function update_feature(a)
   return api.find(features(a), name, "feature")
 end
 
-local function collaborators(a)
-  return { { id = api.uuid("collaborator", a.heroku.email), user = views.user(a.heroku), app = views.app_ref(a.app), role = "owner",
-    permissions = json.array {}, created_at = a.app.created_at, updated_at = a.app.created_at } }
+--- Whoever may do something with it; the first is the owner.
+local function collaborators(a, permissions)
+  local people = { { email = views.owner(a.heroku, a.app).email, role = "owner" } }
+  for _, person in ipairs(a.app.collaborators) do people[#people + 1] = person end
+  return map(people, function(person)
+    return { id = api.uuid("collaborator", a.app.id, person.email), app = views.app_ref(a.app), role = person.role or null,
+      user = { id = api.uuid("user", person.email), email = person.email, federated = false }, created_at = a.app.created_at,
+      updated_at = a.app.created_at, permissions = permissions and map({ "view", "deploy" }, function(name)
+        return { name = name, description = "May " .. name .. " the app." }
+      end) or nil }
+  end)
 end
 
 local function buildpacks(a)
@@ -116,8 +148,9 @@ local function buildpacks(a)
   return installed
 end
 
-local function webhook(hook)
-  return { id = hook.id, url = hook.url, include = hook.include, level = "notify", created_at = hook.created_at, updated_at = hook.created_at }
+local function webhook(app, hook)
+  return { id = hook.id, app = views.app_ref(app), url = hook.url, include = hook.include, level = hook.level,
+    created_at = hook.created_at, updated_at = hook.created_at }
 end
 
 local function delete_webhook(a)
@@ -125,7 +158,7 @@ local function delete_webhook(a)
   for i, one in ipairs(a.app.webhooks) do
     if one == hook then table.remove(a.app.webhooks, i) break end
   end
-  return webhook(hook)
+  return webhook(a.app, hook)
 end
 
 --- The app goes, with its add-ons and their data.
@@ -147,67 +180,8 @@ local function stack(name)
 end
 local function stacks() return list(map(catalog.stacks, stack)) end
 local function sizes() return list(map(catalog.dyno_sizes, views.dyno_size)) end
-local function none() return list({}, { "id" }) end
-
---- The pipelines that the apps stand in, one each at most: the manifest's `pipeline: { name, stage, review_apps }`.
-local function pipelines(a)
-  local found, seen = {}, {}
-  for _, app in ipairs(a.heroku.apps) do
-    local own = app.pipeline
-    if own and not seen[own.name] then
-      seen[own.name] = true
-      found[#found + 1] = { id = api.uuid("pipeline", own.name), name = own.name, owner = null, created_at = app.created_at,
-        updated_at = app.created_at, generation = { id = api.uuid("generation", "cedar"), name = "cedar" } }
-    end
-  end
-  return found
-end
-
-local function coupling(app)
-  local own = app.pipeline
-  return own and { id = api.uuid("pipeline-coupling", app.id), app = { id = app.id }, pipeline = { id = api.uuid("pipeline", own.name) },
-    stage = own.stage, created_at = app.created_at, updated_at = app.created_at }
-end
-
-local function review_apps(a)
-  local id = api.find(pipelines(a), a.pipeline, "pipeline").id
-  for _, app in ipairs(a.heroku.apps) do
-    local own = app.pipeline
-    if own and own.review_apps and api.uuid("pipeline", own.name) == id then
-      return { automatic_review_apps = true, destroy_stale_apps = false, pipeline_id = id, wait_for_ci = false, repo = { id = 1 } }
-    end
-  end
-  api.not_found "review app config"
-end
-
-local function list_pipelines(a)
-  local wanted, found = a.query["eq[name]"], {}
-  for _, pipeline in ipairs(pipelines(a)) do
-    if not wanted or pipeline.name == wanted then found[#found + 1] = pipeline end
-  end
-  return list(found, { "id", "name" })
-end
-
-local function pipeline_couplings(a)
-  local id, found = api.find(pipelines(a), a.pipeline, "pipeline").id, {}
-  for _, app in ipairs(a.heroku.apps) do
-    local own = coupling(app)
-    if own and own.pipeline.id == id then found[#found + 1] = own end
-  end
-  return list(found, { "id" })
-end
 
 return {
-  { "GET /account", function(a) return views.account(a.heroku) end },
-  { "GET /account/rate-limits", function(a) return { remaining = math.floor(a.heroku.tokens) } end, free = true },
-  { "GET /account/features", none },
-  { "GET /teams", none },
-  { "GET /spaces", none },
-  { "GET /account/invoices", none },
-  { "GET /pipelines", list_pipelines },
-  { "GET /pipelines/{pipeline}", function(a) return api.find(pipelines(a), a.pipeline, "pipeline") end },
-  { "GET /pipelines/{pipeline}/pipeline-couplings", pipeline_couplings },
-  { "GET /pipelines/{pipeline}/review-app-config", review_apps },
   { "GET /apps", function(a) return list(apps(a)) end },
   { "GET /users/~/apps", function(a) return list(apps(a)) end },
   { "POST /filters/apps", filter_apps },
@@ -227,20 +201,23 @@ return {
     return domain(a.app, api.find(a.app.domains, a.domain, "domain", { "id", "hostname" }))
   end },
   { "DELETE /apps/{app}/domains/{domain}", delete_domain },
-  { "GET /apps/{app}/sni-endpoints", none },
-  { "GET /apps/{app}/log-drains", function(a) return list(map(a.app.drains, drain), { "id", "url" }) end },
+  { "GET /apps/{app}/sni-endpoints", function(a) return list(certificates(a)) end },
+  { "GET /apps/{app}/log-drains", function(a) return list(drains(a), { "id", "url" }) end },
   { "POST /apps/{app}/log-drains", add_drain },
   { "GET /apps/{app}/log-drains/{drain}", function(a)
-    return drain(api.find(a.app.drains, a.drain, "log drain", { "id", "url", "token" }))
+    return drain(a.app, api.find(a.app.drains, a.drain, "log drain", { "id", "url", "token" }))
   end },
   { "DELETE /apps/{app}/log-drains/{drain}", delete_drain },
-  { "GET /apps/{app}/telemetry-drains", none },
+  { "GET /apps/{app}/telemetry-drains", function(a) return list(telemetry(a), { "id" }) end },
   { "GET /apps/{app}/collaborators", function(a) return list(collaborators(a), { "id" }) end },
+  { "GET /teams/apps/{app}/collaborators", function(a)
+    if not a.app.team then api.not_found "team app" end
+    return list(collaborators(a, true), { "id" })
+  end },
   { "GET /apps/{app}/features", function(a) return list(features(a)) end },
   { "GET /apps/{app}/features/{feature}", function(a) return api.find(features(a), a.feature, "feature") end },
   { "PATCH /apps/{app}/features/{feature}", update_feature },
   { "GET /apps/{app}/buildpack-installations", function(a) return list(buildpacks(a), { "ordinal" }) end },
-  { "GET /apps/{app}/pipeline-couplings", function(a) return coupling(a.app) or api.not_found "pipeline coupling" end },
   { "DELETE /apps/{app}/webhooks/{webhook}", delete_webhook },
-  { "GET /apps/{app}/webhooks", function(a) return list(map(a.app.webhooks, webhook), { "id" }) end },
+  { "GET /apps/{app}/webhooks", function(a) return list(map(a.app.webhooks, function(hook) return webhook(a.app, hook) end), { "id" }) end },
 }

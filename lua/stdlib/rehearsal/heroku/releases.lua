@@ -2,6 +2,7 @@
 local api = require "rehearsal.heroku.api"
 local json = require "json"
 local list = require "rehearsal.heroku.pages".list
+local sign = require "sign"
 local views = require "rehearsal.heroku.views"
 
 local null = json.null
@@ -70,22 +71,43 @@ end
 
 local function slug(a)
   local found = a.app.slug
-  if not found or found.id ~= a.slug then api.not_found "slug" end
+  if a.app.generation == "fir" or not found or found.id ~= a.slug then api.not_found "slug" end
   local made = a.app.build.slug()
   local url = a.heroku:publish("slugs/" .. found.id, function()
     return { status = 200, headers = { ["Content-Type"] = "application/gzip" }, file = made.file }
   end)
-  return { id = found.id, blob = { method = "GET", url = url }, buildpack_provided_description = "Node.js",
+  return { id = found.id, blob = { method = "GET", url = url }, buildpack_provided_description = a.app:description() or null,
     checksum = made.checksum, commit = found.commit, commit_description = null, process_types = a.app.process_types, size = made.size,
     stack = views.ref(a.app.stack, "stack"), created_at = found.created_at, updated_at = found.created_at }
+end
+
+--- What a Fir app's builds make: an image of Cloud Native Buildpacks, asked for by its id or digest.
+local function oci_image(a)
+  local app, made = a.app, a.app.slug
+  local digest = made and "sha256:" .. sign.sha256(made.id)
+  if app.generation ~= "fir" or not made or a.image ~= made.id and a.image ~= digest then api.not_found "OCI image" end
+  local types = {}
+  for name, command in pairs(app.process_types) do
+    types[name] = { name = name, display_cmd = command, command = command, working_dir = "/workspace", default = name == "web" }
+  end
+  return json.array { { id = made.id, base_image_name = "heroku/heroku:24-cnb", base_top_layer = "sha256:" .. sign.sha256 "layer",
+    commit = made.commit,
+    commit_description = "", image_repo = "oci://example.com/" .. app.id, digest = digest, stack = views.ref(app.stack, "stack"),
+    process_types = types, buildpacks = { { id = "heroku/nodejs", version = "3.4.2", homepage = "https://github.com/heroku/buildpacks-nodejs" } },
+    architecture = "amd64", created_at = made.created_at, updated_at = made.created_at } }
 end
 
 local function builds(a)
   local found, app = {}, a.app
   if app.slug then
-    found[1] = { id = api.uuid("build", app.slug.id), app = views.app_ref(app), buildpacks = json.array {}, output_stream_url = null,
-      release = { id = app.deployed.id }, slug = { id = app.slug.id }, stack = app.stack, status = "succeeded", user = views.user(a.heroku),
-      source_blob = { checksum = null, url = "", version = app.slug.commit, version_description = null },
+    local is_fir = app.generation == "fir"
+    local installed = json.array {}
+    for i, name in ipairs(app.buildpacks) do installed[i] = { name = name, url = "urn:buildpack:" .. name } end
+    found[1] = { id = api.uuid("build", app.slug.id), app = { id = app.id }, buildpacks = installed,
+      output_stream_url = "https://build-output.heroku.com/streams/" .. app.slug.id,
+      release = { id = app.deployed.id }, slug = not is_fir and { id = app.slug.id } or null, stack = app.stack, status = "succeeded",
+      user = views.user(a.heroku), source_blob = { checksum = null, url = "https://example.com/source.tgz", version = app.slug.commit,
+        version_description = null },
       created_at = app.slug.created_at, updated_at = app.slug.created_at }
   end
   return list(found, { "id" })
@@ -100,4 +122,5 @@ return {
   { "GET /apps/{app}/releases/{release}/config-vars", function(a) return find(a, a.release).config end },
   { "GET /apps/{app}/slugs/{slug}", slug },
   { "GET /apps/{app}/builds", builds },
+  { "GET /apps/{app}/oci-images/{image}", oci_image },
 }

@@ -100,6 +100,15 @@ local function run_one_off(a)
   return views.dyno(a.app, dynos.run(a.app, o.command, o.size and size_of(o.size))), 201
 end
 
+--- What scales the web dynos by itself. It is not in the Platform API's reference: the CLI's ps:autoscale asks for it.
+local function monitors(a)
+  local auto = a.app.autoscale
+  if a.type ~= "web" or not auto then return json.array {} end
+  return json.array { { id = api.uuid("monitor", a.app.id), name = "LatencyScale", action_type = "scale", app_id = a.app.id, is_active = true,
+    process_type = "web", min_quantity = auto.min, max_quantity = auto.max, value = auto.p95, op = "GREATER_OR_EQUAL",
+    forecast_period = 1, period = 1, notification_channels = json.array {}, notification_period = 1440, state = "normal" } }
+end
+
 --- Lines as they are, or as server-sent events where the client wants those.
 local function log_answer(app, filter, tail, req)
   local is_events = (req.headers.accept or ""):find("text/event-stream", 1, true) ~= nil
@@ -126,6 +135,7 @@ return {
   { "PATCH /apps/{app}/formation", scale_many },
   { "GET /apps/{app}/formation/{type}", function(a) return views.formation(a.app, a.app:process_type(a.type)) end },
   { "PATCH /apps/{app}/formation/{type}", scale_one },
+  { "GET /apps/{app}/formation/{type}/monitors", monitors },
   { "GET /apps/{app}/dynos", function(a) return list(dyno_list(a)) end },
   { "POST /apps/{app}/dynos", run_one_off },
   { "DELETE /apps/{app}/dynos", stop_all },
