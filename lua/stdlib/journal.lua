@@ -124,6 +124,9 @@ local function commit(self)
   if not ok then errors.raise(err) end
 end
 
+--- Who is told of each record once it is written: function(record, journal), or nil. It must not wait.
+M.on_write = nil
+
 --- Appends one record and keeps it. `at` (UTC) and `t` (seconds) are added. A cancel is held back meanwhile.
 ---@param rec table plain data with `ev`; a secret anywhere inside is refused
 ---@param lazy? boolean nothing relies on it: it is kept with the next record
@@ -136,8 +139,10 @@ function Journal:write(rec, lazy)
     errors.raise { op = "write the journal", kind = "invalid", message = "a secret must not be kept in it" }
   end
   self.pending[#self.pending + 1] = line .. "\n"
-  memory.add(self.memory, json.decode(line))
+  local kept = json.decode(line)
+  memory.add(self.memory, kept)
   if not lazy then task.shield(commit, self) end
+  if M.on_write then M.on_write(kept, self) end
 end
 
 --- All records, oldest first.

@@ -1,7 +1,9 @@
 --- What a run says: lines and progress on standard error, results (`out`) on standard output.
---- On a terminal the progress of what runs now is redrawn at the bottom; elsewhere it is plain lines, now and then.
+--- On a terminal what runs now is drawn at the bottom (live.lua); elsewhere it is plain lines, now and then.
 --- Strings pass through as they are, secrets print as (secret). NO_COLOR is honoured.
-local interrupt = require "host.interrupt"
+local figures = require "figures"
+local live = require "live"
+local screen = require "live.screen"
 local task = require "task"
 local term = require "term"
 
@@ -12,11 +14,15 @@ for _, word in ipairs(rawget(_G, "arg") or {}) do
   if word == "-v" then M.verbose = true end
 end
 
+local FRAME = 0.1                                            -- seconds between two frames, at least
 local tty = term.is_tty(2) and not term.is_dumb()
+local out_tty = term.is_tty(1)
 local no_color = os.getenv "NO_COLOR"
+local unicode = ((os.getenv "LC_ALL" or os.getenv "LC_CTYPE" or os.getenv "LANG" or ""):lower():find "utf%-?8") ~= nil
 local colors = { red = 31, green = 32, yellow = 33, blue = 34, bold = 1, dim = 2 }
-local live, drawn, last_draw = {}, 0, 0
-local ticker
+local items = {}                                             -- what runs now
+local scene                                                  -- function: what the view shows beside that
+local last_draw, dirty, size_then, call_off = 0, false, nil, nil
 
 --- Whether a stream is a terminal that has colours, and they are wanted.
 ---@param fd integer
@@ -41,73 +47,98 @@ function M.sink(stream, line)
   f:flush()
 end
 
-local function erase()
-  if drawn > 0 then
-    io.stderr:write(("\r\27[%dA\27[J"):format(drawn))       -- \r: a Ctrl-C was echoed there
-    interrupt.clears ""
-  end
-  drawn = 0
+M.amount, M.duration = figures.amount, figures.duration
+
+local SAMPLES, SPAN = 20, 10                                 -- how many counts a rate is measured from, and over how many seconds
+
+--- Things per second of late, and how long the rest takes at that rate; nil as long as nobody can say.
+local function measured(p)
+  local first = p.samples[1]
+  local seconds = first and task.now() - first[1] or 0
+  if seconds < 1 then return nil end
+  local rate = p.count and first[2] and (p.count - first[2]) / seconds
+  local share = live.share(p)
+  local pace = share and first[3] and (share - first[3]) / seconds
+  return rate and rate > 0 and rate or nil, task.now() - p.began >= 3 and pace and pace > 0 and (1 - share) / pace or nil
 end
 
-local units = { "B", "KiB", "MiB", "GiB", "TiB" }
-
-local function amount(n, unit)
-  if unit == "bytes" then
-    local i = 1
-    while n >= 1024 and i < #units do n, i = n / 1024, i + 1 end
-    return (i == 1 and "%d %s" or "%.1f %s"):format(i == 1 and math.floor(n) or n, units[i])
-  end
-  local s = ("%d"):format(math.floor(n)):reverse():gsub("(%d%d%d)", "%1,"):reverse():gsub("^,", "")
-  return unit and s .. " " .. unit or s
+local function sample(p)
+  local list, now = p.samples, task.now()
+  local last = list[#list]
+  if last and now - last[1] < SPAN / SAMPLES then return end
+  list[#list + 1] = { now, p.count, live.share(p) }
+  while #list > 2 and now - list[1][1] > SPAN do table.remove(list, 1) end
 end
-M.amount = amount
 
---- Seconds as people say them: 8 s, 2 min 5 s, 1 h 3 min.
-function M.duration(s)
-  s = math.floor(s + 0.5)
-  if s < 60 then return s .. " s" end
-  if s < 3600 then return ("%d min %d s"):format(s // 60, s % 60) end
-  return ("%d h %d min"):format(s // 3600, s % 3600 // 60)
+--- How far something has come, as the view shows it.
+---@param p table as from log.progress
+---@return table `{ what=, key=, count=, total=, unit=, share=, note=, rate=, left=, seconds= }`
+function M.item(p)
+  local rate, left = measured(p)
+  return { what = p.what, key = p.key, count = p.count, total = p.total, unit = p.unit, share = p.share, note = p.note_text,
+           rate = rate, left = left, seconds = task.now() - p.began }
+end
+
+--- All that runs now, the oldest first.
+---@return table[]
+function M.items()
+  local list = {}
+  for i, p in ipairs(items) do list[i] = M.item(p) end
+  return list
 end
 
 local function progress_line(p)
   local parts = { p.what }
+  local share = live.share(p)
+  if share then parts[#parts + 1] = ("%d %%"):format(math.floor(100 * share)) end
   if p.count and p.total and p.total > 0 then
-    parts[#parts + 1] = ("%d %%"):format(math.floor(100 * p.count / p.total))
-    parts[#parts + 1] = ("%s of %s"):format(amount(p.count), amount(p.total, p.unit))
+    parts[#parts + 1] = ("%s of %s"):format(figures.amount(p.count), figures.amount(p.total, p.unit))
   elseif p.count then
-    parts[#parts + 1] = amount(p.count, p.unit)
+    parts[#parts + 1] = figures.amount(p.count, p.unit)
   end
   local seconds = task.now() - p.began
   if p.count and p.count > 0 and seconds > 1 then
-    parts[#parts + 1] = amount(p.count / seconds, p.unit == "bytes" and "bytes" or nil) .. "/s"
+    parts[#parts + 1] = figures.amount(p.count / seconds, p.unit == "bytes" and "bytes" or nil) .. "/s"
   end
   if p.note_text then parts[#parts + 1] = p.note_text end
-  if seconds >= 1 then parts[#parts + 1] = M.duration(seconds) end
+  local _, left = measured(p)
+  if left then parts[#parts + 1] = figures.about(left) .. " left" end
+  if seconds >= 1 then parts[#parts + 1] = figures.duration(seconds) end
   return table.concat(parts, ", ")
 end
 
 local held = false                                          -- somebody types at the bottom line
 
+local function painted(name, s) return M.color(name, s) end
+
+local function frame(columns, rows)
+  local state = scene and scene() or {}
+  state.items = state.items or M.items()
+  return live.lines(state, { columns = columns, rows = rows, unicode = unicode, paint = painted })
+end
+
 local function draw()
   if not tty or held then return end
-  erase()
-  local columns = term.size() or 80
-  for _, p in ipairs(live) do
-    local line = "  " .. progress_line(p)
-    if utf8.len(line) and utf8.len(line) >= columns then line = line:sub(1, utf8.offset(line, columns) - 1) end
-    io.stderr:write(line, "\n")
-    drawn = drawn + 1
+  local columns, rows = screen.size()
+  local ok, lines = pcall(frame, columns, rows)
+  if not ok then                                             -- a mistake in it must not end a run
+    tty = false
+    screen.erase()
+    return M.warn("the view of the run is off: %s", tostring(lines))
   end
-  if drawn > 0 then interrupt.clears(("\r\27[%dA\27[J"):format(drawn)) end
-  io.stderr:flush()
-  last_draw = task.now()
+  screen.draw(lines)
+  last_draw, dirty, size_then = task.now(), false, columns * 65536 + rows
+end
+
+--- Draws now, or with the next frame.
+local function redraw()
+  if task.now() - last_draw >= FRAME then draw() else dirty = true end
 end
 
 local function say(stream, line)
-  erase()
+  if stream == "err" or out_tty then screen.erase() end
   M.sink(stream, line)
-  if #live > 0 then draw() end
+  if items[1] or scene then redraw() end
 end
 
 local function formatted(fmt, ...)
@@ -144,14 +175,21 @@ function M.debug(fmt, ...)
   if M.verbose then say("err", M.color("dim", formatted(fmt, ...))) end
 end
 
+--- Whether results go to standard error too: standard output is somebody else's.
+M.results_aside = false
+
 --- A line of a result, on standard output.
-function M.out(fmt, ...) say("out", formatted(fmt or "", ...)) end
+function M.out(fmt, ...) say(M.results_aside and "err" or "out", formatted(fmt or "", ...)) end
+
+--- A line for programs, on standard output.
+---@param line string
+function M.data(line) say("out", line) end
 
 --- Runs fn, which asks for something on the terminal, with nothing redrawn meanwhile.
 ---@param fn function
 ---@return any
 function M.hold(fn)
-  erase()
+  screen.erase()
   held = true
   local r = table.pack(pcall(fn))
   held = false
@@ -163,59 +201,89 @@ end
 local Progress = {}
 Progress.__index = Progress
 
-local function plain_due(p)
-  return task.now() - p.said >= p.every
+--- Who is told when something begins ("begin"), goes on ("go on") and has ended ("end"): function(progress, what), or nil.
+M.on_progress = nil
+
+local function plainly(p)
+  if task.now() - p.said < p.every then return end
+  p.said, p.every = task.now(), math.min(p.every * 2, 60)
+  M.sink("err", "  ... " .. progress_line(p))
 end
 
-local function show(p, force)
-  if tty then
-    if force or task.now() - last_draw >= 0.1 then draw() end
-  elseif plain_due(p) then
-    p.said, p.every = task.now(), math.min(p.every * 2, 60)
-    M.sink("err", "  ... " .. progress_line(p))
+local function show(p)
+  sample(p)
+  if M.on_progress then M.on_progress(p, "go on") end
+  if tty then redraw() else plainly(p) end
+end
+
+--- What is due as time goes by: a frame when something has changed, when the terminal has, and each second; or plain lines.
+local function tick()
+  for _, p in ipairs(items) do
+    if not tty then show(p) elseif M.on_progress then M.on_progress(p, "go on") end
+  end
+  if not tty then return end
+  local columns, rows = screen.size()
+  if dirty or task.now() - last_draw >= 1 or columns * 65536 + rows ~= size_then then draw() end
+end
+
+local function wind()
+  local wanted = items[1] ~= nil or scene ~= nil
+  if wanted and not call_off then
+    call_off = task.alarm(tty and FRAME or 1, function()
+      call_off = nil
+      tick()
+      wind()
+    end)
+  elseif not wanted and call_off then
+    call_off()
+    call_off = nil
   end
 end
 
-local function start_ticker()
-  if ticker or not task.current() then return end
-  ticker = task.spawn(function()
-    while #live > 0 do
-      task.sleep(1)
-      for _, p in ipairs(live) do
-        if not tty then show(p) end
-      end
-      if #live > 0 then draw() end
-    end
-  end)
+--- Shows more than what runs now, until the value that it gives is closed: fn answers the state for live.lines.
+---@param fn fun(): table
+---@return table a to-be-closed value
+function M.view(fn)
+  local before = scene
+  scene = fn
+  wind()
+  if tty then draw() end
+  return setmetatable({}, { __close = function()
+    scene = before
+    wind()
+    draw()
+  end })
 end
 
 --- What runs now and is finished also when the run is to end.
 ---@return string[]
 function M.finishing()
   local list = {}
-  for _, p in ipairs(live) do
+  for _, p in ipairs(items) do
     if p.finishes then list[#list + 1] = p.what end
   end
   return list
 end
 
 --- Shows the progress of something that takes a while, until `:done()`; also a to-be-closed value.
----@param o table `{ what="copy orders", total=, unit="rows"|"bytes" }`
----@return table p `p:update(n)`, `p:note(text)`, `p:done()`; `p.finishes`: it is not left half done when the run is to end
+---@param o table `{ what="copy orders", total=, unit="rows"|"bytes", key= }`; key: which entry of the plan it belongs to
+---@return table p `p:update(n [, share])`, `p:note(text)`, `p:done()`; `p.finishes`: it is not left half done when the run is to end
 function M.progress(o)
-  local p = setmetatable({ what = o.what, total = o.total, unit = o.unit, began = task.now(), every = o.every or 10 },
-    Progress)
+  local p = setmetatable({ what = o.what, total = o.total, unit = o.unit, key = o.key, began = task.now(), every = o.every or 10,
+    samples = {} }, Progress)
   p.said = p.began
-  live[#live + 1] = p
-  start_ticker()
-  show(p, true)
+  items[#items + 1] = p
+  wind()
+  if M.on_progress then M.on_progress(p, "begin") end
+  show(p)
   return p
 end
 
 --- Sets how far it has come.
 ---@param n number
-function Progress:update(n)
-  self.count = n
+---@param share? number of the work, 0 to 1, where the total is not known in the unit
+function Progress:update(n, share)
+  self.count, self.share = n, share
   show(self)
 end
 
@@ -228,17 +296,12 @@ end
 
 --- Ends it. Safe twice.
 function Progress:done()
-  for i, p in ipairs(live) do
+  for i, p in ipairs(items) do
     if p == self then
-      table.remove(live, i)
-      if #live == 0 and ticker then
-        local t = ticker
-        ticker = nil
-        t:cancel()
-        task.shield(function() pcall(t.join, t) end)
-      end
-      erase()
-      draw()
+      table.remove(items, i)
+      wind()
+      if M.on_progress then M.on_progress(p, "end") end
+      if items[1] or scene then redraw() else screen.erase() end
       return
     end
   end

@@ -60,8 +60,8 @@ T["an old and a new value are in it, and the change is made once"] = function()
   local dir = planned(true)
   local e = json.decode(fs.read(dir .. "/plan.json")).entries[2]
   test.equal({ e.action, e.changes.size }, { "change", { old = 1, new = 3 } })
-  local a = json.decode(ok(hkrun(dir, { "apply", "plan.json", "--json" }, TOKEN)).stdout)
-  test.equal({ a.state, a.summary.change, a.events[1].action, a.events[1].id }, { "done", 1, "change", "box-2" })
+  local events = ok(hkrun(dir, { "apply", "plan.json", "--json" }, TOKEN)).stdout
+  test.match(events, '{[^\n]*"ev":"updated","key":"cloud.box:eu%-db"[^\n]*}\n{[^\n]*"summary":{"adopt":0,"change":1,[^\n]*\n$')
   test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 3 })
 end
 
@@ -135,23 +135,6 @@ T["--until and --only are part of a saved plan"] = function()
   local r = hkrun(dir, { "shop.lua", "--app", "us", "--only", "stores", "--yes" })
   test.equal({ r.code, r.stderr }, { 2, 'hkrun: shop.lua:12: cannot run only the stage stores: cloud.box "us-net" of the stage network does not ' ..
     "exist yet; apply that stage first\n" })
-end
-
-T["apply --json is one document on one line, also when it fails; what people read goes to standard error"] = function()
-  local dir = folder()
-  local r = ok(hkrun(dir, { "shop.lua", "--app", "eu", "--yes", "--json" }))
-  test.equal(select(2, r.stdout:gsub("\n", "")), 1)
-  local a = json.decode(r.stdout)
-  test.equal({ a.state, a.summary.create, a.summary.run, a.planned.create, #a.events }, { "done", 2, 2, 2, 4 })
-  test.equal({ a.events[2].action, a.events[2].key, a.events[2].id, a.events[2].stage }, { "create", "cloud.box:eu-db", "box-2", "stores" })
-  test.equal(a.reports[1].title, "Result")
-  a = json.decode(ok(hkrun(dir, { "shop.lua", "--app", "eu", "--yes", "--json" })).stdout)
-  test.equal({ a.state, #a.events, a.planned.create }, { "done", 0, 0 })
-  fs.write(dir .. "/shop.lua", 'local recipe, box = require "recipe", require "cloud"\nbox { "a" }\n' ..
-    'recipe.once("copy", function() recipe.need(false, "the disk is full") end)')
-  r = hkrun(dir, { "shop.lua", "--yes", "--json" })
-  a = json.decode(r.stdout)
-  test.equal({ r.code, a.state, a.error, a.summary.create, a.planned.run }, { 1, "failed", "the disk is full", 1, 1 })
 end
 
 T["what is no plan, or asks for more than the plan has, is bad input"] = function()

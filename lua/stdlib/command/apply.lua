@@ -3,12 +3,14 @@
 local apply = require "recipe.apply"
 local load = require "recipe.load"
 local saved = require "recipe.saved"
+local tell = require "recipe.tell"
 
 local USAGE = {
   "usage: hkrun apply RECIPE.lua [--yes] [--json] [--until STAGE | --only STAGE] [--adopt] [--config FILE.yml]",
-  "                              [--journal s3://BUCKET/KEY] [the recipe's options]",
+  "                              [--journal s3://BUCKET/KEY] [--webhook URL] [the recipe's options]",
   "       hkrun apply FILE       a plan that `hkrun plan RECIPE.lua --out FILE` saved",
-  "Plans, shows the plan, asks, and runs. Run again, it goes on where it stopped.",
+  "Plans, shows the plan, asks, and runs. Run again, it goes on where it stopped. --json prints events, a JSON object a line;",
+  "--webhook (or HKRUN_WEBHOOK) is told of milestones.",
   "`hkrun apply RECIPE.lua --help` lists the recipe's options.",
 }
 
@@ -22,6 +24,6 @@ return {
       plan:check_files()
     end
     if o.help then return load.help(o, USAGE) end
-    return apply.apply(o)
+    return tell.during(o, function() return apply.apply(o) end)
   end,
 }

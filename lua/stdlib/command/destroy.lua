@@ -2,9 +2,10 @@
 --- a final snapshot, unless that is not wanted.
 local destroy = require "recipe.destroy"
 local load = require "recipe.load"
+local tell = require "recipe.tell"
 
 local USAGE = {
-  "usage: hkrun destroy RECIPE.lua [--yes] [--no-final-snapshot] [--journal s3://BUCKET/KEY] [the recipe's options that name its target]",
+  "usage: hkrun destroy RECIPE.lua [--yes] [--json] [--no-final-snapshot] [--journal s3://BUCKET/KEY] [the recipe's options that name its target]",
   "Deletes what runs of the recipe created, after asking for its name; never what was adopted, kept, or is on Heroku.",
   "Databases and caches leave a final snapshot; --no-final-snapshot deletes their data too.",
 }
@@ -14,8 +15,10 @@ return {
   main = function(args)
     local o = load.arguments(args, "destroy")
     if o.help then return load.usage(USAGE) end
-    local r = load.upto_options(o, true)
-    local _ <close> = r.journal
-    return destroy.run(r, o)
+    return tell.during(o, function()
+      local r = load.upto_options(o, true)
+      local _ <close> = r.journal
+      return destroy.run(r, o)
+    end)
   end,
 }

@@ -1,6 +1,7 @@
 --- hkrun prune RECIPE: deletes what runs of the recipe made and the recipe no longer asks for.
 local load = require "recipe.load"
 local prune = require "recipe.prune"
+local tell = require "recipe.tell"
 
 local USAGE = {
   "usage: hkrun prune RECIPE.lua [--yes] [--journal s3://BUCKET/KEY] [the recipe's options]",
@@ -13,6 +14,6 @@ return {
   main = function(args)
     local o = load.arguments(args, "prune")
     if o.help then return load.usage(USAGE) end
-    return prune.run(o)
+    return tell.during(o, function() return prune.run(o) end)
   end,
 }

@@ -4,9 +4,10 @@ local destroy = require "recipe.destroy"
 local load = require "recipe.load"
 local log = require "log"
 local rollback = require "recipe.rollback"
+local tell = require "recipe.tell"
 
 local USAGE = {
-  "usage: hkrun rollback RECIPE.lua [--yes] [--accept-loss] [--destroy [--no-final-snapshot]] [--journal s3://BUCKET/KEY]",
+  "usage: hkrun rollback RECIPE.lua [--yes] [--json] [--accept-loss] [--destroy [--no-final-snapshot]] [--journal s3://BUCKET/KEY]",
   "                                 [the recipe's options that name its target]",
   "Undoes what runs of the recipe changed beside what they made, the last first: for heroku_to_aws.lua the app runs on Heroku",
   "again, from every stage. What was written on AWS since is carried back first; --accept-loss leaves it there, after",
@@ -20,11 +21,13 @@ return {
     local o = load.arguments(args, "rollback", { destroy = false, ["accept-loss"] = false })
     if o.help then return load.usage(USAGE) end
     o.accept_loss = o["accept-loss"]
-    local r = load.upto_options(o, true)
-    local _ <close> = r.journal
-    local done = rollback.run(r, o)
-    log.out("%s", done and "Rolled back." or "There is nothing to roll back: no run has changed anything beside what it made.")
-    if not o.destroy then return 0 end
-    return destroy.run(r, o)
+    return tell.during(o, function()
+      local r = load.upto_options(o, true)
+      local _ <close> = r.journal
+      local done = rollback.run(r, o)
+      log.out("%s", done and "Rolled back." or "There is nothing to roll back: no run has changed anything beside what it made.")
+      if not o.destroy then return 0 end
+      return destroy.run(r, o)
+    end)
   end,
 }

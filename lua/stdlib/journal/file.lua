@@ -25,7 +25,7 @@ end
 ---@param name string
 function M.new(dir, name)
   local base = dir .. "/" .. name
-  return setmetatable({ dir = dir, path = base .. ".journal", lock_path = base .. ".lock", size = 0 }, Store)
+  return setmetatable({ dir = dir, base = base, path = base .. ".journal", lock_path = base .. ".lock", size = 0 }, Store)
 end
 
 --- The names of the journals in a folder that begin with a recipe's name.

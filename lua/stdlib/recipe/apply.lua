@@ -2,13 +2,13 @@
 local agree = require "recipe.agree"
 local errors = require "errors"
 local flow = require "recipe.flow"
-local json = require "json"
 local load = require "recipe.load"
 local log = require "log"
 local options = require "options"
 local plan = require "recipe.plan"
 local run = require "recipe.run"
 local stop = require "recipe.stop"
+local tell = require "recipe.tell"
 
 local M = {}
 
@@ -102,7 +102,7 @@ end
 
 local function run_pass(o, recipe, planned)
   local r = new_run(o, recipe, "apply")
-  r.intended = intended(planned)
+  r.intended, r.intended_stages = intended(planned), planned.stages
   r.journal, r.preset, r.preset_target = planned.journal, planned.options, planned.target
   r.shown = {}
   for _, e in ipairs(planned.entries) do r.shown[e.key] = e end
@@ -110,14 +110,14 @@ local function run_pass(o, recipe, planned)
   log.on_risk = nil
   local state = ok and ((r.stopped or r.only_stage) and "stopped" or "done") or errors.is(e, "cancelled") and "cancelled" or "failed"
   local written, why = pcall(r.journal.write, r.journal,
-    { ev = "end", state = state, error = not ok and tostring(e) or nil })
-  if ok and not written then ok, state, e = false, "failed", why end
-  if ok then return r, state end
+    { ev = "end", state = state, error = not ok and tostring(e) or nil, summary = r.done })
+  if ok and not written then ok, e = false, why end
+  if ok then return r end
   if errors.is(e, "usage") then                              -- too late for exit code 2: things were changed
     e = errors.new { kind = "invalid", message = tostring(e), cause = e, traceback = e.traceback }
   end
   if errors.is(e, "cancelled") then log.warn "cancelled; apply again goes on from here" end
-  return r, state, e
+  return r, e
 end
 
 --- Prints the plan, on standard output or, where that is for JSON, on standard error.
@@ -127,15 +127,6 @@ function M.print_plan(r, say)
   for _, line in ipairs(plan.lines(r.entries)) do say("%s", line) end
   local forgotten = plan.forgotten(r)
   if forgotten then say("%s", forgotten) end
-end
-
---- One document for programs: what was planned, what was done, when, and how it ended.
-local function print_json(planned, r, state, e)
-  local data = plan.data(planned)
-  data.planned, data.summary = data.summary, r and r.done or { create = 0, adopt = 0, change = 0, replace = 0, run = 0 }
-  data.state, data.error = state, e and tostring(e)
-  data.events, data.reports = json.array(r and r.events or {}), json.array((r or planned).reports)
-  log.out("%s", json.encode(data))
 end
 
 local function unfinished(memory)
@@ -166,25 +157,21 @@ function M.apply(o)
   local nothing = plan.empty(planned.entries)
   if nothing and not unfinished(journal.memory) then
     if knows_less(planned) then
-      local _, _, e = run_pass(o, recipe, planned)
+      local _, e = run_pass(o, recipe, planned)
       if e then error(e, 0) end
     end
-    if o.json then
-      print_json(planned, nil, "done")
-    else
-      print_reports(planned.reports)                         -- a recipe that only looks has nothing but these
-      local forgotten = plan.forgotten(planned)
-      if forgotten then log.out("%s", forgotten) end
-      log.out "no changes"
-    end
+    print_reports(planned.reports)                           -- a recipe that only looks has nothing but these
+    for _, report in ipairs(planned.reports) do tell.event { ev = "report", title = report.title, rows = report.rows } end
+    local forgotten = plan.forgotten(planned)
+    if forgotten then log.out("%s", forgotten) end
+    log.out "no changes"
+    tell.event { ev = "end", state = "done", summary = planned.done }
     return 0
   end
-  M.print_plan(planned, o.json and log.info or log.out)
+  M.print_plan(planned, log.out)
   if not nothing and not o.saved then agree.plan(planned, plan.count(planned.entries)) end
-  local r, state, e = run_pass(o, recipe, planned)
-  if o.json then print_json(planned, r, state, e) end
+  local r, e = run_pass(o, recipe, planned)
   if e then error(e, 0) end
-  if o.json then return 0 end
   print_reports(r.reports)
   log.out ""
   log.out("%s", "Done: " .. done_line(r) .. "." .. (r.stopped and " Stopped before the stage " .. r.stopped .. "." or ""))

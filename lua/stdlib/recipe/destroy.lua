@@ -170,7 +170,7 @@ function M.run(r, o)
     if not o.yes and not agree.typed(r, r:own_name(), "delete all this") then
       errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
     end
-    r.journal:write { ev = "run", command = "destroy", n = memory.runs + 1, recipe = r.recipe, target = r.target }
+    r.journal:write { ev = "run", command = "destroy", n = memory.runs + 1, recipe = r.recipe, target = r.target, things = #doomed }
     local ok, e = stop.announced(errors.handler, function()
       if open[1] then undo_guards(r, o) end
       M.delete_all(r, doomed)

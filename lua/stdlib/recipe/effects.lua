@@ -141,7 +141,7 @@ M.grace = 30
 
 local function with_progress(noun, verb, fn)
   local what = verb .. " " .. noun.title
-  local p <close> = log.progress { what = what }
+  local p <close> = log.progress { what = what, key = noun.key }
   noun.progress = p
   local r = table.pack(xpcall(task.within, errors.handler, noun.ctx.timeout + M.grace, what, fn))
   noun.progress = nil

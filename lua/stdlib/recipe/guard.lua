@@ -86,7 +86,7 @@ function M.new(o)
     error(e, 0)
   end
   record(self, "applied", nil, e)
-  r:ran("guard:" .. self.key)
+  r:ran()
   return self
 end
 

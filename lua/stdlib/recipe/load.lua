@@ -8,7 +8,8 @@ local run = require "recipe.run"
 
 local M = {}
 
-local with_value = { config = true, ["until"] = true, only = true, dir = true, journal = true, out = true }
+local with_value = { config = true, ["until"] = true, only = true, dir = true, journal = true, out = true,
+                     webhook = true }
 local without = { yes = true, json = true, help = true, adopt = true, ["detailed-exitcode"] = true,
                   ["no-final-snapshot"] = true }
 

@@ -1,8 +1,8 @@
 --- What the journal's records mean: replays them into the state of a recipe and its target.
 ---
 --- Records (`ev`), in the order in which they appear in a run:
----   run       a run began: n, pid, options       end      it ended: state = done | failed | cancelled | stopped
----   plan      entries: what the run set out to do, and `after`, the keys that each waits for (recipe/flow.lua)
+---   run       a run began: n, options, things (to delete)       end      it ended: state = done | failed | cancelled | stopped
+---   plan      entries: what the run set out to do, and `after`, the keys that each waits for (recipe/flow.lua); stages
 ---   stage     name
 ---   intent    key, kind, gen, spec, inside       created  key, id          ready   key
 ---   found     key, kind, id, spec, adopted       update   key, fields      updated key, spec

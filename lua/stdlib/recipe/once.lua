@@ -49,11 +49,11 @@ function M.run(r, name, fn, guard)
   if mem and mem.state == "start" then log.info("  > %s, again: it was interrupted", name)
   else log.info("  > %s", name) end
   r.journal:write { ev = "once", name = key, guard = guard, state = "start" }
-  local p <close> = log.progress { what = name }
+  local p <close> = log.progress { what = name, key = "once:" .. key }
   local by, made = calls.during(inside, key, fn, p)
   local result = plain.result(made, ("once %q"):format(name))
   r.journal:write { ev = "once", name = key, guard = guard, state = "done", result = result, by = by }
-  r:ran("once:" .. key)
+  r:ran()
   return copy(r.memory.onces[key].result)
 end
 

@@ -49,7 +49,8 @@ function M.run(o)
   if not o.yes and not agree.typed(r, r:own_name(), "delete all this") then
     errors.raise { kind = "stopped", message = "nothing was deleted: that was not the name" }
   end
-  journal:write { ev = "run", command = "prune", n = r.memory.runs + 1, recipe = r.recipe, target = r.target, options = r.memory.options }
+  journal:write { ev = "run", command = "prune", n = r.memory.runs + 1, recipe = r.recipe, target = r.target, options = r.memory.options,
+    things = #doomed }
   r.mode = "prune"
   local ok, e = stop.announced(errors.handler, destroy.delete_all, r, doomed)
   local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"

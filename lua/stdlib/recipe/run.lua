@@ -24,7 +24,7 @@ function M.new(o)
   local r = setmetatable(o, Run)
   r.recipe = r.recipe or "recipe"
   r.id, r.target = r.recipe, ""
-  r.entries, r.stages, r.keys, r.reports, r.events, r.guards = {}, {}, {}, {}, {}, {}
+  r.entries, r.stages, r.keys, r.reports, r.guards = {}, {}, {}, {}, {}
   r.done = { create = 0, adopt = 0, change = 0, replace = 0, run = 0 }
   r.memory = memory.new()
   return r
@@ -91,7 +91,7 @@ function Run:begin(values, target)
       if not kept[line] then self.journal:write({ ev = "risk", text = line }, true) end
       kept[line] = true
     end
-    if self.intended then self.journal:write { ev = "plan", entries = self.intended } end
+    if self.intended then self.journal:write { ev = "plan", entries = self.intended, stages = self.intended_stages } end
   end
 end
 
@@ -222,20 +222,10 @@ function Run:did(noun)
   self.done[noun.action] = self.done[noun.action] + 1
   local mem = noun.mem or self.memory.nouns[noun.key]
   log.info("  %s %s %s (%s)", marks[noun.action], noun.title, past[noun.action], mem and mem.id or "")
-  self:event { action = noun.action, key = noun.key, id = mem and mem.id }
 end
 
 --- Counts a verb that was run.
-function Run:ran(key)
-  self.done.run = self.done.run + 1
-  self:event { action = "run", key = key }
-end
-
---- Keeps what was done, for `apply --json`.
-function Run:event(e)
-  e.at, e.stage = os.date "!%Y-%m-%dT%H:%M:%SZ", self.stage
-  self.events[#self.events + 1] = e
-end
+function Run:ran() self.done.run = self.done.run + 1 end
 
 --- Asks a yes-or-no question. --yes answers it.
 ---@return boolean

@@ -5,14 +5,17 @@ local M = {}
 local BEGINS = { intent = true, update = true, delete = true }
 local ENDS = { created = true, ready = true, updated = true, deleted = true }
 
-local function key_of(rec)
+--- The key in the plan of what a record tells of.
+function M.key_of(rec)
   if rec.ev == "once" then return "once:" .. rec.name end
   if rec.ev == "guard" then return "guard:" .. rec.key end
   return rec.key
 end
 
 --- Whether a record begins or ends something.
-local function meaning(rec)
+---@return boolean? begins
+---@return boolean? ends
+function M.meaning(rec)
   if rec.ev == "once" then return rec.state == "start", rec.state == "done" end
   if rec.ev == "guard" then return rec.state == "armed" or rec.state == "void", rec.state == "applied" end
   return BEGINS[rec.ev], ENDS[rec.ev]
@@ -75,8 +78,8 @@ function M.of(records)
     t.stop = math.max(t.stop, rec.t or 0)
     if rec.ev == "stage" then stage = rec.name end
     for _, e in ipairs(rec.ev == "plan" and rec.entries or {}) do planned[e.key] = e end
-    local begins, ends = meaning(rec)
-    local key = (begins or ends) and key_of(rec)
+    local begins, ends = M.meaning(rec)
+    local key = (begins or ends) and M.key_of(rec)
     local bar = key and by_key[key]
     if begins and not bar then
       local e = planned[key] or {}

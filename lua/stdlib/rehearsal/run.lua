@@ -103,7 +103,7 @@ function Rehearsal:step_env()
     env.HKRUN_BASTION_SSH_FROM = "127.0.0.1/32"
   end
   env.HKRUN_LIB = os.getenv "HKRUN_LIB"
-  env.NO_COLOR = os.getenv "NO_COLOR"
+  for _, name in ipairs { "NO_COLOR", "TERM", "LANG", "LC_ALL", "LC_CTYPE" } do env[name] = os.getenv(name) end
   return env
 end
 

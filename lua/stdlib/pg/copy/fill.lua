@@ -18,13 +18,10 @@ local function share_done(engine, plan, total)
   return done / total
 end
 
-local function show(progress, engine, plan, total, began)
+local function show(progress, engine, plan, total)
   local bytes, rows, done = engine:progress()
-  local share = share_done(engine, plan, total)
-  local seconds = task.now() - began
-  local left = share > 0.05 and seconds > 3 and (", about %s left"):format(log.duration(seconds * (1 - share) / share)) or ""
-  progress:update(bytes)
-  progress:note(("%s, %d of %d steps%s"):format(log.amount(rows, "rows"), done, #plan.jobs, left))
+  progress:update(bytes, share_done(engine, plan, total))
+  progress:note(("%s, %d of %d steps"):format(log.amount(rows, "rows"), done, #plan.jobs))
 end
 
 --- Waits for the engine; a cancelled task stops it first.
@@ -32,11 +29,10 @@ local function drive(engine, plan, o)
   local total = 1
   for _, job in ipairs(plan.jobs) do total = total + job.cost end
   local progress = o.progress and log.progress { what = "copy " .. o.name, unit = "bytes" }
-  local began = task.now()
   local ok, e = pcall(function()
     errors.check("start the copy", engine:start())
     while not task.await(engine:id(), 0.5) do
-      if progress then show(progress, engine, plan, total, began) end
+      if progress then show(progress, engine, plan, total) end
     end
   end)
   if progress then progress:done() end
