@@ -1,22 +1,31 @@
 #!/bin/sh
-# Runs every suite and ends with one line: N passed, N failed.
+# Runs every suite and ends with one line: N passed, N failed. Tests wait more than they compute, so the suites run side by
+# side; each is printed as a whole, while it runs if it is its turn.
 set -u
 passed=0 failed=0
 dir=$(mktemp -d)
-log=$dir/log
-sanitized=
-trap 'kill $sanitized 2>/dev/null; rm -rf "$dir"' EXIT
+running=
+trap 'kill $running 2>/dev/null; wait; rm -rf "$dir"' EXIT
 trap 'exit 130' INT TERM
 
-# suite NAME COMMAND...: a suite that ends without its verdict has failed.
-suite () {
-  name=$1
+# begin ID COMMAND...
+begin () {
+  id=$1
   shift
-  printf '== %s\n' "$name"
-  "$@" 2>&1 | tee "$log" | grep -v '^ok '
-  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$log" | tail -n 1)
+  "$@" >"$dir/$id" 2>&1 &
+  running="$running $!"
+  echo $! >"$dir/$id.pid"
+}
+
+# verdict ID NAME: a suite that ends without its verdict has failed.
+verdict () {
+  printf '== %s\n' "$2"
+  pid=$(cat "$dir/$1.pid")
+  tail --pid="$pid" -n +1 -f "$dir/$1" | grep -v '^ok '
+  wait "$pid"
+  line=$(grep -E '^[0-9]+ passed, [0-9]+ failed$' "$dir/$1" | tail -n 1)
   if [ -z "$line" ]; then
-    echo "$name ended without a verdict"
+    echo "$2 ended without a verdict"
     failed=$((failed + 1))
     return
   fi
@@ -26,18 +35,18 @@ suite () {
 }
 
 lint () {
-  if luacheck -q lua recipes tests --codes >"$dir/lint" 2>&1; then echo '1 passed, 0 failed'
-  else cat "$dir/lint"; echo '0 passed, 1 failed'; fi
+  if luacheck -q lua recipes tests --codes; then echo '1 passed, 0 failed'; else echo '0 passed, 1 failed'; fi
 }
 
-# Tests wait more than they compute: the sanitizers' run goes on beside the others.
-build/asan/hkrun test --timeout=900 tests/unit tests/host >"$dir/sanitized" 2>&1 &
-sanitized=$!
-suite luacheck lint
-suite 'units and bindings' ./hkrun test --timeout=900 tests/unit tests/host
-suite 'nouns, recipes, foreign judges' ./hkrun test --timeout=900 tests/nouns tests/recipes recipes/examples tests/conformance
-wait $sanitized
-sanitized=
-suite 'units and bindings under the sanitizers' cat "$dir/sanitized"
+begin lint      lint
+begin sanitized build/asan/hkrun test --timeout=900 tests/unit tests/host
+begin recipes   ./hkrun test --timeout=900 tests/nouns tests/recipes recipes/examples
+begin bindings  ./hkrun test --timeout=900 tests/unit tests/host
+begin judges    ./hkrun test --timeout=900 tests/conformance
+verdict lint      luacheck
+verdict bindings  'units and bindings'
+verdict judges    'foreign judges'
+verdict recipes   'nouns, recipes, examples'
+verdict sanitized 'units and bindings under the sanitizers'
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
