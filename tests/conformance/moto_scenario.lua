@@ -77,6 +77,8 @@ return {
     { "ListAttachedRolePolicies", { RoleName = "r" } }, { "GetPolicyVersion", { PolicyArn = "$policy.Policy.Arn", VersionId = "v1" } }, { "DeleteRole", { RoleName = "r" } },
     { "CreateUser", { UserName = "u" } }, { "CreateAccessKey", { UserName = "u" } }, { "ListAccessKeys", { UserName = "u" } }, { "ListUsers", {} },
     { "CreateInstanceProfile", { InstanceProfileName = "ip" } }, { "AddRoleToInstanceProfile", { InstanceProfileName = "ip", RoleName = "r" } },
+    { "CreateOpenIDConnectProvider", { Url = "https://token.actions.githubusercontent.com", ClientIDList = { "sts.amazonaws.com" }, ThumbprintList = { ("a"):rep(40) } }, "oidc" },
+    { "GetOpenIDConnectProvider", { OpenIDConnectProviderArn = "$oidc.OpenIDConnectProviderArn" } }, { "ListOpenIDConnectProviders", {} },
     { "GetInstanceProfile", { InstanceProfileName = "ip" } }, { "ListRoles", { PathPrefix = "/mine/" } }, { "GetUser", { UserName = "none" } } },
   { "rds",
     { "CreateDBParameterGroup", { DBParameterGroupName = "pg", DBParameterGroupFamily = "postgres16", Description = "d" } },

@@ -111,4 +111,52 @@ lab.case(T, {
   },
 })
 
+local PROVIDER = "arn:aws:iam::1:oidc-provider/token.actions.githubusercontent.com"
+local TOKEN_TRUST = '{"Statement":[{"Action":"sts:AssumeRoleWithWebIdentity","Condition":{"StringEquals":'
+  .. '{"token.actions.githubusercontent.com:aud":"sts.amazonaws.com","token.actions.githubusercontent.com:sub":["%s"]}},'
+  .. '"Effect":"Allow","Principal":{"Federated":"' .. PROVIDER .. '"}}],"Version":"2012-10-17"}'
+local MAIN, DEV = "repo:o/r:ref:refs/heads/main", "repo:o/r:ref:refs/heads/dev"
+
+local function token_trust(subject, operator)
+  return { Version = "2012-10-17", Statement = { { Effect = "Allow", Action = "sts:AssumeRoleWithWebIdentity", Principal = { Federated = PROVIDER },
+    Condition = { [operator or "StringEquals"] = { ["token.actions.githubusercontent.com:aud"] = "sts.amazonaws.com",
+                                                   ["token.actions.githubusercontent.com:sub"] = subject } } } } }
+end
+
+local function web_identity(subject) return { provider = PROVIDER, audience = "sts.amazonaws.com", subjects = { subject } } end
+
+lab.case(T, {
+  noun = "role", title = "of a token's bearer", want = { "shop", web_identity = web_identity(MAIN) },
+  absent = { ["iam GetRole"] = lab.refusal("NoSuchEntity", 404) },
+  there = role(token_trust(MAIN), {}, {}),
+  gone = ROLE_GONE,
+  create = { { "iam CreateRole", { RoleName = "shop", Tags = lab.tag_list("role", "shop"), AssumeRolePolicyDocument = TOKEN_TRUST:format(MAIN) } } },
+  change = {
+    { "another branch may take it on", want = { web_identity = web_identity(DEV) }, calls = {
+      { "iam UpdateAssumeRolePolicy", { RoleName = "shop", PolicyDocument = TOKEN_TRUST:format(DEV) } } } },
+    { "a trust that someone widened to any repository is put back", there = role(token_trust("repo:*", "StringLike"), {}, {}), calls = {
+      { "iam UpdateAssumeRolePolicy", { RoleName = "shop", PolicyDocument = TOKEN_TRUST:format(MAIN) } } } },
+  },
+  delete = { { "iam DeleteRole", { RoleName = "shop" } } },
+})
+
+local function providers(...)
+  return { ["iam ListOpenIDConnectProviders"] = { OpenIDConnectProviderList = { { Arn = "arn:aws:iam::1:oidc-provider/other.example" },
+                                                                                  { Arn = PROVIDER } } },
+           ["iam GetOpenIDConnectProvider"] = { Url = "token.actions.githubusercontent.com", ClientIDList = { ... } } }
+end
+
+lab.case(T, {
+  noun = "oidc_provider", want = { "token.actions.githubusercontent.com", audiences = { "sts.amazonaws.com" } },
+  absent = { ["iam ListOpenIDConnectProviders"] = { OpenIDConnectProviderList = {} } },
+  there = providers("sts.amazonaws.com", "of-somebody-else"),
+  looks = { { "iam ListOpenIDConnectProviders", {} }, { "iam GetOpenIDConnectProvider", { OpenIDConnectProviderArn = PROVIDER } } },
+  gone = { ["iam GetOpenIDConnectProvider"] = "NoSuchEntity" },
+  create = { { "iam CreateOpenIDConnectProvider", { Url = "https://token.actions.githubusercontent.com", ClientIDList = { "sts.amazonaws.com" } },
+               { OpenIDConnectProviderArn = PROVIDER } } },
+  change = { { "an audience that is missing is added, others stay", there = providers "of-somebody-else", calls = {
+    { "iam AddClientIDToOpenIDConnectProvider", { OpenIDConnectProviderArn = PROVIDER, ClientID = "sts.amazonaws.com" } } } } },
+  delete = { { "iam DeleteOpenIDConnectProvider", { OpenIDConnectProviderArn = PROVIDER } } },
+})
+
 return T

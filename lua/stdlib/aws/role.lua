@@ -1,7 +1,8 @@
---- An IAM role that an AWS service takes on: what it may do stands in managed policies and in inline documents. Both
---- lists are whole: what is not in them is taken away.
+--- An IAM role that an AWS service takes on, or who has a token of an identity provider: what it may do stands in managed
+--- policies and in inline documents. Both lists are whole: what is not in them is taken away.
 local aws = require "aws"
 local diff = require "recipe.diff"
+local errors = require "errors"
 local json = require "json"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
@@ -30,7 +31,26 @@ local function trust(service, external_id)
   }
 end
 
-local function trust_text(spec) return json.encode(trust(spec.service, spec.external_id), { sort = true }) end
+--- The document that lets those take it on who have such a token: for this audience, of one of these subjects.
+local function web_trust(o)
+  local arn = type(o.provider) == "table" and not recipe.is_unknown(o.provider) and o.provider.arn or o.provider
+  if recipe.is_unknown(arn) then return arn end
+  local issuer = arn:match ":oidc%-provider/(.*)$" or errors.usage("aws.role: %s is not the ARN of an OpenID Connect provider", tostring(arn))
+  return {
+    Version = "2012-10-17",
+    Statement = { {
+      Effect = "Allow", Action = "sts:AssumeRoleWithWebIdentity", Principal = { Federated = arn },
+      Condition = { StringEquals = { [issuer .. ":aud"] = o.audience, [issuer .. ":sub"] = o.subjects } },
+    } },
+  }
+end
+
+local function trust_text(spec)
+  if (spec.service == nil) == (spec.web_identity == nil) then
+    errors.usage("aws.role %q: give service, or web_identity: who takes it on", spec.name)
+  end
+  return json.encode(spec.web_identity and web_trust(spec.web_identity) or trust(spec.service, spec.external_id), { sort = true })
+end
 
 --- A document with what IAM takes for the same written the same: a list of one is that one, an empty Sid is none.
 local function plain(v)
@@ -51,6 +71,12 @@ local function same_service(want, have, spec, current)
   if same_document(trust(want, external_id), current.trust) then return true end
   if same_document(trust(have, external_id), current.trust) then return false end
   return false, current.trust, want
+end
+
+local function same_web_identity(want, _, _, current)
+  local document = web_trust(want)
+  if same_document(document, current.trust) then return true end
+  return false, current.trust, document
 end
 
 local function same_inline(want, have)
@@ -87,16 +113,18 @@ end
 return recipe.kind {
   name = "aws.role",
   options = {
-    { "service", "who takes it on: ec2.amazonaws.com", type = "string", required = true },
+    { "service", "who takes it on: ec2.amazonaws.com", type = "string" },
+    { "web_identity", "or who has a token: { provider = of aws.oidc_provider, audience = whom it is for, subjects = { whose it is } }",
+      type = "table" },
     { "external_id", "what that service must say, if anything", type = "string" },
     { "policies", "managed policies: names of Amazon's, or ARNs", type = "list", default = {} },
     { "inline", "policy documents by name: { [\"read-secret\"] = { Version = ..., Statement = ... } }", type = "table", default = {} },
     { "description", "what it is for", type = "string" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn" }, summary = { "service", "policies" }, idempotent = true,               -- a name is taken once in an account
+  outputs = { "arn" }, summary = { "service", "web_identity", "policies" }, idempotent = true,               -- a name is taken once in an account
   compare = {
-    tags = "given", service = same_service, inline = same_inline,
+    tags = "given", service = same_service, web_identity = same_web_identity, inline = same_inline,
     policies = function(want, have) return diff.comparer "set"(arns(want), have) end,
   },
 
@@ -127,7 +155,7 @@ return recipe.kind {
   end,
 
   update = function(spec, current, changes)
-    if changes.service or changes.external_id then
+    if changes.service or changes.external_id or changes.web_identity then
       aws.iam:update_assume_role_policy { RoleName = current.id, PolicyDocument = trust_text(spec) }
     end
     if changes.description then aws.iam:update_role { RoleName = current.id, Description = spec.description } end

@@ -14,6 +14,8 @@ local inspect = require "rehearsal.inspect"
 local log = require "log"
 local loop = require "host.loop"
 local network = require "rehearsal.planes.network"
+local permissions = require "rehearsal.permissions"
+local secret = require "secret"
 local serve = require "rehearsal.serve"
 local sign = require "sign"
 local signature = require "rehearsal.signature"
@@ -98,12 +100,26 @@ local function is_read(operation)
   return false
 end
 
+--- Who asks, for what: by the signature, and for a session of a role by its token, too. Only who takes a role on with the token of an
+--- identity provider has no key to sign with.
+local function authenticate(self, req)
+  if not signature.read(req) and type(req.body) == "string" and req.body:find("Action=AssumeRoleWithWebIdentity", 1, true) then
+    return { service = "sts", region = "us-east-1" }
+  end
+  local scope = signature.check(req, self.secret_keys, loop.time())
+  scope.session = self.sessions[scope.access_key]
+  if scope.session and not secret.equal(scope.session.token, scope.token or "") then
+    wire.fail("InvalidClientTokenId", 403, "The security token included in the request is invalid.")
+  end
+  return scope
+end
+
 --- AWS's side of a request.
 function Cloud:aws(req, call)
   local scope = signature.read(req)
   local m, protocol, op, params
   local ok, answer = xpcall(function()
-    scope = signature.check(req, self.secret_keys, loop.time())
+    scope = authenticate(self, req)
     m = wire.service(scope.service)
     protocol = m.meta.protocol
     op, params, protocol = wire.decode(m, req)
@@ -113,8 +129,9 @@ function Cloud:aws(req, call)
     if not handler then
       wire.fail("InvalidAction", 501, "the rehearsal cloud does not emulate %s %s", m.service, op.name)
     end
-    local ctx = { region = scope.region, operation = op.name, request_id = call.id, service = m.service, request = req }
+    local ctx = { region = scope.region, operation = op.name, request_id = call.id, service = m.service, request = req, session = scope.session }
     call.params = params
+    permissions.check(self, ctx, params, m.meta.protocol)
     return self.exact_faults:around(call, function(fault)
       local code, status = exact_faults.aws(fault, m.meta.protocol)
       wire.fail(code, status, "the fault plan says so")
@@ -214,7 +231,7 @@ function M.start(o)
     stale = o.faults and o.faults.stale and stale(o.faults.stale) or nil,
     exact_faults = exact_faults.new {}, servers = o.servers ~= false,
   }, Cloud)
-  cloud.secret_keys = { [cloud.access_key] = cloud.secret_key }
+  cloud.secret_keys, cloud.sessions = { [cloud.access_key] = cloud.secret_key }, {}
   fs.chmod(cloud.dir, 493)              -- servers that refuse root must get in
   cloud.home = fs.join(cloud.dir, "home")
   fs.mkdir_p(fs.join(cloud.home, ".ssh"), 448)

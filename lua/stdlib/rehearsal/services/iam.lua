@@ -1,4 +1,4 @@
---- AWS IAM in the rehearsal: roles, policies and instance profiles.
+--- AWS IAM in the rehearsal: roles, policies, instance profiles and identity providers.
 local json = require "json"
 local sign = require "sign"
 local wire = require "rehearsal.wire"
@@ -213,6 +213,46 @@ function S.DeleteInstanceProfile(cloud, p)
   all(cloud, "profiles")[p.InstanceProfileName] = nil
 end
 
+-- Identity providers of OpenID Connect ---------------------------------------
+
+local function provider_of(cloud, arn)
+  return all(cloud, "providers")[arn] or missing("OpenIDConnect Provider not found for arn %s", arn)
+end
+
+function S.CreateOpenIDConnectProvider(cloud, p)
+  local name = p.Url:match "^https://(.+)$" or wire.fail("ValidationError", 400, "Invalid Open ID Connect Provider URL")
+  local arn = cloud:arn("iam", nil, "oidc-provider/" .. name)
+  if all(cloud, "providers")[arn] then wire.fail("EntityAlreadyExists", 409, "Provider with url %s already exists.", p.Url) end
+  all(cloud, "providers")[arn] = { Url = name, ClientIDList = p.ClientIDList or {}, CreateDate = cloud.clock:now(), Tags = p.Tags or {},
+                                   ThumbprintList = p.ThumbprintList or { sign.hex(sign.random(20)) } }
+  return { OpenIDConnectProviderArn = arn, Tags = p.Tags }
+end
+
+function S.GetOpenIDConnectProvider(cloud, p) return provider_of(cloud, p.OpenIDConnectProviderArn) end
+
+function S.ListOpenIDConnectProviders(cloud)
+  local list = {}
+  for arn in pairs(all(cloud, "providers")) do list[#list + 1] = { Arn = arn } end
+  table.sort(list, function(a, b) return a.Arn < b.Arn end)
+  return { OpenIDConnectProviderList = list }
+end
+
+function S.AddClientIDToOpenIDConnectProvider(cloud, p)
+  local ids = provider_of(cloud, p.OpenIDConnectProviderArn).ClientIDList
+  for _, id in ipairs(ids) do if id == p.ClientID then return end end
+  ids[#ids + 1] = p.ClientID
+end
+
+function S.RemoveClientIDFromOpenIDConnectProvider(cloud, p)
+  local ids = provider_of(cloud, p.OpenIDConnectProviderArn).ClientIDList
+  for i, id in ipairs(ids) do if id == p.ClientID then table.remove(ids, i) return end end
+end
+
+function S.DeleteOpenIDConnectProvider(cloud, p)
+  provider_of(cloud, p.OpenIDConnectProviderArn)
+  all(cloud, "providers")[p.OpenIDConnectProviderArn] = nil
+end
+
 local function list_of(v) return type(v) == "table" and v or { v } end
 
 local function statements(document) return document.Statement[1] and document.Statement or { document.Statement } end
@@ -242,6 +282,39 @@ function S._trusts(cloud, role_arn, service)
   for _, statement in ipairs(role and statements(json.decode(role.AssumeRolePolicyDocument)) or {}) do
     for _, name in ipairs(list_of((statement.Principal or {}).Service)) do
       if name == service and statement.Effect == "Allow" then return true end
+    end
+  end
+  return false
+end
+
+--- The claims that a condition of a trust policy compares, by the name of the provider: "sub" of "issuer:sub".
+local function holds(condition, issuer, claims)
+  for operator, tests in pairs(condition) do
+    for key, wanted in pairs(tests) do
+      local value, ok = claims[key:match("^" .. issuer:gsub("%p", "%%%0") .. ":(.*)$") or ""], false
+      for _, w in ipairs(list_of(wanted)) do
+        ok = ok or value ~= nil and (operator == "StringEquals" and w == value or operator == "StringLike" and matches(w, value))
+      end
+      if not ok then return false end
+    end
+  end
+  return true
+end
+
+--- Whether a role may be taken on with a token of these claims: the provider knows its audience, and the trust policy lets its
+--- bearer. A statement without a condition on the subject would let every repository of the world.
+function S._trusts_token(cloud, role_arn, claims)
+  local role = all(cloud, "roles")[role_arn:match "[^/]+$"]
+  local issuer = tostring(claims.iss):gsub("^https://", "")
+  local arn = cloud:arn("iam", nil, "oidc-provider/" .. issuer)
+  local provider, known = all(cloud, "providers")[arn], false
+  for _, id in ipairs(provider and provider.ClientIDList or {}) do known = known or id == claims.aud end
+  if not (role and known) then return false end
+  for _, s in ipairs(statements(json.decode(role.AssumeRolePolicyDocument))) do
+    for _, federated in ipairs(list_of((s.Principal or {}).Federated)) do
+      if s.Effect == "Allow" and s.Action == "sts:AssumeRoleWithWebIdentity" and federated == arn and holds(s.Condition or {}, issuer, claims) then
+        return true
+      end
     end
   end
   return false
