@@ -269,6 +269,24 @@ T["--activate-bastion=false takes the bastion away and nothing else; a second ti
   test.match(r.stdout, "%f[^\n\0]no changes\n$")
 end
 
+T["switched on again, the bastion is there as before: psql goes through it, and a second time nothing is to do"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local example, out = fs.join(fs.realpath "recipes", "examples/psql.lua"), lab.dir .. "/orders"
+  local words = { "apply", example, "--yes", "--name", "shop", "--user", lab.env.HKRUN_BASTION_USER or "ec2-user", "--output", out, "--command",
+                  "SELECT 'orders ' || count(*) FROM orders" }
+  local r = lab:hkrun(words)
+  test.match(r.stderr, "no machine called shop%-bastion runs in us%-east%-1")
+  r = lab:hkrun { "apply", labs.recipe, "--yes" }
+  test.equal(r.code, 0, r.stdout .. r.stderr)
+  test.truthy(not r.stdout:find "\n  > ", "nothing of the cutover is done again")
+  r = lab:hkrun(words)
+  test.equal(r.code, 0, r.stdout .. r.stderr)
+  test.match(fs.read(out), "orders %d+")
+  r = lab:hkrun { "apply", labs.recipe, "--yes" }
+  test.match(r.stdout, "%f[^\n\0]no changes\n$")
+end
+
 T["destroy --yes leaves nothing on AWS, and Heroku as it was"] = function()
   local lab = cloud()
   test.truthy(applied, "an apply that worked")
