@@ -10,6 +10,7 @@
 ---
 --- An environment that is not there raises kind "not_found".
 local aws = require "aws"
+local bastion = require "aws.common.bastion"
 local beanstalk = require "aws.common.beanstalk"
 local errors = require "errors"
 local fs = require "fs"
@@ -239,29 +240,26 @@ end
 
 local declared_ssh = {
   { "via", "ssh session at the bastion: bastion:open()", type = "any", required = true },
-  { "key", "private key of the environment's EC2KeyName: a secret, or the path of a file", type = "any" },
+  { "key", "private key of the environment's key pair: a secret, or the path of a file", type = "any" },
   { "host_key", "the machine's public key; by default as its console says it", type = "any" },
   { "user", "who to log in as", type = "string", default = "ec2-user" },
+  { "port", "port of its sshd", type = "integer", default = 22 },
   { "machine", "id of the machine; the first one by default", type = "string" },
 }
 
---- The host key that a machine printed at its first boot: what comes from AWS itself, and not from whoever answers.
-local function console_key(id)
-  local output = aws.ec2:get_console_output({ InstanceId = id }).Output or ""
-  return output:match "%-BEGIN SSH HOST KEY KEYS%-.-(ssh%-ed25519 %S+)" or errors.raise { kind = "auth", op = "log in at " .. id,
-    message = "its console does not show its host key", hint = "give host_key: nothing is trusted unseen" }
-end
-
---- Logs in at a machine of an environment, through the bastion. Its security group must let the bastion's in at port 22.
+--- Logs in at a machine of an environment, through the bastion, which must stay open as long. The environment needs a key pair,
+--- and must let the bastion in (`key` and `ssh_from` of aws.environment). The host key is the one that the machine printed at
+--- its first boot, which AWS tells: nobody is trusted unseen.
 ---@param name string
----@param o { via: SshSession, key?: any, host_key?: any, user?: string, machine?: string }
+---@param o { via: SshSession, key?: any, host_key?: any, user?: string, port?: integer, machine?: string }
 ---@return SshSession
 function M.ssh(name, o)
   o = options.check(o, declared_ssh, "eb.ssh")
   for _, machine in ipairs(M.machines(name)) do
     if not o.machine or machine.id == o.machine then
-      local tunnel = o.via:tunnel(machine.address .. ":22")
-      return ssh.open { host = "127.0.0.1", port = tunnel.port, user = o.user, key = o.key, host_key = o.host_key or console_key(machine.id) }
+      local tunnel = o.via:tunnel(("%s:%d"):format(machine.address, o.port))
+      return ssh.open { host = "127.0.0.1", port = tunnel.port, user = o.user, key = o.key,
+                        host_key = o.host_key or bastion.console_key(machine.id, machine.id) }
     end
   end
   errors.raise { kind = "not_found", op = "log in at " .. name, message = o.machine and "it has no machine " .. o.machine or "it has no machine" }

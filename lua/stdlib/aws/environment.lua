@@ -23,6 +23,8 @@ local declared = {
   { "groups", "security groups of its machines, beside Beanstalk's own", type = "list", default = {} },
   { "platform", "platform ARN; by default the newest Docker on Amazon Linux 2023", type = "string" },
   { "instance_type", "machine", type = "string", default = "t3.small" },
+  { "key", "name of the key pair for ssh to its machines (eb.ssh); without one nobody can log in", type = "string" },
+  { "ssh_from", "who reaches their ssh port: a security group like the bastion's, or an address range; needed with key", type = "any" },
   { "load_balanced", "several machines behind a load balancer", type = "boolean", default = false },
   { "min_instances", "machines at least, behind a load balancer", type = "integer", default = 1 },
   { "certificate", "of aws.certificate, or its ARN: HTTPS on port 443 of the load balancer", type = "any" },
@@ -124,7 +126,8 @@ local function settings(o, role, profile)
     ["aws:ec2:vpc"] = { VPCId = o.network.id, Subnets = joined(o.network.public), AssociatePublicIpAddress = "true",
                         ELBSubnets = balanced and joined(o.network.public) or nil, ELBScheme = balanced and "public" or nil },
     ["aws:autoscaling:launchconfiguration"] = { IamInstanceProfile = profile, DisableIMDSv1 = "true",
-                                                SecurityGroups = #o.groups > 0 and joined(o.groups) or nil },
+                                                SecurityGroups = #o.groups > 0 and joined(o.groups) or nil, EC2KeyName = o.key,
+                                                SSHSourceRestriction = o.key and text("tcp,22,22,%s", noun.id(o.ssh_from)) or nil },
     ["aws:ec2:instances"] = { InstanceTypes = o.instance_type },
     ["aws:elasticbeanstalk:environment"] = { EnvironmentType = balanced and "LoadBalanced" or "SingleInstance", ServiceRole = role,
                                              LoadBalancerType = balanced and "application" or nil },
@@ -190,6 +193,9 @@ end
 return function(o)
   o = noun.options(o, declared, "aws.environment")
   local with = { tags = o.tags, keep = o.keep }
+  if (o.key == nil) ~= (o.ssh_from == nil) then
+    errors.usage("aws.environment %q: key and ssh_from go together; with a key alone Beanstalk would open port 22 to the whole internet", o.name)
+  end
   if o.platform and recipe.planning() then beanstalk.check_platform(o.platform) end
   local roles = task.all {
     service = function()

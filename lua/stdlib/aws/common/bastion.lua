@@ -43,15 +43,22 @@ local function keys_in(output)
   return keys[1]
 end
 
---- The host key: from the instance's tag, else from its console, which takes minutes after the start.
-local function host_key(instance, name)
-  if instance.host_key then return instance.host_key end
-  local p <close> = log.progress { what = ("learn the host key of aws.bastion %q"):format(name) }
+--- The host key that a machine printed at its first boot: AWS itself tells it. The console shows it minutes after the start.
+---@param id string of the machine
+---@param what string
+function M.console_key(id, what)
+  local p <close> = log.progress { what = "learn the host key of " .. what }
   local ctx = { note = function(s) p:note(s) end }
-  local key = noun.wait(ctx, "its console does not show the host key", CONSOLE, function()
-    local output = aws.ec2:get_console_output({ InstanceId = instance.id }).Output or ""
+  return noun.wait(ctx, "its console does not show the host key", CONSOLE, function()
+    local output = aws.ec2:get_console_output({ InstanceId = id }).Output or ""
     return keys_in(sign.unbase64(output)), "waiting for the first boot"
   end)
+end
+
+--- The host key: from the instance's tag, else from its console.
+local function host_key(instance, name)
+  if instance.host_key then return instance.host_key end
+  local key = M.console_key(instance.id, ("aws.bastion %q"):format(name))
   if not recipe.planning() then
     aws.ec2:create_tags { Resources = { instance.id }, Tags = { { Key = M.HOST_KEY, Value = key } } }
   end

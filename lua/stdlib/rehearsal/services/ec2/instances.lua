@@ -23,6 +23,13 @@ local function instance_of(cloud, ctx, id)
   return C._get(cloud, ctx, "instance", id, "InvalidInstanceID.NotFound")
 end
 
+local function start_sshd(cloud, ctx, instance, host)
+  return cloud:plane "sshd".start {
+    dir = fs.join(cloud.dir, instance.InstanceId), host = host.address, port = fs.uid() == 0 and 22 or nil, user = "ec2-user",
+    authorized_keys = instance.KeyName and keys._public_key(cloud, ctx, instance.KeyName) or "", prefix = host.prefix,
+  }
+end
+
 --- Puts the machine into its network and starts its sshd.
 local function boot(cloud, ctx, instance)
   if instance.State.Name ~= "pending" then return end
@@ -30,10 +37,7 @@ local function boot(cloud, ctx, instance)
   for i, group in ipairs(instance.SecurityGroups) do groups[i] = group.GroupId end
   local host = cloud.net:add_host(instance.VpcId, instance.PrivateIpAddress, groups)
   instance.host = host
-  instance.sshd = cloud:plane "sshd".start {
-    dir = fs.join(cloud.dir, instance.InstanceId), host = host.address, port = fs.uid() == 0 and 22 or nil, user = "ec2-user",
-    authorized_keys = instance.KeyName and keys._public_key(cloud, ctx, instance.KeyName) or "", prefix = host.prefix,
-  }
+  instance.sshd = start_sshd(cloud, ctx, instance, host)
   if instance.wants_public then
     instance.PublicIpAddress = cloud.net:publish(host)
     instance.PublicDnsName = ("ec2-%s.compute-1.amazonaws.com"):format(instance.PublicIpAddress:gsub("%.", "-"))
@@ -199,6 +203,16 @@ function S._add_machine(cloud, ctx, machine)
   }, { { ResourceType = "instance", Tags = tags } })
   S._set_groups(cloud, ctx, machine.id, machine.groups)
   set_state(instance, "running")
+end
+
+--- Gives a machine of another service this key, and an sshd that takes it; without a key there is none.
+---@param host Host?
+---@param key string?
+function S._set_key(cloud, ctx, id, host, key)
+  local instance = instance_of(cloud, ctx, id)
+  if instance.sshd then instance.sshd:stop() end
+  instance.sshd, instance.KeyName = nil, key
+  if key then instance.sshd = start_sshd(cloud, ctx, instance, host) end
 end
 
 --- What cloud-init prints at the first boot: where the host key is learnt.

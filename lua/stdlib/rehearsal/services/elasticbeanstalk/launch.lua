@@ -54,6 +54,25 @@ local function groups_of(cloud, ctx, env, vpc)
   return groups
 end
 
+--- Lets those in that SSHSourceRestriction names, in the group that Elastic Beanstalk adds, and gives the machine the key.
+local function open_ssh(cloud, ctx, env)
+  local place, ec2 = env.place, cloud:service "ec2"
+  local key = option(env, "aws:autoscaling:launchconfiguration", "EC2KeyName")
+  local restriction, rule = option(env, "aws:autoscaling:launchconfiguration", "SSHSourceRestriction"), nil
+  if key and env.group then
+    local protocol, from, to, who = restriction:match "^(%w+),%s*(%d+),%s*(%d+),%s*(%S+)$"
+    if not who then failed "Invalid option value: SSHSourceRestriction must look like tcp,22,22,CIDR or a security group" end
+    rule = { IpProtocol = protocol, FromPort = tonumber(from), ToPort = tonumber(to), IpRanges = who:find "/" and { { CidrIp = who } } or nil,
+             UserIdGroupPairs = not who:find "/" and { { GroupId = who } } or nil }
+  end
+  local name = key and ("%s from %s"):format(key, rule and restriction or "nowhere")
+  if name == place.ssh_name then return end
+  if place.ssh_rule then ec2.RevokeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { place.ssh_rule } }, ctx) end
+  if rule then ec2.AuthorizeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { rule } }, ctx) end
+  place.ssh_rule, place.ssh_name = rule, name
+  ec2._set_key(cloud, ctx, place.owner, place.host, key)
+end
+
 --- Puts the environment's host into its subnet and publishes it.
 function M.place(cloud, ctx, env)
   local ec2 = cloud:service "ec2"
@@ -95,6 +114,7 @@ function M.place(cloud, ctx, env)
     tags = { Name = env.EnvironmentName, ["elasticbeanstalk:environment-id"] = env.EnvironmentId,
              ["elasticbeanstalk:environment-name"] = env.EnvironmentName },
   })
+  open_ssh(cloud, ctx, env)
   if single then C.event(cloud, ctx, env, "INFO", "Created EIP: %s", place.cname or place.address)
   elseif not place.balancer then C.event(cloud, ctx, env, "INFO", "Created load balancer named: awseb-%s", env.EnvironmentId) end
 end
@@ -127,10 +147,11 @@ function M.refront(cloud, ctx, env)
   if had then balancer.remove(cloud, ctx, env, had) end
 end
 
---- Gives the host the security groups of changed settings.
+--- Gives the host the security groups and the key of changed settings.
 function M.regroup(cloud, ctx, env)
   local place, ec2 = env.place, cloud:service "ec2"
   if not place then return end
+  open_ssh(cloud, ctx, env)
   local groups = groups_of(cloud, ctx, env, place.vpc)
   if table.concat(groups, " ") == table.concat(place.groups, " ") then return end
   ec2._use_groups(cloud, ctx, place.groups, place.owner, nil)
@@ -147,6 +168,7 @@ function M.remove(cloud, ctx, env)
   local place = env.place
   env.place = nil
   if place then
+    cloud:service "ec2"._set_key(cloud, ctx, place.owner, nil, nil)
     if place.host then cloud.net:remove_host(place.host) end
     ec2_common._remove(cloud, ctx, place.owner)
     cloud:service "ec2"._free_address(cloud, ctx, place.subnet, place.owner)
