@@ -80,7 +80,7 @@ ifeq ($(DATA),dms)
 	./hkrun rehearse recipes/heroku_to_aws.lua --data dms
 	./hkrun rehearse recipes/heroku_to_aws.lua --data dms --dms-strategy full-load-and-cdc --heroku-may-replicate
 else
-	./hkrun rehearse recipes/heroku_to_aws.lua
+	./hkrun rehearse recipes/heroku_to_aws.lua --report build/demo.html
 endif
 
 # The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser

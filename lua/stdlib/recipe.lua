@@ -3,6 +3,7 @@
 local errors = require "errors"
 local guard = require "recipe.guard"
 local kind = require "recipe.kind"
+local lib = require "options"
 local once = require "recipe.once"
 local options = require "recipe.options"
 local plain = require "recipe.plain"
@@ -11,6 +12,11 @@ local run = require "recipe.run"
 local unknown = require "recipe.unknown"
 
 local M = {}
+
+local report_options = {
+  { "head", "the first row names the columns", type = "boolean" },
+  { "part", "where it stands in the report", type = "string", one_of = { "summary", "left", "back" } },
+}
 
 --- Declares the recipe's options and returns their values. Comes first, once.
 --- Each: `{ "name", "help", type=, default=, required=, one_of=, check=function(v) -> nil|"why not", target=true,
@@ -64,10 +70,22 @@ function M.need(cond, fmt, ...) return run.current("need"):need(cond, fmt, ...) 
 ---@param name? string must be typed, where yes is too easily said
 function M.confirm(question, note, name) return run.current("confirm"):confirm(question, note, name) end
 
---- Adds a table to what is printed at the end.
+--- Adds a table to what is printed at the end, and to the report that is written then (docs/report.md). No secret is shown.
 ---@param title string
 ---@param rows table[] rows of cells
-function M.report(title, rows) run.current("report"):report(title, rows) end
+---@param o? { head?: boolean, part?: "summary"|"left"|"back" } head: the first row names the columns; part: where in the report
+--- it stands: with what everybody asks first, with what is left to do, or with how to go back; else under its title
+function M.report(title, rows, o)
+  run.current("report"):report(title, rows, lib.check(o or {}, report_options, "recipe.report"))
+end
+
+--- Adds a drawing to the report: what stands where, and who talks to whom. Not printed at the end.
+---@param title string
+---@param drawing table groups, boxes and arrows as docs/report.md tells
+function M.drawing(title, drawing)
+  local checked = require("recipe.report.drawing").check(drawing)
+  run.current("drawing"):report(title, {}, { drawing = checked })
+end
 
 --- A verb with a record: fn runs until it once succeeded; its plain result is kept.
 ---@param name string

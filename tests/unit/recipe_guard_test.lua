@@ -292,7 +292,7 @@ T["--until stops before a stage and undoes what is open"] = function()
   end
   l:apply(r, { until_stage = "two" })
   test.equal(l.made, { a = 1 })
-  test.match(l.out[#l.out], "Stopped before the stage two")
+  test.match(l.out[#l.out - 1], "Stopped before the stage two")
   test.raises("no stage tow %(did you mean two%?%)", l.apply, l, r, { until_stage = "tow" })
   l:apply(r)
   test.equal(l.made, { a = 1, b = 1 })

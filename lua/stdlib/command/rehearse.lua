@@ -12,6 +12,7 @@ local rehearsal = require "rehearsal.run"
 local flags = {
   { "app", "folder of the app that runs on the emulated Heroku", type = "string" },
   { "scale", "how many simulated seconds pass in a real one", type = "string" },
+  { "report", "keep the report of what apply did in FILE.html or FILE.md", type = "string" },
   { "keep", "leave the cloud running at the end instead of destroying", type = "boolean" },
   { "dir", "folder for everything the rehearsal keeps", type = "string" },
   { "faults", "fault plan: throttle=0.05,error=0.02,drop=0.01,lost=0.01,latency=0.2,stale=2,seed=7", type = "string" },
@@ -54,6 +55,10 @@ return {
     if not recipe then errors.usage "hkrun rehearse needs a recipe: hkrun rehearse recipes/heroku_to_aws.lua" end
     if not fs.exists(recipe) then errors.usage("there is no recipe %s", recipe) end
     o.recipe, o.rest = fs.realpath(recipe), rest
+    if o.report then
+      if not (o.report:find "%.html$" or o.report:find "%.md$") then errors.usage("--report %s ends neither with .html nor with .md", o.report) end
+      o.report = o.report:find "^/" and o.report or fs.join(fs.cwd(), o.report)
+    end
     return rehearsal(o)
   end,
 }

@@ -1,8 +1,10 @@
 --- hkrun rollback RECIPE [--destroy] [--accept-loss] [--yes]: back to how it was before the recipe's cutover. What was made
 --- on AWS stays, unless --destroy deletes it afterwards.
 local destroy = require "recipe.destroy"
+local errors = require "errors"
 local load = require "recipe.load"
 local log = require "log"
+local report = require "recipe.report"
 local rollback = require "recipe.rollback"
 local tell = require "recipe.tell"
 
@@ -24,7 +26,10 @@ return {
     return tell.during(o, function()
       local r = load.upto_options(o, true)
       local _ <close> = r.journal
-      local done = rollback.run(r, o)
+      local runs = r.memory.runs
+      local ok, done = xpcall(rollback.run, errors.handler, r, o)
+      if r.memory.runs > runs then report.after(r) end
+      if not ok then error(done, 0) end
       log.out("%s", done and "Rolled back." or "There is nothing to roll back: no run has changed anything beside what it made.")
       if not o.destroy then return 0 end
       return destroy.run(r, o)

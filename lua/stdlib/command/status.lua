@@ -9,34 +9,17 @@ local kind = require "recipe.kind"
 local load = require "recipe.load"
 local log = require "log"
 local memory = require "recipe.memory"
+local standing = require "recipe.standing"
 local term = require "term"
 local timeline = require "recipe.timeline"
 
 local WIDTH = 100                                            -- columns where there is no terminal
 
-local states = {
-  done = "done", failed = "failed", cancelled = "cancelled", stopped = "stopped where --until or --only said",
-}
-
---- A run without an end is told by the lock: it goes on, or it died.
-local function state_of(last, lock)
-  if last.state ~= "running" then return states[last.state] or last.state end
-  if lock and lock.alive then return "runs now: " .. holder.title(lock) end
-  return "did not end: it was killed" .. (lock and " (" .. holder.title(lock) .. ")" or "")
-end
-
 local function last_line(m, lock)
   if not m.last then return "never applied" end
-  return ("%s of %s: %s%s"):format(m.last.command or "run", m.last.at, state_of(m.last, lock),
+  return ("%s of %s: %s%s"):format(m.last.command or "run", m.last.at, standing.of_run(m.last, lock),
     m.last.error and " (" .. m.last.error .. ")" or "")
 end
-
-local function note_of(n)
-  return n.adopted and "adopted" or n.keep and "kept" or n.state == "intent" and "asked for, never answered"
-    or n.state == "created" and "made, not seen ready" or n.updating and "its change is not confirmed" or ""
-end
-
-local function in_force(g) return g.state ~= "kept" and g.state ~= "undone" end
 
 --- What people have yet to do, by noun. A service that does not answer is said; it is no error of the status.
 local function waiting(m)
@@ -61,7 +44,7 @@ local function show(r, lock)
   if m.stage then log.out("stage %s", m.stage) end
   for _, key in ipairs(m.order) do
     local n = m.nouns[key]
-    local note = note_of(n)
+    local note = standing.of_noun(n)
     log.out("  %s  %s%s", destroy.title(n), n.id or "", note ~= "" and "  (" .. note .. ")" or "")
   end
   for _, name in ipairs(m.once_order) do
@@ -71,7 +54,7 @@ local function show(r, lock)
   end
   for _, key in ipairs(m.guard_order) do
     local g = m.guards[key]
-    log.out("  > %s  %s", g.what or key, not in_force(g) and g.state or "still in force: apply again finishes or undoes it")
+    log.out("  > %s  %s", g.what or key, not standing.is_in_force(g) and g.state or "still in force: apply again finishes or undoes it")
   end
   for _, w in ipairs(waiting(m)) do log.out("waits for you: %s", w.what) end
   for i, e in ipairs(memory.left(m)) do
@@ -92,7 +75,7 @@ local function data(r, lock)
   for i, name in ipairs(m.once_order) do onces[i] = { name = name, state = m.onces[name].state } end
   for i, key in ipairs(m.guard_order) do
     local g = m.guards[key]
-    guards[i] = { key = key, state = g.state, in_force = in_force(g) }
+    guards[i] = { key = key, state = g.state, in_force = standing.is_in_force(g) }
   end
   local doomed = json.array {}
   for i, n in ipairs(destroy.list(m)) do doomed[i] = n.key end

@@ -107,6 +107,7 @@ function M.new(app, opts)
   return recipe.guard {
     key = key_of(app),
     what = ("freeze the Heroku app %s: maintenance on, all dynos stopped%s"):format(app.name, o.fence and ", its database read-only" or ""),
+    downtime = true,
     facts = function() return before(app, o) end,
     apply = function(facts)
       app:set_maintenance(true)

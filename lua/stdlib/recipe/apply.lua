@@ -6,6 +6,7 @@ local load = require "recipe.load"
 local log = require "log"
 local options = require "options"
 local plan = require "recipe.plan"
+local report = require "recipe.report"
 local run = require "recipe.run"
 local stop = require "recipe.stop"
 local tell = require "recipe.tell"
@@ -62,21 +63,26 @@ function M.plan(o, recipe, lock)
   return r
 end
 
+local function print_report(r)
+  log.out ""
+  log.out(log.color("bold", r.title, 1))
+  local widths = {}
+  for _, row in ipairs(r.rows) do
+    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
+  end
+  for _, row in ipairs(r.rows) do
+    local cells = {}
+    for i, cell in ipairs(row) do
+      cells[i] = i < #row and cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) or cell
+    end
+    log.out("%s", (("  " .. table.concat(cells, "  ")):gsub(" +$", "")))
+  end
+end
+
+--- Drawings are for the page.
 local function print_reports(reports)
-  for _, report in ipairs(reports) do
-    log.out ""
-    log.out(log.color("bold", report.title, 1))
-    local widths = {}
-    for _, row in ipairs(report.rows) do
-      for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
-    end
-    for _, row in ipairs(report.rows) do
-      local cells = {}
-      for i, cell in ipairs(row) do
-        cells[i] = i < #row and cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) or cell
-      end
-      log.out("%s", (("  " .. table.concat(cells, "  ")):gsub(" +$", "")))
-    end
+  for _, r in ipairs(reports) do
+    if not r.drawing then print_report(r) end
   end
 end
 
@@ -161,7 +167,7 @@ function M.apply(o)
       if e then error(e, 0) end
     end
     print_reports(planned.reports)                           -- a recipe that only looks has nothing but these
-    for _, report in ipairs(planned.reports) do tell.event { ev = "report", title = report.title, rows = report.rows } end
+    for _, one in ipairs(planned.reports) do tell.event { ev = "report", title = one.title, rows = one.rows } end
     local forgotten = plan.forgotten(planned)
     if forgotten then log.out("%s", forgotten) end
     log.out "no changes"
@@ -171,10 +177,13 @@ function M.apply(o)
   M.print_plan(planned, log.out)
   if not nothing and not o.saved then agree.plan(planned, plan.count(planned.entries)) end
   local r, e = run_pass(o, recipe, planned)
+  if not e then
+    print_reports(r.reports)
+    log.out ""
+    log.out("%s", "Done: " .. done_line(r) .. "." .. (r.stopped and " Stopped before the stage " .. r.stopped .. "." or ""))
+  end
+  report.after(r)
   if e then error(e, 0) end
-  print_reports(r.reports)
-  log.out ""
-  log.out("%s", "Done: " .. done_line(r) .. "." .. (r.stopped and " Stopped before the stage " .. r.stopped .. "." or ""))
   return 0
 end
 

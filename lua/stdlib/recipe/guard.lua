@@ -28,12 +28,13 @@ local declared = {
   { "undo", "function(facts); must be restartable", type = "function", required = true },
   { "by_hand", "function(facts) -> string: how a person undoes it where undo fails", type = "function" },
   { "holds", "function(facts) -> boolean: is the world still as apply left it?", type = "function" },
+  { "downtime", "while it is in force nobody can use what is moved: the report shows how long that was", type = "boolean" },
   { "lasting", "a mark of what has happened: once kept, hkrun rollback leaves it", type = "boolean", default = false },
 }
 
 local function record(self, state, facts, by)
   self.run.journal:write { ev = "guard", key = self.key, state = state, facts = facts, what = self.what, by = by,
-    lasting = self.def.lasting or nil, rolled = self.rolling or nil }
+    lasting = self.def.lasting or nil, rolled = self.rolling or nil, downtime = self.def.downtime or nil }
 end
 
 --- Arms a guard and acts; see recipe.guard.

@@ -9,8 +9,8 @@
 ---   delete    key, id, leaves                    deleted  key
 ---   once      name, guard, state = start | done, result
 ---   guard     key, state = armed | applied | undoing | undone | kept, facts; lasting: a rollback leaves it; rolled: undone
----             by a rollback
----   confirm   question                           report   title, rows
+---             by a rollback; downtime: nobody can use what is moved while it is in force
+---   confirm   question                           report   title, rows, head, part, drawing (recipe.report)
 ---             by: the calls that did it, { call, id = the service's request id, times } (calls.lua)
 ---             began: when the noun was first read, in seconds as t
 ---   rolled back   a rollback came to its end
@@ -155,10 +155,11 @@ end
 function on.confirm(m, rec) m.confirms[rec.question] = true end
 
 function on.report(m, rec)
-  for _, r in ipairs(m.reports) do
-    if r.title == rec.title then r.rows = rec.rows return end
+  local report = { title = rec.title, rows = rec.rows, head = rec.head, part = rec.part, drawing = rec.drawing, at = rec.at }
+  for i, r in ipairs(m.reports) do
+    if r.title == rec.title then m.reports[i] = report return end
   end
-  m.reports[#m.reports + 1] = { title = rec.title, rows = rec.rows }
+  m.reports[#m.reports + 1] = report
 end
 
 function on.told(m) m.leaves = {} end

@@ -2,6 +2,7 @@
 --- what they do. One process works on one recipe, so there is one current run.
 local errors = require "errors"
 local journal = require "journal"
+local json = require "json"
 local log = require "log"
 local memory = require "recipe.memory"
 local options = require "recipe.options"
@@ -271,17 +272,21 @@ function Run:confirm(question, note, name)
 end
 
 --- recipe.report
-function Run:report(title, rows)
+function Run:report(title, rows, o)
   if self.mode ~= "apply" and self.mode ~= "plan" or self:only_reads() then return end
-  local kept = {}
+  local kept = json.array {}
   for i, row in ipairs(rows) do
-    local cells = {}
+    local cells = json.array {}
     if type(row) ~= "table" then row = { row } end
     for j = 1, row.n or #row do cells[j] = plain.show(row[j]) end
     kept[i] = cells
   end
-  if self.mode == "apply" then self.journal:write { ev = "report", title = title, rows = kept } end
-  self.reports[#self.reports + 1] = { title = title, rows = kept }
+  local report = { title = title, rows = kept, head = o and o.head or nil, part = o and o.part, drawing = o and o.drawing }
+  self.reports[#self.reports + 1] = report
+  if self.mode ~= "apply" then return end
+  local rec = { ev = "report" }
+  for k, v in pairs(report) do rec[k] = v end
+  self.journal:write(rec)
 end
 
 return M

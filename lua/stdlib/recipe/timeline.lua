@@ -3,12 +3,13 @@
 local M = {}
 
 local BEGINS = { intent = true, update = true, delete = true }
+local UNDOES = { undoing = true, undone = true }
 local ENDS = { created = true, ready = true, updated = true, deleted = true }
 
 --- The key in the plan of what a record tells of.
 function M.key_of(rec)
   if rec.ev == "once" then return "once:" .. rec.name end
-  if rec.ev == "guard" then return "guard:" .. rec.key end
+  if rec.ev == "guard" then return (UNDOES[rec.state] and "undo:" or "guard:") .. rec.key end
   return rec.key
 end
 
@@ -17,7 +18,9 @@ end
 ---@return boolean? ends
 function M.meaning(rec)
   if rec.ev == "once" then return rec.state == "start", rec.state == "done" end
-  if rec.ev == "guard" then return rec.state == "armed" or rec.state == "void", rec.state == "applied" end
+  if rec.ev == "guard" then
+    return rec.state == "armed" or rec.state == "void" or rec.state == "undoing", rec.state == "applied" or rec.state == "undone"
+  end
   return BEGINS[rec.ev], ENDS[rec.ev]
 end
 
@@ -60,20 +63,45 @@ local function looking(t)
   table.insert(t.bars, 1, { key = "look", title = "look at what is there", start = t.start, stop = first.start })
 end
 
---- The last run of a journal.
+--- From when to when nobody could use what is moved: guards that say so, from armed to kept or undone, whatever was killed
+--- meanwhile.
 ---@param records table[]
----@return { at: string, command: string, start: number, stop: number, seconds: number, path: table[], path_seconds: number,
----  bars: { key: string, title: string, stage: string?, start: number, stop: number, running: boolean?, after: string[]?, critical: boolean? }[] }?
-function M.of(records)
-  local first
-  for i, rec in ipairs(records) do
-    if rec.ev == "run" then first = i end
+---@return { key: string, title: string, start: number, stop: number, running: boolean? }[]
+function M.windows(records)
+  local windows, open = {}, {}
+  for _, rec in ipairs(records) do
+    for _, w in pairs(open) do w.stop = rec.t or w.stop end
+    local w = rec.ev == "guard" and rec.downtime and open[rec.key]
+    if w and (rec.state == "kept" or rec.state == "undone") then
+      w.running, open[rec.key] = nil, nil
+    elseif not w and rec.ev == "guard" and rec.downtime and rec.state == "armed" then
+      windows[#windows + 1] = { key = rec.key, title = rec.what or rec.key, start = rec.t, stop = rec.t, running = true }
+      open[rec.key] = windows[#windows]
+    end
   end
-  if not first then return nil end
+  return windows
+end
+
+--- A run of a journal.
+---@param records table[]
+---@param n? integer which, counted from the journal's first; the last if none is said
+---@return { at: string, command: string, start: number, stop: number, seconds: number, path: table[], path_seconds: number,
+---  bars: { key: string, title: string, stage: string?, start: number, stop: number, running: boolean?, after: string[]?, critical: boolean? }[],
+---  windows: { key: string, title: string, start: number, stop: number, running: boolean? }[] }? windows: as from `windows`
+function M.of(records, n)
+  local first, last, runs = nil, #records, 0
+  for i, rec in ipairs(records) do
+    if rec.ev == "run" then
+      runs = runs + 1
+      if n and runs == n + 1 then last = i - 1 break end
+      first = i
+    end
+  end
+  if not first or n and runs < n then return nil end
   local run = records[first]
-  local t = { at = run.at, command = run.command, start = run.t, stop = run.t, bars = {} }
+  local t = { at = run.at, command = run.command, start = run.t, stop = run.t, bars = {}, windows = {} }
   local planned, by_key, stage = {}, {}, nil
-  for i = first, #records do
+  for i = first, last do
     local rec = records[i]
     t.stop = math.max(t.stop, rec.t or 0)
     if rec.ev == "stage" then stage = rec.name end
@@ -83,7 +111,8 @@ function M.of(records)
     local bar = key and by_key[key]
     if begins and not bar then
       local e = planned[key] or {}
-      local title = e.title or key:gsub("^%a+:", "", rec.key and 0 or 1)
+      local title = e.title or rec.what or key:gsub("^%a+:", "", rec.key and 0 or 1)
+      if UNDOES[rec.state] then title = "undo: " .. (rec.what or rec.key) end
       bar = { key = key, title = title, stage = e.stage or stage, after = e.after, start = rec.began or rec.t, stop = rec.t, running = true }
       by_key[key], t.bars[#t.bars + 1] = bar, bar
     elseif ends and bar and (bar.running or rec.ev ~= "deleted") then      -- what a recipe retires it has made long before
@@ -93,6 +122,9 @@ function M.of(records)
   for _, b in ipairs(t.bars) do
     if b.running then b.stop = t.stop end
   end
+  for _, w in ipairs(M.windows(records)) do
+    if w.start <= t.stop and w.stop >= t.start then t.windows[#t.windows + 1] = w end
+  end
   looking(t)
   t.path, t.path_seconds = critical_path(t.bars)
   for _, b in ipairs(t.path) do b.critical = true end
@@ -100,11 +132,16 @@ function M.of(records)
   return t
 end
 
+--- Seconds as they stand in charts.
+---@param seconds number
+---@return string
 local function shown(seconds)
   if seconds < 10 then return ("%.1f s"):format(seconds) end
   if seconds < 120 then return ("%.0f s"):format(seconds) end
   return ("%d min %02d s"):format(seconds // 60, math.floor(seconds % 60))
 end
+
+M.shown = shown
 
 local function cut(text, width)
   if utf8.len(text) and utf8.len(text) > width then return text:sub(1, utf8.offset(text, width) - 1) .. "~" end

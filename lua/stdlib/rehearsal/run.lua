@@ -139,6 +139,15 @@ function Rehearsal:tell_time(list, scale)
     log.duration(t.seconds * scale), log.duration(t.path_seconds * scale), t.path_seconds / t.seconds * 100)
 end
 
+--- The report of apply, while there is one: destroy ends the journal, and the folder goes.
+function Rehearsal:keep_report(o)
+  if not o.report then return end
+  local flag = o.report:find "%.md$" and "--markdown" or "--html"
+  local code, _, err = self:step("report", true, flag, o.report, "--note",
+    ("A rehearsal: its cloud is on this machine, and its clock ran %s times as fast as AWS's."):format(o.scale or SCALE))
+  if code ~= 0 then log.warn("the report could not be written: %s", err:match "[^\n]+" or "it said nothing") end
+end
+
 --- The app's customers: a program of the app's own, if it has one.
 function Rehearsal:start_traffic()
   local command = self.manifest.commands and self.manifest.commands.traffic
@@ -248,6 +257,7 @@ function Rehearsal:play(o)
   verdict(list, n == 0, "plan: changed nothing%s", n > 0 and (", but made %d mutating calls, the first %s"):format(n, first) or "")
   self:start_traffic()
   code = self:step("apply", false, "--yes")
+  self:keep_report(o)
   if code ~= 0 then errors.raise { kind = "stopped", op = "rehearse " .. self.name, message = "apply ended with exit code " .. code } end
   self:tell_time(list, tonumber(o.scale) or SCALE)
   local app = self:ask "apps"[1]
@@ -294,7 +304,7 @@ end
 
 --- Runs a rehearsal; returns the exit code.
 ---@param o { recipe: string, rest: string[], app?: string, scale?: string, keep?: boolean, dir?: string, faults?: string,
----  orders?: string, jobs?: string }
+---  orders?: string, jobs?: string, report?: string } report: where to keep the report of apply, an absolute path
 return function(o)
   local r <close> = setmetatable({ recipe = o.recipe, rest = o.rest, name = o.recipe:match "[^/]+$" }, Rehearsal)
   r.app = fs.realpath(o.app or default_app(o.recipe))
@@ -310,6 +320,7 @@ return function(o)
   if list.judged then print_judge(list.judged) end
   log.out "\nRehearsal"
   for _, v in ipairs(list) do log.out("  %s %s", v.ok and "ok  " or "FAIL", v.text) end
+  if o.report and fs.exists(o.report) then log.out("  report: %s", o.report) end
   log.out("  %d s in all; %s", math.floor(task.now() - began), list.failed and list.failed .. " of them failed: not rehearsed" or "rehearsed")
   if o.keep then
     log.out("\nThe cloud goes on; its variables are in %s. Ctrl-C ends it.", fs.join(r.dir, "ready.json"))
