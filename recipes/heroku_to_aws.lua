@@ -7,6 +7,7 @@ local recipe, task = require "recipe", require "task"
 local aws, heroku = require "aws", require "heroku"
 local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aws.back", require "heroku_to_aws.checks"
 local bastion, config = require "heroku_to_aws.bastion", require "heroku_to_aws.config"
+local cost_report = require "heroku_to_aws.cost_report"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
 local dns, domain = require "heroku_to_aws.dns", require "heroku_to_aws.domain"
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
@@ -26,6 +27,7 @@ local opt = recipe.options {
   { "bastion_user", "who to log in there as", default = "ec2-user" },
   { "postgres_version", "major version of PostgreSQL (default: Heroku's)" },
   { "sizing", "sizes of the plan's names, or of what was measured (docs/mapping.md)", default = "plan", one_of = { "plan", "measured" } },
+  { "live_prices", "ask AWS for its prices, instead of the table's (recipes/heroku_to_aws/prices.lua)", default = false },
   { "db_instance_class", "RDS class, instead of the mapping's" },
   { "cache_node_type", "ElastiCache node, instead of the mapping's" },
   { "instance_type", "machine of the app, instead of the mapping's" },
@@ -68,6 +70,7 @@ local plan    = mapping.plan(facts, opt)         -- change what you like: plan.p
 domain.plan(plan, facts, opt)                    -- names of its own need a load balancer, which has the certificate
 local jobs    = scheduler.read(opt.scheduler_jobs, plan, opt)
 audit.report(facts, plan, opt, deploy.place)
+cost_report.write(facts, plan, opt, deploy.is_fargate)
 
 stage "network"
 local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }

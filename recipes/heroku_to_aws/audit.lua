@@ -66,7 +66,8 @@ local function addons(app)
     local service, store = a.addon_service.name, nil
     if service == "heroku-postgresql" then store = app.postgres ~= nil and app.postgres.addon.id == a.id end
     if service == "heroku-redis" then store = app.redis ~= nil and app.redis.addon.id == a.id end
-    list[i] = { name = a.name, service = service, plan = a.plan.name, store = store }
+    list[i] = { name = a.name, service = service, plan = a.plan.name, store = store, price = a.billed_price,
+      app = a.app and a.app.name }
   end
   table.sort(list, function(a, b) return a.service .. a.name < b.service .. b.name end)
   return list
@@ -123,7 +124,8 @@ function M.read(app, opt)
     moved = moved, quantities = quantities, formation = processes,
     release_command = not own_compose and release or nil, release_left = own_compose and release or nil,
     app = { name = app.name, stack = app.stack, region = app.region, release = app.slug and app.slug.release },
-    addons = addons(app), config = config.facts(app), platform = platform.find(app, opt), domains = app.domains,
+    addons = addons(app), dyno_sizes = app.client:list "/dyno-sizes",
+    config = config.facts(app), platform = platform.find(app, opt), domains = app.domains,
     surroundings = surroundings.read(app, opt.source),
     postgres = app.postgres and postgres(app, moved, opt), redis = app.redis and redis_facts(app, moved),
   }

@@ -16,7 +16,7 @@ local tables = require "heroku_to_aws.tables"
 local task = require "task"
 local text = require "text"
 
-local M = { has_run = deploy.has_run, is_forgotten = deploy.is_forgotten, live = deploy.live }
+local M = { is_fargate = true, has_run = deploy.has_run, is_forgotten = deploy.is_forgotten, live = deploy.live }
 
 local PORT = 8080                 -- the port that the app is told
 local EVERYBODY = "0.0.0.0/0"

@@ -1,0 +1,65 @@
+--- The cost as tables: on Heroku today, on AWS, and what it would be otherwise.
+local cost = require "heroku_to_aws.cost"
+local live_prices = require "heroku_to_aws.live_prices"
+local prices = require "heroku_to_aws.prices"
+local recipe = require "recipe"
+
+local M = {}
+
+local function total_words(found, times)
+  local sum = cost.money(found.total * times)
+  return #found.unknown > 0 and "at least " .. sum or sum
+end
+
+--- Rows for a report: the title, and the table of one side.
+local function side_rows(found)
+  local rows = { { "what", "how much", "a month", "note" } }
+  for _, line in ipairs(found.lines) do rows[#rows + 1] = { line.what, line.how, cost.money(line.cents), line.note or "" } end
+  rows[#rows + 1] = { "together", ("%s a year"):format(total_words(found, 12)), total_words(found, 1),
+    #found.unknown > 0 and ("without what is unknown: %s"):format(table.concat(found.unknown, ", ")) or "" }
+  return rows
+end
+
+--- Where the prices are from, in a sentence.
+---@param found table of cost.of
+---@return string
+function M.origin(found)
+  local dates = {}
+  for _, source in pairs(prices.sources) do dates[#dates + 1] = source.of end
+  table.sort(dates)
+  local words = ("prices on demand, of %s to %s (recipes/heroku_to_aws/prices.lua)"):format(dates[1], dates[#dates])
+  if found.live then
+    words = found.live.failed and ("%s; AWS's own were not to be had: %s"):format(words, found.live.failed)
+      or ("%d prices as AWS told them now; the others %s"):format(found.live.count, words)
+  end
+  if not found.known_region then words = ("the region %s is not in the table of prices; --live-prices asks AWS. "):format(found.region) .. words end
+  return words
+end
+
+--- The tables of the cost on either side, and of what it would be otherwise, each with its title.
+---@param facts table
+---@param plan table
+---@param o table options of cost.of
+---@return { [1]: string, [2]: string[][] }[]
+function M.tables(facts, plan, o)
+  local found = cost.of(facts, plan, o)
+  local rows = { { "what if", "a month", "a year", "to the plan" } }
+  for i, v in ipairs(cost.variants(facts, plan, o)) do
+    rows[i + 1] = { v.what, total_words(v, 1), total_words(v, 12),
+      v.difference and (v.difference > 0 and "+" or "") .. cost.money(v.difference) or "not to compare: other lines are unknown" }
+  end
+  return { { "Cost on Heroku today", side_rows(found.today) },
+           { ("Cost on AWS, %s: %s"):format(found.region, M.origin(found)), side_rows(found.aws) }, { "Cost, what if", rows } }
+end
+
+--- Reports the cost; with --live-prices AWS is asked first.
+---@param facts table
+---@param plan table
+---@param opt table the recipe's options
+---@param fargate boolean? whether the app goes to Fargate
+function M.write(facts, plan, opt, fargate)
+  local o = setmetatable({ fargate = fargate, live = opt.live_prices and live_prices.ask(facts, plan, opt) or nil }, { __index = opt })
+  for _, found in ipairs(M.tables(facts, plan, o)) do recipe.report(found[1], found[2]) end
+end
+
+return M
