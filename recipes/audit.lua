@@ -9,7 +9,7 @@
 --- `require "audit.read"` gives the same as a table.
 local fs, json = require "fs", require "json"
 local diff, read, write = require "audit.diff", require "audit.read", require "audit.write"
-local recipe = require "recipe"
+local proposal, recipe = require "audit.proposal", require "recipe"
 local stage, report, need = recipe.stage, recipe.report, recipe.need
 
 local opt = recipe.options {
@@ -18,6 +18,10 @@ local opt = recipe.options {
   { "stores", "look into PostgreSQL and Redis too", default = true },
   { "write", "files to write the audit to: NAME.json, NAME.md", type = "list", default = {} },
   { "diff", "JSON of an earlier audit: say what has changed since" },
+  { "region", "AWS region for the cost (default: that nearest to Heroku's)" },
+  { "live_prices", "ask AWS for its prices, instead of the table's (it needs credentials of AWS)", default = false },
+  { "traffic_gigabytes", "what leaves for the internet in a month, for the cost", type = "integer" },
+  { "log_gigabytes", "what the app prints in a month, for the cost", type = "integer" },
 }
 for _, path in ipairs(opt.write) do need(path:find "%.json$" or path:find "%.md$", "--write: %s ends neither with .json nor with .md", path) end
 need(not opt.diff or fs.exists(opt.diff), "--diff: there is no file %s", opt.diff)
@@ -39,6 +43,7 @@ if opt.diff then
   local changes = diff.rows(json.decode(fs.read(opt.diff)), audit)
   report((changes[1] and "Changed" or "Nothing has changed") .. " since " .. opt.diff, { { "what", "before", "now" }, table.unpack(changes) })
 end
+for _, found in ipairs(proposal.tables(audit, opt)) do report(found[1], found[2]) end  -- what it becomes on AWS, and what it costs
 for _, path in ipairs(opt.write) do                    -- also in a plan: that is all that this recipe does
   fs.write(path, path:find "%.json$" and json.encode(audit, { pretty = true, sort = true }) .. "\n" or write.markdown(audit))
 end

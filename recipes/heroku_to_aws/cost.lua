@@ -1,5 +1,6 @@
 --- What the app costs today on Heroku, and what it will on AWS: line by line, a month of 730 hours. A line without a price is
 --- unknown, and is never counted as nothing. Prices of AWS: prices.lua; today's come from Heroku's API. See docs/mapping.md.
+local from_audit = require "heroku_to_aws.from_audit"
 local lines_of = require "heroku_to_aws.cost_lines"
 local prices = require "heroku_to_aws.prices"
 local tables = require "heroku_to_aws.tables"
@@ -74,13 +75,14 @@ function M.today(facts)
 end
 
 --- Today's bill beside that of AWS.
----@param facts table of audit.read
+---@param facts table of heroku_to_aws.audit, or an app of recipes/audit.lua (then opt.dyno_sizes are those of its account)
 ---@param plan table of mapping.plan
 ---@param opt? table the recipe's options: region, zones, activate_bastion, create_alarm, data, domain; and `nat` (boolean),
 --- `graviton` (boolean: machines of arm64 for the app), `multi_az` (boolean, instead of the plan's), `fargate` (boolean),
 --- `traffic_gigabytes` and `log_gigabytes` (a month), `live` (of live_prices.ask)
 ---@return { region: string, known_region: boolean, today: CostSide, aws: CostSide, live: table? }
 function M.of(facts, plan, opt)
+  if not facts.app then facts = from_audit(facts, (opt or {}).dyno_sizes) end
   local o = setmetatable({}, { __index = opt or {} })
   o.region = o.region or "us-east-1"
   local price, known = prices.of(o.region, o.live and o.live.prices)

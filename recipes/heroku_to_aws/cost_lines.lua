@@ -113,7 +113,7 @@ local function network(o, price, line, addresses)
   line("data transfer out", gigabytes and ("%d GB"):format(gigabytes) or "not known",
     gigabytes and cents(price("transfer", "out"), math.max(0, gigabytes - FREE_OUT)),
     ("%d GB a month are free, a GB more costs %s%s"):format(FREE_OUT, words(price("transfer", "out")),
-      gigabytes and "" or ": say how much with --traffic-gigabytes"))
+      gigabytes and "" or ": recipes/audit.lua counts them with --traffic-gigabytes"))
 end
 
 local function rest(plan, o, price, line)
@@ -127,7 +127,7 @@ local function rest(plan, o, price, line)
   line("CloudWatch, dashboard", o.create_alarm ~= false and "1" or "none", 0, "the first three of an account are free")
   local gigabytes = o.log_gigabytes
   line("CloudWatch, logs", gigabytes and ("%d GB"):format(gigabytes) or "not known", gigabytes and cents(price("cloudwatch", "logs"), gigabytes),
-    gigabytes and "" or ("%s a GB that the app prints: say how much with --log-gigabytes"):format(words(price("cloudwatch", "logs"))))
+    gigabytes and "" or ("%s a GB that the app prints: recipes/audit.lua counts it with --log-gigabytes"):format(words(price("cloudwatch", "logs"))))
   if o.activate_bastion ~= false then
     line("bastion, also when idle", "1 x t3.micro", cents(price("ec2", "t3.micro"), H), "--activate-bastion=false takes it away")
     line("bastion, disk", ("%d GB gp3"):format(DISK), cents(price("ebs", "gp3"), DISK))

@@ -1,6 +1,7 @@
 --- From what runs on Heroku to what shall run on AWS. The rules are short; what becomes what stands in tables.lua and its
 --- folder, what was measured is in sizing.lua. docs/mapping.md says it in words.
 local errors = require "errors"
+local from_audit = require "heroku_to_aws.from_audit"
 local sizing = require "heroku_to_aws.sizing"
 local tables = require "heroku_to_aws.tables"
 
@@ -233,10 +234,11 @@ local function sizes(facts, plan, opt)
 end
 
 --- The whole plan. Change what you like in the recipe, after this.
----@param facts table of audit.read
+---@param facts table of heroku_to_aws.audit, or an app of recipes/audit.lua
 ---@param opt table the recipe's options
 ---@return table plan
 function M.plan(facts, opt)
+  if not facts.app then facts = from_audit(facts) end
   local name = opt.environment_name or facts.app.name
   local environments = M.environments(name, facts.formation, opt.instance_type, opt.sizing)
   environments[1].release = facts.release_command
