@@ -1,6 +1,6 @@
---- Looks at apps on Heroku, and says all that a move depends on: processes, add-ons and their prices, config vars by name and
---- class, domains, drains, pipelines, people; and what PostgreSQL and Redis say of themselves. Only reads, with a Heroku
---- token alone. No value of a config var, no row and no job is in what it writes.
+--- Looks at apps on Heroku, and says all that a move depends on: what must be decided first, then processes, add-ons and their
+--- prices, config vars by name and class, domains, drains, pipelines, spaces, people; and what PostgreSQL and Redis say of
+--- themselves. Only reads, with a Heroku token alone. No value of a config var, no row and no job is in what it writes.
 ---
 ---     hkrun recipes/audit.lua --app shop
 ---     hkrun recipes/audit.lua --pipeline shop --write audit.json,audit.md
@@ -8,7 +8,7 @@
 ---
 --- `require "audit.read"` gives the same as a table.
 local fs, json = require "fs", require "json"
-local diff, read, write = require "audit.diff", require "audit.read", require "audit.write"
+local diff, notable, read, write = require "audit.diff", require "audit.notable", require "audit.read", require "audit.write"
 local proposal, recipe = require "audit.proposal", require "recipe"
 local stage, report, need = recipe.stage, recipe.report, recipe.need
 
@@ -30,6 +30,8 @@ stage "look"
 local audit = read { apps = opt.app, pipeline = opt.pipeline, stores = opt.stores }
 
 stage "say"
+local decide = notable.rows(audit, true)
+if decide[1] then report("To decide", { { "app", "what is so", "what to decide" }, table.unpack(decide) }) end
 local rows = { { "app", "region", "stack", "dynos", "add-ons", "config vars", "not read" } }
 for _, app in ipairs(audit.apps) do
   local dynos = 0
@@ -40,7 +42,9 @@ report("Apps", rows)
 local gaps = write.gaps(audit)
 if gaps[1] then report("Not read", { { "of", "what", "why" }, table.unpack(gaps) }) end
 if opt.diff then
-  local changes = diff.rows(json.decode(fs.read(opt.diff)), audit)
+  local earlier = json.decode(fs.read(opt.diff))
+  need(type(earlier) == "table" and earlier.format == audit.format, "--diff: %s is no audit of this version of hkrun", opt.diff)
+  local changes = diff.rows(earlier, audit)
   report((changes[1] and "Changed" or "Nothing has changed") .. " since " .. opt.diff, { { "what", "before", "now" }, table.unpack(changes) })
 end
 for _, found in ipairs(proposal.tables(audit, opt)) do report(found[1], found[2]) end  -- what it becomes on AWS, and what it costs

@@ -14,7 +14,8 @@ if ! echo "$checksum  $file" | sha256sum --check --status 2>/dev/null; then
   mkdir -p build
   if ! command -v go >/dev/null 2>&1; then
     tools/pip.sh install -q --disable-pip-version-check --no-deps --target "$new/go" "$go"
-    PATH=$PATH:$new/go/bin
+    PATH=$PATH:$new/go/bin PYTHONPATH=$new/go
+    export PYTHONPATH
   fi
   GOFLAGS=-modcacherw GOTOOLCHAIN=local GOPATH=$new/path GOCACHE=$new/cache go mod download "$module"
   echo "$checksum  $new/path/pkg/mod/$module/schema.json" | sha256sum --check --status || {

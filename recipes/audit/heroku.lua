@@ -1,54 +1,28 @@
---- Everything that Heroku's APIs say of apps, without the value of any config var. What cannot be read is a gap, with the
+--- Everything that Heroku's APIs say of an app, without the value of any config var. What cannot be read is a gap, with the
 --- reason, and the rest goes on.
 --- Sources: devcenter.heroku.com/articles/platform-api-reference (its resources by name), June 2026.
 local config = require "heroku_to_aws.config"
-local errors = require "errors"
 local heroku = require "heroku"
 local json = require "json"
 local mapping = require "heroku_to_aws.mapping"
-local task = require "task"
+local parts = require "audit.parts"
 
 local M = {}
 
---- The members of a thing that are kept; "team.name" reaches into it and is kept as `team`.
-local function pick(thing, names)
-  local kept = {}
-  for _, name in ipairs(names) do
-    local outer, inner = name:match "^([%w_]+)%.([%w_]+)$"
-    local value = thing[outer or name]
-    if inner then value = type(value) == "table" and value[inner] or nil end
-    kept[outer or name] = value
-  end
-  return kept
-end
-
-local function picked(list, names)
-  local kept = json.array {}
-  for i, thing in ipairs(list) do kept[i] = pick(thing, names) end
-  return kept
-end
-
---- "https://user:token@logs.example.com/in" -> "https://logs.example.com": what a drain's or a webhook's URL may show.
-local function origin(url)
-  local scheme, rest = url:match "^([%w+.-]+)://([^/?#]*)"
-  return scheme and ("%s://%s"):format(scheme, (rest:gsub("^.*@", ""))) or "(unreadable)"
-end
+local pick, picked, origin = parts.pick, parts.picked, parts.origin
 
 ---@class AuditPart what of an app is read: where, and what is kept of each item
 local PARTS = {
   { "formation", "/formation", { "type", "quantity", "size", "command" } },
   { "dynos", "/dynos", { "name", "type", "state", "size" } },
-  { "attachments", "/addon-attachments", { "name", "addon.name", "app.name", "namespace" } },
-  { "releases", "/releases", { "version", "description", "status", "created_at", "current" }, range = "version ..; max=20, order=desc", only = 20 },
+  { "releases", "/releases", { "version", "description", "status", "created_at", "current", "user.email", "eligible_for_rollback" },
+    range = "version ..; max=20, order=desc", only = 20 },
   { "builds", "/builds", { "status", "stack", "created_at" }, newest = "created_at", only = 5 },
   { "buildpacks", "/buildpack-installations", { "ordinal", "buildpack.name" } },
-  { "domains", "/domains", { "hostname", "kind", "cname", "acm_status", "acm_status_reason" } },
-  { "certificates", "/sni-endpoints", { "name", "cname", "domains" } },
+  { "domains", "/domains", { "hostname", "kind", "cname", "acm_status", "acm_status_reason", "sni_endpoint.name" } },
   { "features", "/features", { "name", "enabled" } },
-  { "collaborators", "/collaborators", { "user.email", "role" } },
   { "webhooks", "/webhooks", { "url", "include", "level" }, version = "3.webhooks", url = true },
   { "drains", "/log-drains", { "url", "addon.name" }, url = true },
-  { "telemetry", "/telemetry-drains", { "signals", "exporter" }, url = true, generation = "fir" },
 }
 
 local function read_list(app, part)
@@ -59,8 +33,6 @@ local function read_list(app, part)
   for i = 1, math.min(#items, part.only or #items) do
     kept[i] = pick(items[i], names)
     if part.url and kept[i].url then kept[i].url = origin(kept[i].url) end
-    local exporter = kept[i].exporter
-    if exporter then kept[i].exporter = { type = exporter.type, endpoint = origin(exporter.endpoint or "") } end
   end
   return kept
 end
@@ -68,28 +40,105 @@ end
 local APP = { "name", "id", "region.name", "stack.name", "build_stack.name", "maintenance", "acm", "archived_at", "internal_routing", "slug_size",
   "released_at", "created_at", "web_url", "team.name", "space.name", "owner.email", "buildpack_provided_description" }
 
---- Add-ons with their price, and which apps they are attached to beside this one.
-local function addons(app)
+-- What of a data service's own words says nothing that another member does not, or is another at each look.
+local NOT_TOLD = { Connections = true, Memory = true, ["Add-on"] = true, Created = true }
+
+--- What the Data API says of a store: "Plan", "PG Version", "Fork/Follow", ...; no URL and no password is in it.
+local function told(app, kind, addon)
+  local said = app.client:get(kind.path:format(addon[kind.by]), { data = true, secrets = { resource_url = true, database_password = true } })
+  local facts = {}
+  for _, row in ipairs(said.info or {}) do
+    if not NOT_TOLD[row.name] then facts[row.name] = table.concat(row.values or {}, ", ") end
+  end
+  return facts
+end
+
+local STORES = { ["heroku-postgresql"] = { path = "/client/v11/databases/%s", by = "id" },
+  ["heroku-redis"] = { path = "/redis/v0/databases/%s", by = "name" } }
+
+--- An add-on: what it costs, whom it is billed to, who else uses it, and for the data services what they say of it.
+local function addon(app, a, gaps)
+  local found = pick(a, { "name", "state", "config_vars", "app.name", "billed_price" })
+  found.service, found.plan = a.addon_service.name, a.plan.name
+  found.billed_price = a.billed_price and pick(a.billed_price, { "cents", "unit", "contract" })
+  found.billed_to = a.billing_entity and a.billing_entity.name
+  local readers = {
+    { "attached_to", function()
+      local users = {}
+      for _, attachment in ipairs(app.client:list("/addons/" .. a.id .. "/addon-attachments")) do
+        if attachment.app.name ~= app.name then users[attachment.app.name] = true end
+      end
+      return next(users) and parts.names(users) or nil
+    end },
+    { "webhooks", function() return #app.client:list("/addons/" .. a.id .. "/webhooks", { version = "3.webhooks" }) end },
+  }
+  if STORES[found.service] then readers[3] = { "info", function() return told(app, STORES[found.service], a) end } end
+  return parts.with(found, gaps, "the add-on " .. a.name, readers)
+end
+
+local function addons(app, gaps)
   local list = json.array {}
-  for i, a in ipairs(app.client:list("/apps/" .. app.id .. "/addons")) do
-    list[i] = pick(a, { "name", "state", "config_vars", "app.name", "billed_price" })
-    list[i].service, list[i].plan = a.addon_service.name, a.plan.name
-    list[i].billed_price = a.billed_price and pick(a.billed_price, { "cents", "unit", "contract" })
-    local users = {}
-    for _, attachment in ipairs(app.client:list("/addons/" .. a.id .. "/addon-attachments")) do
-      if attachment.app.name ~= app.name then users[#users + 1] = attachment.app.name end
-    end
-    list[i].attached_to = users[1] and users or nil
+  for i, a in ipairs(app.addons) do list[i] = addon(app, a, gaps) end
+  table.sort(list, parts.by_name)
+  return list
+end
+
+--- Attachments: whose add-on each is, with which credential, and the config var that it owns.
+local function attachments(app)
+  local list = json.array {}
+  for i, a in ipairs(app.attachments) do
+    list[i] = pick(a, { "name", "addon.name", "namespace" })
+    list[i].owner = a.addon and a.addon.app and a.addon.app.name
+    list[i].credential = a.namespace and a.namespace:match "^credential:(.*)$"
+  end
+  table.sort(list, parts.by_name)
+  return list
+end
+
+--- The names of the config vars and what they are (heroku_to_aws/tables.lua); of those that an add-on gives, whose it is.
+local function config_vars(app)
+  local facts = config.facts(app)
+  local class, notes = mapping.config(facts)
+  local list, owners = json.array {}, {}
+  for _, a in ipairs(app.attachments) do owners[a.name .. "_URL"] = a.addon and a.addon.name end
+  for _, a in ipairs(app.addons) do
+    for _, name in ipairs(a.app.name == app.name and a.config_vars or {}) do owners[name] = owners[name] or a.name end
+  end
+  for i, name in ipairs(facts.names) do list[i] = { name = name, class = class[name], note = notes[name], addon = owners[name] } end
+  return list
+end
+
+local function certificates(app)
+  local list = json.array {}
+  for i, c in ipairs(app.client:list("/apps/" .. app.id .. "/sni-endpoints")) do
+    local cert = c.ssl_cert or {}
+    list[i] = { name = c.name, domains = cert.cert_domains, issuer = cert.issuer, expires_at = cert.expires_at, self_signed = cert["self_signed?"] }
   end
   return list
 end
 
---- The names of the config vars and what they are (heroku_to_aws/tables.lua).
-local function config_vars(app)
-  local facts = config.facts(app)
-  local class, notes = mapping.config(facts)
+local function telemetry(app)
   local list = json.array {}
-  for i, name in ipairs(facts.names) do list[i] = { name = name, class = class[name], note = notes[name] } end
+  for i, drain in ipairs(app.client:list("/apps/" .. app.id .. "/telemetry-drains")) do list[i] = parts.telemetry(drain) end
+  return list
+end
+
+--- What scales the web dynos by itself, as `heroku ps:autoscale` sets it.
+local function autoscale(app)
+  for _, m in ipairs(app.client:get("/apps/" .. app.id .. "/formation/web/monitors", { metrics = true }) or {}) do
+    if m.action_type == "scale" and m.is_active then return { min = m.min_quantity, max = m.max_quantity, p95_milliseconds = m.value } end
+  end
+end
+
+local function people(app)
+  local path = app.info.team and "/teams/apps/" .. app.id .. "/collaborators" or "/apps/" .. app.id .. "/collaborators"
+  local list = picked(app.client:list(path), { "user.email", "role", "permissions" })
+  for _, person in ipairs(list) do
+    local may = {}
+    for _, permission in ipairs(person.permissions or {}) do may[permission.name] = true end
+    person.permissions = next(may) and parts.names(may) or nil
+  end
+  table.sort(list, function(a, b) return (a.user or "") < (b.user or "") end)
   return list
 end
 
@@ -115,67 +164,28 @@ local function pipeline(app)
            automatic_review_apps = app.review_apps and app.review_apps.automatic_review_apps }
 end
 
---- Runs the readers side by side; what fails is a gap.
----@return table found what each gave, by name
----@return { what: string, code: string?, why: string }[] gaps
-local function gather(readers)
-  local found, gaps = {}, json.array {}
-  task.map(readers, function(r)
-    local name, fn = table.unpack(r)
-    local ok, value = pcall(fn)
-    if ok then found[name] = value return end
-    if not errors.is(value) or errors.is(value, "cancelled") or errors.is(value, "usage") then error(value, 0) end
-    gaps[#gaps + 1] = { what = name, code = value.code and tostring(value.code), why = value.message }
-  end, { limit = 4 })
-  table.sort(gaps, function(a, b) return a.what < b.what end)
-  return found, gaps
-end
-M.gather = gather
-
 --- One app.
 ---@param name string
 ---@param more? fun(app: HerokuApp): table[] more readers: { name, function }
 ---@return table
 function M.app(name, more)
-  local app = heroku.app(name)
-  local readers = { { "addons", function() return addons(app) end }, { "config", function() return config_vars(app) end },
-                    { "code", function() return code(app) end }, { "pipeline", function() return pipeline(app) end } }
-  for _, part in ipairs(PARTS) do
-    if not part.generation or part.generation == app.generation then
-      readers[#readers + 1] = { part[1], function() return read_list(app, part) end }
-    end
-  end
+  local app, inner = heroku.app(name), json.array {}
+  local readers = {
+    { "addons", function() return addons(app, inner) end }, { "attachments", function() return attachments(app) end },
+    { "config", function() return config_vars(app) end }, { "code", function() return code(app) end },
+    { "certificates", function() return certificates(app) end }, { "collaborators", function() return people(app) end },
+    { "pipeline", function() return pipeline(app) end },
+  }
+  for _, part in ipairs(PARTS) do readers[#readers + 1] = { part[1], function() return read_list(app, part) end } end
+  if app.generation == "fir" then readers[#readers + 1] = { "telemetry", function() return telemetry(app) end }
+  else readers[#readers + 1] = { "autoscale", function() return autoscale(app) end } end
   for _, reader in ipairs(more and more(app) or {}) do readers[#readers + 1] = reader end
-  local found, gaps = gather(readers)
+  local found, gaps = parts.gather(readers)
+  for _, gap in ipairs(inner) do gaps[#gaps + 1] = gap end
+  table.sort(gaps, function(a, b) return a.what < b.what end)
   for member, value in pairs(pick(app.info, APP)) do found[member] = value end
   found.generation, found.gaps = app.generation, gaps
   return found
-end
-
---- Whose token it is, and what belongs to no single app.
----@return table account
-function M.account(client)
-  local who = client:get("/account", { what = "read the Heroku account" })
-  local found, gaps = gather {
-    { "requests_left", function() return client:get("/account/rate-limits").remaining end },
-    { "teams", function() return picked(client:list "/teams", { "name", "role", "type" }) end },
-    { "spaces", function() return picked(client:list "/spaces", { "name", "region.name", "shield", "state", "generation.name" }) end },
-    { "pipelines", function() return picked(client:list "/pipelines", { "name", "owner.type" }) end },
-    { "dyno_sizes", function() return picked(client:list "/dyno-sizes", { "name", "memory", "cost", "generation.name" }) end },
-    { "invoices", function() return picked(client:list "/account/invoices", { "period_start", "period_end", "total", "state" }) end },
-  }
-  found.email, found.gaps = who.email, gaps
-  return found
-end
-
---- The apps of a pipeline.
----@param name string or its id
----@return string[] names
-function M.in_pipeline(name, client)
-  local found = client:get("/pipelines/" .. name, { what = "read the Heroku pipeline " .. name })
-  local names = {}
-  for i, coupling in ipairs(client:list("/pipelines/" .. found.id .. "/pipeline-couplings")) do names[i] = coupling.app.name or coupling.app.id end
-  return names
 end
 
 return M

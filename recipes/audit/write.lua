@@ -1,4 +1,6 @@
 --- An audit as Markdown.
+local notable = require "audit.notable"
+
 local M = {}
 
 local function sorted(map)
@@ -43,20 +45,58 @@ local LISTS = {
   { "Add-ons", "addons", { "name", "plan", "state", "price", "of the app", "also used by" }, function(a)
     return { a.name, a.plan, a.state, price(a.billed_price), a.app, a.attached_to }
   end },
-  { "Attachments", "attachments", { "name", "add-on", "credential" }, function(a) return { a.name, a.addon, a.namespace } end },
-  { "Config vars", "config", { "name", "class", "note" }, function(c) return { c.name, c.class, c.note } end },
-  { "Domains", "domains", { "name", "kind", "target", "certificate" }, function(d) return { d.hostname, d.kind, d.cname, d.acm_status } end },
-  { "Certificates", "certificates", { "name", "target" }, function(c) return { c.name, c.cname } end },
-  { "Buildpacks", "buildpacks", { "order", "name" }, function(b) return { b.ordinal, b.buildpack } end },
-  { "Releases", "releases", { "version", "what", "status", "when" }, function(r)
-    return { "v" .. r.version, r.description, r.status, r.created_at }
+  { "What the stores' service says", "addons", { "name", "says" }, function(a) return a.info and { a.name, a.info } end },
+  { "Attachments", "attachments", { "name", "add-on", "of the app", "credential" }, function(a)
+    return { a.name, a.addon, a.owner, a.credential or a.namespace }
   end },
+  { "Config vars", "config", { "name", "class", "of the add-on", "note" }, function(c) return { c.name, c.class, c.addon, c.note } end },
+  { "Domains", "domains", { "name", "kind", "target", "certificate" }, function(d)
+    return { d.hostname, d.kind, d.cname, d.acm_status or d.sni_endpoint }
+  end },
+  { "Certificates", "certificates", { "name", "of", "by", "until" }, function(c) return { c.name, c.domains, c.issuer, c.expires_at } end },
+  { "Buildpacks", "buildpacks", { "order", "name" }, function(b) return { b.ordinal, b.buildpack } end },
+  { "Releases", "releases", { "version", "what", "status", "when", "who" }, function(r)
+    return { "v" .. r.version, r.description, r.status, r.created_at, r.user }
+  end },
+  { "Builds", "builds", { "when", "status", "stack" }, function(b) return { b.created_at, b.status, b.stack } end },
   { "Log drains", "drains", { "to", "add-on" }, function(d) return { d.url, d.addon } end },
   { "Telemetry drains", "telemetry", { "signals", "to" }, function(t) return { t.signals, t.exporter and t.exporter.endpoint } end },
   { "Webhooks", "webhooks", { "to", "of" }, function(w) return { w.url, w.include } end },
   { "Features that are on", "features", { "name" }, function(f) return f.enabled and { f.name } end },
-  { "People", "collaborators", { "who", "role" }, function(c) return { c.user, c.role } end },
+  { "People", "collaborators", { "who", "role", "may" }, function(c) return { c.user, c.role, c.permissions } end },
 }
+
+-- The same of the account.
+local ACCOUNT = {
+  { "Teams", "teams", { "name", "kind", "my role", "apps", "members" }, function(t)
+    return { t.name, t.type, t.role, t.apps, t.members and #t.members }
+  end },
+  { "Private spaces", "spaces", { "name", "region", "generation", "shield", "addresses", "outbound addresses", "peerings", "VPNs" }, function(s)
+    return { s.name, s.region, s.generation, s.shield and "yes", s.cidr, s.nat, s.peerings and #s.peerings, s.vpns and #s.vpns }
+  end },
+  { "Pipelines", "pipelines", { "name", "apps by stage", "review apps", "config vars of review apps", "of test runs" }, function(p)
+    return { p.name, p.stages, p.review_apps and ("%d now"):format(p.review_apps_now or 0), p.review_config, p.test_config }
+  end },
+  { "Invoices", "invoices", { "from", "to", "total" }, function(i)
+    return { i.period_start, i.period_end, i.total and ("$%.2f"):format(i.total / 100) }
+  end },
+  { "SSH keys", "keys", { "comment", "fingerprint" }, function(k) return { k.comment, k.fingerprint } end },
+  { "OAuth authorizations", "authorizations", { "what for", "scope", "client" }, function(a) return { a.description, a.scope, a.client } end },
+  { "OAuth clients", "oauth_clients", { "name" }, function(c) return { c.name } end },
+}
+
+--- Each list of a thing that has items, as a table under its title.
+local function lists(out, of, thing)
+  for _, one in ipairs(of) do
+    local title, member, columns, row_of = table.unpack(one)
+    local rows = {}
+    for _, item in ipairs(thing[member] or {}) do rows[#rows + 1] = row_of(item) or nil end
+    if rows[1] then
+      out(("### %s\n"):format(title))
+      tabulate(out, columns, rows)
+    end
+  end
+end
 
 local function bytes(n)
   if not n then return nil end
@@ -103,19 +143,12 @@ local function app_page(out, app)
   for _, row in ipairs { { "generation", app.generation }, { "region", app.region }, { "stack", app.stack }, { "team", app.team },
     { "space", app.space }, { "owner", app.owner }, { "maintenance", app.maintenance and "on" or "off" }, { "released", app.released_at },
     { "slug", bytes(app.slug_size) }, { "pipeline", app.pipeline and ("%s, stage %s"):format(app.pipeline.name or "?", app.pipeline.stage) },
+    { "scales by itself", app.autoscale and ("from %d to %d"):format(app.autoscale.min, app.autoscale.max) },
     { "release process", app.code and app.code.process_types and app.code.process_types.release } } do
     if row[2] ~= nil then rows[#rows + 1] = row end
   end
   tabulate(out, { "what", "is" }, rows)
-  for _, list in ipairs(LISTS) do
-    local title, member, columns, row_of = table.unpack(list)
-    rows = {}
-    for _, item in ipairs(app[member] or {}) do rows[#rows + 1] = row_of(item) or nil end
-    if rows[1] then
-      out(("### %s\n"):format(title))
-      tabulate(out, columns, rows)
-    end
-  end
+  lists(out, LISTS, app)
   if app.postgres then postgres(out, app.postgres) end
   if app.redis then redis(out, app.redis) end
 end
@@ -146,11 +179,18 @@ function M.markdown(audit)
     rows[i] = { app.name, app.region, app.stack, dynos, #(app.addons or {}), app.pipeline and app.pipeline.stage, #app.gaps }
   end
   tabulate(out, { "app", "region", "stack", "dynos", "add-ons", "stage", "not read" }, rows)
+  rows = notable.rows(audit)
+  if rows[1] then
+    out "## To decide\n"
+    tabulate(out, { "app", "what is so", "what to decide" }, rows)
+  end
   rows = M.gaps(audit)
   if rows[1] then
     out "## Not read\n"
     tabulate(out, { "of", "what", "why" }, rows)
   end
+  out(("## The account of %s\n"):format(audit.account.email))
+  lists(out, ACCOUNT, audit.account)
   for _, app in ipairs(audit.apps) do app_page(out, app) end
   return table.concat(lines, "\n")
 end

@@ -1,169 +1,172 @@
 --- recipes/audit.lua: an account of thirty apps that does not answer everything, and one whose stores are real.
 package.path = "recipes/?.lua;" .. package.path
+local api = require "rehearsal.heroku.api"
+local account_of = dofile "tests/support/heroku_account.lua"
 local diff = require "audit.diff"
 local fs = require "fs"
 local json = require "json"
-local process = require "process"
+local notable = require "audit.notable"
 local read = require "audit.read"
-local serve = require "rehearsal.serve"
 local test = require "test"
 local write = require "audit.write"
 
 local T = test.cases()
 
-local MARK = "HUSH4711"
-local null = json.null
+local MARK = account_of.mark
 
---- App number n of the account: each third is of Fir, each second in the pipeline, each fifth uses the first app's database.
-local function app(n)
-  return { id = ("id-%02d"):format(n), name = ("app-%02d"):format(n), generation = { name = n % 3 == 0 and "fir" or "cedar" },
-    region = { name = "eu" }, stack = { name = n % 3 == 0 and "cnb" or "heroku-24" }, build_stack = { name = "heroku-24" },
-    maintenance = false, team = null, space = null,
-    owner = { email = "owner@example.com" }, web_url = "https://x.herokuapp.com/", slug_size = n * 1000, released_at = "2026-01-01T00:00:00Z" }
-end
-
-local function addon(n)
-  return { id = "addon-" .. n, name = "postgresql-" .. n, state = "provisioned", addon_service = { name = "heroku-postgresql" },
-    plan = { name = "heroku-postgresql:standard-0" }, app = { name = app(n).name }, config_vars = { "DATABASE_URL" },
-    billed_price = { cents = 5000, unit = "month", contract = false } }
-end
-
-local function attachment(n)
-  return { name = "DATABASE", app = { name = app(n).name }, addon = { id = "addon-1", name = "postgresql-1" }, namespace = null }
-end
-
-local function attachments_of_first()
-  local list = {}
-  for n = 1, 30 do
-    if n == 1 or n % 5 == 0 then list[#list + 1] = attachment(n) end
-  end
-  return list
-end
-
-local LISTS = {
-  formation = function(n)
-    return { { type = "web", quantity = n % 4, size = "Standard-1X", command = "run" },
-             { type = "worker", quantity = 1, size = "Basic", command = "work" } }
-  end,
-  dynos = function() return { { name = "web.1", type = "web", state = "up", size = "Standard-1X" } } end,
-  addons = function(n) return (n == 1 or n % 5 == 0) and { addon(1) } or n % 2 == 0 and { addon(n) } or {} end,
-  ["addon-attachments"] = function(n) return { attachment(n) } end,
-  releases = function(n)
-    local artifact = n % 3 == 0 and { { type = "oci-image", id = "image-1" } } or { { type = "slug", id = "s" } }
-    return { { version = 2, description = "Deploy", status = "succeeded", created_at = "2026-01-02T00:00:00Z", current = true,
-      artifacts = artifact, slug = n % 3 ~= 0 and { id = "s" } or null } }
-  end,
-  builds = function() return { { status = "succeeded", stack = "heroku-24", created_at = "2026-01-01T00:00:00Z" } } end,
-  ["buildpack-installations"] = function() return { { ordinal = 0, buildpack = { name = "heroku/ruby" } } } end,
-  domains = function(n)
-    return { { hostname = "a.example.com", kind = "custom", cname = "x.herokudns.com", acm_status = n == 2 and "failed" or null } }
-  end,
-  ["sni-endpoints"] = function() return {} end,
-  features = function() return { { name = "preboot", enabled = true } } end,
-  collaborators = function() return { { user = { email = "a@example.com" }, role = "member" } } end,
-  webhooks = function()
-    return { { url = "https://u:" .. MARK .. "@hooks.example.com/x?token=" .. MARK, include = { "api:release" }, level = "notify" } }
-  end,
-  ["log-drains"] = function() return { { url = "syslog+tls://" .. MARK .. "@logs.example.com:6514", token = MARK, addon = null } } end,
-  ["telemetry-drains"] = function()
-    return { { signals = { "logs" }, exporter = { type = "otlp", endpoint = "https://t.example.com/" .. MARK, headers = { key = MARK } } } }
-  end,
-}
-
---- A Heroku with that account: pages of one item, now and then a 429, and 403 or 404 for what `refused` names.
-local function account(refused)
-  local calls = 0
-  local function answer(req)
+--- A Heroku with an account of `apps` apps, one item a page, now and then a 429, and for what `refused` names by the end of
+--- its path another answer: a status, or a body.
+local function account(apps, refused)
+  local of = account_of.of(apps)
+  of.page_size = 1
+  local cloud = test.cloud { heroku = { app = "app-00", formation = { web = 1 }, config = { SECRET = MARK }, account = of } }
+  local side, calls = cloud.cloud.heroku, 0
+  local handle = side.handle
+  function side.handle(self, req, call)
     calls = calls + 1
-    if calls % 17 == 0 then
-      return { status = 429, headers = { ["Retry-After"] = "0" }, json = { id = "rate_limit", message = "slow down" } }
+    if calls % 50 == 0 then
+      return { status = 429, headers = { ["Retry-After"] = "0" }, json = { id = "rate_limit", message = "wait" } }
     end
-    local status = refused[req.path]
-    if status then return { status = status, json = { id = status == 403 and "forbidden" or "not_found", message = "not for you" } } end
-    local function list(items)
-      local at = tonumber((req.headers.range or ""):match "^id (%d+)%.%.") or 1
-      if #items <= 1 then return { json = json.array(items) } end
-      if at == #items then return { json = { items[at] } } end
-      return { status = 206, headers = { ["Next-Range"] = ("id %d..; max=1"):format(at + 1) }, json = { items[at] } }
+    for _, app in ipairs(side.apps) do
+      for path, answer in pairs(refused or {}) do
+        if req.path == path or req.path == path:gsub("app%-%d+", { [app.name] = app.id }) then
+          if type(answer) == "string" then return { status = 200, headers = { ["Content-Type"] = "text/html" }, body = answer } end
+          return { status = answer, json = { id = answer == 403 and "forbidden" or "not_found", message = "not for you" } }
+        end
+      end
     end
-    local id, rest = req.path:match "^/apps/([%w-]+)(.*)$"
-    local n = id and tonumber(id:match "(%d+)$")
-    if n and rest == "" then return { json = app(n) } end
-    if n and rest == "/config-vars" then
-      return { json = { DATABASE_URL = "postgres://u:" .. MARK .. "@h.example.com/d", COLOR = MARK, API_KEY = MARK } }
-    end
-    if n and rest == "/pipeline-couplings" then
-      if n % 2 == 1 then return { status = 404, json = { id = "not_found", message = "none" } } end
-      return { json = { stage = "staging", app = { id = id }, pipeline = { id = "p1" } } }
-    end
-    if n and rest == "/slugs/s" then
-      return { json = { id = "s", commit = "abc", process_types = { web = "run", release = "migrate" }, blob = { url = MARK } } }
-    end
-    if n and rest == "/oci-images/image-1" then
-      return { json = { { id = "image-1", digest = "sha256:1", process_types = { web = { command = "run" } } } } }
-    end
-    if n and LISTS[rest:sub(2)] then return list(LISTS[rest:sub(2)](n)) end
-    if req.path == "/apps" then
-      local all = {}
-      for i = 1, 30 do all[i] = app(i) end
-      return list(all)
-    end
-    if req.path:find "^/addons/" then return list(req.path == "/addons/addon-1/addon-attachments" and attachments_of_first() or {}) end
-    if req.path == "/account" then return { json = { email = "me@example.com" } } end
-    if req.path == "/account/rate-limits" then return { json = { remaining = 4000 } } end
-    if req.path == "/pipelines/p1" then return { json = { id = "p1", name = "shop" } } end
-    if req.path == "/pipelines/p1/review-app-config" then return { json = { automatic_review_apps = true } } end
-    if req.path == "/pipelines/p1/pipeline-couplings" then return list { { app = { id = "id-02" } }, { app = { id = "id-04" } } } end
-    if req.path == "/dyno-sizes" then return list { { name = "Basic", memory = 0.5, cost = { cents = 700, unit = "month" } } } end
-    return { json = json.array {} }
+    return handle(self, req, call)
   end
-  local server = serve.start { handler = answer }
-  local before = {}
-  for name, value in pairs { HEROKU_HOST = server.url, HEROKU_DATA_HOST = "127.0.0.1", HEROKU_API_KEY = "k" } do
-    before[name] = os.getenv(name) or false
-    process.setenv { [name] = value }
-  end
-  test.defer(function() process.setenv(before) server:stop() end)
+  return cloud
+end
+
+local function by_name(items)
+  local map = {}
+  for _, item in ipairs(items) do map[item.name] = item end
+  return map
 end
 
 T["an account of thirty apps: what is refused is a gap, and everything else is read, page by page"] = function()
-  account { ["/apps/app-03"] = 403, ["/apps/id-07/config-vars"] = 403, ["/apps/id-11/releases"] = 404, ["/spaces"] = 403 }
+  account(30, { ["/apps/app-03"] = 403, ["/apps/app-07/config-vars"] = 403, ["/apps/app-11/releases"] = 404,
+    ["/apps/app-13/domains"] = "<html>busy</html>", ["/apps/app-14/formation"] = 500, ["/oauth/clients"] = 403,
+    ["/spaces/" .. api.uuid("space", "cedar-space") .. "/nat"] = 403, ["/plans/heroku-kafka:basic-0"] = 404 })
   local audit = read { stores = false }
-  test.equal(#audit.apps, 30)
+  test.equal(#audit.apps, 31)
   local gaps = {}
   for _, row in ipairs(write.gaps(audit)) do gaps[#gaps + 1] = row[1] .. ": " .. row[2] end
-  test.equal(gaps, { "the account: spaces", "app-03: the app", "app-07: config", "app-11: code", "app-11: releases" })
-  for n, found in ipairs(audit.apps) do
+  test.equal(gaps, { "the account: oauth_clients", "the account: the space cedar-space: nat",
+    "the account: the plan heroku-kafka:basic-0", "app-03: the app", "app-07: config", "app-11: code",
+    "app-11: releases", "app-13: domains", "app-14: formation" })
+  local apps = by_name(audit.apps)
+  for n = 1, 30 do
+    local name, is_fir = ("app-%02d"):format(n), n % 3 == 0
+    local found = apps[name]
     if n ~= 3 then
-      test.equal({ found.name, found.region, found.generation, #found.formation, #found.dynos },
-        { app(n).name, "eu", app(n).generation.name, 2, 1 })
-      test.equal(found.pipeline, n % 2 == 0 and { name = "shop", stage = "staging", review_apps = true, automatic_review_apps = true } or nil)
-      test.equal(found.webhooks, { { url = "https://hooks.example.com", include = { "api:release" }, level = "notify" } })
-      local telemetry = { { signals = { "logs" }, exporter = { type = "otlp", endpoint = "https://t.example.com" } } }
-      test.equal(found.telemetry, n % 3 == 0 and telemetry or nil)
-      if n ~= 11 then test.equal(found.code.digest or found.code.commit, n % 3 == 0 and "sha256:1" or "abc") end
+      test.equal({ found.region, found.generation, found.formation and #found.formation, found.owner },
+        { "eu", is_fir and "fir" or "cedar", n ~= 14 and 2 or nil, found.team and "crew@herokumanager.com" or "rehearsal@example.com" })
+      test.equal(#found.dynos, n % 4 + 1, name)
+      test.equal(found.pipeline, n % 2 == 0 and { name = "shop", stage = n == 2 and "production" or n == 6 and "review" or "staging",
+        review_apps = true, automatic_review_apps = true } or nil)
+      test.equal(found.webhooks, { { url = "https://hooks.example.com", include = { "api:release", "api:build" },
+        level = n == 1 and "sync" or "notify" } })
+      local exporter = { type = "otlphttp", endpoint = "https://t.example.com" }
+      test.equal(found.telemetry, is_fir and { { signals = { "logs" }, exporter = exporter } } or nil)
+      test.equal(found.drains[1] and found.drains[1].url, not is_fir and "syslog+tls://logs.example.com:" .. 6000 + n or nil)
+      if n ~= 11 then test.truthy((is_fir and found.code.digest or found.code.commit) and found.code.process_types.web, name) end
       if n ~= 7 then
-        local classes = {}
-        for _, var in ipairs(found.config) do classes[var.name] = var.class end
-        test.equal(classes.API_KEY, "secret")
-        test.equal(#found.config, 3)
+        local config = by_name(found.config)
+        test.equal({ config.API_KEY.class, config.GREETING.class }, { "secret", "plain" })
       end
     end
   end
-  test.equal(audit.apps[1].addons[1].attached_to, { "app-05", "app-10", "app-15", "app-20", "app-25", "app-30" })
-  test.equal(audit.apps[5].addons[1].app, "app-01", "whose it is")
-  test.equal(audit.apps[1].addons[1].billed_price, { cents = 5000, unit = "month", contract = false })
+  local first, shared = by_name(apps["app-01"].addons), by_name(apps["app-05"].attachments).DATABASE
+  for _, addon in pairs(first) do
+    if addon.service == "heroku-postgresql" then
+      test.equal(addon.attached_to, { "app-05", "app-10", "app-15", "app-20", "app-25", "app-30" })
+      test.equal({ addon.billed_price, addon.billed_to, addon.info.Plan },
+        { { cents = 5000, unit = "month", contract = false }, "app-01", "Standard 0" })
+      test.equal(shared, { name = "DATABASE", addon = addon.name, owner = "app-01" })
+      test.equal(by_name(apps["app-05"].config).DATABASE_URL.addon, addon.name)
+      test.equal(apps["app-05"].addons[1].app, "app-01", "whose it is")
+    end
+  end
+  test.equal(apps["app-10"].attachments[1].credential, "analyst")
+  test.equal(apps["app-01"].autoscale, { min = 1, max = 5, p95_milliseconds = 500 })
+  test.equal(apps["app-07"].collaborators[1], { user = "a@example.com", permissions = { "deploy", "view" } })
+  test.equal(audit.plans["heroku-postgresql:standard-0"], { cents = 5000, unit = "month", contract = false })
+  test.truthy(not audit.plans["heroku-kafka:basic-0"])
+end
+
+T["the account: teams, spaces and where they come from, pipelines and their config vars by name, invoices, keys"] = function()
+  account(10)
+  local found = read({ apps = { "app-01" }, stores = false }).account
+  test.equal({ found.email, found.two_factor, found.gaps }, { "rehearsal@example.com", true, {} })
+  local crew = found.teams[1].name == "crew" and found.teams[1] or found.teams[2]
+  test.equal({ crew.enterprise_account, crew.apps, crew.invoices[1].total, #crew.members }, { "acme", 2, 12345, 2 })
+  local cedar, fir = by_name(found.spaces)["cedar-space"], by_name(found.spaces)["fir-space"]
+  test.equal({ cedar.nat, cedar.trusted, cedar.peerings[1].aws_vpc_id, cedar.vpns[1].name, cedar.peering.aws_region, cedar.shield },
+    { { "192.0.2.1", "192.0.2.2" }, { { action = "allow", source = "198.51.100.0/24" } }, "vpc-1", "office", "us-east-1", true })
+  test.equal({ fir.nat, fir.generation, fir.peerings, fir.telemetry[1].exporter.endpoint },
+    { { "192.0.2.3" }, "fir", nil, "https://spaces.example.com" })
+  local pipeline = found.pipelines[1]
+  test.equal({ pipeline.stages, pipeline.review_config, pipeline.test_config, pipeline.review_apps_now },
+    { { production = 1, staging = 3, review = 1 }, { "REVIEW_KEY" }, { "CI_KEY" }, 1 })
+  test.equal({ found.invoices[1].total, found.keys[1].comment, found.oauth_clients, #found.authorizations },
+    { 4200, "laptop", { { name = "our-login" } }, 2 })
+  test.truthy(by_name(found.features)["metrics-request-volume"].enabled)
+end
+
+T["nothing that only its owner may read is in any form of the audit; the same account twice is no change"] = function()
+  account(10)
+  test.truthy(require "heroku".app "app-00".slug)      -- its size is known from then on
+  local audit = read { stores = false }
   local text, page = json.encode(audit, { sort = true }), write.markdown(audit)
-  test.truthy(not text:find(MARK, 1, true) and not page:find(MARK, 1, true), "no value, token or password is in it")
-  test.match(page, "| app%-03 | the app | not for you |")
+  test.truthy(type(text) == "string" and not text:find(MARK, 1, true) and not page:find(MARK, 1, true), "no value, token or password is in it")
+  test.match(page, "| crew | enterprise | admin | 2 | 2 |")
+  test.equal(audit.format, 2)
   test.equal(diff.rows(json.decode(text), json.decode(json.encode(read { stores = false }))), {})
 end
 
-T["the apps of a pipeline, one app, and an app that is not there"] = function()
-  account { ["/apps/nowhere"] = 404 }
-  local found = read { pipeline = "p1", stores = false }
-  test.equal({ #found.apps, found.apps[1].name, found.apps[2].name }, { 2, "app-02", "app-04" })
-  test.equal(read({ apps = { "app-09" }, stores = false }).apps[1].name, "app-09")
+T["what needs a decision comes first, the most pressing before"] = function()
+  account(10)
+  local audit = read { stores = false }
+  by_name(audit.apps)["app-02"].postgres = { tables = { { name = "public.a", no_key = true }, { name = "public.b", no_key = false } },
+    extensions = { { name = "plpgsql" }, { name = "timescaledb" } }, large_objects = 3, prepared_transactions = 1, longest_transaction_seconds = 7200,
+    connections_used = 90, connections_allowed = 100 }
+  by_name(audit.apps)["app-02"].redis = { eviction = "allkeys-lru", queues = { { count = 4 } }, big_keys = { {} } }
+  local said, rows = {}, notable.rows(audit)
+  for _, row in ipairs(rows) do said[#said + 1] = row[1] .. ": " .. row[2] end
+  local text = table.concat(said, "\n")
+  for _, expected in ipairs { "app%-01: Heroku Scheduler is in use", "app%-02: Apache Kafka is in use: heroku%-kafka:basic%-0",
+      "app%-04: its stack is deprecated: heroku%-20", "app%-05: it uses add%-ons of other apps: postgresql",
+      "app%-01: other apps use its add%-ons: postgresql", "app%-10: it uses more credentials of PostgreSQL: analyst",
+      "app%-10: it is in a private space: cedar%-space", "app%-03: it drains logs or telemetry: https://t%.example%.com",
+      "app%-01: it has names of its own: app%-01%.example%.com", "app%-02: its pipeline has review apps: shop",
+      "app%-01: web scales by itself: from 1 to 5", "app%-02: features are on: preboot",
+      "the account: it signs its users in with Heroku %(OAuth%): our",
+      "app%-02: PostgreSQL extensions that RDS does not list: timescaledb\n", "app%-02: 1 prepared transactions",
+      "app%-02: a transaction has been open for 7200 s", "app%-02: tables without a primary key: 1, public%.a\n",
+      "app%-02: 3 large objects", "app%-02: Redis evicts keys %(allkeys%-lru%) and holds 4 jobs", "app%-02: 90 of 100 connections",
+      "app%-08: it is in maintenance", "app%-01: Heroku calls webhooks: https://hooks%.example%.com" } do
+    test.match(text, expected)
+  end
+  test.match(rows[1][2], "Scheduler")
+  test.match(rows[2][2], "Kafka")
+  local brief = {}
+  for _, row in ipairs(notable.rows(audit, true)) do brief[row[2]] = row[1] end
+  test.equal({ brief["Heroku calls webhooks"], brief["its stack is deprecated: heroku-20"] }, { "app-01, app-02, app-03 and 7 more", "app-04" })
+  test.equal(notable.rows { account = {}, apps = { { name = "a", gaps = { {} } } } }, {}, "an app that could not be read")
+end
+
+T["the apps of a pipeline, some apps, and an app that is not there"] = function()
+  account(10, { ["/apps/nowhere"] = 404 })
+  local names = {}
+  for _, app in ipairs(read({ pipeline = "shop", stores = false }).apps) do names[#names + 1] = app.name end
+  table.sort(names)
+  test.equal(names, { "app-02", "app-04", "app-06", "app-08", "app-10" })
+  local two = read { apps = { "app-09", "nowhere" }, stores = false }
+  test.equal({ two.apps[1].name, two.apps[2] },
+    { "app-09", { name = "nowhere", gaps = { { what = "the app", code = "not_found", why = "not for you" } } } })
   test.equal(test.raises("not for you", read, { apps = { "nowhere" } }).kind, "not_found")
 end
 

@@ -11,7 +11,7 @@ local function app(n)
   local size = is_fir and "dyno-1c-0.5gb" or "Standard-1X"
   local manifest = {
     app = { name = name, region = "eu", generation = is_fir and "fir" or "cedar",
-      stack = not is_fir and (n == 4 and "heroku-22" or "heroku-24") or nil,
+      stack = not is_fir and (n == 4 and "heroku-20" or "heroku-24") or nil,
       buildpacks = { is_fir and "heroku/nodejs" or "heroku/ruby" }, slug_size = n * 1000, acm = n % 2 == 1, maintenance = n == 8,
       team = (n % 7 == 0 or n % 10 == 0) and "crew" or nil, space = n % 10 == 0 and (is_fir and "fir-space" or "cedar-space") or nil },
     formation = { web = { quantity = n % 4, size = size, command = "run" },

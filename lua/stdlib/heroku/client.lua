@@ -24,6 +24,7 @@ local LOW = 20                  -- from here on a client slows down to the refil
 ---@class HerokuClient
 ---@field base string "https://api.heroku.com"
 ---@field data_base string the Data API of Postgres and Redis
+---@field metrics_base string of autoscaling, which the reference of the API does not have
 ---@field token userdata
 ---@field remaining? integer what the rate limit leaves
 local Client = {}
@@ -61,7 +62,8 @@ local function bases(o)
   if not is_trusted(scheme, data_host) then
     errors.usage("HEROKU_DATA_HOST is %s, which is neither Heroku nor this machine; the token is not sent there", data_host)
   end
-  return url, ("%s://%s%s"):format(scheme, data_host, port)
+  local metrics = host == "api.heroku.com" and "https://api.metrics.heroku.com" or url
+  return url, ("%s://%s%s"):format(scheme, data_host, port), metrics
 end
 
 --- The password that the Heroku CLI keeps for a machine in a netrc file.
@@ -99,8 +101,8 @@ local endpoint = {
 ---@return HerokuClient
 function M.new(opts)
   local o = options.check(opts or {}, endpoint, "heroku.client")
-  local base, data_base = bases(o)
-  return setmetatable({ base = base, data_base = data_base, token = o.token or find_token(base) }, Client)
+  local base, data_base, metrics_base = bases(o)
+  return setmetatable({ base = base, data_base = data_base, metrics_base = metrics_base, token = o.token or find_token(base) }, Client)
 end
 
 local hints = {
@@ -150,6 +152,7 @@ local declared = {
   { "secrets", "true, or the names of the members that are secrets", type = "any" },
   { "version", "of the API", type = "string", default = "3" },
   { "data", "whether it is the Data API", type = "boolean", default = false },
+  { "metrics", "whether it is the API of metrics and autoscaling", type = "boolean", default = false },
   { "what", "how messages call it", type = "string" },
 }
 
@@ -166,7 +169,7 @@ function Client:call(method, path, opts)
   local function attempt()
     self:slow_down()
     local answer = http.request {
-      method = method, url = (o.data and self.data_base or self.base) .. path, json = o.json, timeout = 60,
+      method = method, url = (o.data and self.data_base or o.metrics and self.metrics_base or self.base) .. path, json = o.json, timeout = 60,
       fresh = not idempotent[method],
       secret_body = o.secrets == true,
       headers = { Accept = ACCEPT .. o.version, Authorization = text("Bearer %s", self.token), Range = o.range },

@@ -158,7 +158,7 @@ local function respond(heroku, req, call)
   end
   return heroku.cloud.exact_faults:around(call, function(fault) M.fail(exact_faults.heroku(fault)) end, function()
     local value, status = route.handler(a)
-    if getmetatable(value) == pages.List then return pages.answer(value, req.headers.range) end
+    if getmetatable(value) == pages.List then return pages.answer(value, req.headers.range, heroku.account.page_size) end
     return { status = status or 200, json = value }
   end)
 end

@@ -51,6 +51,7 @@ M.account_features = {
   { "spaces-dns-discovery", "Dynos of a Private Space find each other by name" },
 }
 
-M.stacks = { "heroku-22", "heroku-24", "container", "cnb" }
+M.stacks = { "heroku-20", "heroku-22", "heroku-24", "container", "cnb" }
+M.deprecated_stacks = { ["heroku-20"] = true }
 
 return M

@@ -22,8 +22,8 @@ local function refuse(message)
   error({ heroku = true, status = 416, body = { id = "range_not_satisfiable", message = message } }, 0)
 end
 
-local function parse(range, attributes)
-  local o = { attribute = attributes[1], first = "", last = "", max = SIZE }
+local function parse(range, attributes, size)
+  local o = { attribute = attributes[1], first = "", last = "", max = size or SIZE }
   if not range or range == "" then return o end
   local bounds, params = range:match "^([^;]*);?(.*)$"
   local attribute, exclusive, first, last = bounds:match "^%s*([%w_]+)%s+(%]?)%s*(.-)%.%.(.-)%s*$"
@@ -41,9 +41,10 @@ local function parse(range, attributes)
 end
 
 --- The page that a Range asks for.
+---@param size? integer items of a page for requests that do not say; 200 without
 ---@return table answer
-function M.answer(list, range)
-  local o = parse(range, list.attributes)
+function M.answer(list, range, size)
+  local o = parse(range, list.attributes, size)
   local items = table.move(list.items, 1, #list.items, 1, {})
   local is_number = #items > 0 and type(items[1][o.attribute]) == "number"
   local function key(value) return is_number and (tonumber(value) or refuse "The range's bounds must be numbers.") or value end

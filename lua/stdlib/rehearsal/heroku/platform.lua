@@ -175,7 +175,8 @@ local function delete_app(a)
 end
 
 local function stack(name)
-  return { id = api.uuid("stack", name), name = name, default = name == "heroku-24", state = "public",
+  return { id = api.uuid("stack", name), name = name, default = name == "heroku-24",
+    state = catalog.deprecated_stacks[name] and "deprecated" or "public",
     created_at = "2020-01-01T12:00:00Z", updated_at = "2024-01-01T12:00:00Z" }
 end
 local function stacks() return list(map(catalog.stacks, stack)) end

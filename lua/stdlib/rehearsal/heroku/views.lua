@@ -49,7 +49,7 @@ function M.app(heroku, app)
     released_at = app.released_at or null, generation = ref(app.generation, "generation"),
     git_url = ("https://git.heroku.com/%s.git"):format(app.name), internal_routing = app.space and app.internal_routing or null,
     maintenance = app.maintenance, organization = team, owner = owner(heroku, app), region = ref(app.region, "region"), repo_size = null,
-    slug_size = app.build.made and app.build.made.size or app.slug_size or null, space = space, team = team, web_url = web_url(app) }
+    slug_size = app.slug_size or app.build.made and app.build.made.size or null, space = space, team = team, web_url = web_url(app) }
 end
 
 --- The same, as the calls of teams show it.
