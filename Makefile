@@ -10,6 +10,7 @@
 # make dist     makes a tarball that runs on any Linux
 # make deb      makes a Debian package
 # make docs     rewrites docs/modules.md from the annotations of the public modules
+# make actions  rewrites what hkrun knows of IAM's actions from the reference that tools/iam names
 # make models   rewrites what hkrun knows of the AWS services from the botocore that tools/judges.txt names
 .DEFAULT_GOAL := all
 CONFIG ?= release
@@ -41,7 +42,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models docs install dist deb judge-packages clean
+.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models actions docs install dist deb judge-packages clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -83,10 +84,10 @@ else
 	./hkrun rehearse recipes/heroku_to_aws.lua --report build/demo.html
 endif
 
-# The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser
-# (pinned, 400 MB).
+# The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser;
+# the reference of IAM's actions (pinned, 400 MB).
 tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed build/tools-hcl/installed \
-  build/heroku-schema.json
+  build/tools-iam/installed build/heroku-schema.json
 build/tools/installed: tools/judges.txt
 	@rm -rf build/tools && python3 -m venv build/tools
 	@build/tools/bin/pip install -q --disable-pip-version-check -r $<
@@ -208,6 +209,9 @@ $(BOTOCORE):
 	@python3 -m venv build/pip
 	@build/pip/bin/pip download -q --disable-pip-version-check --no-deps -d $@.wheel botocore==$(VERSION)
 	@python3 -m zipfile -e $@.wheel/*.whl $@
+
+actions: all build/tools-iam/installed
+	AWS_REGION=us-east-1 ./hkrun - < tools/actions.lua
 
 docs: all
 	./hkrun - < tools/modules.lua > build/modules.md && mv build/modules.md docs/modules.md

@@ -5,6 +5,32 @@ local task = require "task"
 
 local M = {}
 
+local used = {}
+
+--- Told by the client of AWS of each call, whatever becomes of it.
+---@param name string "ec2.DescribeVpcs"
+function M.use(name) used[name] = true end
+
+--- The calls of AWS that this process has made.
+---@return string[] names sorted
+function M.used()
+  local list = {}
+  for name in pairs(used) do list[#list + 1] = name end
+  table.sort(list)
+  return list
+end
+
+--- The calls of this process that a journal does not know yet, for the record of a run's end.
+---@param memory table recipe.memory
+---@return string[]? names nil for none
+function M.unknown_to(memory)
+  local new = {}
+  for _, name in ipairs(M.used()) do
+    if not memory.calls[name] then new[#new + 1] = name end
+  end
+  return new[1] and new or nil
+end
+
 --- Told by the clients of each changing call that succeeded.
 ---@param name string "ec2.CreateVpc", "heroku.PATCH /apps/shop"
 ---@param id? string the service's request id

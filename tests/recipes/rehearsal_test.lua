@@ -197,6 +197,29 @@ T["export terraform writes what was made, and Terraform's own code takes it; wha
   fs.rmtree(dir)
 end
 
+T["policy prints what the run called for, reads too, limited to what it made"] = function()
+  local lab = cloud()
+  judged()
+  local r = lab:hkrun { "policy", labs.recipe, "--out", "policies" }
+  test.equal(r.code, 0, r.stderr)
+  local on = {}
+  for _, name in ipairs(fs.list(lab.dir .. "/work/policies")) do
+    local text = fs.read(lab.dir .. "/work/policies/" .. name)
+    test.truthy(#text:gsub("%s", "") <= 6144, "more than a policy can have")
+    for _, s in ipairs(json.decode(text).Statement) do
+      for _, action in ipairs(s.Action) do on[action] = s.Resource end
+    end
+  end
+  fs.rmtree(lab.dir .. "/work/policies")
+  test.equal(on["rds:DescribeDBInstances"], "*")
+  test.match(json.encode(on["secretsmanager:GetSecretValue"]), "secret:shop/config%-%?%?%?%?%?%?")
+  test.match(json.encode(on["iam:PassRole"]), "role/shop%-eb%-machine")
+  test.match(json.encode(on["rds:CreateDBInstance"]), "arn:aws:rds:us%-east%-1:%d+:db:shop")
+  test.match(r.stderr, "AdministratorAccess%-AWSElasticBeanstalk")
+  local shown = lab:hkrun({ "policy", labs.recipe }).stdout
+  test.match(shown, '^{\n.*"Version": "2012%-10%-17"')
+end
+
 T["boto3 sees the network, and who may come in where"] = function()
   judged():check_network()
   judged():check_groups()

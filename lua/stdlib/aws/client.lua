@@ -193,6 +193,7 @@ function Client:call(name, args, opts)
   args = shape.with_tokens(self.model, op, args or {}) -- the same token in every attempt
   local call = { service = self.model.service, operation = op.name, mutating = mutating.is_mutating(self.model.service, op) }
   if call.mutating then readonly.refuse(("call %s.%s"):format(call.service, call.operation)) end
+  calls.use(call.service .. "." .. call.operation)
   for _, fn in ipairs(before) do fn(call) end
   local ok, result, meta = pcall(send.call, self, op, args, opts or {})
   if not ok and not errors.is(result, "remote") then error(result, 0) end

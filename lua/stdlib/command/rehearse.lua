@@ -16,6 +16,7 @@ local flags = {
   { "keep", "leave the cloud running at the end instead of destroying", type = "boolean" },
   { "dir", "folder for everything the rehearsal keeps", type = "string" },
   { "faults", "fault plan: throttle=0.05,error=0.02,drop=0.01,lost=0.01,latency=0.2,stale=2,seed=7", type = "string" },
+  { "policy", "the run may do what this IAM policy allows, and no more: FILE, or DIR with several (hkrun policy --out)", type = "string" },
   { "orders", "ORDERS of the app's seed command: how many it has", type = "string" },
   { "jobs", "JOBS of the app's seed_jobs command", type = "string" },
   { "heroku-may-replicate", "its PostgreSQL streams changes to the app's role, which Heroku's never does", type = "boolean" },

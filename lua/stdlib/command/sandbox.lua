@@ -29,13 +29,14 @@ local HELP = {
   "  --scale N          simulated seconds in a real one (120)",
   "  --port N           the API's port (a free one)",
   "  --faults LIST      what goes wrong, as shares of the calls: throttle=0.05,error=0.01,seed=7",
+  "  --policy FILE      its clients may do what this IAM policy allows, and no more; a folder: what all in it allow",
   "  --orders N         ORDERS of the app's seed command",
   "  --jobs N           JOBS of the app's seed_jobs command",
   "  --ready-file FILE  write the variables as JSON into FILE when it is up, instead of printing them",
 }
 
 local takes = { dir = "string", app = "string", scale = "number", port = "integer", orders = "integer", jobs = "integer",
-  ["ready-file"] = "string", faults = "faults" }
+  ["ready-file"] = "string", faults = "faults", policy = "string" }
 local faults = { seed = true, throttle = true, error = true, drop = true, lost = true, latency = true, stale = true }
 
 --- "throttle=0.05,seed=7" -> { throttle = 0.05, seed = 7 }
@@ -134,10 +135,33 @@ local function exports(env)
   return secret.concat(lines)
 end
 
+--- The policies of a file or a folder of files; nil where none is asked for.
+local function policies_of(path)
+  if not path then return nil end
+  local files, list = { path }, {}
+  if fs.exists(path) and fs.stat(path).type == "dir" then
+    files = {}
+    for _, name in ipairs(fs.list(path)) do
+      if name:find "%.json$" then files[#files + 1] = fs.join(path, name) end
+    end
+  end
+  for i, file in ipairs(files) do
+    if not fs.exists(file) then errors.usage("--policy: there is no file %s", file) end
+    local document, err = json.decode(fs.read(file))
+    if type(document) ~= "table" or type(document.Statement) ~= "table" then
+      errors.usage("--policy: %s is no IAM policy%s", file, err and ": " .. err.message or "")
+    end
+    list[i] = document
+  end
+  return list
+end
+
 local function run(o, dir)
+  local policies = policies_of(o.policy)
   local app = not o.no_heroku and (o.app or sample_app())
   local manifest = app and manifest_of(app)
   local running <close> = cloud.start { dir = dir, scale = o.scale, port = o.port, faults = o.faults }
+  running.policies = policies
   if app then
     require "rehearsal.heroku".start(running, { app_dir = app, manifest = manifest, orders = o.orders, jobs = o.jobs,
       may_replicate = o.may_replicate })

@@ -1,5 +1,6 @@
 --- plan, and apply = plan, ask, run.
 local agree = require "recipe.agree"
+local calls = require "calls"
 local errors = require "errors"
 local flow = require "recipe.flow"
 local load = require "recipe.load"
@@ -116,7 +117,7 @@ local function run_pass(o, recipe, planned)
   log.on_risk = nil
   local state = ok and ((r.stopped or r.only_stage) and "stopped" or "done") or errors.is(e, "cancelled") and "cancelled" or "failed"
   local written, why = pcall(r.journal.write, r.journal,
-    { ev = "end", state = state, error = not ok and tostring(e) or nil, summary = r.done })
+    { ev = "end", state = state, error = not ok and tostring(e) or nil, summary = r.done, calls = calls.unknown_to(r.journal.memory) })
   if ok and not written then ok, e = false, why end
   if ok then return r end
   if errors.is(e, "usage") then                              -- too late for exit code 2: things were changed

@@ -1,5 +1,6 @@
 --- Walks the journal backwards and deletes what runs of the recipe created: never what was adopted or is kept.
 local agree = require "recipe.agree"
+local calls = require "calls"
 local effects = require "recipe.effects"
 local errors = require "errors"
 local kinds = require "recipe.kind"
@@ -176,7 +177,8 @@ function M.run(r, o)
       M.delete_all(r, doomed)
     end)
     local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
-    pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
+    pcall(r.journal.write, r.journal,
+      { ev = "end", state = state, error = not ok and tostring(e) or nil, calls = calls.unknown_to(r.journal.memory) })
     if not ok then error(e, 0) end
   end
   local told = M.tell_left(r)

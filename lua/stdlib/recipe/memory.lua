@@ -1,7 +1,8 @@
 --- What the journal's records mean: replays them into the state of a recipe and its target.
 ---
 --- Records (`ev`), in the order in which they appear in a run:
----   run       a run began: n, options, things (to delete)       end      it ended: state = done | failed | cancelled | stopped
+---   run       a run began: n, options, things (to delete)       end      it ended: state = done | failed | cancelled | stopped;
+---             calls: the operations of AWS that it asked for, reads too, as far as no earlier record has them
 ---   plan      entries: what the run set out to do, and `after`, the keys that each waits for (recipe/flow.lua); stages
 ---   stage     name
 ---   intent    key, kind, gen, spec, inside       created  key, id          ready   key
@@ -25,6 +26,7 @@ function M.new()
   return {
     nouns = {}, order = {}, onces = {}, guards = {}, guard_order = {}, once_order = {}, confirms = {}, reports = {},
     runs = 0, last = nil, stage = nil, options = {}, planned = {}, done = {}, leaves = {},
+    calls = {}, names = {},
   }
 end
 
@@ -78,6 +80,7 @@ function on.plan(m, rec) m.planned = rec.entries end
 
 on["end"] = function(m, rec)
   if m.last then m.last.state, m.last.ended, m.last.error = rec.state, rec.at, rec.error end
+  for _, name in ipairs(rec.calls or {}) do m.calls[name] = true end
 end
 
 function on.stage(m, rec) m.stage = rec.name end
@@ -168,6 +171,16 @@ function on.destroyed(m)
   m.onces, m.once_order, m.guards, m.guard_order, m.confirms, m.reports, m.leaves = {}, {}, {}, {}, {}, {}, {}
 end
 
+--- Kinds, names and ids of all things that runs have made or found, also of those that are gone.
+local function note_name(m, rec)
+  local known = m.names[rec.key]
+  if not known and rec.spec and rec.spec.name then
+    known = { kind = rec.kind, name = rec.spec.name }
+    m.names[rec.key], m.names[#m.names + 1] = known, known
+  end
+  if known then known.id = rec.id or known.id end
+end
+
 --- What the last run set out to do and did not get done, in its order.
 ---@param m table
 ---@return table[] entries `{ key=, action=, title=, stage= }`
@@ -185,6 +198,8 @@ end
 function M.add(m, rec)
   local f = on[rec.ev]
   if f then f(m, rec) end
+  if rec.ev == "intent" or rec.ev == "created" or rec.ev == "found" then note_name(m, rec) end
+  for _, call in ipairs(rec.by or {}) do m.calls[call.call] = true end
 end
 
 return M

@@ -1,6 +1,7 @@
 --- Deletes what runs of a recipe made and the recipe does not ask for any more. A whole plan pass says what that is.
 local agree = require "recipe.agree"
 local apply = require "recipe.apply"
+local calls = require "calls"
 local destroy = require "recipe.destroy"
 local errors = require "errors"
 local load = require "recipe.load"
@@ -54,7 +55,7 @@ function M.run(o)
   r.mode = "prune"
   local ok, e = stop.announced(errors.handler, destroy.delete_all, r, doomed)
   local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
-  pcall(journal.write, journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
+  pcall(journal.write, journal, { ev = "end", state = state, error = not ok and tostring(e) or nil, calls = calls.unknown_to(journal.memory) })
   if not ok then error(e, 0) end
   destroy.tell_left(r)
   log.out("prune: %d deleted", #doomed)

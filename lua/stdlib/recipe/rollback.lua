@@ -5,6 +5,7 @@
 --- Each step is on record, so a rollback that was cut off goes on when it is run again. Where a step of the recipe's fails,
 --- the guards that were undone before it are done again: a move that cannot be taken back yet stays one.
 local agree = require "recipe.agree"
+local calls = require "calls"
 local destroy = require "recipe.destroy"
 local errors = require "errors"
 local load = require "recipe.load"
@@ -122,7 +123,7 @@ local function recorded(r, fn, ...)
   r.journal:write { ev = "run", command = "rollback", n = r.memory.runs + 1, recipe = r.recipe, target = r.target }
   local ok, e = stop.announced(errors.handler, fn, ...)
   local state = ok and "done" or errors.is(e, "cancelled") and "cancelled" or "failed"
-  pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil })
+  pcall(r.journal.write, r.journal, { ev = "end", state = state, error = not ok and tostring(e) or nil, calls = calls.unknown_to(r.journal.memory) })
   if ok then return end
   if errors.is(e, "cancelled") then log.warn "cancelled; rollback again goes on from here" end
   error(e, 0)

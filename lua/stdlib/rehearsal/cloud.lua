@@ -132,6 +132,7 @@ function Cloud:aws(req, call)
     local ctx = { region = scope.region, operation = op.name, request_id = call.id, service = m.service, request = req, session = scope.session }
     call.params = params
     permissions.check(self, ctx, params, m.meta.protocol)
+    if self.policies then require("rehearsal.rights").check(self, m, op, params, ctx) end
     return self.exact_faults:around(call, function(fault)
       local code, status = exact_faults.aws(fault, m.meta.protocol)
       wire.fail(code, status, "the fault plan says so")

@@ -39,7 +39,7 @@ end
 function Rehearsal:start_cloud(o)
   local ready = fs.join(self.dir, "ready.json")
   local words = { process.program(), "sandbox", "--dir", fs.join(self.dir, "cloud"), "--app", self.app, "--ready-file", ready }
-  for _, name in ipairs { "scale", "faults", "orders", "jobs" } do
+  for _, name in ipairs { "scale", "faults", "policy", "orders", "jobs" } do
     if o[name] then words[#words + 1] = ("--%s=%s"):format(name, o[name]) end
   end
   if o["heroku-may-replicate"] then words[#words + 1] = "--heroku-may-replicate" end

@@ -95,21 +95,19 @@ local function referrer(list, own)
     local marks, found = s, {}
     for _, ref in ipairs(list) do
       if ref.thing ~= own then
-        local first, last = 1, nil
-        while true do
-          first, last = marks:find(ref.value, first, true)
-          if not first then break end
-          if marks:find("^[%w_%-]", last + 1) or marks:sub(first - 1, first - 1):find "[%w_%-]" then
-            first = last + 1                                 -- a part of another name
-          else
+        local first, last = marks:find(ref.value, 1, true)
+        while first do
+          local is_part = marks:find("^[%w_%-]", last + 1) or marks:sub(first - 1, first - 1):find "[%w_%-]"     -- of another name
+          if not is_part then
             found[#found + 1] = ref.text
             marks = marks:sub(1, first - 1) .. "\0" .. string.char(#found) .. marks:sub(last + 1)
-            first = first + 2
+            last = first + 1
           end
+          first, last = marks:find(ref.value, last + 1, true)
         end
       end
     end
-    if #found == 0 or #found > 250 then return nil end
+    if #found == 0 or #found > 30 then return nil end
     if marks == "\0\1" then return found[1] end
     local out, at = {}, 1
     for before, n, after in marks:gmatch "()%z(.)()" do

@@ -23,7 +23,8 @@ local function settings(asked, x)
     for name, value in pairs(options) do
       if type(value) ~= "table" and type(value) ~= "userdata" then
         value = math.type(value) == "float" and math.tointeger(value) or value
-        list[#list + 1] = { { "namespace", namespace }, { "name", name }, { "value", NAMES[name] and x:named(NAMES[name], value) or tostring(value) } }
+        local said = NAMES[name] and x:named(NAMES[name], value) or tostring(value)
+        list[#list + 1] = { { "namespace", namespace }, { "name", name }, { "value", said } }
       end
     end
   end

@@ -147,7 +147,8 @@ M["aws.schedule"] = {
         { "maximum_window_in_minutes", v.flexible and v.flexible.MaximumWindowInMinutes } } },
       { "target", hcl.blocks { { "arn", v.target }, { "role_arn", v.role }, { "input", v.asked.input and hcl.json(v.asked.input) },
         { "dead_letter_config", v.dead_letter and hcl.blocks { { "arn", v.dead_letter } } or nil },
-        { "retry_policy", v.retries and hcl.blocks { { "maximum_retry_attempts", v.retries }, { "maximum_event_age_in_seconds", v.max_age } } or nil },
+        { "retry_policy", v.retries and hcl.blocks { { "maximum_retry_attempts", v.retries },
+          { "maximum_event_age_in_seconds", v.max_age } } or nil },
         { "ecs_parameters", task_of(v.task) } } },
     }
   end,
@@ -156,7 +157,8 @@ M["aws.schedule"] = {
 M["aws.queue"] = {
   type = "aws_sqs_queue", import = "{url}", gives = { arn = "arn", url = "url" },
   body = function(v)
-    return { { "name", v.name }, { "message_retention_seconds", v.days * 86400 }, { "visibility_timeout_seconds", v.visibility }, { "tags", tags(v) } }
+    return { { "name", v.name }, { "message_retention_seconds", v.days * 86400 }, { "visibility_timeout_seconds", v.visibility },
+             { "tags", tags(v) } }
   end,
 }
 

@@ -6,7 +6,8 @@ local aws = require "aws"
 local M = {}
 
 M["aws.dms_subnet_group"] = {
-  type = "aws_dms_replication_subnet_group", import = "{name}", named = "replication_subnet_group_id", gives = { arn = "replication_subnet_group_arn" },
+  type = "aws_dms_replication_subnet_group", import = "{name}", named = "replication_subnet_group_id",
+  gives = { arn = "replication_subnet_group_arn" },
   body = function(v)
     return { { "replication_subnet_group_id", v.name }, { "replication_subnet_group_description", v.description }, { "subnet_ids", v.subnets },
              { "tags", tags(v) } }

@@ -87,9 +87,7 @@ M["aws.parameter"] = {
 
 M["aws.oidc_provider"] = {
   type = "aws_iam_openid_connect_provider", import = "{arn}", gives = { arn = "arn" },
-  body = function(v)
-    return { { "url", v.url }, { "client_id_list", v.audiences }, { "thumbprint_list", v.thumbprints }, { "tags", tags(v) } }
-  end,
+  body = function(v) return { { "url", "https://" .. v.name }, { "client_id_list", v.audiences } } end,
 }
 
 return M

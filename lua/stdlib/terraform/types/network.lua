@@ -63,8 +63,9 @@ M["aws.security_group"] = {
     for _, r in ipairs(v.described) do
       local ports = r.IpProtocol ~= "-1"
       x:part(r.IsEgress and "aws_vpc_security_group_egress_rule" or "aws_vpc_security_group_ingress_rule", rule_name(r), r.SecurityGroupRuleId, {
-        { "security_group_id", v.id }, { "description", r.Description }, { "ip_protocol", r.IpProtocol }, { "from_port", ports and r.FromPort or nil },
-        { "to_port", ports and r.ToPort or nil }, { "cidr_ipv4", r.CidrIpv4 }, { "cidr_ipv6", r.CidrIpv6 }, { "prefix_list_id", r.PrefixListId },
+        { "security_group_id", v.id }, { "description", r.Description }, { "ip_protocol", r.IpProtocol },
+        { "from_port", ports and r.FromPort or nil }, { "to_port", ports and r.ToPort or nil },
+        { "cidr_ipv4", r.CidrIpv4 }, { "cidr_ipv6", r.CidrIpv6 }, { "prefix_list_id", r.PrefixListId },
         { "referenced_security_group_id", r.ReferencedGroupInfo and r.ReferencedGroupInfo.GroupId },
       })
     end

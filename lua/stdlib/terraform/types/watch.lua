@@ -1,6 +1,5 @@
 --- Logs, alarms, dashboards and who is told. See terraform/types.lua.
 local aws = require "aws"
-local hcl = require "terraform.hcl"
 local tags = require "terraform.tags"
 
 local M = {}
