@@ -42,6 +42,8 @@ local function roles(kept)
   aws.key_pair { "one", public_key = "ssh-ed25519 AAAAC3NzaC1lZDI1NTE5AAAAIMDfy1ZJ6G3vNcb0dDFbnxr1FZaLKhKYz1aVRZJvHfIb one" }
   local document = { Version = "2012-10-17", Statement = { { Effect = "Allow", Action = "secretsmanager:GetSecretValue", Resource = kept.arn } } }
   local role = aws.role { "one", service = "ec2.amazonaws.com", policies = { "AmazonSSMManagedInstanceCore" }, inline = { ["read it"] = document } }
+  local github = aws.oidc_provider { "token.actions.githubusercontent.com", audiences = { "sts.amazonaws.com" } }
+  aws.role { "one-deploy", web_identity = { provider = github, audience = "sts.amazonaws.com", subjects = { "repo:o/r:ref:refs/heads/main" } } }
   return role, aws.instance_profile { "one", role = role }
 end
 
