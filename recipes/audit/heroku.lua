@@ -18,7 +18,7 @@ local PARTS = {
   { "releases", "/releases", { "version", "description", "status", "created_at", "current", "user.email", "eligible_for_rollback" },
     range = "version ..; max=20, order=desc", only = 20 },
   { "builds", "/builds", { "status", "stack", "created_at" }, newest = "created_at", only = 5 },
-  { "buildpacks", "/buildpack-installations", { "ordinal", "buildpack.name" } },
+  { "buildpacks", "/buildpack-installations", { "ordinal", "buildpack.name" }, generation = "cedar" },
   { "domains", "/domains", { "hostname", "kind", "cname", "acm_status", "acm_status_reason", "sni_endpoint.name" } },
   { "features", "/features", { "name", "enabled" } },
   { "webhooks", "/webhooks", { "url", "include", "level" }, version = "3.webhooks", url = true },
@@ -158,6 +158,14 @@ local function code(app)
   return app.slug and pick(app.slug, { "commit", "release", "size", "process_types", "buildpack_provided_description" })
 end
 
+--- The buildpacks of a Fir app, which are told by its image.
+local function from_image(image)
+  if not (image and image.buildpacks) then return nil end
+  local list = json.array {}
+  for i, b in ipairs(image.buildpacks) do list[i] = { ordinal = i - 1, buildpack = b.id } end
+  return list
+end
+
 local function pipeline(app)
   if not app.couplings then return nil end
   return { name = app.pipeline and app.pipeline.name, stage = app.couplings.stage, review_apps = app.review_apps ~= nil,
@@ -176,7 +184,11 @@ function M.app(name, more)
     { "certificates", function() return certificates(app) end }, { "collaborators", function() return people(app) end },
     { "pipeline", function() return pipeline(app) end },
   }
-  for _, part in ipairs(PARTS) do readers[#readers + 1] = { part[1], function() return read_list(app, part) end } end
+  for _, part in ipairs(PARTS) do
+    if (part.generation or app.generation) == app.generation then
+      readers[#readers + 1] = { part[1], function() return read_list(app, part) end }
+    end
+  end
   if app.generation == "fir" then readers[#readers + 1] = { "telemetry", function() return telemetry(app) end }
   else readers[#readers + 1] = { "autoscale", function() return autoscale(app) end } end
   for _, reader in ipairs(more and more(app) or {}) do readers[#readers + 1] = reader end
@@ -184,7 +196,7 @@ function M.app(name, more)
   for _, gap in ipairs(inner) do gaps[#gaps + 1] = gap end
   table.sort(gaps, function(a, b) return a.what < b.what end)
   for member, value in pairs(pick(app.info, APP)) do found[member] = value end
-  found.generation, found.gaps = app.generation, gaps
+  found.generation, found.gaps, found.buildpacks = app.generation, gaps, found.buildpacks or from_image(found.code)
   return found
 end
 

@@ -1,7 +1,7 @@
 --- Heroku's own CLI on the rehearsal's Heroku: what a developer types every day, and what it then says.
+local cli_of = dofile "tests/support/heroku_cli.lua"
 local json = require "json"
 local lab_of = dofile "tests/support/heroku_lab.lua"
-local process = require "process"
 local task = require "task"
 local test = require "test"
 
@@ -11,23 +11,6 @@ local STORES = {
   { plan = "heroku-postgresql:standard-0", as = "DATABASE" }, { plan = "heroku-redis:premium-0", as = "REDIS" },
   { plan = "papertrail:choklad", as = "PAPERTRAIL", config = { PAPERTRAIL_API_TOKEN = "pt-1" } },
 }
-
---- The CLI in a lab. Any other host than heroku.com's or loopback it would quietly replace by the real heroku.com, so a
---- word of that is a failure; the token is the lab's, and worth nothing elsewhere.
-local function cli_of(lab)
-  local env = lab.cloud:env()
-  env.HEROKU_DISABLE_AUTOUPDATE, env.DISABLE_TELEMETRY, env.HEROKU_PARTICLEBOARD_URL = "1", "true", lab.cloud.url
-  test.match(env.HEROKU_HOST, "^http://127%.0%.0%.1:%d+$")
-  return function(line)
-    local words = { test.tool "heroku", env = env, timeout = 60 }
-    for word in line:gmatch "%S+" do words[#words + 1] = (word:gsub("~", " ")) end
-    local before = #lab.cloud.calls
-    local r = process.run(words)
-    test.truthy(not r.stderr:find "HEROKU_HOST", "it took the rehearsal's host: " .. r.stderr)
-    test.truthy(#lab.cloud.calls > before, "heroku " .. line .. " asked the rehearsal")
-    return { code = r.code, out = r.stdout, err = r.stderr, line = line }
-  end
-end
 
 --- What each command must print, in its output or, for what is done, beside it.
 local SAID = {
@@ -55,7 +38,7 @@ local SAID = {
 T["the Heroku CLI reads an app, changes it, and is refused as on Heroku"] = function()
   local lab = lab_of.start { addons = STORES, app = { name = "tiny", stack = "heroku-24", buildpacks = { "heroku/nodejs" } },
     pipeline = { name = "shop", stage = "production" } }
-  local heroku = cli_of(lab)
+  local heroku = cli_of(lab.cloud)
   heroku "auth:whoami"                  -- the first run writes its files
   local lines = {}
   for line in pairs(SAID) do lines[#lines + 1] = line end

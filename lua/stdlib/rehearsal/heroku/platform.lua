@@ -141,6 +141,7 @@ end
 
 local function buildpacks(a)
   local installed = {}
+  if a.app.generation == "fir" then return installed end      -- theirs are in the image
   for i, name in ipairs(a.app.buildpacks) do
     local url = name:find "^https?:" and name or "urn:buildpack:" .. name
     installed[i] = { ordinal = i - 1, buildpack = { name = name, url = url } }

@@ -43,7 +43,7 @@ local function update_config(a)
   return app:config()
 end
 
-local function show(a, release) return views.release(a.heroku, a.app, release) end
+local function show(a, release) return views.release(a.heroku, a.app, release, a.req) end
 local function find(a, identity) return api.find(a.app.releases, identity:gsub("^v(%d+)$", "%1"), "release", { "id", "version" }) end
 
 local function release_list(a)

@@ -88,14 +88,21 @@ function M.dyno_size(row)
     generation = ref(row[6] or "cedar", "generation") }
 end
 
-function M.release(heroku, app, release)
+--- What the Heroku CLI asks for by a variant of the version, "version=3.sdk", and the reference does not have.
+local function sdk_image(app, release, req)
+  if not (req.headers.accept or ""):find("version=3.sdk", 1, true) then return nil end
+  return app.generation == "fir" and release.slug and { id = release.slug.id } or null
+end
+
+---@param req table the request
+function M.release(heroku, app, release, req)
   local plans, is_fir = json.array {}, app.generation == "fir"
   for i, addon in ipairs(app.addons) do plans[i] = addon.plan end
   return { id = release.id, version = release.version, description = release.description, status = release.status,
     current = release == app:current(), eligible_for_rollback = release.slug ~= nil, app = app_ref(app), addon_plan_names = plans,
     artifacts = release.slug and { { id = release.slug.id, type = is_fir and "oci-image" or "slug" } } or json.array {},
     output_stream_url = null, slug = release.slug and not is_fir and { id = release.slug.id } or null, user = user(heroku),
-    created_at = release.created_at, updated_at = release.updated_at }
+    oci_image = sdk_image(app, release, req), created_at = release.created_at, updated_at = release.updated_at }
 end
 
 function M.price(plan)
