@@ -12,7 +12,7 @@ local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.
 local dns, domain = require "heroku_to_aws.dns", require "heroku_to_aws.domain"
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
-local keyspace, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.smoke"
+local keyspace, pipeline, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.pipeline", require "heroku_to_aws.smoke"
 local scheduler, watch = require "heroku_to_aws.scheduler", require "heroku_to_aws.watch"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
@@ -53,6 +53,9 @@ local opt = recipe.options {
   { "dms_strategy", "DMS: all rows in the freeze, or rows and changes before it", default = "full-load",
     one_of = { "full-load", "full-load-and-cdc" } },
   { "downtime_budget", "how long nobody may be able to write, like 20m: then Heroku goes on", check = checks.duration },
+  { "github", "GitHub repository that deploys from now on: OWNER/REPOSITORY (docs/deploy.md)", check = pipeline.repository },
+  { "github_branch", "its branch whose pushes are deployed", default = "main", check = pipeline.branch },
+  { "workflows", "folder for its workflows (default: .github/workflows of the source folder, else below .hkrun)" },
   { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
 }
 need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is needed with the bastion: your own address, like 203.0.113.7/32")
@@ -154,6 +157,9 @@ if opt.data == "dms" then freeze:once(dms.CLEAN, dms.clean_up { app = app }) end
 
 stage "dns"                                      -- the names lead to AWS; `hkrun rollback` leads them back
 dns.switch(names, web, opt)
+
+stage "pipeline"                                 -- with --github: what is pushed there is deployed, without a key
+pipeline.make { app = app, plan = plan, opt = opt, account = account, code = new.code, environments = environments }
 
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = url, quantities = app:quantities(),

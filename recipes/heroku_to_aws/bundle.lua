@@ -77,7 +77,7 @@ function M.procfile(processes)
 end
 
 local IGNORE = { ".git", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
-local REFERENCE = "IMAGE_OF_THE_APP"                         -- what stands in the files until the image is there
+M.REFERENCE = "IMAGE_OF_THE_APP"                             -- what stands in the files until the image is there
 
 local function is_own(o) return o.source and fs.exists(fs.join(o.source, "docker-compose.yml")) end
 
@@ -86,6 +86,7 @@ function M.has_image(o) return o.platform ~= "node" and not is_own(o) end
 
 --- The files that make an image of the app.
 local function image_files(o)
+  if o.repository and not o.source then return {} end
   if not o.source then return { Dockerfile = M.slug_dockerfile(o.stack), start = START } end
   return fs.exists(fs.join(o.source, "Dockerfile")) and {} or { Dockerfile = dockerfile.of(o.source, o.buildpacks) }
 end
@@ -102,10 +103,10 @@ local function additions(environment, o)
     add(files, release.build_files(o.source))
     return environment.release and add(files, release.files(environment.release, { on_machine = true })) or files
   elseif is_own(o) then return {} end
-  local shell, files = o.source and "/bin/sh" or "/bin/bash", o.image and {} or image_files(o)
-  files["docker-compose.yml"] = M.compose(environment.processes, shell, o.image and REFERENCE)
+  local shell, files = (o.source or o.repository) and "/bin/sh" or "/bin/bash", o.image and {} or image_files(o)
+  files["docker-compose.yml"] = M.compose(environment.processes, shell, o.image and M.REFERENCE)
   if environment.release then
-    add(files, release.files(environment.release, { shell = shell, image = o.image and { reference = REFERENCE, region = o.region } }))
+    add(files, release.files(environment.release, { shell = shell, image = o.image and { reference = M.REFERENCE, region = o.region } }))
   end
   return files
 end
@@ -133,6 +134,17 @@ local function redirect()
     DefaultActions = { { Type = "redirect", RedirectConfig = config } } } } } }
 end
 
+--- The files that a bundle has beside the app's own.
+---@param environment table of mapping.environments
+---@param o { source: string?, stack: string?, platform: string?, image: any, region: string?, repository: boolean? } image: the app's
+--- stands in a registry, and the files say M.REFERENCE for it; repository: who builds has the app's repository
+---@return table<string, string> files
+function M.additions(environment, o)
+  local files = additions(environment, o)
+  if environment.https then files[".ebextensions/https-redirect.config"] = redirect() end
+  return files
+end
+
 --- What the bundle of an environment will be: its version is a digest of everything that goes into it, so that the same
 --- app makes the same version, and nothing has to be downloaded to know it.
 ---@param environment table of mapping.environments
@@ -140,8 +152,7 @@ end
 --- platform: "node" for one that runs no containers; image: of describe_image, if it stands in a registry
 ---@return { version: string, files: table<string, string>, image: table? }
 function M.describe(environment, o)
-  local files = additions(environment, o)
-  if environment.https then files[".ebextensions/https-redirect.config"] = redirect() end
+  local files = M.additions(environment, o)
   return { version = version_of(o, o.image and o.image.version or content_of(o), files), files = files, image = o.image }
 end
 
@@ -211,7 +222,7 @@ function M.build(bundle, app, o)
   local path = work .. ".zip"
   if bundle.image then
     local files = {}
-    for name, content in pairs(bundle.files) do files[name] = content:gsub(REFERENCE, (o.reference:gsub("%%", "%%%%"))) end
+    for name, content in pairs(bundle.files) do files[name] = content:gsub(M.REFERENCE, (o.reference:gsub("%%", "%%%%"))) end
     lay_out(work, files, nil, { dir = o.dir }, bundle.version)
     zip.pack(work, { to = path })
     fs.rmtree(work)

@@ -15,7 +15,7 @@ local M = {}
 local DIR = ".hkrun/bundles"
 
 --- The name of the bucket: one for the whole world, so it has the account's number.
-local function bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
+function M.bucket_name(name, account) return ("hkrun-%s-%s-%s"):format(name, account, aws.s3.region) end
 
 --- The image of the app in Amazon ECR, where a container engine is there to build it.
 ---@param o { source: string?, stack: string, slug: table?, buildpacks: table?, platform: string, region: string }
@@ -38,6 +38,7 @@ function M.image(app, plan, opt, o)
     fs.rmtree(fs.join(DIR, described.version .. ".image"))
     return { digest = digest, surroundings = found }
   end)
+  described.repository = repository
   return described, reference, recipe.is_unknown(built) and {} or built.surroundings
 end
 
@@ -49,6 +50,7 @@ end
 ---@param opt table
 ---@return table<string, any> versions of aws.eb_version, by the environment's name
 ---@return table[] surroundings what the code of the slug takes for granted of Heroku
+---@return any repository of aws.ecr_repository, if the image of the app is there
 local function versions_of(app, plan, application, bucket, opt)
   local o = { source = opt.source, stack = app.stack, slug = app.slug, buildpacks = opt.source and app.buildpacks,
               platform = plan.platform.kind, region = aws.ecr.region }
@@ -66,7 +68,7 @@ local function versions_of(app, plan, application, bucket, opt)
     versions[e.name] = aws.eb_version { label, application = application.id, bucket = bucket.id, key = label .. ".zip",
       description = text("Heroku %s, uploaded as %s", b.version, object.id) }
   end
-  return versions, not o.image and not recipe.is_unknown(built) and built.surroundings or surroundings
+  return versions, not o.image and not recipe.is_unknown(built) and built.surroundings or surroundings, o.image and o.image.repository
 end
 
 --- A version in which nothing of the app runs.
@@ -91,12 +93,12 @@ function M.place(environment) return ("%s: %d x %s"):format(environment.name, en
 ---@param plan table
 ---@param account string
 ---@param opt table
----@return { application: any, versions: table<string, any>, surroundings: table[], parked: any, release_in: string? } code
+---@return { application: any, versions: table<string, any>, surroundings: table[], parked: any, release_in: string?, repository: any } code
 --- surroundings: what the slug's code takes for granted of Heroku; release_in: the environment whose version runs the
 --- release process
 function M.code(app, plan, account, opt)
   local place = task.all {
-    bucket = function() return aws.bucket { bucket_name(plan.name, account) } end,
+    bucket = function() return aws.bucket { M.bucket_name(plan.name, account) } end,
     application = function() return aws.eb_application { plan.name, tags = { [audit.DYNOS] = plan.dynos } } end,
   }
   local code = task.all {
@@ -104,7 +106,7 @@ function M.code(app, plan, account, opt)
     parked = function() return parked_version(plan, place.application, place.bucket) end,
   }
   code.application = place.application
-  code.versions, code.surroundings = table.unpack(code.versions)
+  code.versions, code.surroundings, code.repository = table.unpack(code.versions, 1, 3)
   code.release_in = plan.environments[1].release and plan.environments[1].name or nil
   return code
 end

@@ -1,8 +1,9 @@
 --- The release phase, and an environment that does not become healthy: what stops the cutover, what it says, and that it goes
---- on from there, then with an image of the app in Amazon ECR. The container engine is tests/support/engine.py; what it pushes
---- is what runs. The cases build on each other.
+--- on from there, then with an image of the app in Amazon ECR, and pushes to GitHub after that. The container engine is
+--- tests/support/engine.py; what it pushes is what runs. The cases build on each other.
 package.path = "recipes/?.lua;" .. package.path
 local fs = require "fs"
+local github = dofile "tests/support/github_lab.lua"
 local http = require "http"
 local image = require "heroku_to_aws.image"
 local json = require "json"
@@ -141,6 +142,60 @@ T["an engine that does not work is passed over, and refused where it is named"] 
     HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }, timeout = 60 }
   test.match(r.stdout, "^buildah%s+nil%s+false%s+%-%-engine: docker cannot be used: Cannot connect to the Docker daemon")
   test.equal(image.engine "none", nil)
+end
+
+-- Pushes to GitHub ----------------------------------------------------------------------------------------------------------
+
+local repository, runner
+
+--- The app's repository, with what hkrun writes for it.
+local function with_workflows(...)
+  local lab = cloud()
+  local r = apply("--engine", "podman", "--github", "tea/tiny", "--workflows", repository .. "/.github/workflows", ...)
+  test.equal(r.code, 0, r.stdout:sub(-1500) .. r.stderr:sub(-1500))
+  return r, lab
+end
+
+local function push()
+  return github.push { lab = cloud(), repository = "tea/tiny", ref = "refs/heads/main", dir = repository, programs = runner,
+                       workflow = ".github/workflows/deploy-tiny.yml" }
+end
+
+local function web() return http.get(cloud():ask "apps"[1].url .. "/health", { timeout = 20 }) end
+
+T["--github: the workflow and its files are written, and what they need is made; a second apply changes nothing"] = function()
+  repository, runner = fs.tmpdir "hkrun-repository-", github.programs "required_reviewers"
+  test.defer_file(function() fs.rmtree(repository) end)
+  for _, name in ipairs { "package.json", "worker.js", "web.js" } do
+    fs.write(fs.join(repository, name), fs.read("tests/support/tiny_app/" .. name), 420)
+  end
+  fs.write(repository .. "/release.sh", RELEASE, 420)
+  fs.write(repository .. "/Dockerfile", "FROM node:22-bookworm\nWORKDIR /app\nCOPY . .\n", 420)
+  local r, lab = with_workflows()
+  test.match(r.stdout, "production +tiny on each push to main of tea/tiny")
+  test.match(fs.read(repository .. "/.github/deploy/tiny/docker-compose.yml"), "image: IMAGE_OF_THE_APP")
+  local before = lab:mutating()
+  test.match(with_workflows().stdout, "no changes")
+  test.equal(lab:mutating(), before)
+end
+
+T["a push builds the image, releases it, and has every environment run it; with GitHub's token alone"] = function()
+  fs.write(repository .. "/web.js", (fs.read(repository .. "/web.js"):gsub("database", "pushed", 1)), 420)
+  local n = releases(cloud():ask "apps"[1].env.DATABASE_URL)
+  local done = push()
+  test.equal({ done.ok, done.job }, { true, "deploy-tiny" }, done.log)
+  test.match(done.log, "tiny runs tiny%-%x%x%x%x%x%x%x%x%x%x%x%x\n$")
+  test.equal(releases(cloud():ask "apps"[1].env.DATABASE_URL), n + 1)
+  test.match(web().body, "pushed")
+end
+
+T["a push whose release phase fails fails, says why, and what ran before goes on"] = function()
+  fs.write(repository .. "/release.sh", "echo nothing to migrate >&2\nexit 3\n", 420)
+  local done = push()
+  test.equal(done.ok, false)
+  test.match(done.log, "::error::tiny did not take tiny%-%x+: it runs tiny%-%x+")
+  test.match(done.log, "ERROR\t")
+  test.equal(web().status, 200)
 end
 
 return T

@@ -38,7 +38,7 @@ def layer_of(context, source, target):
 def build(words):
     reference, context = words[words.index("--tag") + 1], words[-1]
     config, layers, diffs = {"Env": []}, [], []
-    with open(os.path.join(context, "Dockerfile")) as f:
+    with open(words[words.index("--file") + 1] if "--file" in words else os.path.join(context, "Dockerfile")) as f:
         lines = f.read().replace("\\\n", " ").splitlines()
     for line in lines:
         word, _, rest = line.strip().partition(" ")

@@ -153,6 +153,7 @@ end
 
 ---@class Environment
 ---@field id string
+---@field environment_id string Elastic Beanstalk's: "e-..."
 ---@field name string
 ---@field cname string
 ---@field url string
@@ -210,6 +211,7 @@ return function(o)
   }
   local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
                                  timeout = o.timeout, settings = settings(o, roles.service.name, roles.profile.name) }
-  return setmetatable({ id = e.id, name = o.name, cname = e.cname, url = text("http://%s", e.cname), health = e.health, version = e.version,
-                        load_balanced = o.load_balanced, patience = o.health_timeout, hide = o.hide, taken = {} }, Environment)
+  return setmetatable({ id = e.id, environment_id = e.environment_id, name = o.name, cname = e.cname, url = text("http://%s", e.cname),
+                        health = e.health, version = e.version, load_balanced = o.load_balanced, patience = o.health_timeout, hide = o.hide,
+                        taken = {} }, Environment)
 end

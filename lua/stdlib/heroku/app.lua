@@ -31,6 +31,7 @@ local M = {}
 ---@field drains table[] url and token are secrets
 ---@field couplings? table { stage, pipeline }
 ---@field pipeline? table { name, ... }
+---@field stages table[] the apps of its pipeline that may be read: { stage, name }
 ---@field review_apps? table of its pipeline: { automatic_review_apps, ... }
 ---@field webhooks table[] { url, include, ... }
 ---@field collaborators table[]
@@ -71,6 +72,18 @@ end
 function readers.couplings(app) return optional(app, "/apps/" .. app.id .. "/pipeline-couplings") end
 
 function readers.pipeline(app) return app.couplings and optional(app, "/pipelines/" .. app.couplings.pipeline.id) end
+
+--- The apps of its pipeline, those that may be read: { { stage = "staging", name = "shop-staging" }, ... }, itself among them.
+function readers.stages(app)
+  local list = {}
+  for _, c in ipairs(app.couplings and optional(app, ("/pipelines/%s/pipeline-couplings"):format(app.couplings.pipeline.id)) or {}) do
+    local ok, other = pcall(app.client.get, app.client, "/apps/" .. c.app.id)
+    if ok then list[#list + 1] = { stage = c.stage, name = other.name }
+    elseif not errors.is(other, "not_found") and not (errors.is(other) and other.code == "forbidden") then error(other, 0) end
+  end
+  return list
+end
+
 function readers.review_apps(app)
   return app.couplings and optional(app, "/pipelines/" .. app.couplings.pipeline.id .. "/review-app-config")
 end
