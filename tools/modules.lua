@@ -7,17 +7,7 @@
 
 local ROOT = "lua/stdlib/"
 
--- The order is that of a recipe: what it is made of, what it talks to, what it handles, the rest.
-local MODULES = {
-  { "recipe" }, { "task" }, { "options" }, { "errors" }, { "retry" }, { "log" }, { "test", "test", "test/cloud" },
-  { "aws", "aws", "aws/client", "aws/transfer" }, { "heroku", "heroku", "heroku/app", "heroku/client" },
-  { "pg", "pg", "pg/connection", "pg/statement", "pg/transaction", "pg/copyio", "pg/notify", "pg/copy", "pg/check", "pg/same" },
-  { "redis", "redis", "redis/connection", "redis/transaction", "redis/script", "redis/subscription", "redis/cluster",
-    "redis/copy", "redis/live", "redis/same" },
-  { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
-  { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "dns" }, { "eb" }, { "procfile" },
-  { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
-}
+local MODULES = dofile(ROOT .. "editor/modules.lua")
 
 local function lines_of(path)
   local list = {}

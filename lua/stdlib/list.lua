@@ -13,6 +13,9 @@ local path = require "list.path"
 local M = {}
 
 ---@class List
+---@field [integer] any
+---@field n? integer rows of a query; beside it what the service or the server says of the whole
+---@field [string] any
 local List = {}
 M.methods = List                                            -- host/list.c finds these two
 

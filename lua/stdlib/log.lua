@@ -47,7 +47,16 @@ function M.sink(stream, line)
   f:flush()
 end
 
-M.amount, M.duration = figures.amount, figures.duration
+--- 1234567, "rows" -> "1,234,567 rows"; 1536, "bytes" -> "1.5 KiB".
+---@param n number
+---@param unit? string
+---@return string
+M.amount = figures.amount
+
+--- Seconds in words: 8 s, 2 min 5 s, 1 h 3 min.
+---@param s number
+---@return string
+M.duration = figures.duration
 
 local SAMPLES, SPAN = 20, 10                                 -- how many counts a rate is measured from, and over how many seconds
 

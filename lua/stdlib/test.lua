@@ -7,6 +7,7 @@ local M = {}
 local deferred, deferred_file = {}, {}
 
 --- A table of cases that keeps the order in which they are written.
+---@return table<string, fun()>
 function M.cases()
   local order = {}
   return setmetatable({}, {
@@ -108,6 +109,14 @@ end
 ---@param o? { region?: string, servers?: boolean, faults?: table, heroku?: table }
 ---@return TestCloud cloud `:left()` what is in the account; `:calls()` the calls that could change something; `.output`
 function M.cloud(o) return require "test.cloud".start(o) end
+
+---@class TestRun
+---@field entries table[] { action=, kind=, name=, changes=, ... }
+---@field summary table<string, integer>
+---@field changes integer
+---@field reports table<string, table[]>
+---@field output string
+---@field value any
 
 --- Plans a recipe in the case's cloud. What it answers has `entries` ({ action=, kind=, name=, changes=, ... }), `summary`
 --- ({ create=, adopt=, change=, replace=, delete=, run= }), `changes` (their sum), `reports` (rows by title), `output` (what was

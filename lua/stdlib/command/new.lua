@@ -17,6 +17,7 @@ local NEXT = {
     { "hkrun test %s_test.lua", "its test, in a cloud on this machine: no account, no network" },
     { "hkrun %s.lua --help", "what it does, and its options" },
     { "hkrun plan %s.lua --email you@example.com", "what it would do; changes nothing" },
+    { "hkrun types", "once, so that your editor completes recipes (Lua language server)" },
   },
   noun = { { "hkrun test %s_test.lua", "its test, in a cloud on this machine: no account, no network" } },
 }
