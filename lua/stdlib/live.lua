@@ -19,7 +19,7 @@ local SHARE, WIDEST = 0.4, 132                                -- of the terminal
 local INDENT = " "
 
 --- Without what would move the cursor.
-local function clean(s) return (tostring(s):gsub("%c", " "):gsub("\xC2[\x80-\x9F]", " ")) end
+local function clean(s) return (s:gsub("%c", " "):gsub("\xC2[\x80-\x9F]", " ")) end
 
 local function cut(s, columns, dots)
   if width.of(s) <= columns then return s end
@@ -181,6 +181,13 @@ local function waiting(w, columns, o)
   return compose({ { ("%s%s %s  waits for %s"):format(INDENT, o.signs.todo, clean(w.title), names(w.after)), "dim" } }, columns, o)
 end
 
+--- What is known best first: it is what is shown where there is no room for all.
+local function telling(items)
+  local first, last = {}, {}
+  for _, item in ipairs(items) do table.insert(M.share(item) and first or last, item) end
+  return table.move(last, 1, #last, #first + 1, first)
+end
+
 --- The first ones of a list, and the rest of it.
 local function split(list, n)
   return table.move(list, 1, math.min(n, #list), 1, {}), table.move(list, n + 1, #list, 1, {})
@@ -201,7 +208,7 @@ function M.lines(state, o)
   room = room - #lines
   local for_waits = waits[1] and room >= 4 and 1 or 0
   local now, more = items, {}
-  if #items > room - for_waits then now, more = split(items, math.max(room - for_waits - 1, 0)) end
+  if #items > room - for_waits then now, more = split(telling(items), math.max(room - for_waits - 1, math.min(room, 1))) end
   for _, line in ipairs(running(now, columns, o)) do lines[#lines + 1] = line end
   room = room - #now
   if more[1] and room > 0 then

@@ -232,6 +232,7 @@ local function tick()
   end
   if not tty then return end
   local columns, rows = screen.size()
+  if task.now() - last_draw < FRAME then return end
   if dirty or task.now() - last_draw >= 1 or columns * 65536 + rows ~= size_then then draw() end
 end
 
@@ -278,7 +279,7 @@ end
 ---@param o table `{ what="copy orders", total=, unit="rows"|"bytes", key= }`; key: which entry of the plan it belongs to
 ---@return table p `p:update(n [, share])`, `p:note(text)`, `p:done()`; `p.finishes`: it is not left half done when the run is to end
 function M.progress(o)
-  local p = setmetatable({ what = o.what, total = o.total, unit = o.unit, key = o.key, began = task.now(), every = o.every or 10,
+  local p = setmetatable({ what = tostring(o.what), total = o.total, unit = o.unit, key = o.key, began = task.now(), every = o.every or 10,
     samples = {} }, Progress)
   p.said = p.began
   items[#items + 1] = p
@@ -299,7 +300,7 @@ end
 --- Says what is waited for.
 ---@param s string
 function Progress:note(s)
-  self.note_text = s
+  self.note_text = s ~= nil and tostring(s) or nil             -- a secret is hidden here
   show(self)
 end
 

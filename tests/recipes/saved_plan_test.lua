@@ -61,7 +61,8 @@ T["an old and a new value are in it, and the change is made once"] = function()
   local e = json.decode(fs.read(dir .. "/plan.json")).entries[2]
   test.equal({ e.action, e.changes.size }, { "change", { old = 1, new = 3 } })
   local events = ok(hkrun(dir, { "apply", "plan.json", "--json" }, TOKEN)).stdout
-  test.match(events, '{[^\n]*"ev":"updated","key":"cloud.box:eu%-db"[^\n]*}\n{[^\n]*"summary":{"adopt":0,"change":1,[^\n]*\n$')
+  test.match(events, '"ev":"updated"[^\n]*"key":"cloud.box:eu%-db"')
+  test.match(events, '\n{[^\n]*"ev":"end"[^\n]*"summary":{"adopt":0,"change":1,[^\n]*\n$')
   test.equal(state(dir), { ["eu-net"] = 0, ["eu-db"] = 3 })
 end
 

@@ -64,8 +64,8 @@ T["where there is no room the stages go on both sides, and lists say how much mo
   test.equal(lines(STATE, 40, 10, true), {
     "apply move (shop)  12 of 41…  4 min 5 s",
     " ✓ audit  ✓ network  ▸ stores  · deplo…",
-    ' wait for aws.db…  creating  3 min 12 s',
-    " and 3 more: copy Postgres, copy Redis…",
+    ' copy Postgres  ████░░░░   61 %    34 s',
+    " and 3 more: copy Redis, wait for aws.…",
   })
   local far = { title = "apply", stages = stages "one=done two=done three=done four=running five=todo" }
   test.equal(lines(far, 26, 24, true)[2], " … ✓ three  ▸ four  · fi…")

@@ -1,5 +1,6 @@
---- hkrun status RECIPE: where it stands, what it made, what is left, what can be undone; --timeline: when each thing was
---- done, and the critical path. Reads the journal only: whether the world has changed since, plan says. The one question
+--- hkrun status RECIPE: where it stands, what it made, what is left, what can be undone; --watch: the view of a run that goes
+--- on elsewhere; --timeline: when each thing was done, and the critical path.
+--- Reads the journal only: whether the world has changed since, plan says. The one question
 --- that it asks the world is whether a person has still to do something, like confirming an address.
 local destroy = require "recipe.destroy"
 local errors = require "errors"
@@ -99,17 +100,20 @@ local function show_timeline(r, o)
 end
 
 local USAGE = {
-  "usage: hkrun status RECIPE.lua [--timeline [--scale N]] [--json] [--journal s3://BUCKET/KEY] [the recipe's options that name its target]",
+  "usage: hkrun status RECIPE.lua [--watch | --timeline [--scale N]] [--json] [--journal s3://BUCKET/KEY]",
+  "                               [the recipe's options that name its target]",
   "Where the recipe stands, what it made, what is left to do, what destroy would delete; whether a run goes on, or died.",
+  "--watch follows a run that goes on in another terminal, ends when it does, and with its exit code. Ctrl-C leaves the run alone.",
   "--timeline draws when each thing of the last run was done, and its critical path; --scale multiplies the times.",
 }
 
 return {
   help = "where a recipe stands, what it made, what can be undone",
   main = function(args)
-    local o = load.arguments(args, "status", { timeline = false, scale = true })
+    local o = load.arguments(args, "status", { timeline = false, scale = true, watch = false })
     if o.help then return load.usage(USAGE) end
     local r = load.upto_options(o, false)
+    if o.watch then return require("recipe.watch").run(r, o) end
     if o.timeline then
       show_timeline(r, o)
       return 0

@@ -41,14 +41,12 @@ function Events:take(rec)
   if rec.ev == "end" then self.last = rec else print(rec) end
 end
 
-local function plainly(v) return v ~= nil and tostring(v) or nil end
-
 --- A progress, as log.items() answers them.
 ---@param item table
 ---@param state "running"|"done"
 function Events:progress(item, state)
-  print { ev = "progress", what = plainly(item.what), key = item.key, state = state, count = item.count, total = item.total,
-    unit = item.unit, share = item.share, rate = item.rate, left = item.left, note = plainly(item.note),
+  print { ev = "progress", what = item.what, key = item.key, state = state, count = item.count, total = item.total,
+    unit = item.unit, share = item.share, rate = item.rate, left = item.left, note = item.note,
     seconds = math.floor(item.seconds * 10) / 10 }
 end
 

@@ -36,9 +36,7 @@ local function look(self)
     self.wrote = false
     return
   end
-  local items = log.items()
-  for _, item in ipairs(items) do item.what, item.note = tostring(item.what), item.note and tostring(item.note) end
-  put(self.base .. ".progress", json.encode { t = loop.time(), items = json.array(items) } --[[@as string]])
+  put(self.base .. ".progress", json.encode { t = loop.time(), items = json.array(log.items()) } --[[@as string]])
   self.wrote = true
 end
 

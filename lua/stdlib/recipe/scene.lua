@@ -144,6 +144,21 @@ local function waits(s)
   return list
 end
 
+--- What runs now, as far as the records tell.
+---@param now number
+---@return table[] items as log.items() answers them
+function Scene:running(now)
+  local list = {}
+  for key, since in pairs(self.state_of) do
+    local e = self.by_key[key]
+    if since ~= "done" then
+      list[#list + 1] = { what = e and e.title or (key:gsub("^once:", ""):gsub("^guard:", "")), key = key, seconds = math.max(0, now - since) }
+    end
+  end
+  table.sort(list, function(a, b) return a.seconds > b.seconds or a.seconds == b.seconds and a.key < b.key end)
+  return list
+end
+
 --- The state for live.lines.
 ---@param now number seconds as the journal's
 ---@param items? table[] what runs now, as log.items() answers it

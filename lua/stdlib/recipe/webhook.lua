@@ -11,8 +11,8 @@ local M = {}
 local Hook = {}
 Hook.__index = Hook
 
-local TIMEOUT, TRIES, PAUSE = 5, 3, 1                        -- seconds for one try; tries; seconds between them, growing
-M.patience = 10                                              -- seconds that the end of a run waits for what was not sent yet
+local TIMEOUT, TRIES, PAUSE = 5, 3, 0.5                      -- seconds for one try; tries; seconds between them, growing
+local PATIENCE = 3                                           -- seconds that the end of a run waits for what was not sent yet
 
 --- Which records are milestones, in a sentence.
 local say = {
@@ -102,7 +102,7 @@ function Hook:finish()
   self.closing = true
   self.event.set()
   task.shield(function()
-    pcall(task.within, M.patience, "tell the webhook", function() self.worker:join() end)
+    pcall(task.within, PATIENCE, "tell the webhook", function() self.worker:join() end)
     self.worker:cancel()
     pcall(self.worker.join, self.worker)
   end)
