@@ -88,6 +88,7 @@ local function pipeline(client, gaps, one)
       if not ok then error(config, 0) end
       return parts.pick(config, { "automatic_review_apps", "destroy_stale_apps", "stale_days", "wait_for_ci", "base_name" })
     end },
+    { "test_runs", function() return #client:list(at .. "/test-runs") end },
     { "review_apps_now", function() return #client:list(at .. "/review-apps") end },
   }
   for _, stage in ipairs(STAGES) do

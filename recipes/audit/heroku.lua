@@ -123,11 +123,15 @@ local function telemetry(app)
   return list
 end
 
---- What scales the web dynos by itself, as `heroku ps:autoscale` sets it.
-local function autoscale(app)
+--- What watches the web dynos: what scales them by itself, as `heroku ps:autoscale` sets it, and what tells of trouble.
+local function monitors(app)
+  local found = { alerts = json.array {} }
   for _, m in ipairs(app.client:get("/apps/" .. app.id .. "/formation/web/monitors", { metrics = true }) or {}) do
-    if m.action_type == "scale" and m.is_active then return { min = m.min_quantity, max = m.max_quantity, p95_milliseconds = m.value } end
+    if m.is_active and m.action_type == "scale" then
+      found.autoscale = { min = m.min_quantity, max = m.max_quantity, p95_milliseconds = m.value }
+    elseif m.is_active then found.alerts[#found.alerts + 1] = { name = m.name, over = m.value } end
   end
+  return found
 end
 
 local function people(app)
@@ -174,7 +178,7 @@ end
 
 --- One app.
 ---@param name string
----@param more? fun(app: HerokuApp): table[] more readers: { name, function }
+---@param more? fun(app: HerokuApp, gaps: table[]): table[] more readers: { name, function }
 ---@return table
 function M.app(name, more)
   local app, inner = heroku.app(name), json.array {}
@@ -190,12 +194,13 @@ function M.app(name, more)
     end
   end
   if app.generation == "fir" then readers[#readers + 1] = { "telemetry", function() return telemetry(app) end }
-  else readers[#readers + 1] = { "autoscale", function() return autoscale(app) end } end
-  for _, reader in ipairs(more and more(app) or {}) do readers[#readers + 1] = reader end
+  else readers[#readers + 1] = { "monitors", function() return monitors(app) end } end
+  for _, reader in ipairs(more and more(app, inner) or {}) do readers[#readers + 1] = reader end
   local found, gaps = parts.gather(readers)
   for _, gap in ipairs(inner) do gaps[#gaps + 1] = gap end
   table.sort(gaps, function(a, b) return a.what < b.what end)
   for member, value in pairs(pick(app.info, APP)) do found[member] = value end
+  if found.monitors then found.autoscale, found.alerts, found.monitors = found.monitors.autoscale, found.monitors.alerts, nil end
   found.generation, found.gaps, found.buildpacks = app.generation, gaps, found.buildpacks or from_image(found.code)
   return found
 end

@@ -1,5 +1,6 @@
 --- What the stores themselves say: PostgreSQL and Redis, read only, with timeouts. Counts and names, no row and no value.
 local json = require "json"
+local parts = require "audit.parts"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local secret = require "secret"
 
@@ -96,21 +97,45 @@ function M.redis(endpoint)
   return facts
 end
 
---- Readers of an app's stores, for audit/heroku.lua.
+local function look_at_postgres(url) return M.postgres { url = url, sslmode = "require" } end
+
+local function look_at_redis(url)
+  return M.redis { url = url, pin = secret.parse_url(url).scheme == "rediss" and redis.fingerprint(url) or nil }
+end
+
+local LOOK = { ["heroku-postgresql"] = look_at_postgres, ["heroku-redis"] = look_at_redis }
+
+--- The stores that the app is attached to beside those of DATABASE_URL and REDIS_URL, each once, with its owner's credential.
+local function others(app)
+  local services, seen, found = {}, {}, {}
+  for _, a in ipairs(app.addons) do services[a.id] = a.addon_service.name end
+  for _, main in ipairs { app.postgres or false, app.redis or false } do
+    if main then seen[main.addon.id] = true end
+  end
+  for _, a in ipairs(app.attachments) do
+    local look = LOOK[services[a.addon.id]]
+    if look and not a.namespace and not seen[a.addon.id] then
+      seen[a.addon.id] = true
+      found[#found + 1] = { name = a.addon.name, look = look, var = a.name .. "_URL" }
+    end
+  end
+  return found
+end
+
+--- Readers of an app's stores, for audit/heroku.lua: those of DATABASE_URL and REDIS_URL, and `other_stores` by add-on.
 ---@param app HerokuApp
+---@param gaps table[] where the other stores' gaps go
 ---@return table[]
-function M.readers(app)
-  local list = {}
-  if app.postgres then
-    list[#list + 1] = { "postgres", function() return M.postgres { url = app.postgres.url, sslmode = "require" } end }
-  end
-  if app.redis then
-    list[#list + 1] = { "redis", function()
-      local url = app.redis.url
-      return M.redis { url = url, pin = secret.parse_url(url).scheme == "rediss" and redis.fingerprint(url) or nil }
-    end }
-  end
-  return list
+function M.readers(app, gaps)
+  return {
+    { "postgres", function() return app.postgres and look_at_postgres(app.postgres.url) end },
+    { "redis", function() return app.redis and look_at_redis(app.redis.url) end },
+    { "other_stores", function()
+      local readers = {}
+      for i, store in ipairs(others(app)) do readers[i] = { store.name, function() return store.look(app.config[store.var]) end } end
+      return readers[1] and parts.with({}, gaps, "the store", readers) or nil
+    end },
+  }
 end
 
 return M

@@ -106,8 +106,8 @@ local function bytes(n)
   return n .. " B"
 end
 
-local function postgres(out, db)
-  out("### PostgreSQL " .. db.version .. "\n")
+local function postgres(out, db, name)
+  out(("### PostgreSQL %s%s\n"):format(db.version, name and " of " .. name or ""))
   tabulate(out, { "what", "is" }, { { "size", bytes(db.bytes) }, { "tables", #db.tables }, { "sequences", db.sequences },
     { "large objects", db.large_objects }, { "connections", ("%d of %d"):format(db.connections_used, db.connections_allowed) },
     { "longest transaction", db.longest_transaction_seconds .. " s" }, { "prepared transactions", db.prepared_transactions },
@@ -123,8 +123,8 @@ local function postgres(out, db)
   tabulate(out, { "extension", "version", "schema" }, rows)
 end
 
-local function redis(out, r)
-  out("### " .. r.version .. "\n")
+local function redis(out, r, name)
+  out(("### %s%s\n"):format(r.version, name and " of " .. name or ""))
   tabulate(out, { "what", "is" }, { { "keys", r.keys }, { "memory", bytes(r.memory) }, { "eviction", r.eviction },
     { "looked at", r.sampled .. " keys" }, { "by type", r.types }, { "of these expire", r.expiring } })
   local rows = {}
@@ -151,6 +151,10 @@ local function app_page(out, app)
   lists(out, LISTS, app)
   if app.postgres then postgres(out, app.postgres) end
   if app.redis then redis(out, app.redis) end
+  for _, name in ipairs(sorted(app.other_stores or {})) do
+    local facts = app.other_stores[name];
+    (facts.tables and postgres or redis)(out, facts, name)
+  end
 end
 
 --- What could not be read, of all apps.

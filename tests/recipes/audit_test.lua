@@ -91,7 +91,8 @@ T["an account of thirty apps: what is refused is a gap, and everything else is r
     end
   end
   test.equal(apps["app-10"].attachments[1].credential, "analyst")
-  test.equal(apps["app-01"].autoscale, { min = 1, max = 5, p95_milliseconds = 500 })
+  test.equal({ apps["app-01"].autoscale, apps["app-01"].alerts },
+    { { min = 1, max = 5, p95_milliseconds = 500 }, { { name = "LATENCY", over = 900 } } })
   test.equal(apps["app-07"].collaborators[1], { user = "a@example.com", permissions = { "deploy", "view" } })
   test.equal(audit.plans["heroku-postgresql:standard-0"], { cents = 5000, unit = "month", contract = false })
   test.truthy(not audit.plans["heroku-kafka:basic-0"])
@@ -158,6 +159,45 @@ T["what needs a decision comes first, the most pressing before"] = function()
   test.equal(notable.rows { account = {}, apps = { { name = "a", gaps = { {} } } } }, {}, "an app that could not be read")
 end
 
+--- Whether the audit has a member by its path, in one of the items where the path goes into a list: "apps[].code.commit".
+local function has(thing, path)
+  local first, rest = path:match "^([^.]+)%.?(.*)$"
+  if not first then return thing ~= nil end
+  local name, is_list = first:gsub("%[%]$", "")
+  local value = type(thing) == "table" and thing[name] or nil
+  if is_list == 0 or value == nil then return has(value, rest) end
+  for _, item in pairs(value) do
+    if has(item, rest) then return true end
+  end
+  return false
+end
+
+--- The members that a table of docs/audit.md names, under its heading.
+local function documented(heading)
+  local section = fs.read "docs/audit.md":match("\n## " .. heading .. "\n(.-)\n## ")
+  local paths = {}
+  for row in section:gmatch "\n|([^\n]+)|" do
+    for path in row:match "^.-|(.*)$":gmatch "`([%w_%[%].]+)`" do paths[#paths + 1] = path end
+  end
+  test.truthy(#paths > 8, heading)
+  return paths
+end
+
+T["every row of Heroku's reference that a move depends on has its member, as docs/audit.md says"] = function()
+  account(30)
+  local audit = read { stores = false }
+  for _, path in ipairs(documented "What Heroku says") do test.truthy(has(audit, path), path) end
+end
+
+T["stores that do not answer, and add-ons that may not be read, are gaps too"] = function()
+  account(2, { ["/apps/app-02/addons"] = 403 })
+  local audit, gaps = read { apps = { "app-01", "app-02" } }, {}
+  for _, row in ipairs(write.gaps(audit)) do gaps[#gaps + 1] = row[1] .. ": " .. row[2] end
+  test.equal(gaps, { "app-01: postgres", "app-01: redis", "app-02: addons", "app-02: config", "app-02: other_stores",
+    "app-02: postgres", "app-02: redis" })
+  test.equal({ #audit.apps[1].addons, #audit.apps[2].formation, #audit.apps[2].attachments }, { 4, 2, 2 })
+end
+
 T["the apps of a pipeline, some apps, and an app that is not there"] = function()
   account(10, { ["/apps/nowhere"] = 404 })
   local names = {}
@@ -191,7 +231,7 @@ T["the recipe writes JSON and Markdown, looks into the stores, and asks and chan
   fs.write(dir .. "/web.js", "require('node:http').createServer((q, r) => r.end('hi')).listen(process.env.PORT)", 420)
   fs.write(dir .. "/Procfile", "web: node web.js\n", 420)
   local cloud <close> = test.cloud { servers = true, heroku = { app = "tiny", source = dir, formation = { web = 1 }, config = { COLOR = MARK },
-    addons = { "heroku-postgresql:standard-0", "heroku-redis:premium-0" } } }
+    addons = { "heroku-postgresql:standard-0", "heroku-redis:premium-0", { plan = "heroku-redis:mini", as = "CACHE" } } } }
   local app_side = require "heroku".app "tiny"
   test.truthy(app_side.slug)                           -- its size is known from then on
   local pg, redis = require "pg", require "redis"
@@ -206,12 +246,16 @@ T["the recipe writes JSON and Markdown, looks into the stores, and asks and chan
   end
   local json_file, page_file = dir .. "/audit.json", dir .. "/audit.md"
   local run = test.plan("recipes/audit.lua", { app = { "tiny" }, write = { json_file, page_file } })
-  test.equal(run.reports.Apps[2], { "tiny", "us", "heroku-24", "1", "2", "3", "0" })
+  test.equal(run.reports.Apps[2], { "tiny", "us", "heroku-24", "1", "3", "4", "0" })
   local audit = json.decode(fs.read(json_file))
   local db, r = audit.apps[1].postgres, audit.apps[1].redis
   test.equal({ #db.tables, db.large_objects, #db.extensions > 0, db.connections_allowed > 0 }, { 2, 1, true, true })
   for _, t in ipairs(db.tables) do test.equal(t.no_key, t.name == "public.loose", t.name) end
   test.equal({ r.keys, r.types, r.expiring, r.big_keys[1].name }, { 3, { string = 2, list = 1 }, 1, "big" })
+  local other = next(audit.apps[1].other_stores)
+  test.match(other, "^redis%-")
+  for _, path in ipairs(documented "What the stores say") do test.truthy(has(audit, path), path) end
+  test.equal({ audit.apps[1].other_stores[other].keys, next(audit.apps[1].other_stores, other) }, { 0 })
   test.match(fs.read(page_file), "### PostgreSQL 15")
   test.truthy(not fs.read(json_file):find(MARK, 1, true) and not fs.read(page_file):find(MARK, 1, true), "no value, row or job is in it")
   test.equal(cloud:calls(), {})

@@ -21,7 +21,7 @@ local function app(n)
     webhooks = { { url = ("https://u:%s@hooks.example.com/x?token=%s"):format(mark, mark), include = { "api:release", "api:build" },
       level = n == 1 and "sync" or nil } },
     features = n % 2 == 0 and { "preboot" } or {}, collaborators = { { email = "a@example.com", role = n == 1 and "member" or nil } },
-    autoscale = n == 1 and { min = 1, max = 5, p95 = 500 } or nil,
+    autoscale = n == 1 and { min = 1, max = 5, p95 = 500, alert = 900 } or nil,
   }
   if n == 1 or n % 2 == 0 and n % 5 ~= 0 then table.insert(manifest.addons, { plan = "heroku-postgresql:standard-0", as = "DATABASE" })
   elseif n % 5 == 0 then table.insert(manifest.addons, { of = "app-01::DATABASE", as = "DATABASE", credential = n == 10 and "analyst" or nil }) end

@@ -17,7 +17,7 @@ local declared = {
   { "collaborators", "who else may do something with it: { email=, role= }", type = "list", default = {} },
   { "certificates", "those of its domains that have one", type = "list", default = {} },
   { "telemetry", "drains of OpenTelemetry, of a Fir app: { endpoint=, signals=, headers= }", type = "list", default = {} },
-  { "autoscale", "of its web dynos: { min=, max=, p95= }", type = "table" },
+  { "autoscale", "of its web dynos: { min=, max=, p95=, alert= }", type = "table" },
   { "account", "teams, spaces, invoices, keys, and more apps, each as a rehearsal.yml has it", type = "table" },
   { "commands", "install, migrate, seed: commands that a cloud with servers runs first", type = "table", default = {} },
   { "source", "folder with its code and Procfile, beside the test or in the current folder", type = "string" },

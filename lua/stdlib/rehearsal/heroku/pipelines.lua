@@ -60,6 +60,12 @@ local function review_apps(a)
   return list(found, { "id" })
 end
 
+--- Runs of Heroku CI; no pipeline of a rehearsal has any.
+local function test_runs(a)
+  apps_of(a)
+  return list({}, { "id" })
+end
+
 --- The config vars that each app of a stage gets when it is made: those of review apps and of test runs.
 local function stage_config(a)
   local vars = {}
@@ -89,6 +95,7 @@ return {
   { "GET /pipelines/{pipeline}/pipeline-couplings", couplings },
   { "GET /pipelines/{pipeline}/review-app-config", review_app_config },
   { "GET /pipelines/{pipeline}/review-apps", review_apps },
+  { "GET /pipelines/{pipeline}/test-runs", test_runs },
   { "GET /pipelines/{pipeline}/stage/{stage}/config-vars", stage_config },
   { "GET /apps/{app}/pipeline-couplings", function(a) return coupling(a.app) or api.not_found "pipeline coupling" end },
 }

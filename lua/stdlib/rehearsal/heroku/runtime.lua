@@ -102,11 +102,17 @@ end
 
 --- What scales the web dynos by itself. It is not in the Platform API's reference: the CLI's ps:autoscale asks for it.
 local function monitors(a)
-  local auto = a.app.autoscale
-  if a.type ~= "web" or not auto then return json.array {} end
-  return json.array { { id = api.uuid("monitor", a.app.id), name = "LatencyScale", action_type = "scale", app_id = a.app.id, is_active = true,
-    process_type = "web", min_quantity = auto.min, max_quantity = auto.max, value = auto.p95, op = "GREATER_OR_EQUAL",
-    forecast_period = 1, period = 1, notification_channels = json.array {}, notification_period = 1440, state = "normal" } }
+  local auto, found = a.app.autoscale, json.array {}
+  local function add(name, action, value)
+    found[#found + 1] = { id = api.uuid("monitor", a.app.id, name), name = name, action_type = action, app_id = a.app.id, is_active = true,
+      process_type = "web", min_quantity = auto.min, max_quantity = auto.max, value = value, op = "GREATER_OR_EQUAL", forecast_period = 1,
+      period = 1, notification_channels = json.array {}, notification_period = 1440, state = "normal" }
+  end
+  if a.type == "web" and auto then
+    add("LatencyScale", "scale", auto.p95)
+    if auto.alert then add("LATENCY", "alert", auto.alert) end
+  end
+  return found
 end
 
 --- Lines as they are, or as server-sent events where the client wants those.
