@@ -55,6 +55,9 @@ T["the Debian package is installed, runs, and is removed without a trace"] = fun
   dpkg("-i", deb)
   test.match(run { root .. "/usr/bin/hkrun", "--version" }, "^hkrun %d+%.%d+%.%d+\n$")
   test.truthy(fs.exists(root .. "/usr/share/hkrun/recipes/heroku_to_aws.lua") and fs.exists(root .. "/usr/share/man/man1/hkrun.1.gz"))
+  local elsewhere = test.tmpdir()
+  test.match(run { root .. "/usr/bin/hkrun", "recipes/audit.lua", "--help", cwd = elsewhere }, "%-%-app")
+  test.match(run { root .. "/usr/bin/hkrun", "types", elsewhere, cwd = elsewhere }, "type files")
   for package in run { "dpkg-deb", "-f", deb, "Depends" }:gmatch "([%w.+-]+)[^,]*" do
     test.equal(run { "dpkg-query", "-f", "${db:Status-Status}", "-W", package }, "installed", package)
   end

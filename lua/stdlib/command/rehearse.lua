@@ -5,6 +5,7 @@
 --- with no more than ordinary environment variables to tell it where it is.
 local errors = require "errors"
 local fs = require "fs"
+local load = require "recipe.load"
 local log = require "log"
 local options = require "options"
 local rehearsal = require "rehearsal.run"
@@ -54,8 +55,8 @@ return {
     if args[1] == "--help" or args[1] == "-h" then return usage() end
     local o, rest, recipe = arguments(args)
     if not recipe then errors.usage "hkrun rehearse needs a recipe: hkrun rehearse recipes/heroku_to_aws.lua" end
-    if not fs.exists(recipe) then errors.usage("there is no recipe %s", recipe) end
-    o.recipe, o.rest = fs.realpath(recipe), rest
+    local file = load.find(recipe) or errors.usage("there is no recipe %s", recipe)
+    o.recipe, o.rest = fs.realpath(file), rest
     if o.report then
       if not (o.report:find "%.html$" or o.report:find "%.md$") then errors.usage("--report %s ends neither with .html nor with .md", o.report) end
       o.report = o.report:find "^/" and o.report or fs.join(fs.cwd(), o.report)

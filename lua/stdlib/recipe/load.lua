@@ -4,6 +4,7 @@ local fs = require "fs"
 local journal = require "journal"
 local log = require "log"
 local options = require "recipe.options"
+local process = require "process"
 local run = require "recipe.run"
 
 local M = {}
@@ -54,13 +55,27 @@ function M.arguments(args, command, own)
   return o
 end
 
+--- A recipe's file: in the current folder, or among those that came with hkrun ("recipes/audit.lua").
+---@param path string with or without .lua
+---@return string? file
+function M.find(path)
+  local own = process.program():match "^(.*)/[^/]+$"
+  for _, base in ipairs { "", own .. "/../share/hkrun/" } do
+    if base == "" or path:sub(1, 1) ~= "/" then
+      for _, name in ipairs { path, path .. ".lua" } do
+        local file = base .. name
+        if fs.exists(file) then return base == "" and file or fs.realpath(file) end
+      end
+    end
+  end
+end
+
 --- Loads a recipe's file. Its own modules are found beside it.
 ---@param path string|table a loaded one is given back
 ---@return table `{ name=, file=, chunk= }`
 function M.file(path)
   if type(path) == "table" then return path end
-  local file = fs.exists(path) and path or fs.exists(path .. ".lua") and path .. ".lua"
-    or errors.usage("there is no recipe %s", path)
+  local file = M.find(path) or errors.usage("there is no recipe %s", path)
   local chunk, err = loadfile(file, "t")
   if not chunk then errors.usage("%s", err) end
   local dir = file:match "^(.*)/[^/]*$" or "."
