@@ -129,15 +129,18 @@ function M.has_run(environments, code)
   return kept or begun ~= nil and may_have_run(environments, code)
 end
 
---- Whether the app runs on AWS and the journal knows nothing of it: that of its cutover is lost.
+local SAMPLE = "Sample Application"     -- what Beanstalk calls the version of an environment that was given none
+
+--- Whether the app runs on AWS and the journal knows nothing of it: that of its cutover is lost. Whatever version of it: it may have
+--- been deployed from GitHub since.
 ---@param environments table<string, any> of aws.environment, by name
 ---@param code table of `code`
 ---@return boolean
 function M.is_forgotten(environments, code)
   if recipe.remembered(FIRST) then return false end
-  for name, environment in pairs(environments) do
+  for _, environment in pairs(environments) do
     local version = environment.version
-    if version and not recipe.is_unknown(version) and version == code.versions[name].id then return true end
+    if version and not recipe.is_unknown(version) and version ~= code.parked.id and version ~= SAMPLE then return true end
   end
   return false
 end

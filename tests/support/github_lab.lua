@@ -81,7 +81,7 @@ function M.push(o)
     for name, value in pairs(workflow.env or {}) do env[name] = tostring(value) end
     for name, value in pairs { GITHUB_SHA = sha, GITHUB_REPOSITORY = o.repository, GITHUB_REF = o.ref, HOME = work, TMPDIR = work, LANG = "C.UTF-8",
         PATH = o.programs .. ":" .. os.getenv "PATH", AWS_ENDPOINT_URL = o.lab.env.AWS_ENDPOINT_URL, AWS_EC2_METADATA_DISABLED = "true",
-        REGISTRY_AUTH_FILE = work .. "/registry.json", POLL_SECONDS = "0.3", SETTLE_SECONDS = "4", WAIT_SECONDS = "60" } do env[name] = value end
+        REGISTRY_AUTH_FILE = work .. "/registry.json", POLL_SECONDS = "1", SETTLE_SECONDS = "4", WAIT_SECONDS = "60" } do env[name] = value end
     for name, value in pairs(o.env or {}) do env[name] = value end
     local ok = true
     for _, step in ipairs(j.job.steps) do

@@ -94,4 +94,15 @@ T["the environment whose version has the release process is deployed before the 
   test.equal(seen, { "web v-web", "a-worker v-worker" })
 end
 
+T["without the journal of its cutover an app is known to run on AWS, whoever deployed what runs there"] = function()
+  local l, said = lab(), {}
+  local code = { versions = { web = { id = "shop-v41" } }, parked = { id = "shop-parked" } }
+  l:apply(function()
+    for _, version in ipairs { "shop-v41", "shop-0a1b2c3d4e5f", "shop-parked", "Sample Application", false } do
+      said[#said + 1] = deploy.is_forgotten({ web = { version = version or nil } }, code)
+    end
+  end)
+  test.equal({ table.unpack(said, 1, 5) }, { true, true, false, false, false })
+end
+
 return T

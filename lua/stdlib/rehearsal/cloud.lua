@@ -14,7 +14,6 @@ local inspect = require "rehearsal.inspect"
 local log = require "log"
 local loop = require "host.loop"
 local network = require "rehearsal.planes.network"
-local permissions = require "rehearsal.permissions"
 local secret = require "secret"
 local serve = require "rehearsal.serve"
 local sign = require "sign"
@@ -131,8 +130,8 @@ function Cloud:aws(req, call)
     end
     local ctx = { region = scope.region, operation = op.name, request_id = call.id, service = m.service, request = req, session = scope.session }
     call.params = params
-    permissions.check(self, ctx, params, m.meta.protocol)
-    if self.policies then require("rehearsal.rights").check(self, m, op, params, ctx) end
+    local documents = scope.session and service "iam"._policies(self, scope.session.role) or self.policies
+    if documents then require("rehearsal.rights").check(self, documents, m, op, params, ctx) end
     return self.exact_faults:around(call, function(fault)
       local code, status = exact_faults.aws(fault, m.meta.protocol)
       wire.fail(code, status, "the fault plan says so")

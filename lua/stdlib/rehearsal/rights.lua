@@ -1,4 +1,5 @@
---- Holds the calls of the rehearsal cloud against an IAM policy, as AWS would: `hkrun sandbox --policy FILE`.
+--- Holds the calls of the rehearsal cloud against IAM policies, as AWS would: those of `hkrun sandbox --policy FILE`, and of the role
+--- of a session.
 ---
 --- A statement allows a call when it has the action, its conditions are met, and one of its resources is what the call is
 --- about. What a call is about is told from its parameters: a resource is met when a parameter is its ARN, or the name in
@@ -38,7 +39,8 @@ end
 local function is_about(params, resource)
   if resource == "*" then return true end
   local rest = resource:match "^arn:aws:[^:]*:[^:]*:[^:]*:(.*)$"
-  if rest:find "^[%w%-]+[:/]%*$" then return true end        -- all of a type
+  local is_s3 = resource:find "^arn:aws:s3:" ~= nil
+  if rest:find "^[%w%-]+[:/]%*$" and not is_s3 then return true end          -- all of a type; in S3 all of one bucket
   return any_string(params, function(s)
     s = s:match "^https?://.*/([^/]+)$" or s:gsub("^/", "")  -- the URL of a queue; a parameter of SSM
     if like(s, resource) or like(s, rest) then return true end
@@ -95,17 +97,18 @@ end
 
 --- Raises what AWS answers to a call that no statement allows. Only the action of the call itself is asked for: what it
 --- needs beside, other services ask for.
----@param cloud Cloud with `policies`, a list of documents
+---@param cloud Cloud
+---@param documents table[] the policies of who calls
 ---@param m table the service's model
 ---@param op table its operation
 ---@param params table
 ---@param ctx table
-function M.check(cloud, m, op, params, ctx)
+function M.check(cloud, documents, m, op, params, ctx)
   for _, action in ipairs(operations.own(m.service .. "." .. op.name)) do
-    if not is_allowed(cloud, cloud.policies, action, params, ctx) then
+    if not is_allowed(cloud, documents, action, params, ctx) then
       wire.fail(CODES[m.service] or CODES[m.meta.protocol] or "AccessDeniedException", 403,
-        "User: arn:aws:iam::%s:user/rehearsal is not authorized to perform: %s because no identity-based policy allows the %s action",
-        cloud.account, action, action)
+        "User: %s is not authorized to perform: %s because no identity-based policy allows the %s action",
+        ctx.session and ctx.session.arn or cloud:arn("iam", nil, "user/rehearsal"), action, action)
     end
   end
 end

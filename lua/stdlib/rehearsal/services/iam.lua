@@ -261,6 +261,13 @@ local function matches(pattern, value)
   return value:find("^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
 end
 
+--- The inline policies of a role, as documents.
+function S._policies(cloud, role_arn)
+  local list, role = {}, all(cloud, "roles")[role_arn:match "[^/]+$"]
+  for _, text in pairs(role and role.inline or {}) do list[#list + 1] = json.decode(text) end
+  return list
+end
+
 --- Whether a role's inline policies let it do an action to a resource; conditions are not weighed. Nil without such a role.
 function S._may(cloud, role_arn, action, resource)
   local role = all(cloud, "roles")[role_arn:match "[^/]+$"]
