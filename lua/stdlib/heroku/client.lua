@@ -26,7 +26,7 @@ local LOW = 20                  -- from here on a client slows down to the refil
 ---@field data_base string the Data API of Postgres and Redis
 ---@field metrics_base string of autoscaling, which the reference of the API does not have
 ---@field token userdata
----@field remaining? integer what the rate limit leaves
+---@field pool { remaining: integer?, turn: number? } what the rate limit leaves; one of all clients of an account
 local Client = {}
 Client.__index = Client
 
@@ -96,13 +96,18 @@ local endpoint = {
   { "token", "the API key", type = "secret" },
 }
 
+local pools = {}                -- of requests, by account
+
 --- A client; what is not given comes from the environment.
 ---@param opts? { host: string?, data_host: string?, token: userdata? }
 ---@return HerokuClient
 function M.new(opts)
   local o = options.check(opts or {}, endpoint, "heroku.client")
   local base, data_base, metrics_base = bases(o)
-  return setmetatable({ base = base, data_base = data_base, metrics_base = metrics_base, token = o.token or find_token(base) }, Client)
+  local token = o.token or find_token(base)
+  local account = base .. " " .. secret.sha256(token)
+  pools[account] = pools[account] or {}
+  return setmetatable({ base = base, data_base = data_base, metrics_base = metrics_base, token = token, pool = pools[account] }, Client)
 end
 
 local hints = {
@@ -142,8 +147,14 @@ local function without_nulls(v)
   return v
 end
 
+--- Waits for this request's turn when few are left: one each time that the pool regains one, whichever task asks.
 function Client:slow_down()
-  if self.remaining and self.remaining < LOW then task.sleep(1 / REFILL) end
+  local pool = self.pool
+  if not pool.remaining or pool.remaining >= LOW then return end
+  local now = task.now()
+  local turn = math.max(now, pool.turn or now)
+  pool.turn = turn + 1 / REFILL
+  task.sleep(turn - now)
 end
 
 local declared = {
@@ -174,7 +185,7 @@ function Client:call(method, path, opts)
       secret_body = o.secrets == true,
       headers = { Accept = ACCEPT .. o.version, Authorization = text("Bearer %s", self.token), Range = o.range },
     }
-    self.remaining = tonumber(answer.headers["ratelimit-remaining"]) or self.remaining
+    self.pool.remaining = tonumber(answer.headers["ratelimit-remaining"]) or self.pool.remaining
     for _, name in ipairs { "x-heroku-warning", "warning-message" } do
       if answer.headers[name] then log.warn("Heroku: %s", answer.headers[name]) end
     end
