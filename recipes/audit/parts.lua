@@ -1,6 +1,7 @@
 --- What the readers of an audit share: picking members, hiding what stands in URLs, and gaps instead of failures.
 local errors = require "errors"
 local json = require "json"
+local log = require "log"
 local task = require "task"
 
 local M = {}
@@ -51,6 +52,13 @@ function M.names(map)
   return names
 end
 
+--- What could not be read, and why; an answer that made no sense to us is one more reason.
+function M.gap(what, e)
+  if errors.is(e) then return { what = what, code = e.code and tostring(e.code), why = e.message } end
+  log.debug("%s: %s", what, tostring(e))
+  return { what = what, why = "the answer is not of the form that Heroku documents" }
+end
+
 --- Runs the readers side by side; what fails is a gap.
 ---@param readers table[] { name, function }
 ---@return table found what each gave, by name
@@ -61,8 +69,8 @@ function M.gather(readers)
     local name, fn = table.unpack(r)
     local ok, value = pcall(fn)
     if ok then found[name] = value return end
-    if not errors.is(value) or errors.is(value, "cancelled") or errors.is(value, "usage") then error(value, 0) end
-    gaps[#gaps + 1] = { what = name, code = value.code and tostring(value.code), why = value.message }
+    if errors.is(value, "cancelled") or errors.is(value, "usage") then error(value, 0) end
+    gaps[#gaps + 1] = M.gap(name, value)
   end, { limit = 4 })
   table.sort(gaps, function(a, b) return a.what < b.what end)
   return found, gaps

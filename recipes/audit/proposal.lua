@@ -42,6 +42,10 @@ function M.plan(app, dyno_sizes, opt)
       facts[member] = nil
     end
   end
+  if not app.formation then
+    defer("the app", "its processes could not be read")
+    return facts, nil, deferred
+  end
   local plan, why = try(mapping.plan, facts, opt)
   if not plan then defer("the app", why) end
   for _, a in ipairs(plan and plan.addons or {}) do

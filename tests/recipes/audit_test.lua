@@ -49,6 +49,7 @@ end
 T["an account of thirty apps: what is refused is a gap, and everything else is read, page by page"] = function()
   account(30, { ["/apps/app-03"] = 403, ["/apps/app-07/config-vars"] = 403, ["/apps/app-11/releases"] = 404,
     ["/apps/app-13/domains"] = "<html>busy</html>", ["/apps/app-14/formation"] = 500, ["/oauth/clients"] = 403,
+    ["/apps/app-15/sni-endpoints"] = "[7]",
     ["/spaces/" .. api.uuid("space", "cedar-space") .. "/nat"] = 403, ["/plans/heroku-kafka:basic-0"] = 404 })
   local audit = read { stores = false }
   test.equal(#audit.apps, 31)
@@ -56,7 +57,7 @@ T["an account of thirty apps: what is refused is a gap, and everything else is r
   for _, row in ipairs(write.gaps(audit)) do gaps[#gaps + 1] = row[1] .. ": " .. row[2] end
   test.equal(gaps, { "the account: oauth_clients", "the account: the space cedar-space: nat",
     "the account: the plan heroku-kafka:basic-0", "app-03: the app", "app-07: config", "app-11: code",
-    "app-11: releases", "app-13: domains", "app-14: formation" })
+    "app-11: releases", "app-13: domains", "app-14: formation", "app-15: certificates" })
   local apps = by_name(audit.apps)
   for n = 1, 30 do
     local name, is_fir = ("app-%02d"):format(n), n % 3 == 0
@@ -198,6 +199,14 @@ T["stores that do not answer, and add-ons that may not be read, are gaps too"] =
   test.equal({ #audit.apps[1].addons, #audit.apps[2].formation, #audit.apps[2].attachments }, { 4, 2, 2 })
 end
 
+T["an account with few requests left is read to its end, slowly, and that is said"] = function()
+  local cloud = account(5)
+  cloud.cloud.heroku.tokens = 120
+  local audit = read { stores = false }
+  test.equal({ #audit.apps, write.gaps(audit) }, { 6, {} })
+  test.match(table.concat(cloud.output, "\n"), "warning: 6 apps take some 180 requests of Heroku's API, and the account has 1%d%d left")
+end
+
 T["the apps of a pipeline, some apps, and an app that is not there"] = function()
   account(10, { ["/apps/nowhere"] = 404 })
   local names = {}
@@ -247,6 +256,9 @@ T["the recipe writes JSON and Markdown, looks into the stores, and asks and chan
   local json_file, page_file = dir .. "/audit.json", dir .. "/audit.md"
   local run = test.plan("recipes/audit.lua", { app = { "tiny" }, write = { json_file, page_file } })
   test.equal(run.reports.Apps[2], { "tiny", "us", "heroku-24", "1", "3", "4", "0" })
+  local decide = {}
+  for _, row in ipairs(run.reports["To decide"]) do decide[row[2]] = true end
+  test.truthy(decide["tables without a primary key: 1, public.loose"] and decide["1 large objects in PostgreSQL"], test.show(decide))
   local audit = json.decode(fs.read(json_file))
   local db, r = audit.apps[1].postgres, audit.apps[1].redis
   test.equal({ #db.tables, db.large_objects, #db.extensions > 0, db.connections_allowed > 0 }, { 2, 1, true, true })
@@ -259,6 +271,9 @@ T["the recipe writes JSON and Markdown, looks into the stores, and asks and chan
   test.match(fs.read(page_file), "### PostgreSQL 15")
   test.truthy(not fs.read(json_file):find(MARK, 1, true) and not fs.read(page_file):find(MARK, 1, true), "no value, row or job is in it")
   test.equal(cloud:calls(), {})
+  fs.write(dir .. "/other.json", "{}")
+  test.raises("%-%-diff: .*other.json is no audit of this version of hkrun", test.plan, "recipes/audit.lua",
+    { app = { "tiny" }, diff = dir .. "/other.json" })
   local again = test.plan("recipes/audit.lua", { app = { "tiny" }, diff = json_file })
   test.truthy(again.reports["Nothing has changed since " .. json_file], test.show(again.reports))
 end
