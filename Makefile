@@ -75,7 +75,8 @@ $(BUILD):
 deps:
 	@tools/deps.sh
 
-demo: deps
+demo:
+	@tools/deps.sh demo
 	@$(MAKE) -s all
 ifeq ($(DATA),dms)
 	./hkrun rehearse recipes/heroku_to_aws.lua --data dms
@@ -85,9 +86,9 @@ else
 endif
 
 # The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser;
-# the reference of IAM's actions; actionlint (pinned, 400 MB).
+# the reference of IAM's actions; actionlint; axe, for pages (pinned, 400 MB).
 tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed build/tools-hcl/installed \
-  build/tools-iam/installed build/tools-actionlint/installed build/heroku-schema.json
+  build/tools-iam/installed build/tools-actionlint/installed build/tools-page/installed build/heroku-schema.json
 build/tools/installed: tools/judges.txt
 	@rm -rf build/tools && python3 -m venv build/tools
 	@build/tools/bin/pip install -q --disable-pip-version-check -r $<

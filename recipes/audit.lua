@@ -31,23 +31,24 @@ local audit = read { apps = opt.app, pipeline = opt.pipeline, stores = opt.store
 
 stage "say"
 local decide = notable.rows(audit, true)
-if decide[1] then report("To decide", { { "app", "what is so", "what to decide" }, table.unpack(decide) }) end
+if decide[1] then report("To decide", { { "app", "what is so", "what to decide" }, table.unpack(decide) }, { head = true }) end
 local rows = { { "app", "region", "stack", "dynos", "add-ons", "config vars", "not read" } }
 for _, app in ipairs(audit.apps) do
   local dynos = 0
   for _, p in ipairs(app.formation or {}) do dynos = dynos + p.quantity end
   rows[#rows + 1] = { app.name, app.region, app.stack, dynos, #(app.addons or {}), #(app.config or {}), #app.gaps }
 end
-report("Apps", rows)
+report("Apps", rows, { head = true })
 local gaps = write.gaps(audit)
-if gaps[1] then report("Not read", { { "of", "what", "why" }, table.unpack(gaps) }) end
+if gaps[1] then report("Not read", { { "of", "what", "why" }, table.unpack(gaps) }, { head = true }) end
 if opt.diff then
   local earlier = json.decode(fs.read(opt.diff))
   need(type(earlier) == "table" and earlier.format == audit.format, "--diff: %s is no audit of this version of hkrun", opt.diff)
   local changes = diff.rows(earlier, audit)
-  report((changes[1] and "Changed" or "Nothing has changed") .. " since " .. opt.diff, { { "what", "before", "now" }, table.unpack(changes) })
+  local title = (changes[1] and "Changed" or "Nothing has changed") .. " since " .. opt.diff
+  report(title, { { "what", "before", "now" }, table.unpack(changes) }, { head = true })
 end
-for _, found in ipairs(proposal.tables(audit, opt)) do report(found[1], found[2]) end  -- what it becomes on AWS, and what it costs
+for _, found in ipairs(proposal.tables(audit, opt)) do report(found[1], found[2], { head = true }) end  -- what it becomes on AWS, and what it costs
 for _, path in ipairs(opt.write) do                    -- also in a plan: that is all that this recipe does
   fs.write(path, path:find "%.json$" and json.encode(audit, { pretty = true, sort = true }) .. "\n" or write.markdown(audit))
 end

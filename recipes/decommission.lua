@@ -37,5 +37,5 @@ recipe.once(GONE, function() app:delete() end)
 stage "leftovers"                                -- ends at zero, or says what is left
 if not recipe.planning() then
   recipe.report("The last dump", backup.report(dump))
-  recipe.report("Left over", leftovers.after(opt.app, before))
+  recipe.report("Left over", leftovers.after(opt.app, before), { head = true })
 end

@@ -9,7 +9,7 @@ local audit, back, checks = require "heroku_to_aws.audit", require "heroku_to_aw
 local bastion, config = require "heroku_to_aws.bastion", require "heroku_to_aws.config"
 local cost_report = require "heroku_to_aws.cost_report"
 local cutover, deploy = require "heroku_to_aws.cutover", require "heroku_to_aws.deploy"
-local dns, domain = require "heroku_to_aws.dns", require "heroku_to_aws.domain"
+local dns, domain, drawing = require "heroku_to_aws.dns", require "heroku_to_aws.domain", require "heroku_to_aws.drawing"
 local dms, downtime = require "heroku_to_aws.dms", require "heroku_to_aws.downtime"
 local exposure, mapping, report = require "heroku_to_aws.exposure", require "heroku_to_aws.mapping", require "heroku_to_aws.report"
 local keyspace, pipeline, smoke = require "heroku_to_aws.keyspace", require "heroku_to_aws.pipeline", require "heroku_to_aws.smoke"
@@ -73,7 +73,8 @@ local plan    = mapping.plan(facts, opt)         -- change what you like: plan.p
 domain.plan(plan, facts, opt)                    -- names of its own need a load balancer, which has the certificate
 local jobs    = scheduler.read(opt.scheduler_jobs, plan, opt)
 audit.report(facts, plan, opt, deploy.place)
-cost_report.write(facts, plan, opt, deploy.is_fargate)
+local costs   = cost_report.write(facts, plan, opt, deploy.is_fargate)
+drawing.write { facts = facts, plan = plan, jobs = jobs, opt = opt, deploy = deploy }
 
 stage "network"
 local net   = aws.network { plan.name, cidr = opt.vpc_cidr, zones = opt.zones }
@@ -163,5 +164,5 @@ pipeline.make { app = app, plan = plan, opt = opt, account = account, code = new
 
 stage "report"
 report.write { app = app, facts = facts, plan = plan, new = new, url = url, quantities = app:quantities(),
-               since = freeze.facts and freeze.facts.at, watch = made.watch, opt = opt, predicted = predicted, budget = budget,
+               since = freeze.facts and freeze.facts.at, watch = made.watch, opt = opt, predicted = predicted, budget = budget, costs = costs,
                done = { copy = copied, verify = verified, smoke = tested } }

@@ -1,5 +1,6 @@
 #!/bin/sh
-# Installs what the build, the rehearsal and the tests need, on Debian 12.
+# Installs what the build, the rehearsal and the tests need, on Debian 12. `deps.sh demo` leaves out the browser: it takes 400 MB,
+# and only the tests of reports need it.
 # Only missing packages are touched. Servers that come with them are neither
 # started nor enabled: the rehearsal starts its own, on loopback.
 set -eu
@@ -10,12 +11,15 @@ build='gcc libc6-dev make pkg-config git lua5.4 liblua5.4-dev libcurl4-openssl-d
 rehearsal='postgresql postgresql-contrib redis-server openssh-server openssh-client nodejs npm
   iproute2 nftables util-linux ca-certificates'
 tests='python3 python3-venv openssl curl lua-check gdb-minimal ruby-sidekiq bind9-dnsutils shellcheck zip'
+browser=chromium
+[ "${1:-}" != demo ] || browser=
 
 missing=
-for package in $build $rehearsal $tests; do
+for package in $build $rehearsal $tests $browser; do
   case $package in
     nodejs) command -v node >/dev/null 2>&1 && continue ;;
     npm) command -v npm >/dev/null 2>&1 && continue ;;
+    chromium) command -v chromium >/dev/null 2>&1 && continue ;;
     gdb-minimal) command -v gcore >/dev/null 2>&1 && continue ;;
   esac
   state=$(dpkg-query -W -f='${db:Status-Status}' "$package" 2>/dev/null) || state=

@@ -66,4 +66,4 @@ local function found(...) rows[#rows + 1] = { ... } end
 task.map({ disks, databases, buckets, groups }, function(look) look(found) end)
 table.sort(rows, function(a, b) return a[1] .. a[2] < b[1] .. b[2] end)
 table.insert(rows, 1, { "what", "which", "why" })
-recipe.report(rows[2] and "Findings in " .. opt.region or "Nothing found in " .. opt.region, rows)
+recipe.report(rows[2] and "Findings in " .. opt.region or "Nothing found in " .. opt.region, rows, { head = true })

@@ -59,5 +59,5 @@ if not recipe.planning() then
     local now = eb.status(name)
     rows[#rows + 1] = { name, now.version, now.cname }
   end
-  recipe.report("Live", rows)
+  recipe.report("Live", rows, { head = true })
 end

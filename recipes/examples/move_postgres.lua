@@ -49,5 +49,5 @@ local rows = recipe.once("copy and compare", function()
   for _, t in ipairs(same) do list[#list + 1] = { t.table, t.rows_a, tostring(t.checksum_a) } end
   return list
 end)
-if not recipe.is_unknown(rows) then recipe.report("Equal on both sides", rows) end
+if not recipe.is_unknown(rows) then recipe.report("Equal on both sides", rows, { head = true }) end
 recipe.report("New database", { { "address", db.endpoint }, { "URL", url.arn } })

@@ -170,34 +170,34 @@ function M.report(facts, plan, opt, place)
   if not facts.moved then row("downtime", "", downtime.words(downtime.of(facts), downtime.parse(opt.downtime_budget))) end
   row("config vars", #facts.config.names, ("%d plain, %d secret, %d of add-ons, %d replaced, %d left behind"):format(counts.plain, counts.secret,
     counts.addon, counts.database + counts.cache, counts.noise))
-  recipe.report("Audit of " .. facts.app.name, rows)
+  recipe.report("Audit of " .. facts.app.name, rows, { head = true })
 
   rows = { { "size", "on Heroku", "like for like", "as measured", "why" } }
   for i, s in ipairs(plan.sizes) do rows[i + 1] = { s.what, s.plan, s.like, s.measured or "", s.reason } end
-  recipe.report(("Sizes: the plan takes those %s"):format(opt.sizing == "measured" and "as measured" or "like for like"), rows)
+  recipe.report(("Sizes: the plan takes those %s"):format(opt.sizing == "measured" and "as measured" or "like for like"), rows, { head = true })
 
   rows = { { "add-on", "becomes", "note" } }
   for _, a in ipairs(plan.addons) do
     rows[#rows + 1] = { a.plan, a.becomes, a.note }
     if a.loud and recipe.planning() and not facts.moved then log.warn("%s: %s", a.plan, a.note) end
   end
-  if #rows > 1 then recipe.report("Add-ons", rows) end
+  if #rows > 1 then recipe.report("Add-ons", rows, { head = true }) end
 
   rows = { { "config var", "becomes", "note" } }
   for _, name in ipairs(facts.config.names) do
     if plan.config_notes[name] then rows[#rows + 1] = { name, BECOMES[plan.config[name]], plan.config_notes[name] } end
   end
-  if #rows > 1 then recipe.report("Config vars", rows) end
+  if #rows > 1 then recipe.report("Config vars", rows, { head = true }) end
 
   rows = { { "beside the stores", "is", "note" } }
   table.move(facts.surroundings, 1, #facts.surroundings, 2, rows)
-  if #rows > 1 then recipe.report("What leans on Heroku", rows) end
+  if #rows > 1 then recipe.report("What leans on Heroku", rows, { head = true }) end
 
   rows = { { "severity", "finding", "what to do" } }
   for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do       -- the worst first
     if f.severity ~= "ok" then rows[#rows + 1] = { f.severity, f.message, f.remedy } end
   end
-  if #rows > 1 then recipe.report("Findings in the database", rows) end
+  if #rows > 1 then recipe.report("Findings in the database", rows, { head = true }) end
   if dms then dms_scope.report(dms, facts.postgres.findings) end
   for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do
     recipe.need(f.severity ~= "error", "the Heroku database cannot be copied: %s; %s", f.message, f.remedy)

@@ -57,9 +57,12 @@ end
 ---@param plan table
 ---@param opt table the recipe's options
 ---@param fargate boolean? whether the app goes to Fargate
+---@return string words what it costs in a month, before and after
 function M.write(facts, plan, opt, fargate)
   local o = setmetatable({ fargate = fargate, live = opt.live_prices and live_prices.ask(facts, plan, opt) or nil }, { __index = opt })
-  for _, found in ipairs(M.tables(facts, plan, o)) do recipe.report(found[1], found[2]) end
+  for _, found in ipairs(M.tables(facts, plan, o)) do recipe.report(found[1], found[2], { head = true }) end
+  local found = cost.of(facts, plan, o)
+  return ("%s on Heroku, %s on AWS"):format(total_words(found.today, 1), total_words(found.aws, 1))
 end
 
 return M

@@ -51,7 +51,7 @@ end
 local function told(result)
   local rows = { { "check of DMS", "result", "what to do" } }
   for _, c in ipairs(result.checks) do rows[#rows + 1] = { c.name, c.status, c.remedy or "" } end
-  recipe.report(("DMS's assessment (%d checks, %s)"):format(result.all, result.report), rows)
+  recipe.report(("DMS's assessment (%d checks, %s)"):format(result.all, result.report), rows, { head = true })
 end
 
 ---@class DmsSide what stands between the stage "data" and the cutover

@@ -108,7 +108,7 @@ end
 function M.report(dms, findings)
   local rows = { { "table", "why hkrun copies it itself" } }
   for _, t in ipairs(dms.others) do rows[#rows + 1] = { t.name, t.why } end
-  if #rows > 1 then recipe.report("Tables that DMS does not carry whole", rows) end
+  if #rows > 1 then recipe.report("Tables that DMS does not carry whole", rows, { head = true }) end
   local reasons, seconds = {}, nil
   for _, f in ipairs(findings) do
     if NEEDED[f.id] and f.severity == "error" then reasons[#reasons + 1] = f.message end

@@ -49,7 +49,7 @@ end
 function M.check(o)
   if recipe.planning() then return end
   local openings, words = aws.reach { vpc = o.network.id }, {}
-  recipe.report("Reachable, and nothing else is", M.rows(openings))
+  recipe.report("Reachable, and nothing else is", M.rows(openings), { head = true })
   for i, fault in ipairs(M.faults(openings, { allow = o.allow, bastion = o.bastion and o.bastion.id, ssh_from = o.ssh_from })) do
     words[i] = fault.text
   end

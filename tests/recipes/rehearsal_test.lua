@@ -6,6 +6,7 @@ local http = require "http"
 local json = require "json"
 local judges = dofile "tests/conformance/judges.lua"
 local labs = dofile "tests/support/rehearsal_lab.lua"
+local page_judge = dofile "tests/support/page_judge.lua"
 local task = require "task"
 local terraform = dofile "tests/support/terraform_judge.lua"
 local test = require "test"
@@ -218,6 +219,25 @@ T["policy prints what the run called for, reads too, limited to what it made"] =
   test.match(r.stderr, "AdministratorAccess%-AWSElasticBeanstalk")
   local shown = lab:hkrun({ "policy", labs.recipe }).stdout
   test.match(shown, '^{\n.*"Version": "2012%-10%-17"')
+end
+
+T["the report in a browser: both drawings, the proof, and bars as long as the journal's times"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local seen = page_judge({ lab.dir .. "/work/.hkrun/heroku_to_aws.shop%2Eus-east-1.html" })[1]
+  local t = json.decode(lab:hkrun({ "status", labs.recipe, "--timeline", "--json" }).stdout)
+  local bars = seen.at["1440 light"].bars
+  test.equal(#bars, #t.bars)
+  for i, b in ipairs(t.bars) do
+    local left, width = (b.start - t.start) / t.seconds, math.max(0.004, (b.stop - b.start) / t.seconds)
+    test.equal(bars[i].took, ("PT%.3fS"):format(b.stop - b.start), b.title)
+    test.truthy(math.abs(bars[i].left - math.min(left, 0.996)) < 0.003 and math.abs(bars[i].width - width) < 0.003, "the bar of " .. b.title)
+  end
+  local md = fs.read(lab.dir .. "/work/.hkrun/heroku_to_aws.shop%2Eus-east-1.md")
+  for _, words in ipairs { "| compared | %d[%d,]* rows of %d+ tables, [%d,]+ keys", "### Before: on Heroku\n\n```mermaid\nflowchart TB",
+                           "### After: on AWS\n", '%["web, worker, shop: %d x t3', "`hkrun rollback [^`]* --app shop`: goes back" } do
+    test.match(md, words)
+  end
 end
 
 T["boto3 sees the network, and who may come in where"] = function()

@@ -30,7 +30,7 @@ end
 
 --- Calls fn with each element, and with the section that it stands in.
 local function each(node, fn, section)
-  if node.name == "section" then section = node.attrs["aria-labelledby"] end
+  if node.name == "section" then section = node.children[1].attrs.id end
   fn(node, section)
   for _, child in ipairs(node.children) do each(child, fn, section) end
 end
@@ -168,7 +168,8 @@ T["the bars of the timeline begin and end when the journal says so"] = function(
     if section ~= "timeline" or n.name ~= "tr" or #cells ~= 4 or cells[1].name ~= "th" or cells[1].attrs.scope ~= "row" then return end
     rows[#rows + 1] = { cells[1].text, cells[2].children[1].attrs.datetime, cells[3].children[1].attrs.datetime }
     local drawn = cells[4].children[1].children
-    bars[#bars + 1] = { tonumber(drawn[#drawn].attrs.x), tonumber(drawn[#drawn].attrs.width), drawn[1].attrs.class }
+    local bar = drawn[#drawn].attrs
+    bars[#bars + 1] = { tonumber(bar.x:match "^(.*)%%$"), tonumber(bar.width:match "^(.*)%%$"), drawn[1].attrs.class }
   end)
   test.equal(#rows, #t.bars)
   test.truthy(#rows > #HOSTILE + 4, #rows .. " bars")
@@ -176,8 +177,8 @@ T["the bars of the timeline begin and end when the journal says so"] = function(
     local second, thousandths = math.floor(b.start), math.floor(b.start % 1 * 1000 + 0.5)
     test.equal(rows[i], { shown(b.title), ("%s.%03dZ"):format(os.date("!%Y-%m-%dT%H:%M:%S", second), thousandths),
       ("PT%.3fS"):format(b.stop - b.start) })
-    local from, wide = (b.start - t.start) / t.seconds * 1000, (b.stop - b.start) / t.seconds * 1000
-    test.truthy(math.abs(bars[i][1] - from) <= 4.01 and math.abs(bars[i][2] - math.max(4, wide)) < 0.01, "the bar of " .. b.title)
+    local from, wide = (b.start - t.start) / t.seconds * 100, (b.stop - b.start) / t.seconds * 100
+    test.truthy(math.abs(bars[i][1] - math.min(from, 99.6)) < 0.001 and math.abs(bars[i][2] - math.max(0.4, wide)) < 0.001, "the bar of " .. b.title)
     test.equal(bars[i][3], "down", "the downtime behind " .. b.title)
   end
   local armed, kept
@@ -335,7 +336,7 @@ T["reports of an earlier version, without head and part, are shown as they were"
   local doc = document.of { recipe = "old", target = "", file = "old.lua", declared = {}, memory = m, records = records }
   local html = report.text(doc, "html")
   test.equal(tables_of(xml.decode(html)).Old, { { "a", "b" } })
-  test.match(html, "last run</dt><dd>apply of 2026%-11%-01 00:00:00 UTC, 5%.0 s</dd>")
+  test.match(html, "last run</dt><dd><strong>apply of 2026%-11%-01 00:00:00 UTC</strong><span>, 5%.0 s</span></dd>")
 end
 
 return T

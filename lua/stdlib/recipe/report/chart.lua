@@ -6,26 +6,32 @@ local timeline = require "recipe.timeline"
 local el = markup.el
 local M = {}
 
-local WHOLE = 1000                                           -- units of a bar's drawing, from the run's begin to its end
-
 local function instant(t) return ("%s.%03dZ"):format(os.date("!%Y-%m-%dT%H:%M:%S", math.floor(t)), math.floor(t % 1 * 1000 + 0.5) % 1000) end
 
 --- Seconds as HTML's own word for a duration.
 local function period(seconds) return ("PT%.3fS"):format(seconds) end
 
-local function rect(t, class, start, stop, least)
-  local from = math.max(0, (start - t.start) / t.seconds * WHOLE)
-  local wide = math.min(WHOLE, (stop - t.start) / t.seconds * WHOLE) - from
-  if wide < least then from, wide = math.min(from, WHOLE - least), least end
-  return el("rect", { class = class, x = ("%.2f"):format(from), y = class == "down" and "0" or "3", width = ("%.2f"):format(wide),
-    height = class == "down" and "16" or "10" })
+local LEAST = 0.4                                            -- percent of the chart: what took no time is seen too
+
+--- Where something begins and how wide it is, in percent of the run.
+local function share(t, start, stop)
+  local from = math.max(0, (start - t.start) / t.seconds * 100)
+  local wide = math.min(100, (stop - t.start) / t.seconds * 100) - from
+  if wide < LEAST then from, wide = math.min(from, 100 - LEAST), LEAST end
+  return ("%.3f%%"):format(from), ("%.3f%%"):format(wide)
+end
+
+local function rect(t, class, start, stop)
+  local x, width = share(t, start, stop)
+  if class == "down" then return el("rect", { class = class, x = x, width = width, y = "0", height = "100%" }) end
+  return el("rect", { class = class, x = x, width = width, y = "50%", height = "10", transform = "translate(0 -5)", rx = "1" })
 end
 
 local function bar_of(t, b)
   local drawn = {}
-  for i, w in ipairs(t.windows) do drawn[i] = rect(t, "down", w.start, w.stop, 1) end
-  drawn[#drawn + 1] = rect(t, b.running and "open" or b.critical and "way" or "does", b.start, b.stop, 4)
-  return el("svg", { viewBox = ("0 0 %d 16"):format(WHOLE), preserveAspectRatio = "none", ["aria-hidden"] = "true", focusable = "false" }, drawn)
+  for i, w in ipairs(t.windows) do drawn[i] = rect(t, "down", w.start, w.stop) end
+  drawn[#drawn + 1] = rect(t, b.running and "open" or b.critical and "way" or "does", b.start, b.stop)
+  return el("svg", { ["aria-hidden"] = "true", focusable = "false" }, drawn)
 end
 
 local function row_of(t, b)
@@ -81,7 +87,7 @@ function M.draw(title, t)
           el("th", { scope = "col", class = "n" }, "took"),
           el("th", { scope = "col", class = "bar" }, el("span", { class = "hidden" }, "when"), axis))),
         bodies)),
-    el("figcaption", nil, ("The critical path took %s of %s, %.1f %%."):format(timeline.shown(t.path_seconds), timeline.shown(t.seconds),
+    el("figcaption", nil, ("The critical path took %s of %s, %.1f\u{A0}%%."):format(timeline.shown(t.path_seconds), timeline.shown(t.seconds),
       t.path_seconds / t.seconds * 100)))
 end
 

@@ -60,8 +60,8 @@ local function things(n) return n == 1 and "1 thing" or n .. " things" end
 local function downtime(records)
   local rows = {}
   for _, w in ipairs(timeline.windows(records)) do
-    rows[#rows + 1] = { "downtime", ("%s, from %s to %s UTC%s: %s"):format(timeline.shown(w.stop - w.start),
-      os.date("!%Y-%m-%d %H:%M:%S", math.floor(w.start)), os.date("!%H:%M:%S", math.floor(w.stop)), w.running and ", and goes on" or "", w.title) }
+    rows[#rows + 1] = { "downtime", ("%s, from %s to %s UTC%s"):format(timeline.shown(w.stop - w.start),
+      os.date("!%Y-%m-%d %H:%M:%S", math.floor(w.start)), os.date("!%H:%M:%S", math.floor(w.stop)), w.running and ", and goes on" or "") }
   end
   return rows
 end

@@ -68,7 +68,7 @@ end
 -- Where things stand ---------------------------------------------------------
 
 local WIDE, LINE, PAD = 26, 16, 12                           -- characters of a line; pixels
-local GAP_X, GAP_Y = 30, 48
+local GAP_X, GAP_Y, CLOSE_Y = 30, 52, 18                     -- rows to which no arrow leads stand close
 
 --- Lines of no more than so many characters; a word that is longer is cut.
 local function wrapped(text, width)
@@ -94,42 +94,47 @@ end
 
 local measure
 
---- The size of rows below each other.
-local function measure_rows(rows)
-  local w, h = 0, 0
+--- The size of rows below each other, and whether an arrow ends in them.
+local function measure_rows(rows, ends)
+  local w, h, busy = 0, 0, false
   for i, row in ipairs(rows) do
+    local is_busy = false
     row.w, row.h = (#row - 1) * GAP_X, 0
     for _, box in ipairs(row) do
-      measure(box)
+      is_busy = measure(box, ends) or is_busy
       row.w, row.h = row.w + box.w, math.max(row.h, box.h)
     end
-    w, h = math.max(w, row.w), h + row.h + (i > 1 and GAP_Y or 0)
+    row.gap = i == 1 and 0 or is_busy and GAP_Y or CLOSE_Y
+    w, h, busy = math.max(w, row.w), h + row.h + row.gap, busy or is_busy
   end
-  return w, h
+  return w, h, busy
 end
 
-function measure(box)
+function measure(box, ends)
   box.title, box.notes = wrapped(box.words[1], box.rows and 60 or WIDE), {}
   for i = 2, #box.words do table.move(wrapped(box.words[i], box.rows and 80 or WIDE + 3), 1, 99, #box.notes + 1, box.notes) end
   local text = (#box.title + #box.notes) * LINE
   box.w = math.max(box.rows and 0 or 108, math.max(width_of(box.title, 7.6), width_of(box.notes, 6.5)) + 2 * PAD)
   box.h = text + 2 * PAD - 4
   if box.rows then
-    local w, h = measure_rows(box.rows)
+    local w, h, busy = measure_rows(box.rows, ends)
     box.w, box.h = math.max(box.w, w + 4 * PAD), box.h + h + 2 * PAD
+    return busy
   end
+  return ends[box.id] or false
 end
 
 local function place_rows(rows, x, y, w, placed)
   for _, row in ipairs(rows) do
     local at = x + (w - row.w) / 2
+    y = y + row.gap
     for _, box in ipairs(row) do
       box.x, box.y, box.h = at, y, row.h                     -- neighbours are equally high
       placed[#placed + 1] = box
       if box.rows then place_rows(box.rows, at, y + (#box.title + #box.notes) * LINE + 2 * PAD, box.w, placed) end
       at = at + box.w + GAP_X
     end
-    y = y + row.h + GAP_Y
+    y = y + row.h
   end
 end
 
@@ -175,8 +180,9 @@ end
 ---@param drawing table as from `check`
 ---@return { w: number, h: number, boxes: table[], arrows: table[] } boxes: groups come before what is in them
 function M.layout(drawing)
-  local rows = drawing.rows
-  local w, h = measure_rows(rows)
+  local rows, ends = drawing.rows, {}
+  for _, a in ipairs(drawing.arrows) do ends[a[1]], ends[a[2]] = true, true end
+  local w, h = measure_rows(rows, ends)
   local boxes, by_id = {}, {}
   place_rows(rows, PAD, PAD, w, boxes)
   for _, box in ipairs(boxes) do by_id[box.id] = box end

@@ -21,17 +21,33 @@ local function is_numbers(rows, column)
   return some
 end
 
+local SHORT = 24                                             -- characters that may stand on one line everywhere
+
+--- Whether a column holds short words only, like names and checksums: they are not broken then.
+local function is_words(rows, column)
+  for _, r in ipairs(rows) do
+    local cell = r[column] or ""
+    if cell:find "%s" or (utf8.len(cell) or #cell) > SHORT then return false end
+  end
+  return true
+end
+
+local function class_of(b, column)
+  if column > 1 and is_numbers(b.rows, column) then return "n" end
+  if is_words(b.rows, column) then return "w" end
+  return b.head and b.head[column] == "id" and "id" or nil
+end
+
 local function table_of(b, title)
-  local columns, numbers = b.head and #b.head or 0, {}
+  local columns, classes = b.head and #b.head or 0, {}
   for _, r in ipairs(b.rows) do columns = math.max(columns, #r) end
-  for i = 2, columns do numbers[i] = is_numbers(b.rows, i) and "n" end
+  for i = 1, columns do classes[i] = class_of(b, i) end
   local head, body = {}, {}
-  for i = 1, b.head and columns or 0 do head[i] = el("th", { scope = "col", class = numbers[i] }, b.head[i] or "") end
+  for i = 1, b.head and columns or 0 do head[i] = el("th", { scope = "col", class = classes[i] == "n" and "n" }, b.head[i] or "") end
   for i, r in ipairs(b.rows) do
     local cells = {}
     for j = 1, columns do
-      local class = numbers[j] or b.head and b.head[j] == "id" and "id" or nil
-      cells[j] = el(j == 1 and "th" or "td", { scope = j == 1 and "row", class = class }, r[j] or "")
+      cells[j] = el(j == 1 and "th" or "td", { scope = j == 1 and "row", class = classes[j] }, r[j] or "")
     end
     body[i] = el("tr", nil, cells)
   end
@@ -39,12 +55,18 @@ local function table_of(b, title)
     el("table", nil, el("caption", nil, title), b.head and el("thead", nil, el("tr", nil, head)) or {}, el("tbody", nil, body)))
 end
 
+--- A fact, of which what comes first counts most.
+local function fact(words)
+  local at = #words > 32 and words:find "[,;:] " or #words + 1
+  return el("dd", nil, el("strong", nil, words:sub(1, at - 1)), words:sub(at) ~= "" and el("span", nil, words:sub(at)) or {})
+end
+
 local write = {}
 
 function write.table(b, title, section)
   if section ~= "summary" or b.head then return table_of(b, title) end
   local facts = {}
-  for i, r in ipairs(b.rows) do facts[i] = el("div", nil, el("dt", nil, r[1]), el("dd", nil, table.concat(r, ", ", 2))) end
+  for i, r in ipairs(b.rows) do facts[i] = el("div", nil, el("dt", nil, r[1]), fact(table.concat(r, ", ", 2))) end
   return el("dl", { class = "facts" }, facts)
 end
 
@@ -73,7 +95,7 @@ local function section_of(s)
     if b.title and b.title ~= s.title then blocks[#blocks + 1] = el("h3", nil, b.title) end
     blocks[#blocks + 1] = write[b[1]](b, title, s.id, s.id .. "-" .. i)
   end
-  return el("section", { ["aria-labelledby"] = s.id }, el("h2", { id = s.id }, s.title), blocks)
+  return el("section", nil, el("h2", { id = s.id }, s.title), blocks)
 end
 
 --- Writes a document down.

@@ -50,13 +50,14 @@ thead th { border-bottom: 1px solid var(--edge); background: var(--tint); font-w
 tbody th { font-weight: 500; }
 tbody th, td { min-width: 5rem; max-width: 34rem; }
 .n { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; }
+.w { white-space: nowrap; }
 code, .id { font-family: ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menlo, Consolas, monospace; font-size: .88em; }
 .id { overflow-wrap: anywhere; }
-dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 15rem), 1fr)); gap: 1px; margin: 0 0 1rem; border: 1px solid var(--line);
-  border-radius: 6px; background: var(--line); overflow: hidden; }
-dl.facts > div { padding: .75rem 1rem; background: var(--panel); }
+dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); margin: 0 0 1rem; border: 1px solid var(--line);
+  border-radius: 6px; background: var(--panel); overflow: hidden; }
+dl.facts > div { padding: .75rem 1rem; box-shadow: 1px 1px 0 var(--line); }
 dt { color: var(--soft); font-size: .85rem; }
-dd { margin: .1rem 0 0; font-weight: 600; overflow-wrap: anywhere; }
+dd { margin: .1rem 0 0; overflow-wrap: anywhere; } dl.facts strong { font-weight: 650; }
 dl.commands > div { margin: 0 0 .9rem; }
 dl.commands dt { color: inherit; }
 dl.commands dd { margin: .2rem 0 0; font-weight: 400; color: var(--soft); }
@@ -67,6 +68,7 @@ figure { margin: 0 0 1.5rem; }
 .drawing svg { display: block; margin: 0 auto; max-width: none; }
 .drawing text { font: 13px system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", sans-serif; fill: var(--ink); }
 .drawing .title { font-weight: 650; }
+.drawing .of-group { paint-order: stroke; stroke: var(--panel); stroke-width: 5px; stroke-linejoin: round; }
 .drawing .more { font-size: 12px; fill: var(--soft); }
 .drawing .label { font-size: 12px; fill: var(--ink); text-anchor: middle; }
 .drawing .behind { fill: var(--panel); }
@@ -81,8 +83,8 @@ details { margin: .5rem 0 0; font-size: .92rem; } summary { color: var(--accent)
 .time th, .time td { padding-top: .18rem; padding-bottom: .18rem; }
 .time tbody th[scope=rowgroup] { padding-top: .7rem; font-weight: 650; background: var(--tint); }
 .time .what { min-width: 13rem; max-width: 22rem; }
-.time .bar { width: 45%; min-width: 11rem; padding: 0 .8rem; vertical-align: middle; }
-.time .bar svg { display: block; width: 100%; height: 1.1rem; }
+.time .bar { position: relative; width: 45%; min-width: 11rem; }
+.time td.bar svg { position: absolute; top: 0; left: .8rem; width: calc(100% - 1.6rem); height: 100%; }
 .time .axis { display: flex; justify-content: space-between; font-weight: 400; font-variant-numeric: tabular-nums; }
 .time .n { min-width: 4.5rem; }
 .does { fill: var(--bar); } .way { fill: var(--way); } .down { fill: var(--down); } .open { fill: var(--bad); }
@@ -107,13 +109,15 @@ footer { margin-top: 3rem; padding-top: 1rem; padding-bottom: 3rem; color: var(-
   h2, h3 { break-after: avoid; }
   h2 { margin-top: 1.6rem; }
   tr, figure, .verdict, dl > div { break-inside: avoid; }
+  figure:has(table) { break-inside: auto; }
+  tbody tr:first-child { break-before: avoid; }
   thead { display: table-header-group; }
   .scroll { overflow: visible; border: 0; border-radius: 0; }
-  table { font-size: 8.5pt; } th, td { padding: .22rem .4rem; min-width: 0 !important; overflow-wrap: anywhere; }
+  table { font-size: 8.5pt; } th, td { padding: .22rem .4rem; min-width: 0 !important; } td { overflow-wrap: anywhere; }
   thead th { white-space: normal; }
   .n { white-space: normal; }
   .time .what { max-width: 16rem; } .time .bar { width: 40%; }
-  .drawing { padding: 0; } .drawing svg { max-width: 100%; height: auto; }
+  .drawing { padding: 0; } .drawing svg { max-width: 100%; max-height: 96mm; height: auto; }
   a { color: inherit; text-decoration: none; }
 }
 ]]
