@@ -228,11 +228,11 @@ end
 function M.environments(plan, o)
   local make, policy = {}, o.opt.deployment_policy
   for i, e in ipairs(plan.environments) do
-    local deployment = (i == 1 or policy ~= "rolling") and policy or nil     -- beside the web machines there is one for the rest
+    local deployment = (i == 1 or e.instances > 1 or policy ~= "rolling") and policy or nil     -- one machine does not roll
     make[e.name] = function()
       return aws.environment {
         e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
-        instance_type = e.instance_type, load_balanced = e.load_balanced, certificate = e.https and o.certificate or nil,
+        instance_type = e.instance_type, load_balanced = e.load_balanced, worker = e.worker, certificate = e.https and o.certificate or nil,
         min_instances = e.instances, max_instances = e.instances,
         deployment = deployment,
         health_path = e.processes[1].type == "web" and o.opt.health_path or nil, env = o.vars.plain, secrets = o.vars.secrets,

@@ -83,34 +83,70 @@ local function environment(name, processes, o)
   local fitting = known and M.instance(measured) or nil
   return { name = name, processes = processes, instance_type = o.instance_type or o.sizing == "measured" and fitting or like,
     like = like, fitting = fitting, measured = known and measured or nil, instances = o.instances or 1,
-    load_balanced = o.instances ~= nil, memory = memory }
+    load_balanced = o.load_balanced or false, worker = o.worker, memory = memory }
 end
 
---- The environments of an app. One web dyno or none: all processes stand together on one machine. More web dynos: a load
---- balancer over as many machines, and the other processes on a machine of their own, so that a clock runs once.
+--- How many machines a process of several dynos gets: as few as can stand in for each other, all with as many dynos.
+local function machines_for(quantity)
+  for n = 2, quantity do
+    if quantity % n == 0 then return n end
+  end
+end
+
+--- What a process' environment is called: Elastic Beanstalk takes letters, digits and dashes.
+local function named(name, type) return ("%s-%s"):format(name, (type:gsub("[^%w]", "-"))) end
+
+--- The dynos that run: web, what runs once, and what runs several times, each in the order of their names.
+local function sorted_out(formation)
+  local web, once, several = nil, {}, {}
+  for _, p in ipairs(formation) do
+    local process = { type = p.type, command = p.command, size = p.size, replicas = p.quantity, memory_used = p.memory_used }
+    if p.quantity > 0 and p.type == "web" then web = process
+    elseif p.quantity > 0 and p.type ~= "release" then table.insert(p.quantity == 1 and once or several, process) end
+  end
+  local function by_type(a, b) return a.type < b.type end
+  table.sort(once, by_type)
+  table.sort(several, by_type)
+  return web, once, several
+end
+
+--- The environments of an app, that of web first. Several web dynos: a load balancer over as many machines. Another process of
+--- several dynos never stands on a single machine: it has an environment of its own, whose machines share its dynos evenly. What
+--- runs once, like a clock, stands on one machine: with web, if there is just one of that.
 ---@param name string
 ---@param formation { type: string, quantity: integer, size: string, command: string, memory_used: number? }[]
 ---@param instance_type? string overrides the choice
 ---@param how? "plan"|"measured"
----@return table[] environments { name, processes = { { type, command, replicas } }, instance_type, instances, load_balanced }
+---@return table[] environments { name, processes = { { type, command, replicas } }, instance_type, instances, load_balanced, worker }:
+--- each of its machines has the replicas
 function M.environments(name, formation, instance_type, how)
-  local web, others = nil, {}
-  for _, p in ipairs(formation) do
-    local process = { type = p.type, command = p.command, size = p.size, replicas = p.quantity, memory_used = p.memory_used }
-    if p.type == "web" then web = process
-    elseif p.type ~= "release" and p.quantity > 0 then others[#others + 1] = process end
+  local web, once, several = sorted_out(formation)
+  local list, taken = {}, {}
+  local function add(of, processes, o)
+    o.instance_type, o.sizing = instance_type, how
+    list[#list + 1] = environment(of, processes, o)
   end
-  table.sort(others, function(a, b) return a.type < b.type end)
+  for _, p in ipairs(several) do taken[named(name, p.type)] = true end
+  local is_alone = not web and #several == 0
   if web and web.replicas > 1 then
     local instances = web.replicas
     web.replicas = 1
-    local list = { environment(name, { web }, { instances = instances, instance_type = instance_type, sizing = how }) }
-    if #others > 0 then list[2] = environment(name .. "-worker", others, { instance_type = instance_type, sizing = how }) end
-    return list
+    add(name, { web }, { instances = instances, load_balanced = true })
+  elseif web then
+    table.insert(once, 1, web)
+    is_alone = true
   end
-  if web and web.replicas == 1 then table.insert(others, 1, web) end
-  if #others == 0 then errors.usage("the app %s runs no dyno: scale it up on Heroku first", name) end
-  return { environment(name, others, { instance_type = instance_type, sizing = how }) }
+  if #once > 0 then
+    local beside = named(name, "worker")
+    add(is_alone and name or taken[beside] and named(name, "once") or beside, once, {})
+  end
+  for _, p in ipairs(several) do
+    local instances = machines_for(p.replicas)
+    p.replicas = p.replicas // instances
+    add(named(name, p.type), { p }, { instances = instances, worker = true })
+  end
+  if #list == 0 then errors.usage("the app %s runs no dyno: scale it up on Heroku first", name) end
+  return list
 end
 
 local LONGEST = 256                     -- characters of a tag's value

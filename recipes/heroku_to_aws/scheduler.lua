@@ -20,7 +20,7 @@ local function make_room(plan, jobs, opt)
   end
   local place
   for _, e in ipairs(plan.environments) do
-    if not e.load_balanced then place = e end
+    if not e.load_balanced and e.instances == 1 then place = e end
   end
   if not place then
     place = { name = plan.name .. "-jobs", instances = 1, load_balanced = false, memory = 0,

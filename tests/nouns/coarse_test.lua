@@ -119,6 +119,35 @@ T["aws.environment: it keeps its logs as long as it is told, and runs with the r
   test.equal(s["aws:elasticbeanstalk:application"], { ["Application Healthcheck URL"] = "/up" })
 end
 
+T["aws.environment: workers stand on several machines without a load balancer, and may look into their queue"] = function()
+  local seen, policies, real, role = nil, {}, aws.eb_environment, aws.role
+  rawset(aws, "eb_environment", function(spec)
+    seen = spec
+    return { id = "e-1" }
+  end)
+  rawset(aws, "role", function(spec)
+    policies[spec[1]] = spec.policies
+    return role(spec)
+  end)
+  test.defer(function()
+    rawset(aws, "eb_environment", real)
+    rawset(aws, "role", role)
+  end)
+  local made
+  planned(function()
+    made = aws.environment { "shop", application = "shop", network = NET, worker = true, min_instances = 3, max_instances = 3 }
+  end)
+  test.equal({ seen.worker, made.url, made.cname }, { true })
+  local s = seen.settings
+  test.equal(s["aws:elasticbeanstalk:environment"], { EnvironmentType = "LoadBalanced", ServiceRole = "shop-eb-service" })
+  test.equal(s["aws:autoscaling:asg"], { MinSize = "3", MaxSize = "3" })
+  test.equal(s["aws:elasticbeanstalk:command"].DeploymentPolicy, "Rolling")
+  test.equal(policies["shop-eb-machine"][1], "AWSElasticBeanstalkWorkerTier")
+  test.equal(test.raises("behind no load balancer", planned, function()
+    aws.environment { "shop", application = "shop", network = NET, worker = true, load_balanced = true }
+  end).kind, "usage")
+end
+
 --- The settings that an environment of these options gets in two namespaces.
 local function policy(o)
   local seen, real = nil, aws.eb_environment

@@ -46,10 +46,11 @@ T["ruby: dollars and quotes reach the shell of the container as they are"] = fun
   test.equal(select(2, s.web.command[3]:gsub("%$%$", "")), 2)
 end
 
-T["several workers become replicas, and a clock stays one"] = function()
-  local s = services(environments("web: a\nworker: b\nclock: c\n", { worker = 3 })[1])
-  test.equal(s.worker.deploy, { replicas = 3 })
-  test.equal(s.clock.deploy, nil)
+T["several workers become replicas on several machines, and a clock stays one"] = function()
+  local list = environments("web: a\nworker: b\nclock: c\n", { worker = 6 })
+  local beside, workers = services(list[1]), services(list[2])
+  test.equal({ list[2].instances, workers.worker.deploy }, { 2, { replicas = 3 } })
+  test.equal({ beside.worker, beside.clock ~= nil, (beside.clock or {}).deploy }, { nil, true })
 end
 
 T["with several web dynos the other processes have a bundle of their own"] = function()

@@ -42,6 +42,34 @@ T["what takes AWS ten minutes, and a recipe's own hour, is over at once, and lea
   test.equal(cloud:left(), {})
 end
 
+T["an environment of the worker tier has a queue and no address; without its policy it is not well; it goes whole"] = function()
+  local cloud <close> = test.cloud()
+  local function workers(name, policies)
+    local net = aws.network { "shop", cidr = "10.40.0.0/16", zones = 2 }
+    local machine = aws.role { "shop-machine", service = "ec2.amazonaws.com", policies = policies }
+    return aws.eb_environment { name, application = aws.eb_application { "shop" }, worker = true, settings = {
+      ["aws:ec2:vpc"] = { VPCId = net.id, Subnets = text("%s,%s", net.public[1], net.public[2]), AssociatePublicIpAddress = "true" },
+      ["aws:autoscaling:launchconfiguration"] = { IamInstanceProfile = aws.instance_profile { "shop-machine", role = machine }.name },
+      ["aws:elasticbeanstalk:environment"] = { EnvironmentType = "LoadBalanced" },
+      ["aws:autoscaling:asg"] = { MinSize = "3", MaxSize = "3" },
+    } }
+  end
+  test.apply(function() workers("shop-poor", {}) end)
+  local poor = aws.elasticbeanstalk:describe_environment_health { EnvironmentName = "shop-poor", AttributeNames = { "All" } }
+  test.equal(poor.Color, "Red")
+  test.match(poor.Causes[1], "is denied")
+  local function recipe_of() return workers("shop-worker", { "AWSElasticBeanstalkWorkerTier" }) end
+  test.apply(recipe_of)
+  local found = aws.elasticbeanstalk:describe_environments({ EnvironmentNames = { "shop-worker" } }).Environments[1]
+  test.equal({ found.Tier.Name, found.Health, found.CNAME }, { "Worker", "Green" })
+  local parts = aws.elasticbeanstalk:describe_environment_resources({ EnvironmentName = "shop-worker" }).EnvironmentResources
+  test.equal({ #parts.LoadBalancers, parts.Queues[1].Name, #aws.sqs:list_queues({}).QueueUrls }, { 0, "WorkerQueue", 2 })
+  test.equal(test.plan(recipe_of).changes, 0)
+  test.destroy(recipe_of)
+  test.equal(cloud:left(), {})
+  test.equal(#(aws.sqs:list_queues({}).QueueUrls or {}), 0)
+end
+
 T["destroy tells of the bucket and the log groups that Elastic Beanstalk leaves, and they are there"] = function()
   local cloud <close> = test.cloud()
   local function site(delete)

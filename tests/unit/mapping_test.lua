@@ -53,15 +53,22 @@ local function shape(list)
   for i, e in ipairs(list) do
     local names = {}
     for j, p in ipairs(e.processes) do names[j] = p.type .. "*" .. p.replicas end
-    parts[i] = ("%s %s x%d%s: %s"):format(e.name, e.instance_type, e.instances, e.load_balanced and " balanced" or "", table.concat(names, " "))
+    parts[i] = ("%s %s x%d%s: %s"):format(e.name, e.instance_type, e.instances, e.load_balanced and " balanced" or e.worker and " workers" or "",
+      table.concat(names, " "))
   end
   return table.concat(parts, "; ")
 end
 local formations = {
   { { dyno("web", 1) }, "a t3.small x1: web*1" },
   { { dyno("worker", 1), dyno("web", 1) }, "a t3.small x1: web*1 worker*1" },
-  { { dyno("web", 1), dyno("worker", 4) }, "a t3.medium x1: web*1 worker*4" },
-  { { dyno("web", 3), dyno("worker", 2), dyno("clock", 1) }, "a t3.small x3 balanced: web*1; a-worker t3.medium x1: clock*1 worker*2" },
+  { { dyno("web", 1), dyno("worker", 4) }, "a t3.small x1: web*1; a-worker t3.small x2 workers: worker*2" },
+  { { dyno("web", 3), dyno("worker", 2), dyno("clock", 1) },
+    "a t3.small x3 balanced: web*1; a-once t3.small x1: clock*1; a-worker t3.small x2 workers: worker*1" },
+  { { dyno("web", 2), dyno("worker", 1), dyno("clock", 1) }, "a t3.small x2 balanced: web*1; a-worker t3.small x1: clock*1 worker*1" },
+  { { dyno("web", 1), dyno("clock", 1), dyno("image_worker", 9) },
+    "a t3.small x1: web*1 clock*1; a-image-worker t3.medium x3 workers: image_worker*3" },
+  { { dyno("worker", 5) }, "a-worker t3.small x5 workers: worker*1" },
+  { { dyno("worker", 2), dyno("clock", 1) }, "a-once t3.small x1: clock*1; a-worker t3.small x2 workers: worker*1" },
   { { dyno("web", 2) }, "a t3.small x2 balanced: web*1" },
   { { dyno("web", 0), dyno("worker", 1) }, "a t3.small x1: worker*1" },
   { { dyno("web", 1), dyno("worker", 0), dyno("release", 0) }, "a t3.small x1: web*1" },
@@ -69,6 +76,20 @@ local formations = {
 }
 for i, c in ipairs(formations) do
   T[("a formation becomes environments, %d"):format(i)] = function() test.equal(shape(mapping.environments("a", c[1])), c[2]) end
+end
+
+T["a process of several dynos never stands on a single machine, and has as many dynos as before; what runs once runs once"] = function()
+  for quantity = 1, 60 do
+    local seen = {}
+    for _, e in ipairs(mapping.environments("a", { dyno("web", 1), dyno("worker", quantity), dyno("clock", 1) })) do
+      for _, p in ipairs(e.processes) do
+        seen[p.type] = (seen[p.type] or 0) + e.instances * p.replicas
+        if p.type == "worker" and quantity > 1 then test.truthy(e.instances > 1, quantity) end
+        if p.type == "clock" then test.equal(e.instances, 1, quantity) end
+      end
+    end
+    test.equal(seen, { web = 1, worker = quantity, clock = 1 })
+  end
 end
 
 T["an app without a dyno is refused"] = function()

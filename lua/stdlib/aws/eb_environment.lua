@@ -159,9 +159,10 @@ return recipe.kind {
     { "platform", "platform ARN; by default the newest Docker on Amazon Linux 2023 when it is made", type = "string" },
     { "settings", "option settings: { [namespace] = { Option = \"value\" } }; others are left as they are", type = "table", default = {} },
     { "description", "what it is for", type = "string" },
+    { "worker", "of the worker tier: machines without a web server, and a queue that nobody has to use", type = "boolean" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn", "environment_id", "cname", "version", "health" }, fixed = { "application" }, summary = { "application", "platform" },
+  outputs = { "arn", "environment_id", "cname", "version", "health" }, fixed = { "application", "worker" }, summary = { "application", "platform" },
   idempotent = true, timeout = 3600,
   compare = { tags = "given", settings = same_settings, platform = same_platform },
 
@@ -170,6 +171,7 @@ return recipe.kind {
     local settings = e and settings_of(e, spec)
     return settings and {
       id = e.EnvironmentName, environment_id = e.EnvironmentId, arn = e.EnvironmentArn, application = e.ApplicationName, cname = e.CNAME,
+      worker = e.Tier ~= nil and e.Tier.Name == "Worker" or nil,
       platform = e.PlatformArn, version = e.VersionLabel, health = e.Health, description = e.Description,
       settings = settings,
       tags = noun.tag_map(aws.elasticbeanstalk:list_tags_for_resource({ ResourceArn = e.EnvironmentArn }).ResourceTags),
@@ -182,7 +184,8 @@ return recipe.kind {
   create = function(spec, ctx)
     aws.elasticbeanstalk:create_environment {
       ApplicationName = noun.id(spec.application), EnvironmentName = spec.name, Description = spec.description,
-      Tier = { Name = "WebServer", Type = "Standard" }, PlatformArn = spec.platform or beanstalk.platform(),
+      Tier = spec.worker and { Name = "Worker", Type = "SQS/HTTP" } or { Name = "WebServer", Type = "Standard" },
+      PlatformArn = spec.platform or beanstalk.platform(),
       OptionSettings = option_list(spec.settings),
       Tags = tag_list(noun.tag_map(noun.tags(spec, ctx))),
     }

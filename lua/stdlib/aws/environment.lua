@@ -1,5 +1,5 @@
---- Where the app runs: an Elastic Beanstalk environment with the roles that it needs. One machine, or several behind a
---- load balancer.
+--- Where the app runs: an Elastic Beanstalk environment with the roles that it needs. One machine, several behind a load
+--- balancer, or several that only work (the worker tier, whose queue nobody has to use).
 ---
 ---     local env = aws.environment { "shop", application = app, network = net, groups = { group.id },
 ---       secrets = { DATABASE_URL = vars.arn .. ":DATABASE_URL" } }
@@ -26,10 +26,11 @@ local declared = {
   { "key", "name of the key pair for ssh to its machines (eb.ssh); without one nobody can log in", type = "string" },
   { "ssh_from", "who reaches their ssh port: a security group like the bastion's, or an address range; needed with key", type = "any" },
   { "load_balanced", "several machines behind a load balancer", type = "boolean", default = false },
-  { "min_instances", "machines at least, behind a load balancer", type = "integer", default = 1 },
+  { "worker", "several machines that answer no requests, without a load balancer", type = "boolean", default = false },
+  { "min_instances", "machines at least, behind a load balancer or as workers", type = "integer", default = 1 },
   { "certificate", "of aws.certificate, or its ARN: HTTPS on port 443 of the load balancer", type = "any" },
   { "idle_timeout", "seconds after which the load balancer cuts a silent connection; Heroku's router waits 30", type = "integer", default = 60 },
-  { "max_instances", "machines at most, behind a load balancer", type = "integer", default = 2 },
+  { "max_instances", "machines at most, behind a load balancer or as workers", type = "integer", default = 2 },
   { "deployment", "how a version replaces the one before: \"all-at-once\", \"rolling\" (half of the machines at a time) or \"immutable\" (new "
       .. "machines first); rolling by default where there are several", type = "string", one_of = { "all-at-once", "rolling", "immutable" } },
   { "health_path", "path that answers 200 when the app is well", type = "string" },
@@ -46,6 +47,7 @@ local declared = {
 --- What its machines may do: report, write logs, be reached by Session Manager.
 local MACHINE = { "AWSElasticBeanstalkWebTier", "AWSElasticBeanstalkMulticontainerDocker", "AmazonEC2ContainerRegistryReadOnly",
                   "CloudWatchAgentServerPolicy", "AmazonSSMManagedInstanceCore" }
+local WORKER = "AWSElasticBeanstalkWorkerTier"               -- its machines look into the queue of their environment
 local SERVICE = { "service-role/AWSElasticBeanstalkEnhancedHealth", "AWSElasticBeanstalkManagedUpdatesCustomerRolePolicy" }
 
 --- What Beanstalk publishes beside EnvironmentHealth, every minute; CloudWatch charges for each (Elastic Beanstalk Developer
@@ -101,7 +103,7 @@ local POLICIES = {
 }
 
 local function policy_of(o)
-  local several = o.load_balanced and o.max_instances > 1
+  local several = (o.load_balanced or o.worker) and o.max_instances > 1
   if o.deployment == "rolling" and not several then
     errors.usage("aws.environment %q: a rolling deployment needs several machines; immutable works with one, too", o.name)
   end
@@ -129,7 +131,7 @@ local function settings(o, role, profile)
                                                 SecurityGroups = #o.groups > 0 and joined(o.groups) or nil, EC2KeyName = o.key,
                                                 SSHSourceRestriction = o.key and text("tcp,22,22,%s", noun.id(o.ssh_from)) or nil },
     ["aws:ec2:instances"] = { InstanceTypes = o.instance_type },
-    ["aws:elasticbeanstalk:environment"] = { EnvironmentType = balanced and "LoadBalanced" or "SingleInstance", ServiceRole = role,
+    ["aws:elasticbeanstalk:environment"] = { EnvironmentType = (balanced or o.worker) and "LoadBalanced" or "SingleInstance", ServiceRole = role,
                                              LoadBalancerType = balanced and "application" or nil },
     ["aws:elasticbeanstalk:healthreporting:system"] = { SystemType = "enhanced", ConfigDocument = PUBLISHED },
     ["aws:elasticbeanstalk:command"] = merged({ Timeout = tostring(DEPLOY) }, policy.command),
@@ -142,8 +144,8 @@ local function settings(o, role, profile)
     s["aws:elbv2:loadbalancer"] = { IdleTimeout = tostring(o.idle_timeout) }
     s["aws:elbv2:listener:443"] = o.certificate and { ListenerEnabled = "true", Protocol = "HTTPS", SSLCertificateArns = noun.id(o.certificate),
                                                       SSLPolicy = TLS } or nil
-    s["aws:autoscaling:asg"] = { MinSize = tostring(o.min_instances), MaxSize = tostring(o.max_instances) }
   end
+  if balanced or o.worker then s["aws:autoscaling:asg"] = { MinSize = tostring(o.min_instances), MaxSize = tostring(o.max_instances) } end
   if o.health_path then
     s["aws:elasticbeanstalk:application"] = { ["Application Healthcheck URL"] = o.health_path }
     if balanced then s["aws:elasticbeanstalk:environment:process:default"] = { HealthCheckPath = o.health_path } end
@@ -193,6 +195,9 @@ end
 ---@return Environment
 return function(o)
   o = noun.options(o, declared, "aws.environment")
+  if o.worker and (o.load_balanced or o.health_path) then
+    errors.usage("aws.environment %q: what only works stands behind no load balancer and has no health path", o.name)
+  end
   local with = { tags = o.tags, keep = o.keep }
   if (o.key == nil) ~= (o.ssh_from == nil) then
     errors.usage("aws.environment %q: key and ssh_from go together; with a key alone Beanstalk would open port 22 to the whole internet", o.name)
@@ -204,14 +209,16 @@ return function(o)
                         policies = SERVICE, tags = with.tags, keep = with.keep }
     end,
     profile = function()
-      local machine = aws.role { o.name .. "-eb-machine", service = "ec2.amazonaws.com", policies = MACHINE, inline = may_read(o.secrets),
+      local machine = aws.role { o.name .. "-eb-machine", service = "ec2.amazonaws.com", inline = may_read(o.secrets),
+                                 policies = o.worker and table.move(MACHINE, 1, #MACHINE, 2, { WORKER }) or MACHINE,
                                  tags = with.tags, keep = with.keep }
       return aws.instance_profile { o.name .. "-eb-machine", role = machine, tags = with.tags, keep = with.keep }
     end,
   }
-  local e = aws.eb_environment { o.name, application = o.application, platform = o.platform, tags = with.tags, keep = with.keep,
-                                 timeout = o.timeout, settings = settings(o, roles.service.name, roles.profile.name) }
-  return setmetatable({ id = e.id, environment_id = e.environment_id, name = o.name, cname = e.cname, url = text("http://%s", e.cname),
-                        health = e.health, version = e.version, load_balanced = o.load_balanced, patience = o.health_timeout, hide = o.hide,
-                        taken = {} }, Environment)
+  local e = aws.eb_environment { o.name, application = o.application, worker = o.worker or nil, platform = o.platform,
+                                 tags = with.tags, keep = with.keep, timeout = o.timeout,
+                                 settings = settings(o, roles.service.name, roles.profile.name) }
+  return setmetatable({ id = e.id, environment_id = e.environment_id, name = o.name, cname = e.cname, health = e.health, version = e.version,
+                        url = not o.worker and text("http://%s", e.cname) or nil,
+                        load_balanced = o.load_balanced, patience = o.health_timeout, hide = o.hide, taken = {} }, Environment)
 end

@@ -331,6 +331,17 @@ end
 function S._profile(cloud, name) return all(cloud, "profiles")[name] end
 
 --- Whether a profile of that name or ARN exists, with a role in it.
+--- Whether the role of an instance profile has one of AWS's policies, or may do by its own what that one is for.
+function S._profile_may(cloud, name, policy, action)
+  for _, role in ipairs(all(cloud, "profiles")[name:match "[^/]+$"].roles) do
+    for _, arn in ipairs(role_of(cloud, role).attached) do
+      if arn == "arn:aws:iam::aws:policy/" .. policy then return true end
+    end
+    if S._may(cloud, role, action, "*") then return true end
+  end
+  return false
+end
+
 function S._instance_profile(cloud, name)
   local profile = all(cloud, "profiles")[name:match "[^/]+$"]
   return profile ~= nil and #profile.roles > 0

@@ -41,7 +41,7 @@ M["aws.eb_environment"] = {
   body = function(v, x)
     return {
       { "name", v.name }, { "application", x:named("aws.eb_application", v.application) }, { "platform_arn", v.platform },
-      { "description", v.description }, { "tier", "WebServer" }, { "tags", tags(v) },
+      { "description", v.description }, { "tier", v.worker and "Worker" or "WebServer" }, { "tags", tags(v) },
       { "setting", hcl.blocks(table.unpack(settings(v.asked.settings or {}, x))) },
     }
   end,

@@ -13,7 +13,7 @@ local function option(env, namespace, name) return configuration._option(env.set
 
 --- Whether the settings ask for one; classic and network load balancers have no place of their own here.
 function M.is_wanted(env)
-  return option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") ~= "SingleInstance"
+  return env.Tier.Name ~= "Worker" and option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") ~= "SingleInstance"
          and option(env, "aws:elasticbeanstalk:environment", "LoadBalancerType") == "application"
 end
 

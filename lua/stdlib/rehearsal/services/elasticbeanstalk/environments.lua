@@ -12,6 +12,8 @@ local task = require "task"
 local S = {}
 
 local SETTLE = 20                       -- real seconds that an app has to answer
+local TIERS = { WebServer = { Name = "WebServer", Type = "Standard", Version = "1.0" },
+                Worker = { Name = "Worker", Type = "SQS/HTTP", Version = "1.0" } }
 local FORGOTTEN = 3600                  -- simulated seconds that a terminated environment is listed
 
 local function describe(env)
@@ -108,7 +110,7 @@ local function launching(cloud, ctx, env, label)
   end
   set_status(cloud, env, "Ready")
   if deployed then
-    C.event(cloud, ctx, env, "INFO", "Application available at %s.", env.CNAME)
+    if env.CNAME then C.event(cloud, ctx, env, "INFO", "Application available at %s.", env.CNAME) end
     C.event(cloud, ctx, env, "INFO", "Successfully launched environment: %s", env.EnvironmentName)
   else
     C.event(cloud, ctx, env, "ERROR", "Create environment operation is complete, but with errors. "
@@ -136,7 +138,10 @@ function S.CreateEnvironment(cloud, p, ctx)
     C.refuse("DNS name (%s.%s.elasticbeanstalk.com) is not available.", p.CNAMEPrefix, ctx.region)
   end
   if p.TemplateName then C.refuse("No Configuration Template named '%s' found.", p.TemplateName) end
-  if p.Tier and p.Tier.Name ~= "WebServer" then C.refuse "The rehearsal has web server environments only: the worker tier polls SQS." end
+  local tier = TIERS[p.Tier and p.Tier.Name or "WebServer"]
+  if not tier or p.Tier and p.Tier.Type and p.Tier.Type ~= tier.Type then
+    C.refuse("Configuration validation exception: Invalid environment tier: %s %s.", p.Tier.Name or "", p.Tier.Type or "")
+  end
   local platform = platforms._platform(ctx.region, p.SolutionStackName, p.PlatformArn)
   local settings = configuration._merge(cloud, ctx, nil, p.OptionSettings, p.OptionsToRemove)
   local now, id = cloud.clock:now(), "e-" .. sign.hex(sign.random(5))
@@ -144,7 +149,7 @@ function S.CreateEnvironment(cloud, p, ctx)
     EnvironmentName = name, EnvironmentId = id, ApplicationName = p.ApplicationName, VersionLabel = p.VersionLabel,
       SolutionStackName = platform.stack,
     PlatformArn = platform.PlatformArn, Description = p.Description, DateCreated = now, DateUpdated = now, Status = "Launching", Health = "Grey",
-    HealthStatus = "Pending", causes = {}, RefreshedAt = now, Tier = { Name = "WebServer", Type = "Standard", Version = "1.0" }, settings = settings,
+    HealthStatus = "Pending", causes = {}, RefreshedAt = now, Tier = tier, settings = settings,
     tags = C.own_tags(p.Tags), EnvironmentArn = cloud:arn("elasticbeanstalk", ctx.region, ("environment/%s/%s"):format(p.ApplicationName, name)),
     prefix = p.CNAMEPrefix, instance = cloud:new_id "i", log_groups = {}, OperationsRole = p.OperationsRole, request_id = ctx.request_id,
   }
@@ -327,8 +332,9 @@ function S.DescribeEnvironmentResources(cloud, p, ctx)
     EnvironmentName = env.EnvironmentName, AutoScalingGroups = up and { { Name = name .. "-AWSEBAutoScalingGroup" } } or {},
     Instances = up and { { Id = env.instance } } or {}, LaunchConfigurations = {}, LaunchTemplates = up and { { Id = env.EnvironmentId:gsub("^e",
       "lt") } } or {},
-    LoadBalancers = up and not single and { { Name = env.place.balancer and env.place.balancer.arn or "awseb-" .. env.EnvironmentId } } or {},
-    Triggers = {}, Queues = {},
+    LoadBalancers = up and not single and not launch.is_worker(env)
+      and { { Name = env.place.balancer and env.place.balancer.arn or "awseb-" .. env.EnvironmentId } } or {},
+    Triggers = {}, Queues = up and env.place.queue and { { Name = "WorkerQueue", URL = env.place.queue } } or {},
   } }
 end
 
@@ -346,8 +352,8 @@ function S._app(cloud)
   local list = {}
   for _, env in ipairs(C.all_environments(cloud)) do
     if env.app and env.place then
-      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host, url = "http://" .. (env.place.door or env.CNAME),
-        env = env.resolved or {}, status = env.Status }
+      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host,
+        url = "http://" .. (env.place.door or env.CNAME or env.place.address), env = env.resolved or {}, status = env.Status }
     end
   end
   return list

@@ -52,7 +52,12 @@ end
 local function look(cloud, ctx, env)
   local causes = {}
   local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
-  local is_worker = single and not env.inside_port      -- nothing to ask: without a load balancer no requests are no failure
+  -- nothing to ask: without a load balancer no requests are no failure
+  local is_worker = launch.is_worker(env) or single and not env.inside_port
+  local profile = launch.option(env, "aws:autoscaling:launchconfiguration", "IamInstanceProfile")
+  if launch.is_worker(env) and not cloud:service "iam"._profile_may(cloud, profile, "AWSElasticBeanstalkWorkerTier", "sqs:ReceiveMessage") then
+    return "Severe", { ("Access to the resource %s is denied: the SQS daemon cannot read the worker's queue."):format(env.place.queue) }, true
+  end
   local status, why = 200, nil
   if not is_worker then status, why = ask(env) end
   for _, problem in ipairs(env.app and env.app:problems() or {}) do causes[#causes + 1] = problem end

@@ -73,6 +73,9 @@ local function open_ssh(cloud, ctx, env)
   ec2._set_key(cloud, ctx, place.owner, place.host, key)
 end
 
+--- Whether an environment has no web server: its machines poll a queue, and nothing stands in front of them.
+function M.is_worker(env) return env.Tier.Name == "Worker" end
+
 --- Puts the environment's host into its subnet and publishes it.
 function M.place(cloud, ctx, env)
   local ec2 = cloud:service "ec2"
@@ -87,9 +90,9 @@ function M.place(cloud, ctx, env)
     failed("The EC2 instances failed to communicate with AWS Elastic Beanstalk, either because of configuration problems with the VPC "
       .. "or a failed EC2 instance. Check your VPC configuration and try launching the environment again.")
   end
-  local facing = single and subnets or configuration._list(option(env, "aws:ec2:vpc", "ELBSubnets"))
+  local facing = (single or M.is_worker(env)) and subnets or configuration._list(option(env, "aws:ec2:vpc", "ELBSubnets"))
   if #facing == 0 then facing = subnets end
-  local public = option(env, "aws:ec2:vpc", "ELBScheme") ~= "internal" or single
+  local public = not M.is_worker(env) and (option(env, "aws:ec2:vpc", "ELBScheme") ~= "internal" or single)
   for _, id in ipairs(facing) do
     if public and not ec2._is_public(cloud, ctx, id) then
       failed("Creating load balancer failed Reason: VPC %s has no internet gateway on the route of the subnet %s", vpc, id)
@@ -115,7 +118,11 @@ function M.place(cloud, ctx, env)
              ["elasticbeanstalk:environment-name"] = env.EnvironmentName },
   })
   open_ssh(cloud, ctx, env)
-  if single then C.event(cloud, ctx, env, "INFO", "Created EIP: %s", place.cname or place.address)
+  if M.is_worker(env) then
+    local queue = ("awseb-%s-stack-AWSEBWorkerQueue-%s"):format(env.EnvironmentId, env.EnvironmentId:sub(3):upper())
+    place.queue = cloud:service "sqs".CreateQueue(cloud, { QueueName = queue }, ctx).QueueUrl
+    C.event(cloud, ctx, env, "INFO", "Created SQS queue named: %s", queue)
+  elseif single then C.event(cloud, ctx, env, "INFO", "Created EIP: %s", place.cname or place.address)
   elseif not place.balancer then C.event(cloud, ctx, env, "INFO", "Created load balancer named: awseb-%s", env.EnvironmentId) end
 end
 
@@ -183,6 +190,7 @@ function M.remove(cloud, ctx, env)
     end
   end
   if place and place.balancer then balancer.remove(cloud, ctx, env, place.balancer) end
+  if place and place.queue then cloud:service "sqs".DeleteQueue(cloud, { QueueUrl = place.queue }, ctx) end
   if env.dir then fs.rmtree(env.dir) end
   if option(env, "aws:elasticbeanstalk:cloudwatch:logs", "DeleteOnTerminate") == "true" then
     for name in pairs(env.log_groups) do pcall(cloud:service "logs".DeleteLogGroup, cloud, { logGroupName = name }, ctx) end
@@ -370,6 +378,7 @@ function M.run(cloud, ctx, env, staged)
   local place = env.place
   if place.balancer then balancer.register(cloud, ctx, env) end
   env.CNAME = place.balancer and place.balancer.dns or place.cname or ("%s:%d"):format(place.address, inside or 80)
+  if M.is_worker(env) then env.CNAME = nil end
   env.EndpointURL = env.CNAME
   if env.folder and env.folder ~= folder then               -- what a process that had to be killed still writes goes with the environment
     local ok, e = pcall(fs.rmtree, env.folder)
