@@ -14,7 +14,7 @@ T["an environment that is terminated while its app is asked does not go on being
   local cloud = { net = { isolated = false } }
   local env = { Status = "Ready", Health = "Green", HealthStatus = "Ok", causes = {}, inside_port = app.port,
                 place = { address = app.host }, app = { problems = function() return {} end },
-                settings = {} }
+                settings = {}, Tier = { Name = "WebServer" } }
   local watch = task.spawn(health._watch, cloud, { region = "us-east-1" }, env)
   while not asked do task.sleep(0.01) end
   watch:cancel()
