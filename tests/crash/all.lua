@@ -1,11 +1,12 @@
---- make crash: the whole migration of a small app (tests/crash/app), killed before and after each mutating call and each
---- effect on a database, a Redis or a file, and simply applied again; the same with faults instead of kills; kills while a
---- bundle is built; 200 rounds of two runs at once. Each point is tried in a migration of its own, from an empty account
---- on; each destroy that follows is killed at a point of its own.
+--- make crash: the whole migration of a small app (tests/crash/app) with a name of its own, a release process and a scheduled
+--- job, killed before and after each mutating call and each effect on a database, a Redis or a file, and simply applied again;
+--- the same with faults instead of kills; kills while a bundle is built; 200 rounds of two runs at once. Each point is tried in
+--- a migration of its own, from an empty account on; each destroy that follows is killed at a point of its own.
 ---
 ---     make crash WORKERS=4 ONLY=kills MATCH='^kill after ec2 '
 ---
 --- tries only kills, faults, files or locks, only the points whose names are like MATCH (a Lua pattern), so many at a time.
+--- TARGET=fargate moves the app to Fargate instead of Elastic Beanstalk; EVERY=20 tries only each twentieth point.
 ---
 --- What was tried and was right is noted in build/crash.done, so that a run that was ended goes on where it was; a run that
 --- comes to its end without a failure removes it. Prints what was found wrong, and at the end calls, kills and failures.
@@ -18,7 +19,8 @@ local task = require "task"
 local two_runs = dofile "tests/support/two_runs.lua"
 
 local workers, only, match = tonumber(os.getenv "WORKERS" or 4), os.getenv "ONLY" or "", os.getenv "MATCH" or ""
-local RECORD = "build/crash.done"
+local target, every = os.getenv "TARGET" or "beanstalk", tonumber(os.getenv "EVERY" or 1)
+local RECORD = target == "beanstalk" and "build/crash.done" or "build/crash." .. target .. ".done"
 local ROUNDS = 200
 
 local done = fs.exists(RECORD) and crash.count_lines(RECORD) or {}
@@ -40,6 +42,9 @@ local function left_of(points)
   for _, point in ipairs(points) do
     local name = crash.name(point)
     if not done[name] and (point.during or name:find(match)) then list[#list + 1] = point end
+  end
+  for i = #list, 1, -1 do
+    if i % every ~= 0 then table.remove(list, i) end
   end
   return function()
     next_one = next_one + 1
@@ -106,6 +111,7 @@ local function run(calm, what, points, leaving)
   return failures
 end
 
+crash.whole(target)
 local _ <close> = setmetatable({}, { __close = crash.clean })  -- also when it is cancelled
 local failures = 0
 if only ~= "locks" and only ~= "files" then
@@ -141,5 +147,5 @@ if only == "" or only == "locks" then
 end
 crash.clean()
 log.out("%d failures", failures)
-if failures == 0 and only == "" and match == "" then fs.remove(RECORD) end
+if failures == 0 and only == "" and match == "" and every == 1 then fs.remove(RECORD) end
 os.exit(failures == 0 and 0 or 1)

@@ -8,10 +8,11 @@ local M = {}
 local SKIPPED = {}
 for name in ([[order tokens events host KeyFingerprint PublicDnsName PublicIpAddress PrivateDnsName streams dir folder file next config_name
     deployments deployment_id token storedBytes DbiResourceId RoleId InstanceProfileId
-    StateValue StateReason reservation interfaces]]):gmatch "%S+" do SKIPPED[name] = true end
+    StateValue StateReason reservation interfaces served servers serial turn next_address AvailableIpAddressCount
+    completed_id fired logs]]):gmatch "%S+" do SKIPPED[name] = true end
 
 --- A number under such a name is a moment.
-local MOMENTS = { "Time$", "Timestamp$", "^Date", "Date$", "At$", "_at$", "^created$", "^modified$", "^ValidTill$" }
+local MOMENTS = { "Time$", "Timestamp$", "^Date", "Date$", "At$", "_at$", "^created$", "^modified$", "^made$", "^from$", "^to$", "^ValidTill$" }
 
 local function is_moment(key, value)
   if type(value) ~= "number" or type(key) ~= "string" then return false end
@@ -37,29 +38,41 @@ end
 --- The log group of the version that runs nothing: that it was deployed on the way is no difference.
 local function is_parked(key) return type(key) == "string" and key:find "^/aws/elasticbeanstalk/.*/parked$" ~= nil end
 
+--- Tasks of ECS, their network interfaces, what Run Command did and changes on their way through the DNS come and go; what is
+--- to be is said by services, schedules and zones.
+local function passes(key, v)
+  return key == "tasks" and v.clusterArn ~= nil or tostring(key):find "^eni%-" or tostring(key):find "^ssm%-commands/"
+         or key == "changes" and v.zones ~= nil
+end
+
 local function tag_of(value, wanted)
   for _, tag in ipairs(type(value.Tags) == "table" and value.Tags or {}) do
     if tag.Key == wanted then return tag.Value end
   end
 end
 
---- ec2's ids as "subnet:shop-public-a".
+--- ec2's ids as "subnet:shop-public-a", those of hosted zones as "zone:example.com.".
 local function names_of(state)
   local names = {}
   for key, store in pairs(state) do
     for id, r in pairs(key:find "^ec2/" and store.resources or {}) do
       local value = r.value or {}
-      names[id] = ("%s:%s"):format(r.kind, tag_of(value, "Name") or value.GroupName or value.KeyName or value.Description or "-")
+      names[id] = ("%s:%s"):format(r.kind, tag_of(value, "Name") or tag_of(value, "elasticbeanstalk:environment-name") or value.GroupName
+        or value.KeyName or value.Description or "-")
     end
   end
+  for id, zone in pairs((state["route53/global"] or {}).zones or {}) do names[id] = "zone:" .. zone.name end
   return names
 end
 
 local function plain_text(s, names)
   s = s:gsub("%a[%w]*%-0%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%x%f[%X]", function(id) return names[id] or id:match "^(.-)%-0" .. "-ID" end)
-  s = s:gsub("%f[%w]e%-%x%x%x%x%x%x%x%x%x%x%f[%X]", "e-ID"):gsub("%f[%u]AWSEBSecurityGroup%-[%u%d]+", "AWSEBSecurityGroup-ID")
-  s = s:gsub("(:secret:[%w/_%-]+)%-%w%w%w%w%w%w%f[^%w]", "%1-ID"):gsub("%f[%d]198%.18%.%d+%.%d+", "PUBLIC")
+  s = s:gsub("%f[%w]e%-%x%x%x%x%x%x%x%x%x%x%f[%X]", "e-ID"):gsub("%f[%u](AWSEB%a*SecurityGroup)%-[%u%d]+", "%1-ID")
+  s = s:gsub("%f[%w](awseb%-t?g?%-?)" .. ("[%u%d]"):rep(10) .. "%f[^%u%d]", "%1ID"):gsub("/" .. ("%x"):rep(16) .. "%f[%X]", "/ID")
+  s = s:gsub("%f[%x]" .. ("%x"):rep(32) .. "%f[%X]", "HEX")
+  s = s:gsub("(:secret:[%w/_%-]+)%-%w%w%w%w%w%w%f[^%w]", "%1-ID"):gsub("%f[%d]198%.18%.%d+%.%d+", "PUBLIC"):gsub("%f[%d]127%.0%.0%.1:%d+", "CLOUD")
   s = s:gsub("%f[%d](10%.%d+%.%d+%.%d+)%f[^%d](.?)", function(address, after) return (after == "/" and address or "PRIVATE") .. after end)
+  s = s:gsub("ns%-%d+%.awsdns%-%d+%.", "NS."):gsub("%f[%w]Z[%u%d]+%f[%W]", names)
   s = s:gsub("ssh%-ed25519 %S+", "KEY"):gsub("/[%w/%-]*/hkrun%-%l+%-%w+", "DIR"):gsub("%d%d%d%d%-%d%d%-%d%dT[%d:.]+Z", "MOMENT")
   return (s:gsub("%x%x%x%x%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%-%x%x%x%x%x%x%x%x%x%x%x%x", "UUID"))
 end
@@ -67,7 +80,7 @@ end
 local function canonical(v, names)
   if type(v) == "string" then return plain_text(v, names) end
   if type(v) ~= "table" then return v end
-  local copy = {}
+  local copy, named = {}, {}
   if #v == 1 then return { ["-"] = canonical(v[1], names) } end
   if #v > 0 then
     for i, x in ipairs(v) do copy[i] = json.encode(canonical(x, names), { sort = true }) end
@@ -75,11 +88,17 @@ local function canonical(v, names)
     return copy
   end
   for key, x in pairs(effective(v)) do
-    if not SKIPPED[key] and not is_moment(key, x) and not is_parked(key) then
+    if not SKIPPED[key] and not is_moment(key, x) and not is_parked(key) and not passes(key, v) then
       local name = plain_text(key, names)
-      while copy[name] ~= nil do name = name .. "'" end      -- two of one name: that must show
-      copy[name] = canonical(x, names)
+      named[name] = named[name] or {}
+      table.insert(named[name], canonical(x, names))
     end
+  end
+  for name, list in pairs(named) do                          -- two of one name: that must show
+    if #list > 1 then
+      table.sort(list, function(a, b) return json.encode(a, { sort = true }) < json.encode(b, { sort = true }) end)
+    end
+    for i, x in ipairs(list) do copy[name .. ("'"):rep(i - 1)] = x end
   end
   return copy
 end

@@ -5,6 +5,8 @@
 ---   { call = "ec2 CreateVpc", n = 1, fault = "kill", when = "after" }      at the cloud: see rehearsal.exact_faults
 ---   { effect = "sql COMMENT ON", n = 2, how = "after" }                    on a database, a Redis, a file: see crash/effects.c
 --- `during = "destroy"`: while all is deleted.
+---
+--- `M.whole` adds what takes longer: a name of its own, a release process, a scheduled job; and can make Fargate the target.
 local cloud_state = dofile "tests/support/cloud_state.lua"
 local fs = require "fs"
 local http = require "http"
@@ -29,17 +31,34 @@ local APP = "small"                      -- tests/crash/app
 local JOBS = 40
 
 local app_dir
+local target                             -- of M.whole
 
---- A folder with the app and the program that runs it, the same for all clouds.
+--- All trials from now on are of a migration with all stages.
+---@param name "beanstalk"|"fargate" where the app goes
+function M.whole(name) target = name end
+
+--- What M.whole adds to the app, and the recipe's target.
+local function add_stages(dir)
+  fs.append(dir .. "/app/rehearsal.yml", "domains: [small.example.com]\n")
+  fs.append(dir .. "/app/Procfile", 'release: echo "released with ${#DATABASE_URL}"\n')
+  fs.write(dir .. "/jobs.yml", '- command: echo "a job with ${#SESSION_SECRET}"\n  frequency: daily at 03:30 UTC\n', 420)
+  if target == "fargate" then
+    local recipe = dir .. "/recipes/heroku_to_aws.lua"
+    fs.write(recipe, (fs.read(recipe):gsub('require "heroku_to_aws%.deploy"', 'require "heroku_to_aws.fargate"')))
+  end
+end
+
+--- A folder with the app, the program that runs it, and the recipe, the same for all clouds.
 local function app()
   if app_dir then return app_dir end
   app_dir = fs.tmpdir "hkrun-small-"
   fs.chmod(app_dir, 493)                -- the app's processes are another user's
-  for name, from in pairs { app = "tests/crash/app", hkrun = EXE } do
+  for name, from in pairs { app = "tests/crash/app", hkrun = EXE, recipes = labs.recipe:match "^(.*)/" } do
     local r = process.run { "cp", "-R", from, app_dir .. "/" .. name, env = { PATH = os.getenv "PATH" } }
     if r.code ~= 0 then error(r.stderr, 0) end
   end
   fs.append(app_dir .. "/app/rehearsal.yml", ("  PROGRAM: %s/hkrun\n"):format(app_dir))
+  if target then add_stages(app_dir) end
   return app_dir
 end
 
@@ -52,7 +71,8 @@ end
 --- A cloud whose time flies, with the app on its Heroku.
 local function start_lab(may_replicate)
   return labs.start { app = app() .. "/app", scale = 20000, by_hand = true, may_replicate = may_replicate,
-    options = { HKRUN_APP = APP, HKRUN_HEALTH_PATH = "/health" } }
+    options = { HKRUN_APP = APP, HKRUN_HEALTH_PATH = "/health", HKRUN_SCHEDULER_JOBS = target and app() .. "/jobs.yml" or nil,
+                HKRUN_IMAGE = target == "fargate" and "registry.example.com/small:1" or nil } }
 end
 
 local function heroku(lab, method, path, body)
@@ -68,7 +88,8 @@ end
 
 --- Everything as it was before the first trial: an empty account, the app at work on Heroku with all its jobs to do.
 local function renew(lab)
-  lab:ask "fresh"
+  local dns = lab:ask "fresh".dns
+  if target and lab.isolated then lab.env.HKRUN_DOMAIN, lab.env.HKRUN_DNS_SERVER = "all", dns end      -- else load balancers have no port 443
   for _, name in ipairs { "work", "tmp" } do
     fs.rmtree(lab.dir .. "/" .. name)
     fs.mkdir_p(lab.dir .. "/" .. name, 448)
@@ -139,8 +160,8 @@ end
 local function impatient(lab)
   local dir = lab.dir .. "/impatient"
   if not fs.exists(dir) then
-    lab:foreign { "cp", "-R", labs.recipe:match "^(.*)/", dir, env = { PATH = os.getenv "PATH" } }
-    fs.write(dir .. "/heroku_to_aws.lua", IMPATIENT .. fs.read(labs.recipe))
+    lab:foreign { "cp", "-R", app() .. "/recipes", dir, env = { PATH = os.getenv "PATH" } }
+    fs.write(dir .. "/heroku_to_aws.lua", IMPATIENT .. fs.read(dir .. "/heroku_to_aws.lua"))
   end
   return dir .. "/heroku_to_aws.lua"
 end
@@ -154,7 +175,7 @@ function Trial:run(command, point)
   for name, value in pairs(next(point) and M.preloaded(point) or {}) do env[name] = value end
   self.n = self.n + 1
   local out = ("%s/out.%d"):format(self.lab.dir, self.n)
-  local recipe = (point.hangs or point.fault == "hang") and impatient(self.lab) or labs.recipe
+  local recipe = (point.hangs or point.fault == "hang") and impatient(self.lab) or app() .. "/recipes/heroku_to_aws.lua"
   self:plan(point.faults or point.call and { point } or {})
   local p <close> = process.start { "sh", "-c", 'echo $$ > "$0"; exec "$@"', self.pid_file, EXE, command, recipe, "--yes", env = env,
                                     cwd = self.lab.dir .. "/work", stdout = out, stderr = out, table.unpack(point.arguments or {}) }
@@ -222,9 +243,16 @@ function Trial:judge(app)
   return judge.compare(old_stores(self.lab), { database = app.env.DATABASE_URL, redis = app.env.REDIS_URL }, JOBS)
 end
 
+--- The app on AWS: what has its name there, not what only keeps a machine for its jobs.
+function Trial:app()
+  for _, app in ipairs(self.lab:ask "apps") do
+    if app.environment == APP or app.environment == APP .. "-web" then return app end
+  end
+end
+
 --- What there is once it has been applied.
 function Trial:outcome()
-  local app = self.lab:ask "apps"[1]
+  local app = self:app()
   local list = cloud_state.lines(self.lab:ask "state")
   for name, value in pairs(variables(app)) do list[#list + 1] = ("app variable %s = %s"):format(name, value) end
   for name, value in pairs(self:heroku()) do list[#list + 1] = ("heroku %s = %s"):format(name, tostring(value)) end
@@ -252,7 +280,7 @@ function Trial:search()
   local function add(value)
     for _, form in ipairs(value and marks.forms(value) or {}) do list[#list + 1] = form end
   end
-  local app = self.lab:ask "apps"[1]
+  local app = self:app()
   local env = app and app.env or {}
   for _, name in ipairs { "SESSION_SECRET", "PAPERTRAIL_API_TOKEN" } do add(env[name]) end
   for _, url in ipairs { env.DATABASE_URL or "", env.REDIS_URL or "", said.HKRUN_REHEARSAL_OLD_DATABASE_URL, said.HKRUN_REHEARSAL_OLD_REDIS_URL } do

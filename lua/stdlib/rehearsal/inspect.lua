@@ -49,6 +49,7 @@ local LEFTOVERS = {
   { "elbv2", "DescribeTargetGroups", "TargetGroups", "TargetGroupName" },
   { "ecr", "DescribeRepositories", "repositories", "repositoryName" },
   { "ssm", "DescribeParameters", "Parameters", "Name" },
+  { "acm", "ListCertificates", "CertificateSummaryList", "DomainName" },
   { "logs", "DescribeLogGroups", "logGroups", "logGroupName" },
   { "sns", "ListTopics", "Topics", "TopicArn" },
   { "sqs", "ListQueues", "QueueUrls" },
@@ -123,8 +124,9 @@ local function plain(v, inside)
   local meta = getmetatable(v)
   if type(v) ~= "table" or inside[v] or meta and meta ~= LIST then return nil end
   inside[v] = true
-  local copy = {}
-  for key, x in next, v do copy[#v > 0 and key or tostring(key)] = plain(x, inside) end
+  local copy, count = {}, 0
+  for _ in next, v do count = count + 1 end
+  for key, x in next, v do copy[count == #v and key or tostring(key)] = plain(x, inside) end
   inside[v] = nil
   return copy
 end
@@ -139,10 +141,12 @@ local function faults(cloud, req)
   return { struck = cloud.exact_faults.struck }
 end
 
---- A new, empty account.
+--- A new account, in which are only the zones of the app's names; tells where the DNS answers now.
 local function fresh(cloud)
   cloud:empty()
-  return json.array {}
+  local dns = cloud:service "route53"
+  if cloud.heroku then dns._own(cloud, cloud.heroku.app) end
+  return { dns = dns._address(cloud) }
 end
 
 local M = { calls = calls, left = left }

@@ -82,9 +82,14 @@ function M.run(ctx, args, seconds, under_way)
       message = answer.failures[1] and answer.failures[1].reason or "ECS started none" }
     arn = task.taskArn
   end
+  local seen = false
   local ended = noun.wait(ctx, "the task has not ended", seconds, function()
     local now = aws.ecs:describe_tasks({ cluster = args.cluster, tasks = { arn } }).tasks[1]
     if now and now.lastStatus == "STOPPED" then return now end
+    if seen and not now then                                 -- ECS tells of one that has ended for an hour
+      errors.raise { kind = "remote", op = "run a task of " .. args.taskDefinition, message = "it ended so long ago that ECS does not know how" }
+    end
+    seen = seen or now ~= nil
     return nil, now and now.lastStatus or "starting"
   end)
   local code = ended.containers[1] and ended.containers[1].exitCode

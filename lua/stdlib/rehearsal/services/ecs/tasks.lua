@@ -16,6 +16,7 @@ local sign = require "sign"
 local S = {}
 
 local FORGOTTEN = 3600                  -- simulated seconds that a stopped task is listed
+local LEAST = 60                         -- real seconds that it is told at least, however fast the clock is
 
 -- What is shown ------------------------------------------------------------
 
@@ -54,7 +55,7 @@ local function finish(cloud, ctx, task, code, reason)
   local place = task.place
   task.place = nil
   if place then managed.leave(cloud, ctx, place) end
-  cloud:after(FORGOTTEN, function() task.cluster.tasks[task.id] = nil end)
+  cloud:after(math.max(FORGOTTEN, LEAST * cloud.clock.scale), function() task.cluster.tasks[task.id] = nil end)
 end
 
 --- Ends a task: its processes get TERM, and KILL if they stay.

@@ -8,6 +8,7 @@ local yaml = require "yaml"
 local M = {}
 
 local LEAVING = 60                      -- tries, 5 simulated seconds apart, to delete the group of a balancer that goes
+local LEAST = 0.05                      -- real seconds between two of them: its network goes in real time, however fast the clock is
 
 local function option(env, namespace, name) return configuration._option(env.settings, namespace, name) end
 
@@ -153,7 +154,7 @@ function M.remove(cloud, ctx, env, b)
       C.event(cloud, ctx, env, "WARN", "Deleting security group named: %s failed Reason: %s", b.group,
         type(e) == "table" and e.message or tostring(e))
     end
-    cloud.clock:sleep(5)
+    cloud.clock:sleep(math.max(5, LEAST * cloud.clock.scale))
   end
 end
 
