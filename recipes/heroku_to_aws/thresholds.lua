@@ -1,11 +1,13 @@
 --- When somebody is told. Edit it: each row is an alarm for each thing of its kind, and a row that you take out is one less.
 ---
 --- of: db (RDS), replica (a read replica of it), cache (each node), environment (Elastic Beanstalk), machines (its Auto
---- Scaling group), balancer (its load balancer), service (ECS), queue (SQS), jobs (BullMQ and Sidekiq, named in `jobs` of
---- aws.alarms: AWS knows no such queues, aws.queue_ages publishes the metric when it is run every minute).
+--- Scaling group), balancer (its load balancer), targets (the target group behind one), service (ECS), queue (SQS), jobs
+--- (BullMQ and Sidekiq, named in `jobs` of aws.alarms: AWS knows no such queues, aws.queue_ages publishes the metric when it is
+--- run every minute).
 --- over, under: the value that it goes off beyond, in `unit`; a function is given the thing. `periods` in a row, of
 --- `period` seconds. missing: what a period without data counts as: "missing" (the alarm says that it does not know),
---- "notBreaching" (metrics that are published only when something happens), "breaching", "ignore".
+--- "notBreaching" (metrics that are published only when something happens), "breaching", "ignore". silence: somebody is
+--- told, too, when a metric that was there ends.
 ---
 --- What the metrics mean: Amazon RDS User Guide, "CloudWatch metrics for Amazon RDS"; ElastiCache User Guide, "Metrics for
 --- Valkey and Redis OSS" and "Which metrics should I monitor?"; Elastic Beanstalk Developer Guide, "Enhanced health
@@ -62,6 +64,13 @@ return {
     periods = 5, missing = "notBreaching", why = "the app answers with errors" },
   { "lb-5xx", of = "balancer", metric = "HTTPCode_ELB_5XX_Count", statistic = "Sum", over = 10, unit = "answers", period = 60, periods = 5,
     missing = "notBreaching", why = "the load balancer finds no machine that answers in time" },
+  { "targets-ill", of = "targets", metric = "UnHealthyHostCount", statistic = "Maximum", over = 0, unit = "targets", period = 60, periods = 5,
+    missing = "notBreaching", why = "the load balancer finds tasks that do not answer at the health path" },
+  -- ECS publishes the metric for each task that runs, and nothing where none does (Amazon ECS Developer Guide, "Amazon ECS
+  -- CloudWatch metrics"): its samples are the tasks. Before the cutover none is to run, and nobody is told of that.
+  { "service-tasks", of = "service", metric = "CPUUtilization", statistic = "SampleCount", under = function(s) return s.count or 1 end,
+    unit = "tasks that run", period = 60, periods = 5, missing = "missing", silence = true,
+    why = "fewer tasks run than should: look at the service's events, and why the last ones stopped" },
   { "service-cpu", of = "service", metric = "CPUUtilization", statistic = "Average", over = 85, unit = "percent", period = 300, periods = 3,
     missing = "notBreaching", why = "the tasks compute all the time: run more or larger ones" },
   { "service-memory", of = "service", metric = "MemoryUtilization", statistic = "Maximum", over = 90, unit = "percent", period = 300, periods = 2,

@@ -25,8 +25,30 @@ end
 
 local function heading(words) return { type = "text", width = 24, height = 1, properties = { markdown = "## " .. words } } end
 
-local function app_widgets(add, environments)
-  add(heading "App")
+--- What is drawn of an app on Fargate: its services, and the load balancer before web.
+local function fargate_widgets(add, app)
+  local function of_services(metric, stat)
+    local list = {}
+    for i, s in ipairs(app.services) do list[i] = { "AWS/ECS", metric, "ClusterName", app.cluster, "ServiceName", s.name, { stat = stat } } end
+    return list
+  end
+  local function of_balancer(metric, stat) return { "AWS/ApplicationELB", metric, "LoadBalancer", app.balancer.suffix, { stat = stat } } end
+  local function of_targets(metric)
+    return { "AWS/ApplicationELB", metric, "LoadBalancer", app.balancer.suffix, "TargetGroup", app.targets.suffix, { stat = "Maximum" } }
+  end
+  add(graph("Tasks that run", of_services("CPUUtilization", "SampleCount"), { period = 60 }))
+  add(graph("CPU of the tasks (%)", of_services("CPUUtilization", "Average")))
+  add(graph("Memory of the tasks (%)", of_services("MemoryUtilization", "Maximum")))
+  if app.balancer then
+    add(graph("Tasks that the balancer finds well, and ill", { of_targets "HealthyHostCount", of_targets "UnHealthyHostCount" },
+      { period = 60 }))
+    add(graph("Answers with errors (5xx)", { of_balancer("HTTPCode_Target_5XX_Count", "Sum"), of_balancer("HTTPCode_ELB_5XX_Count", "Sum") },
+      { period = 60 }))
+    add(graph("Requests, and seconds until the answer", { of_balancer("RequestCount", "Sum"), of_balancer("TargetResponseTime", "p95") }))
+  end
+end
+
+local function beanstalk_widgets(add, environments)
   local health, errors_of = {}, {}
   for _, e in ipairs(environments) do
     health[#health + 1] = { "AWS/ElasticBeanstalk", "EnvironmentHealth", "EnvironmentName", e.name, { stat = "Maximum" } }
@@ -59,9 +81,12 @@ local function cache_widgets(add, cache)
     { { { expression = "SEARCH('{Hkrun/Queues,Queue} OldestJobAge', 'Maximum', 60)", id = "q1" } } }))
 end
 
-local function log_widget(add, environments)
+local function log_widget(add, environments, fargate)
   local prefixes = {}
-  for _, e in ipairs(environments) do prefixes[#prefixes + 1] = ("'/aws/elasticbeanstalk/%s/'"):format(e.name) end
+  if fargate then prefixes[1] = ("'/ecs/%s/'"):format(fargate.name)
+  else
+    for _, e in ipairs(environments) do prefixes[#prefixes + 1] = ("'/aws/elasticbeanstalk/%s/'"):format(e.name) end
+  end
   add(heading "Logs")
   add { type = "log", width = 24, height = 8, properties = { region = aws.cloudwatch.region, title = "Last lines of the app", view = "table",
         query = ("SOURCE logGroups(namePrefix: [%s]) | fields @timestamp, @logStream, @message | sort @timestamp desc | limit 50")
@@ -70,7 +95,7 @@ end
 
 --- The body of the dashboard.
 ---@param plan table
----@param o { new: table, alarms: string[] }
+---@param o { new: table, alarms: string[], environments: table<string, table> }
 ---@return table body
 function M.body(plan, o)
   local widgets, x, y, tallest = {}, 0, 0, 0
@@ -83,10 +108,13 @@ function M.body(plan, o)
   if #o.alarms > 0 then
     add { type = "alarm", width = 24, height = 3, properties = { title = "Alarms", alarms = o.alarms } }
   end
-  app_widgets(add, plan.environments)
+  local app = o.environments[plan.environments[1].name]
+  local fargate = app.services and app or nil
+  add(heading "App")
+  if fargate then fargate_widgets(add, fargate) else beanstalk_widgets(add, plan.environments) end
   if o.new.db then db_widgets(add, o.new.db) end
   if o.new.cache then cache_widgets(add, o.new.cache) end
-  log_widget(add, plan.environments)
+  log_widget(add, plan.environments, fargate)
   return { widgets = widgets }
 end
 
@@ -94,8 +122,8 @@ end
 local function of_app(e)
   if not e.services then return { environment = e } end
   local services = {}
-  for i, s in ipairs(e.services) do services[i] = { cluster = e.cluster, name = s.name } end
-  return { services = services, balancer = e.balancer }
+  for i, s in ipairs(e.services) do services[i] = { cluster = e.cluster, name = s.name, count = s.count } end
+  return { services = services, balancer = e.balancer, targets = e.targets }
 end
 
 --- The alarms of the app, and the dashboard of everything.
@@ -116,7 +144,8 @@ function M.app(plan, o)
   for i, name in ipairs(recipe.is_unknown(topic) and {} or names) do
     arns[i] = ("%s:alarm:%s"):format(topic:gsub(":sns:", ":cloudwatch:"):gsub(":[^:]*$", ""), name)
   end
-  aws.dashboard { plan.name, body = recipe.is_unknown(topic) and topic or M.body(plan, { new = o.new, alarms = arns }) }
+  aws.dashboard { plan.name, body = recipe.is_unknown(topic) and topic
+    or M.body(plan, { new = o.new, alarms = arns, environments = o.environments }) }
 end
 
 --- What goes on costing though nobody may think of it (us-east-1, aws.amazon.com/ec2/pricing, June 2026). There is no NAT

@@ -204,7 +204,15 @@ T["aws.alarms: a topic, a mail, an alarm on each metric, of the cache on each no
     aws.alarms { "shop", thresholds = thresholds, replicas = { "shop-r1" }, queues = { "orders" }, jobs = { "emails" },
                  services = { { cluster = "shop", name = "web" } }, environment = { id = "e-2", name = "shop-worker" } }
   end), { "app-5xx-shop-worker", "app-cpu-shop-worker", "app-health-shop-worker", "db-lag-shop-r1", "jobs-age-emails",
-          "lb-5xx-shop-worker", "lb-app-5xx-shop-worker", "queue-age-orders", "service-cpu-web", "service-memory-web", "topic:shop-alarms" })
+          "lb-5xx-shop-worker", "lb-app-5xx-shop-worker", "queue-age-orders", "service-cpu-web", "service-memory-web", "service-tasks-web",
+          "topic:shop-alarms" })
+  test.equal(planned_alarms(function()
+    aws.alarms { "shop", thresholds = thresholds, balancer = "app/shop/50dc",
+                 targets = "arn:aws:elasticloadbalancing:us-east-1:1:targetgroup/web/6d0e" }
+  end), { "lb-5xx", "lb-app-5xx", "targets-ill", "topic:shop-alarms" })
+  test.raises("the balancer before them", function()
+    planned(function() aws.alarms { "shop", thresholds = thresholds, targets = "targetgroup/web/6d0e" } end)
+  end)
 end
 
 T["aws.alarms: later ones go to the topic of the first; who is told stands in one place"] = function()

@@ -160,6 +160,46 @@ T["the jobs run once at each of their times, as tasks with the memory of their d
     "--attribute-names", "ApproximateNumberOfMessages", "--query", "Attributes.ApproximateNumberOfMessages"), "0")
 end
 
+T["alarms and dashboard are those of services and their load balancer; where no task runs any more somebody is told"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local function cloudwatch(...) return aws(lab, "cloudwatch", ...) end
+  local names = {}
+  for name in cloudwatch("describe-alarms", "--query", "MetricAlarms[].AlarmName"):gmatch "shop%-(%S+)" do
+    if name:find "^service" or name:find "^lb" or name:find "^targets" or name:find "^app" then names[#names + 1] = name end
+  end
+  test.equal(names, { "lb-5xx", "lb-app-5xx", "service-cpu-shop-web", "service-cpu-shop-worker", "service-memory-shop-web",
+    "service-memory-shop-worker", "service-tasks-shop-web", "service-tasks-shop-worker", "targets-ill" })
+  local drawn = {}
+  for _, widget in ipairs(json.decode(cloudwatch("get-dashboard", "--dashboard-name", "shop", "--query", "DashboardBody")).widgets) do
+    for _, m in ipairs(widget.properties.metrics or {}) do drawn[#drawn + 1] = type(m[1]) == "string" and m[1] .. " " .. m[2] or nil end
+    if widget.type == "log" then test.match(widget.properties.query, "'/ecs/shop/'") end
+  end
+  drawn = table.concat(drawn, "\n")
+  for _, metric in ipairs { "AWS/ECS CPUUtilization", "AWS/ECS MemoryUtilization", "AWS/ApplicationELB UnHealthyHostCount",
+                            "AWS/ApplicationELB HTTPCode_Target_5XX_Count", "AWS/RDS CPUUtilization" } do
+    test.match(drawn, metric)
+  end
+  test.truthy(not drawn:find "ElasticBeanstalk", "nothing of Elastic Beanstalk")
+
+  local function scale(n) aws(lab, "ecs", "update-service", "--cluster", "shop", "--service", "shop-worker", "--desired-count", tostring(n)) end
+  local function wait_for(state)
+    local deadline = task.now() + 60
+    local now
+    repeat
+      now = cloudwatch("describe-alarms", "--alarm-names", "shop-service-tasks-shop-worker", "--query", "MetricAlarms[].StateValue")
+    until now == state or task.now() > deadline
+    test.equal(now, state)
+  end
+  wait_for "OK"
+  scale(0)
+  wait_for "INSUFFICIENT_DATA"
+  test.match(cloudwatch("describe-alarm-history", "--alarm-name", "shop-service-tasks-shop-worker", "--query",
+    "AlarmHistoryItems[:2].HistorySummary"), "Successfully executed action arn:aws:sns:%S+:shop%-alarms\tAlarm updated from OK to INSUFFICIENT_DATA")
+  scale(1)
+  wait_for "OK"
+end
+
 T["a second apply: no changes, and no mutating call"] = function()
   local lab = cloud()
   test.truthy(applied, "an apply that worked")

@@ -24,6 +24,7 @@ local function put(spec, tags)
     Dimensions = dimension_list(spec.dimensions), Statistic = spec.statistic, Period = spec.period,
     EvaluationPeriods = spec.periods, ComparisonOperator = spec.comparison, Threshold = spec.threshold,
     TreatMissingData = spec.missing, AlarmActions = noun.ids(spec.actions), OKActions = noun.ids(spec.ok_actions),
+    InsufficientDataActions = #spec.silence_actions > 0 and noun.ids(spec.silence_actions) or nil,
     ActionsEnabled = spec.enabled, Tags = tags,
   }
 end
@@ -55,11 +56,12 @@ return recipe.kind {
     { "enabled", "its actions are taken", type = "boolean", default = true },
     { "actions", "topics that are told when it goes off", type = "list", default = {} },
     { "ok_actions", "topics that are told when it is over", type = "list", default = {} },
+    { "silence_actions", "topics that are told when the metric ends, and the alarm knows no more", type = "list", default = {} },
     { "description", "what it means and what to do", type = "string" },
     { "tags", "tags beside hkrun's", type = "table" },
   },
   outputs = { "arn", "state" }, summary = { "metric", "comparison", "threshold" }, idempotent = true,
-  compare = { tags = "given", actions = "set", ok_actions = "set" },
+  compare = { tags = "given", actions = "set", ok_actions = "set", silence_actions = "set" },
 
   read = noun.reader(GONE, function(spec)
     local a = aws.cloudwatch:describe_alarms({ AlarmNames = { spec.name }, AlarmTypes = { "MetricAlarm" } }).MetricAlarms[1]
@@ -69,6 +71,7 @@ return recipe.kind {
       threshold = a.Threshold, period = a.Period, periods = periods_of(a), missing = a.TreatMissingData or "missing",
       description = a.AlarmDescription,
       enabled = a.ActionsEnabled ~= false, actions = a.AlarmActions or {}, ok_actions = a.OKActions or {},
+      silence_actions = a.InsufficientDataActions or {},
       tags = noun.tag_map(aws.cloudwatch:list_tags_for_resource({ ResourceARN = a.AlarmArn }).Tags),
     }
   end),

@@ -19,19 +19,22 @@ local declared = {
   { "cache", "of aws.cache", type = "table" },
   { "environment", "of aws.environment", type = "table" },
   { "balancer", "load balancer, as CloudWatch names it: app/NAME/ID, or its ARN", type = "any" },
-  { "services", "of ECS: { { cluster =, name = } }", type = "list", default = {} },
+  { "targets", "target group behind the balancer, as CloudWatch names it: targetgroup/NAME/ID, or its ARN", type = "any" },
+  { "services", "of ECS: { { cluster =, name =, count = } }; count: how many tasks are to run", type = "list", default = {} },
   { "queues", "names of SQS queues", type = "list", default = {} },
   { "jobs", "names of BullMQ's and Sidekiq's queues, whose ages something publishes", type = "list", default = {} },
   { "tags", "tags of all of them", type = "table" },
 }
 
 local NAMESPACE = { db = "AWS/RDS", replica = "AWS/RDS", cache = "AWS/ElastiCache", environment = "AWS/ElasticBeanstalk", machines = "AWS/EC2",
-                    balancer = "AWS/ApplicationELB", service = "AWS/ECS", queue = "AWS/SQS", jobs = "Hkrun/Queues" }
+                    balancer = "AWS/ApplicationELB", targets = "AWS/ApplicationELB", service = "AWS/ECS", queue = "AWS/SQS", jobs = "Hkrun/Queues" }
 
 local ROW = { "name", "metric", "statistic", "unit", "period", "periods", "missing", "why" }
 
---- "app/NAME/ID" of a load balancer's ARN.
-local function balancer_of(arn) return recipe.is_unknown(arn) and text("%s", arn) or arn:match "loadbalancer/(.*)$" or arn end
+--- "app/NAME/ID" of a load balancer's ARN, "targetgroup/NAME/ID" of a target group's.
+local function suffix_of(arn)
+  return recipe.is_unknown(arn) and text("%s", arn) or arn:match "loadbalancer/(.*)$" or arn:match "(targetgroup/.*)$" or arn
+end
 
 --- The Auto Scaling group and the load balancer behind an environment, as far as they are there.
 local function resources_of(e)
@@ -61,7 +64,9 @@ local function watched(o)
     if behind.machines then add("machines", suffix, { AutoScalingGroupName = behind.machines }, e) end
     if behind.balancer then add("balancer", suffix, { LoadBalancer = behind.balancer }, e) end
   end
-  if o.balancer then add("balancer", "", { LoadBalancer = balancer_of(noun.id(o.balancer)) }) end
+  local balancer, targets = o.balancer and suffix_of(noun.id(o.balancer)), o.targets and suffix_of(noun.id(o.targets))
+  if balancer then add("balancer", "", { LoadBalancer = balancer }) end
+  if targets then add("targets", "", { LoadBalancer = balancer, TargetGroup = targets }) end
   for _, s in ipairs(o.services) do add("service", "-" .. s.name, { ClusterName = s.cluster, ServiceName = s.name }, s) end
   for _, name in ipairs(o.queues) do add("queue", "-" .. name, { QueueName = name }) end
   for _, name in ipairs(o.jobs) do add("jobs", "-" .. name, { Queue = name }) end
@@ -89,6 +94,7 @@ end
 ---@return { topic: string, names: string[] }
 return function(o)
   o = noun.options(o, declared, "aws.alarms")
+  if o.targets and not o.balancer then errors.usage "aws.alarms: targets are watched with the balancer before them, which is missing" end
   if o.topic and o.email then errors.usage "aws.alarms takes either a topic or an email: who is told is the topic's" end
   for _, row in ipairs(o.thresholds) do check(row) end
   local topic, list, things = o.topic or aws.topic { o.name .. "-alarms", tags = o.tags }, {}, watched(o)
@@ -108,7 +114,7 @@ return function(o)
           ("%s-%s%s"):format(o.name, row.name, w.suffix), namespace = NAMESPACE[row.of], metric = row.metric, statistic = row.statistic,
           threshold = limit(row, w.thing), period = row.period, periods = row.periods, missing = row.missing,
           comparison = row.under and "LessThanThreshold" or "GreaterThanThreshold", description = ("%s (in %s)"):format(row.why, row.unit),
-          dimensions = w.dimensions, actions = { topic }, ok_actions = { topic }, tags = o.tags,
+          dimensions = w.dimensions, actions = { topic }, ok_actions = { topic }, silence_actions = row.silence and { topic } or nil, tags = o.tags,
         }).name
       end)
     end,

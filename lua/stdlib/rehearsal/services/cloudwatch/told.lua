@@ -1,5 +1,6 @@
 --- The metrics that the services of the rehearsal tell of themselves: how well each environment is, how busy the machine is
---- that all hosts share, how old the oldest message of each SQS queue is. What cannot be measured here is not told.
+--- that all hosts share (for each task of ECS, too), how many targets a load balancer finds well, how old the oldest message
+--- of each SQS queue is. What cannot be measured here is not told.
 local fs = require "fs"
 
 local M = {}
@@ -29,6 +30,7 @@ function M.now(cloud, region)
   local list, ctx, cpu = {}, { region = region }, busy()
   local function tell(namespace, name, value, unit, dimension, of)
     list[#list + 1] = { Namespace = namespace, MetricName = name, Value = value, Unit = unit, Dimensions = { { Name = dimension, Value = of } } }
+    return list[#list]
   end
   local eb = cloud:service "elasticbeanstalk"
   for _, e in ipairs(eb.DescribeEnvironments(cloud, {}, ctx).Environments) do
@@ -48,6 +50,18 @@ function M.now(cloud, region)
   for _, c in ipairs(cloud:service "elasticache".DescribeCacheClusters(cloud, {}, ctx).CacheClusters) do
     tell("AWS/ElastiCache", "CPUUtilization", cpu, "Percent", "CacheClusterId", c.CacheClusterId)
     tell("AWS/ElastiCache", "EngineCPUUtilization", cpu, "Percent", "CacheClusterId", c.CacheClusterId)
+  end
+  for _, s in ipairs(cloud:service "ecs"._running(cloud, region)) do
+    if s.running > 0 then
+      local d = tell("AWS/ECS", "CPUUtilization", nil, "Percent", "ClusterName", s.cluster)
+      d.Dimensions[2], d.Values, d.Counts = { Name = "ServiceName", Value = s.service }, { cpu }, { s.running }
+    end
+  end
+  for _, h in ipairs(cloud:service "elbv2"._hosts(cloud, region)) do
+    for name, count in pairs { HealthyHostCount = h.well, UnHealthyHostCount = h.ill } do
+      local d = tell("AWS/ApplicationELB", name, count, "Count", "LoadBalancer", h.balancer)
+      d.Dimensions[2] = { Name = "TargetGroup", Value = h.group }
+    end
   end
   local sqs = cloud:service "sqs"
   for _, url in ipairs(sqs.ListQueues(cloud, {}, ctx).QueueUrls or {}) do

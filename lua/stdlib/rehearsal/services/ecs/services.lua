@@ -163,6 +163,18 @@ function S.ListServices(cloud, p, ctx)
   return { serviceArns = page, nextToken = token }
 end
 
+--- The services of a region, and how many of their tasks run.
+---@return { cluster: string, service: string, running: integer }[]
+function S._running(cloud, region)
+  local list = {}
+  for _, cluster in ipairs(managed.sorted(C.clusters(cloud, { region = region }))) do
+    for _, service in ipairs(managed.sorted(cluster.services)) do
+      list[#list + 1] = { cluster = cluster.clusterName, service = service.serviceName, running = (steer.counts(service)) }
+    end
+  end
+  return list
+end
+
 --- The app that a service with a load balancer runs, for the rehearsal's own checks.
 ---@return { environment: string, url: string, env: table<string, string|Secret> }[]
 function S._app(cloud)

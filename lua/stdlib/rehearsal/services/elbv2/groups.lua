@@ -201,6 +201,22 @@ function S.DescribeTargetHealth(cloud, p, ctx)
   return { TargetHealthDescriptions = list }
 end
 
+--- The target groups behind load balancers, by their names in CloudWatch, and how many of their targets are well and ill.
+---@return { balancer: string, group: string, well: integer, ill: integer }[]
+function S._hosts(cloud, region)
+  local ctx, list = { region = region }, {}
+  for _, group in ipairs(managed.sorted(C.groups(cloud, ctx))) do
+    local well, ill = 0, 0
+    for _, target in pairs(group.targets) do
+      if target.state == "healthy" then well = well + 1 elseif target.state == "unhealthy" then ill = ill + 1 end
+    end
+    for _, arn in ipairs(C.users_of(cloud, ctx, group.TargetGroupArn)) do
+      list[#list + 1] = { balancer = arn:match "loadbalancer/(.*)$", group = group.TargetGroupArn:match "(targetgroup/.*)$", well = well, ill = ill }
+    end
+  end
+  return list
+end
+
 --- What a load balancer thinks of a target now: "healthy", "initial", ...; nil when it is not registered.
 function S._health(cloud, ctx, group_arn, id, port)
   local group = C.groups(cloud, ctx)[group_arn]
