@@ -5,7 +5,8 @@
 ** instruction; nothing is paid until then. A second Ctrl-C of somebody who was told that the first is being obeyed:
 ** the handler ends the process itself, whatever it does and whichever threads it has. No exit handler runs, no stream
 ** is flushed: what counts is on disk already. Children go along, the terminal is as it was, and what was drawn at its
-** bottom line is cleared by the bytes that were left here for that.
+** bottom line is cleared by the bytes that were left here for that. So it is for Ctrl-Z: the shell gets a clean terminal,
+** and what was drawn is drawn again some time after the process goes on.
 **
 ** Lua (host.interrupt): watch(fn), for the coroutine that runs; unwatch(); leave(on); asked(); clears(bytes).
 */
@@ -38,13 +39,42 @@ static long long now (void) {
   return (long long)t.tv_sec * 1000 + t.tv_nsec / 1000000;
 }
 
+static void clear_bottom (void) {
+  ssize_t written = clearing_size > 0 ? write(STDERR_FILENO, clearing, clearing_size) : 0;
+  (void)written;
+}
+
 static void leave (void) {
   host_kill_children();
   if (has_terminal && tcgetpgrp(STDIN_FILENO) == getpgrp())     /* else it would stop us */
     tcsetattr(STDIN_FILENO, TCSANOW, &terminal);
-  ssize_t written = clearing_size > 0 ? write(STDERR_FILENO, clearing, clearing_size) : 0;
-  (void)written;
+  clear_bottom();
   _exit(EXIT_CODE);
+}
+
+/* Stops as if there were no handler, and is one again when the process goes on. */
+static void on_suspend (int number) {
+  int err = errno;
+  clear_bottom();
+  struct sigaction plain = { .sa_handler = SIG_DFL }, ours;
+  sigaction(number, &plain, &ours);
+  sigset_t one, before;
+  sigemptyset(&one);
+  sigaddset(&one, number);
+  raise(number);
+  pthread_sigmask(SIG_UNBLOCK, &one, &before);                  /* here it stops */
+  pthread_sigmask(SIG_SETMASK, &before, NULL);
+  sigaction(number, &ours, NULL);
+  errno = err;
+}
+
+/* Has on_suspend called, where a Ctrl-Z is not ignored. */
+static void suspend_cleanly (void) {
+  struct sigaction now;
+  sigaction(SIGTSTP, NULL, &now);
+  if (now.sa_handler != SIG_DFL) return;
+  now = (struct sigaction){ .sa_handler = on_suspend, .sa_flags = SA_RESTART };
+  sigaction(SIGTSTP, &now, NULL);
 }
 
 static void on_hook (lua_State *L, lua_Debug *ar) {
@@ -105,6 +135,7 @@ static int interrupt_leave (lua_State *L) {
   if (!leaves) return 0;
   has_terminal = has_terminal || tcgetattr(STDIN_FILENO, &terminal) == 0;
   stand_before();
+  suspend_cleanly();
   return 0;
 }
 

@@ -53,11 +53,12 @@ class Terminal(pyte.HistoryScreen):
 
 
 class Run:
-    def __init__(self, columns, rows, words=("move.lua", "--yes"), breaks=False, **env):
+    def __init__(self, columns, rows, words=("move.lua", "--yes"), breaks=False, shell=None, **env):
         self.screen = Terminal(columns, rows, breaks)
         self.stream = pyte.Stream(self.screen)
         self.raw, self.began = "", time.monotonic()
-        self.child = pexpect.spawn(sys.argv[1], list(words), env={**os.environ, **env}, dimensions=(rows, columns), encoding="utf-8")
+        command = ["bash", "-c", shell, sys.argv[1], *words] if shell else [sys.argv[1], *words]
+        self.child = pexpect.spawn(command[0], command[1:], env={**os.environ, **env}, dimensions=(rows, columns), encoding="utf-8")
 
     def read(self):
         try:
@@ -217,6 +218,20 @@ def asks():
     run.end(130)
     text = "\n".join(run.lines())
     assert "Ctrl-C: " in text and "apply again goes on from here" in text and not re.search("so far|waits for|[█░▸]", text), text
+
+
+def stops():
+    """Ctrl-Z gives the shell a clean terminal with a cursor; fg brings the view back."""
+    run = Run(80, 24, shell='set -m; "$0" "$@"; echo stopped; read word; fg >/dev/null', LC_ALL="C.UTF-8")
+    run.wait("rows")
+    run.child.send("\x1a")
+    run.wait("stopped")
+    assert not view(run.shown()) and not run.screen.cursor.hidden and run.shown()[-1] == "stopped", run.shown()
+    run.child.send("\r")
+    settled(run, 80, 24)
+    go()
+    run.end()
+    nothing_left(run, [(line, 1) for line in SAID[1:]])
 
 
 def watch():

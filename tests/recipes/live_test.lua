@@ -56,6 +56,7 @@ T["every line above the view stays as it was said, and nothing of the view is le
 T["200x50 with NO_COLOR and without UTF-8"] = function() judge "plain" end
 T["a dumb terminal gets plain lines"] = function() judge "dumb" end
 T["a question has the bottom of the terminal to itself; Ctrl-C takes the view away"] = function() judge "asks" end
+T["Ctrl-Z leaves a clean terminal, and fg brings the view back"] = function() judge "stops" end
 T["status --watch shows the same view in another terminal"] = function() judge "watch" end
 
 return T

@@ -6,6 +6,7 @@ local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
 local marks = dofile "tests/support/marks.lua"
 local process = require "process"
+local serve = require "rehearsal.serve"
 local sign = require "sign"
 local task = require "task"
 local test = require "test"
@@ -221,9 +222,17 @@ T["an apply of a saved plan that succeeds, then status and log"] = function()
   test.equal(r.code, 0, r.stderr)
   r = watched { "apply", "early.json" }
   test.match(r.stderr, "it no longer holds: the recipe was run since")
-  r = watched({ "apply", "saved.json", "-v" }, { timeout = 300 })
+  local told = {}
+  local hook <close> = serve.start { handler = function(req)
+    told[#told + 1] = req.body
+    return { status = 200 }
+  end }
+  MARKS.webhook = mark "webhook"
+  r = watched({ "apply", "saved.json", "-v", "--json" }, { timeout = 300, env = { HKRUN_WEBHOOK = hook.url .. "/" .. MARKS.webhook } })
   test.equal(r.code, 0, r.stdout:sub(-2000) .. r.stderr:sub(-2000))
-  for _, words in ipairs { { "status" }, { "log" }, { "status", "--json" }, { "log", "--json" } } do
+  cloud.printed[#cloud.printed + 1] = table.concat(told, "\n")
+  test.match(cloud.printed[#cloud.printed], "apply is done")
+  for _, words in ipairs { { "status" }, { "log" }, { "status", "--json" }, { "log", "--json" }, { "status", "--watch" } } do
     test.equal(watched({ words[1], labs.recipe, words[2] }).code, 0, words[1])
   end
   test.equal(watched({ "export", "terraform", labs.recipe }).code, 0)     -- its files stay where they are looked at below
