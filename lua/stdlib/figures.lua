@@ -32,7 +32,7 @@ end
 ---@return string
 function M.about(s)
   if s < 10 then return "a few s" end
-  if s < 60 then return ("about %d s"):format((s + 5) // 10 * 10) end
+  if s < 55 then return ("about %d s"):format((s + 5) // 10 * 10) end
   local minutes = (s + 30) // 60
   if minutes < 60 then return ("about %d min"):format(minutes) end
   minutes = (minutes + 5) // 10 * 10

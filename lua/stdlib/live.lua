@@ -103,8 +103,10 @@ function M.share(item)
   return share and math.min(math.max(share, 0), 1) or nil
 end
 
---- "1.2 GiB of 2.0 GiB", "3 of 12 keys", "812 rows"
-local function amounts(item)
+--- "1.2 GiB of 2.0 GiB", "3 of 12 keys", "812 rows"; nil where nothing is counted.
+---@param item table
+---@return string?
+function M.amounts(item)
   if not item.count then return nil end
   if not (item.total and item.total > 0) then return figures.amount(item.count, item.unit) end
   return ("%s of %s"):format(figures.amount(item.count, item.unit == "bytes" and "bytes" or nil), figures.amount(item.total, item.unit))
@@ -118,7 +120,7 @@ local function all_fields(item, o)
   return {
     share and { o.signs.full:rep(full), "green", o.signs.empty:rep(bar - full), "dim", rank = 2 } or false,
     share and { ("%3d %%"):format(math.floor(100 * share)), rank = 1 } or false,
-    amounts(item) and { amounts(item), rank = share and 5 or 2 } or false,
+    item.count and { M.amounts(item), rank = share and 5 or 2 } or false,
     item.rate and { figures.amount(item.rate, item.unit == "bytes" and "bytes" or nil) .. "/s", rank = 4 } or false,
     item.left and { figures.about(item.left) .. " left", rank = 3 } or false,
     item.note and item.note ~= "" and { clean(item.note), rank = 6 } or false,

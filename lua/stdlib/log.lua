@@ -3,6 +3,7 @@
 --- Strings pass through as they are, secrets print as (secret). NO_COLOR is honoured.
 local figures = require "figures"
 local live = require "live"
+local pace = require "live.pace"
 local screen = require "live.screen"
 local task = require "task"
 local term = require "term"
@@ -18,7 +19,7 @@ local FRAME = 0.1                                            -- seconds between 
 local tty = term.is_tty(2) and not term.is_dumb()
 local out_tty = term.is_tty(1)
 local no_color = os.getenv "NO_COLOR"
-local unicode = ((os.getenv "LC_ALL" or os.getenv "LC_CTYPE" or os.getenv "LANG" or ""):lower():find "utf%-?8") ~= nil
+local unicode = term.is_utf8()
 local colors = { red = 31, green = 32, yellow = 33, blue = 34, bold = 1, dim = 2 }
 local items = {}                                             -- what runs now
 local scene                                                  -- function: what the view shows beside that
@@ -58,35 +59,10 @@ M.amount = figures.amount
 ---@return string
 M.duration = figures.duration
 
-local SAMPLES, SPAN = 20, 10                                 -- how many counts a rate is measured from, and over how many seconds
-
---- Things per second of late, and how long the rest takes at that rate; nil as long as nobody can say.
-local function measured(p)
-  local first = p.samples[1]
-  local seconds = first and task.now() - first[1] or 0
-  if seconds < 1 then return nil end
-  local rate = p.count and first[2] and (p.count - first[2]) / seconds
-  local share = live.share(p)
-  local pace = share and first[3] and (share - first[3]) / seconds
-  return rate and rate > 0 and rate or nil, task.now() - p.began >= 3 and pace and pace > 0 and (1 - share) / pace or nil
-end
-
-local function sample(p)
-  local list, now = p.samples, task.now()
-  local last = list[#list]
-  if last and now - last[1] < SPAN / SAMPLES then return end
-  list[#list + 1] = { now, p.count, live.share(p) }
-  while #list > 2 and now - list[1][1] > SPAN do table.remove(list, 1) end
-end
-
 --- How far something has come, as the view shows it.
 ---@param p table as from log.progress
 ---@return table `{ what=, key=, count=, total=, unit=, share=, note=, rate=, left=, seconds= }`
-function M.item(p)
-  local rate, left = measured(p)
-  return { what = p.what, key = p.key, count = p.count, total = p.total, unit = p.unit, share = p.share, note = p.note_text,
-           rate = rate, left = left, seconds = task.now() - p.began }
-end
+function M.item(p) return pace.item(p, task.now()) end
 
 --- All that runs now, the oldest first.
 ---@return table[]
@@ -94,26 +70,6 @@ function M.items()
   local list = {}
   for i, p in ipairs(items) do list[i] = M.item(p) end
   return list
-end
-
-local function progress_line(p)
-  local parts = { p.what }
-  local share = live.share(p)
-  if share then parts[#parts + 1] = ("%d %%"):format(math.floor(100 * share)) end
-  if p.count and p.total and p.total > 0 then
-    parts[#parts + 1] = ("%s of %s"):format(figures.amount(p.count), figures.amount(p.total, p.unit))
-  elseif p.count then
-    parts[#parts + 1] = figures.amount(p.count, p.unit)
-  end
-  local seconds = task.now() - p.began
-  if p.count and p.count > 0 and seconds > 1 then
-    parts[#parts + 1] = figures.amount(p.count / seconds, p.unit == "bytes" and "bytes" or nil) .. "/s"
-  end
-  if p.note_text then parts[#parts + 1] = p.note_text end
-  local _, left = measured(p)
-  if left then parts[#parts + 1] = figures.about(left) .. " left" end
-  if seconds >= 1 then parts[#parts + 1] = figures.duration(seconds) end
-  return table.concat(parts, ", ")
 end
 
 local held = false                                          -- somebody types at the bottom line
@@ -216,11 +172,11 @@ M.on_progress = nil
 local function plainly(p)
   if task.now() - p.said < p.every then return end
   p.said, p.every = task.now(), math.min(p.every * 2, 60)
-  M.sink("err", "  ... " .. progress_line(p))
+  M.sink("err", "  ... " .. pace.line(M.item(p)))
 end
 
 local function show(p)
-  sample(p)
+  pace.sample(p, task.now())
   if M.on_progress then M.on_progress(p, "go on") end
   if tty then redraw() else plainly(p) end
 end

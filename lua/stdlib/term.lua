@@ -20,6 +20,16 @@ function M.is_dumb()
   return kind == nil or kind == "" or kind == "dumb"
 end
 
+--- Whether it takes UTF-8, as far as the locale says.
+---@return boolean
+function M.is_utf8()
+  for _, name in ipairs { "LC_ALL", "LC_CTYPE", "LANG" } do
+    local locale = os.getenv(name)
+    if locale and locale ~= "" then return locale:lower():find "utf%-?8" ~= nil end
+  end
+  return false
+end
+
 --- A line editor; see host/editor.c.
 ---@return table handle
 function M.editor() return require("host.editor").open() end

@@ -249,6 +249,9 @@ T["--webhook is told of milestones, in sentences and as events; its URL is nowhe
   test.match(guard.at, "^%d%d%d%d%-.*Z$")
   guard.at, guard.text = nil, nil
   test.equal(guard, { ev = "guard", key = "freeze", what = "freeze eu", state = "applied", recipe = "shop", target = "eu" })
+  local n = #got
+  hkrun(dir, SHOP, { HKRUN_WEBHOOK = url })
+  test.equal(#got, n, "where nothing is to be done nothing is told")
   r = hkrun(dir, { "destroy", "shop.lua", "--yes", "--json", "--webhook", url })
   test.equal({ r.code, texts(got)[#got] }, { 0, "shop (eu): destroy is done" })
   for _, path in ipairs { "/.hkrun/shop.eu.journal" } do test.truthy(not fs.read(dir .. path):find "geheim") end

@@ -1,5 +1,6 @@
 --- The view of a run as data: a state, a terminal's size, and the lines that come of them.
 local live = require "live"
+local pace = require "live.pace"
 local scene = require "recipe.scene"
 local test = require "test"
 local width = require "host.width"
@@ -84,6 +85,39 @@ T["a name cannot move the cursor, and colours do not count"] = function()
 end
 
 T["nothing to say is no line"] = function() test.equal(lines({}, 80, 24), {}) end
+
+-- Rates ----------------------------------------------------------------------
+
+local function near(item) return { math.floor(item.rate + 0.5), math.floor(item.left + 0.5) } end
+
+T["a rate is that of the last seconds, sinks when nothing comes, and says how long the rest takes after a while"] = function()
+  local p = { what = "rows", total = 1000, unit = "rows", began = 0, samples = {} }
+  pace.sample(p, 0)
+  test.equal(pace.line(pace.item(p, 0.2)), "rows")
+  p.count = 400                                              -- an earlier run had copied them
+  pace.sample(p, 1)
+  p.count = 420
+  pace.sample(p, 2.5)
+  local item = pace.item(p, 3)
+  test.equal({ near(item), pace.line(item) }, { { 10, 58 }, "rows, 42 %, 420 of 1,000 rows, 10/s, about 1 min left, 3 s" })
+  test.equal({ pace.item(p, 2.9).rate > 10, pace.item(p, 2.9).left }, { true, nil }, "too early")
+  test.equal(near(pace.item(p, 21)), { 1, 580 }, "it stands still")
+  for now = 4, 40 do
+    p.count = 420 + (now - 3) * 2
+    pace.sample(p, now)
+  end
+  test.equal({ near(pace.item(p, 40))[1], #p.samples <= 21 }, { 2, true }, "what was long ago does not count")
+  p.count = nil
+  test.equal({ pace.item(p, 41).rate, pace.item(p, 41).left }, {})
+end
+
+T["a share of the work stands in for a total, and a secret for itself"] = function()
+  local p = { what = "copy", unit = "bytes", count = 1048576, share = 0.25, began = 0, samples = {}, note_text = "(secret)" }
+  pace.sample(p, 5)
+  p.count, p.share = 3145728, 0.5
+  pace.sample(p, 7)
+  test.equal(pace.line(pace.item(p, 7)), "copy, 50 %, 3.0 MiB, 1.0 MiB/s, (secret), a few s left, 7 s")
+end
 
 -- The state, from a journal's records ------------------------------------------
 

@@ -24,9 +24,8 @@ local say = {
     return state and ("%s: %s"):format(r.what or r.key, state) or nil
   end,
   ["end"] = function(r, run)
-    local what = run and run.command or "run"
-    return ({ done = what .. " is done", stopped = what .. " stopped where it was told to", cancelled = what .. " was cancelled" })[r.state]
-      or ("%s failed: %s"):format(what, r.error or "no reason is known")
+    local ended = { done = "is done", stopped = "stopped where it was told to", cancelled = "was cancelled" }
+    return ("%s %s"):format(run.command, ended[r.state] or "failed: " .. (r.error or "no reason is known"))
   end,
 }
 
@@ -87,12 +86,12 @@ end
 ---@param rec table
 function Hook:take(rec)
   if rec.ev == "run" then self.run = rec end
-  local sentence = say[rec.ev] and say[rec.ev](rec, self.run)
-  if not sentence then return end
-  local run, body = self.run or {}, {}
+  local run, body = self.run, {}
+  local sentence = run and say[rec.ev] and say[rec.ev](rec, run)
+  if not sentence then return end                            -- where nothing was to be done, no run began
   for _, name in ipairs(SENT) do body[name] = rec[name] end
   body.recipe, body.target = run.recipe, run.target ~= "" and run.target or nil
-  body.text = ("%s%s: %s"):format(run.recipe or "hkrun", body.target and " (" .. body.target .. ")" or "", sentence)
+  body.text = ("%s%s: %s"):format(run.recipe, body.target and " (" .. body.target .. ")" or "", sentence)
   self.queue[#self.queue + 1] = body
   self.event.set()
 end
