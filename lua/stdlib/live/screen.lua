@@ -8,8 +8,8 @@ local term = require "term"
 local M = {}
 
 local BEGIN, END = "\27[?2026h", "\27[?2026l"
-local CLEAR = "\r\27[J"                                      -- \r: a Ctrl-C was echoed there
-local GONE = CLEAR .. "\27[?25h"
+--- \r: a Ctrl-C was echoed there. One column to the right: tmux keeps what "clear all" clears, in its history.
+local GONE = "\r\27[K\27[C\27[J\r\27[?25h"
 
 local drawn = false
 
