@@ -59,10 +59,8 @@ end
 local function times(state)
   local parts = {}
   if state.seconds then parts[1] = figures.duration(state.seconds) .. " so far" end
-  if state.left then
-    parts[#parts + 1] = (state.at_least and "at least %s left" or "%s left"):format((figures.about(state.left)
-      :gsub("^about ", state.at_least and "" or "about ")))
-  end
+  local about = state.left and figures.about(state.left)
+  if about then parts[#parts + 1] = (state.at_least and "at least " .. about:gsub("^about ", "") or about) .. " left" end
   return table.concat(parts, ", ")
 end
 

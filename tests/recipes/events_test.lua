@@ -197,6 +197,9 @@ T["status --watch: Ctrl-C leaves the run alone; a run that is killed is seen to 
     process.run { "kill", "-9", tostring(p.pid) }
     test.equal(w:wait(60), 1)
     test.match(fs.read(dir .. "/people"), "apply did not end: it was killed\n$")
+    local r = hkrun(dir, { "status", "slow.lua", "--watch", "--json" })
+    local events = events_of(r.stdout)
+    test.equal({ r.code, #events, events[1].state, events[1].code }, { 1, 1, "killed", 1 })
   end)
 end
 

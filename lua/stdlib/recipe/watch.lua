@@ -35,17 +35,12 @@ local say = {
   risk = function(r) log.warn("%s", r.text) end,
 }
 
-local Watch = {}
-Watch.__index = Watch
-
---- What was written since it was read last.
+--- What was written since it was read last, whole lines only.
 local function fresh(self)
-  local list, bytes = {}, self.journal.store:read()
-  for line, stop in bytes:sub(self.at + 1):gmatch "([^\n]+)\n()" do
-    list[#list + 1] = json.decode(line)
-    self.stop = stop
-  end
-  self.at, self.stop = self.at + (self.stop or 1) - 1, nil
+  local list, bytes = {}, self.journal.store:read():sub(self.at + 1)
+  local size = #(bytes:match "^.*\n" or "")
+  for line in bytes:sub(1, size):gmatch "[^\n]+" do list[#list + 1] = json.decode(line) end
+  self.at = self.at + size
   return list
 end
 
@@ -117,6 +112,7 @@ end
 
 local function verdict(self)
   local run, last = self.scene, self.last
+  if not (run and last) and self.events then self.events:take { ev = "end", state = run and "killed" or "none" } end
   if not run then
     log.out(self.waits and "nothing was run" or "never applied")
     return 0
@@ -134,7 +130,7 @@ end
 ---@param o { json: boolean? }
 ---@return integer
 function M.run(r, o)
-  local self = setmetatable({ journal = r.journal, base = r.journal.store.base, records = {}, at = 0, asked = task.now() }, Watch)
+  local self = { journal = r.journal, base = r.journal.store.base, records = {}, at = 0, asked = task.now() }
   if o.json then self.events = require("recipe.events").new() end
   local view = log.view(function()
     if not self.scene or self.last then return { items = {} } end
