@@ -76,7 +76,7 @@ function M.procfile(processes)
   return table.concat(lines)
 end
 
-local IGNORE = { ".git", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
+local IGNORE = { ".git", ".github", ".hkrun", "node_modules", ".env", "*.log", "tmp" }
 M.REFERENCE = "IMAGE_OF_THE_APP"                             -- what stands in the files until the image is there
 
 local function is_own(o) return o.source and fs.exists(fs.join(o.source, "docker-compose.yml")) end

@@ -82,8 +82,11 @@ end
 local function roles(stages, repository, o)
   local partition = aws.sts:get_caller_identity().Arn:match "^arn:([^:]+):"
   local github = aws.oidc_provider { ISSUER, audiences = { AUDIENCE }, keep = true }      -- it may serve others, and costs nothing
+  local of_stage = {}
   for _, s in ipairs(stages) do
-    local name = o.plan.name .. "-github" .. (s.protected and "-" .. s.app or "")
+    of_stage[s.stage] = (of_stage[s.stage] or 0) + 1
+    local number = of_stage[s.stage] > 1 and of_stage[s.stage] or ""
+    local name = o.plan.name .. "-github" .. (s.protected and ("-%s%s"):format(s.stage, number) or "")        -- a role's name has 64 characters
     local subject = s.protected and "environment:" .. s.stage or "ref:refs/heads/" .. o.opt.github_branch
     s.role = ("arn:%s:iam::%s:role/%s"):format(partition, o.account, name)
     aws.role { name, description = ("what GitHub Actions of %s may do for %s"):format(o.opt.github, s.app),

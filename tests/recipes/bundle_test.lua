@@ -170,4 +170,18 @@ T["options: what is refused, and why"] = function()
   test.match(checks.path "health", "begins with /")
 end
 
+T["what is written into a source folder for GitHub makes no other version of it"] = function()
+  local dir = test.tmpdir()
+  local function version()
+    return bundle.describe({ processes = { { type = "web", command = "node web.js", replicas = 1 } } }, { source = dir }).version
+  end
+  fs.write(dir .. "/Dockerfile", "FROM node:22\n")
+  local before = version()
+  fs.mkdir_p(dir .. "/.github/workflows")
+  fs.write(dir .. "/.github/workflows/deploy-shop.yml", "on: push\n")
+  test.equal(version(), before)
+  fs.write(dir .. "/web.js", "1\n")
+  test.truthy(version() ~= before, "another version")
+end
+
 return T

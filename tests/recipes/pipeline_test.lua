@@ -23,9 +23,9 @@ local T = test.cases()
 local ROLE = "arn:aws:iam::123456789012:role/shop-github"
 local STAGES = {
   { stage = "development", app = "shop-dev", role = ROLE, bucket = "a", environments = { { name = "shop-dev" } } },
-  { stage = "staging", app = "shop-staging", protected = true, role = ROLE .. "-shop-staging", bucket = "b",
+  { stage = "staging", app = "shop-staging", protected = true, role = ROLE .. "-staging", bucket = "b",
     environments = { { name = "shop-staging" } } },
-  { stage = "production", app = "shop", protected = true, role = ROLE .. "-shop", bucket = "c",
+  { stage = "production", app = "shop", protected = true, role = ROLE .. "-production", bucket = "c",
     environments = { { name = "shop" }, { name = "shop-workers" } } },
 }
 
@@ -185,7 +185,7 @@ T["a push goes to the first stage, and on to the next when a person agrees; nobo
   test.equal(test.plan(both(options(dir))).changes, 0)
   local key = "token.actions.githubusercontent.com:"
   test.equal(trusted "shop-github", { [key .. "aud"] = "sts.amazonaws.com", [key .. "sub"] = { "repo:tea/shop:ref:refs/heads/main" } })
-  test.equal(trusted "shop-github-shop", { [key .. "aud"] = "sts.amazonaws.com", [key .. "sub"] = { "repo:tea/shop:environment:production" } })
+  test.equal(trusted "shop-github-production", { [key .. "aud"] = "sts.amazonaws.com", [key .. "sub"] = { "repo:tea/shop:environment:production" } })
 
   process.run { "cp", "-r", dir .. "/.github/deploy/shop", dir .. "/.github/deploy/shop-staging" }      -- as its own move does
 
