@@ -116,6 +116,13 @@ T["its reads are those that the run made, its size is what IAM takes, and wide a
   test.equal(reasons["iam:PassRole"], nil)
 end
 
+T["each noun has its resources, be it none"] = function()
+  for _, name in ipairs(fs.list "lua/stdlib/aws") do
+    local kind = name:find "%.lua$" and fs.read("lua/stdlib/aws/" .. name):match 'recipe%.kind {\n  name = "([%w_.]+)"'
+    if kind then test.truthy(resources.kinds[kind], kind .. " is not in lua/stdlib/policy/resources.lua") end
+  end
+end
+
 T["more than IAM takes in one policy becomes several, with nothing lost"] = function()
   local many, by_type = {}, { ["iam:role"] = {} }
   for i = 1, 150 do by_type["iam:role"][i] = ("arn:aws:iam::123456789012:role/a-role-with-a-long-name-%03d"):format(i) end

@@ -30,7 +30,6 @@ local KINDS = {
                         { "logs:log-group", "arn:aws:logs:{R}:{A}:log-group:{name}:*" },
                         { "logs:log-stream", "arn:aws:logs:{R}:{A}:log-group:{name}:log-stream:*" } },
   ["aws.topic"] = { { "sns:topic", "arn:aws:sns:{R}:{A}:{name}" } },
-  ["aws.subscription"] = {},
   ["aws.alarm"] = { { "cloudwatch:alarm", "arn:aws:cloudwatch:{R}:{A}:alarm:{name}" } },
   ["aws.dashboard"] = { { "cloudwatch:dashboard", "arn:aws:cloudwatch::{A}:dashboard/{name}" } },
   ["aws.ecr_repository"] = { { "ecr:repository", "arn:aws:ecr:{R}:{A}:repository/{name}" } },
@@ -46,13 +45,22 @@ local KINDS = {
   ["aws.schedule_group"] = { { "scheduler:schedule-group", "arn:aws:scheduler:{R}:{A}:schedule-group/{name}" },
                              { "scheduler:schedule", "arn:aws:scheduler:{R}:{A}:schedule/{name}/*" } },
   ["aws.queue"] = { { "sqs:queue", "arn:aws:sqs:{R}:{A}:{name}" } },
-  ["aws.certificate"] = { { "acm:certificate", "arn:aws:acm:{R}:{A}:certificate/*" } },
+  ["aws.certificate"] = { { "acm:certificate", "arn:aws:acm:{R}:{A}:certificate/*" }, { "route53:hostedzone", "arn:aws:route53:::hostedzone/*" } },
+  ["aws.dns_record"] = { { "route53:hostedzone", "arn:aws:route53:::hostedzone/*" } },
   ["aws.dms_subnet_group"] = { { "dms:ReplicationSubnetGroup", "arn:aws:dms:{R}:{A}:subgrp:{name}" } },
   ["aws.dms_instance"] = { { "dms:ReplicationInstance", "arn:aws:dms:{R}:{A}:rep:*" } },
   ["aws.dms_endpoint"] = { { "dms:Endpoint", "arn:aws:dms:{R}:{A}:endpoint:*" } },
   ["aws.dms_certificate"] = { { "dms:Certificate", "arn:aws:dms:{R}:{A}:cert:*" } },
   ["aws.dms_task"] = { { "dms:ReplicationTask", "arn:aws:dms:{R}:{A}:task:*" } },
 }
+
+--- What is a part of another, or gets its id from EC2.
+for name in ([[vpc subnet internet_gateway route_table security_group key_pair instance object subscription eb_version
+               listener schedule ecs_service]]):gmatch "%S+" do
+  KINDS["aws." .. name] = {}
+end
+
+M.kinds = KINDS
 
 --- What everybody needs who needs anything of that type.
 local ALWAYS = {
