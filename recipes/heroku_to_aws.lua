@@ -56,7 +56,7 @@ local opt = recipe.options {
   { "github", "GitHub repository that deploys from now on: OWNER/REPOSITORY (docs/deploy.md)", check = pipeline.repository },
   { "github_branch", "its branch whose pushes are deployed", default = "main", check = pipeline.branch },
   { "workflows", "folder for its workflows (default: .github/workflows of the source folder, else below .hkrun)" },
-  { "overwrite", "drop what an earlier, failed cutover left in the new stores", default = false },
+  { "overwrite", "drop what the new stores hold, also if it is nowhere else", default = false },
 }
 need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is needed with the bastion: your own address, like 203.0.113.7/32")
 
@@ -133,11 +133,12 @@ local both = { app = app, facts = facts, new = new, bastion = new.bastion, opt =
                has_run = function() return deploy.has_run(environments, new.code) end }
 local steps  <close> = cutover.steps(both)
 exposure.check { network = net, allow = allow, bastion = new.bastion, ssh_from = opt.bastion_ssh_from } -- what is private must be
-local speeds    = recipe.once("reach the new stores", steps.reach)
+local speeds    = steps.reach()
 local budget    = downtime.parse(opt.downtime_budget)
 local predicted = downtime.of(facts, speeds, keyspace.is_live(both))
 downtime.check(predicted, budget)
-confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name), downtime.words(predicted, budget))
+confirm(("Stop %s on Heroku, copy its data, and go live on AWS?"):format(app.name),
+        table.concat({ downtime.words(predicted, budget), steps.look() }, "; "))    -- what may be nowhere else is not dropped
 local _      <close> = steps.follow_redis()              -- a large Redis is copied while the app goes on
 local freeze <close> = cutover.freeze(both, budget)      -- nobody writes; Heroku goes on by itself if anything below fails
 local window <close> = downtime.window(freeze, { predicted = predicted, budget = budget })  -- or takes too long

@@ -132,6 +132,14 @@ function M.begun(name)
   return true, mem.state == "done" and mem.result or nil
 end
 
+--- The rollbacks so far that came to their end, the last last.
+---@return { at: string, steps: table<string, any> }[] steps: what each function of guard:rollback answered, by what it does
+function M.rollbacks()
+  local list = {}
+  for i, r in ipairs(run.current("rollbacks").memory.rollbacks) do list[i] = plain.spec(r) end
+  return list
+end
+
 --- The tags of what is needed only until something is done, for the option `tags` of a noun; see recipe.retire.
 ---@param what string
 ---@return table<string, string>

@@ -1,6 +1,7 @@
 --- The way back: what was written on AWS since the cutover goes to Heroku's stores, or is left there when that is wanted.
 --- Nobody writes meanwhile: the app is stopped on AWS, and Heroku's frozen.
 local errors = require "errors"
+local held = require "heroku_to_aws.held"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local secret = require "secret"
 local stores = require "heroku_to_aws.stores"
@@ -117,7 +118,7 @@ function M.carry(o)
       rows = function() return copy_postgres(at) end,
       keys = function() return copy_redis(at) end,
     }
-    return { rows = done.rows, keys = done.keys }
+    return { rows = done.rows, keys = done.keys, held = held.note(at) }
   end
 end
 

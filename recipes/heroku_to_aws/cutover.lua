@@ -4,6 +4,7 @@ local audit = require "heroku_to_aws.audit"
 local downtime = require "heroku_to_aws.downtime"
 local errors = require "errors"
 local fence = require "pg.fence"
+local held = require "heroku_to_aws.held"
 local keyspace = require "heroku_to_aws.keyspace"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local recipe = require "recipe"
@@ -12,9 +13,6 @@ local task = require "task"
 local writers = require "heroku_to_aws.writers"
 
 local M = {}
-
-local NO_TABLE = [[SELECT NOT EXISTS (SELECT FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
-  WHERE c.relkind IN ('r', 'p', 'v', 'm', 'S', 'f') AND n.nspname <> 'information_schema' AND n.nspname !~ '^pg_')]]
 
 --- A copy that refuses to drop what is in the target: here an option says that it may.
 local function with_hint(copy, ...)
@@ -37,15 +35,6 @@ function M.freeze(o, budget)
     fence = o.facts.postgres and function() return audit.postgres_source(o.app) end or nil }
 end
 
---- Whether the new database was empty when it was first seen, so that all in it is ours.
----@param at table of stores.new
-function M.was_empty(at)
-  return recipe.once("see that the new database is empty", function()
-    local db <close> = pg.open(at:new_postgres())
-    return db:value(NO_TABLE)
-  end)
-end
-
 ---@param o { app: HerokuApp, facts: table, new: table, bastion: table?, opt: table, dms: DmsSide?, has_run: fun(): boolean }
 function M.steps(o)
   local facts, opt = o.facts, o.opt
@@ -54,21 +43,28 @@ function M.steps(o)
 
   --- Before anybody is made to wait: the way to both stores works, with verified certificates, and how fast it is.
   function steps.reach()
-    local speeds = facts.postgres and downtime.probe_new_postgres(at:new_postgres()) or {}
-    if facts.redis then
-      local r <close> = redis.open(at:new_redis())
-      if #facts.redis.queues > 0 then queues.check(r) else r:command "PING" end
-    end
-    return speeds
+    return recipe.once("reach the new stores" .. held.again(), function()
+      local speeds = facts.postgres and downtime.probe_new_postgres(at:new_postgres()) or {}
+      if facts.redis then
+        local r <close> = redis.open(at:new_redis())
+        if #facts.redis.queues > 0 then queues.check(r) else r:command "PING" end
+      end
+      held.see(at)
+      return speeds
+    end)
   end
+
+  --- What the new stores hold already; raises where it may not be dropped.
+  ---@return string? note
+  function steps.look() return held.check(o, at) end
 
   function steps.copy_postgres(progress)
     if not facts.postgres then return { skipped = true } end
     if o.dms then return with_hint(o.dms.finish, o.dms, progress) end
     local started, to = task.now(), at:new_postgres()
-    local was_empty = M.was_empty(at)
+    local is_ours = held.is_our_postgres(at)
     -- What a cutover left that was called off before the app ran on AWS is a copy, even if a release process wrote to it.
-    local is_copy = was_empty and not o.has_run()
+    local is_copy = is_ours and not o.has_run()
     with_hint(pg.copy, { from = at:old_postgres(), to = to, jobs = opt.jobs,
       restart = true, reset = opt.overwrite or is_copy })
     return { seconds = task.now() - started, writes = fence.writes(at:old_postgres()) }

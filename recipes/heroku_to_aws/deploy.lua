@@ -5,6 +5,7 @@ local aws = require "aws"
 local bundle = require "heroku_to_aws.bundle"
 local errors = require "errors"
 local fs = require "fs"
+local held = require "heroku_to_aws.held"
 local image = require "heroku_to_aws.image"
 local recipe = require "recipe"
 local task = require "task"
@@ -111,7 +112,7 @@ function M.code(app, plan, account, opt)
   return code
 end
 
-local FIRST = "start the app on AWS for the first time"
+local FIRST = "start the app on AWS for the first time"    -- and once more after each rollback
 
 local function may_have_run(environments, code)
   for name, environment in pairs(environments) do
@@ -120,12 +121,12 @@ local function may_have_run(environments, code)
   return false
 end
 
---- Whether the app may have run on AWS, so that the new stores may hold what Heroku's do not.
+--- Whether the app may have run on AWS since the last rollback, so that the new stores may hold what Heroku's do not.
 ---@param environments table<string, any> of aws.environment, by name
 ---@param code table of `code`
 ---@return boolean
 function M.has_run(environments, code)
-  local begun, kept = recipe.remembered(FIRST)
+  local begun, kept = recipe.remembered(FIRST .. held.again())
   return kept or begun ~= nil and may_have_run(environments, code)
 end
 
@@ -160,7 +161,7 @@ function M.live(environments, code)
       if name ~= o.but then environments[name]:deploy(version_of(name), o) end
     end)
   end
-  local first = recipe.guard { key = FIRST, lasting = true, apply = function() end, undo = function() end }
+  local first = recipe.guard { key = FIRST .. held.again(), lasting = true, apply = function() end, undo = function() end }
   local live = recipe.guard {
     key = "serve from AWS", what = "start the app on AWS",
     apply = function()

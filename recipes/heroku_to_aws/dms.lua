@@ -7,8 +7,8 @@
 ---                     freeze the stream is drained to a marker that must arrive, and the rest is done.
 local aws = require "aws"
 local carry = require "heroku_to_aws.dms_carry"
-local cutover = require "heroku_to_aws.cutover"
 local errors = require "errors"
+local held = require "heroku_to_aws.held"
 local log = require "log"
 local marker = require "heroku_to_aws.dms_marker"
 local pg = require "pg"
@@ -71,8 +71,10 @@ function M.prepare(o)
     Side)
   local streams = side.strategy == "full-load-and-cdc"
   -- What an attempt left that was called off before the app ran on AWS is a copy, and may go.
-  side.reset = opt.overwrite or cutover.was_empty(side.at) and not o.has_run()
-  side.lob = recipe.once("measure the largest values that DMS is to carry", function()
+  held.check(o, side.at)
+  local again = held.again()
+  side.reset = opt.overwrite or held.is_our_postgres(side.at) and not o.has_run()
+  side.lob = recipe.once("measure the largest values that DMS is to carry" .. again, function()
     return scope.lob_kilobytes(side.at:old_postgres(), side.tables)
   end)
   side.dms = aws.dms_migration {
@@ -80,14 +82,14 @@ function M.prepare(o)
     target_roots = stores.rds_roots(), strategy = side.strategy, tables = side.tables, lob_kilobytes = side.lob,
     bucket = ("hkrun-%s-dms-%s-%s"):format(o.plan.name, o.account, aws.dms.region), tags = recipe.until_tags(MOVED),
   }
-  recipe.once("test the connections of DMS", function() side.dms:test() end)
+  recipe.once("test the connections of DMS" .. again, function() side.dms:test() end)
   local attempt = side:attempt()
   if streams then
-    recipe.once(SLOTS, function() return { slots = carry.slots(side.at:old_postgres()) } end)
+    recipe.once(SLOTS .. again, function() return { slots = carry.slots(side.at:old_postgres()) } end)
     if not side.finishing then marker { app.name, tags = recipe.until_tags(MOVED) } end
   end
   recipe.once("make the tables for DMS" .. attempt, function() side:make_tables() end)
-  local assessed = recipe.once("let DMS assess the task", function()
+  local assessed = recipe.once("let DMS assess the task" .. again, function()
     local result = side.dms:assess()
     judge(result, { from = side.at:old_postgres(), to = side.at:new_postgres(), mover = side.strategy })
     local shown = {}
@@ -174,7 +176,7 @@ Side.__close = Side.close
 function M.clean_up(o)
   return function()
     local source = o.app.postgres and { url = o.app.postgres.url, sslmode = "require" }
-    local gone, _, seen = recipe.retire(MOVED), recipe.begun(SLOTS)
+    local gone, _, seen = recipe.retire(MOVED), recipe.begun(SLOTS .. held.again())
     return { deleted = #gone, slots = source and seen and carry.new_slots(source, seen.slots) or 0 }
   end
 end

@@ -2,6 +2,7 @@
 --- waits for the last changes and the comparison.
 local downtime = require "heroku_to_aws.downtime"
 local fs = require "fs"
+local held = require "heroku_to_aws.held"
 local recipe = require "recipe"
 local redis = require "redis"
 
@@ -22,18 +23,15 @@ function M.is_live(o)
 end
 
 --- Whether the new Redis holds only what an earlier cutover copied there, which may go.
-local function is_copy(o, to)
-  local was_empty = recipe.once("see that the new Redis is empty", function()
-    local r <close> = redis.open(to)
-    return r:command "DBSIZE" == 0
-  end)
-  return was_empty and not o.has_run()
+local function is_copy(o, at)
+  local is_ours = held.is_our_redis(at)
+  return is_ours and not o.has_run()
 end
 
 local function options(o, at, journal)
   local to = at:new_redis()
   fs.mkdir_p ".hkrun"
-  return { from = at:old_redis(), to = to, journal = journal, restart = not fs.exists(journal), replace = o.opt.overwrite or is_copy(o, to) }
+  return { from = at:old_redis(), to = to, journal = journal, restart = not fs.exists(journal), replace = o.opt.overwrite or is_copy(o, at) }
 end
 
 local function journal_of(o, what) return (".hkrun/%s.redis-%s"):format(o.new.cache.id, what) end

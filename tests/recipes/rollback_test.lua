@@ -122,7 +122,7 @@ T["a token that expires in mid-run, of AWS or of Heroku: it says so, and the nex
   on_heroku(t, "AWS's token")
   local expired = {}
   for n = 1, 2 do expired[n] = { call = "heroku PATCH /apps/{app}/formation", n = n, fault = "expired" } end
-  code, said = t:run("apply", { faults = expired })
+  code, said = t:run("apply", { faults = expired, arguments = { "--overwrite" } })
   test.equal({ code, t:struck() }, { 1, 2 }, said)
   test.match(said, "the token is wrong or has expired: run `heroku login` or set HEROKU_API_KEY")
   test.match(said, "run it again, which takes it up where it is, or undo it by hand: .*heroku ps:scale web=1 worker=1 %-%-app small")
@@ -206,9 +206,8 @@ end
 
 T["another cutover, then a rollback that leaves the data on AWS: it says how much is lost; --destroy leaves nothing on AWS"] = function()
   local t = start()
-  test.match(run(t, 1, { "apply", labs.recipe, "--yes" }), "%-%-overwrite drops it")
-  on_heroku(t, "a cutover that was refused")
-  run(t, 0, { "apply", labs.recipe, "--yes", "--overwrite" })
+  local said = run(t, 0, { "apply", labs.recipe, "--yes" })
+  test.match(said, "what the new stores hold is on Heroku, too, since the rollback of %d+%-%d+%-%d+T%S+: it is dropped and copied again")
   local at = stores(t)
   order(at.new, 4712)
   order(at.new, 4712)
@@ -217,9 +216,16 @@ T["another cutover, then a rollback that leaves the data on AWS: it says how muc
   test.match(r.stdout, "2 rows were added on AWS; changed: public.orders %(2 rows more%)")
   test.match(r.stdout, "ALL THIS IS LOST")
   test.equal(t:heroku().maintenance, true, "nobody agreed")
-  run(t, 0, { "rollback", labs.recipe, "--accept-loss", "--destroy", "--no-final-snapshot", "--yes" })
+  run(t, 0, { "rollback", labs.recipe, "--accept-loss", "--yes" })
   on_heroku(t, "after the rollback")
   test.equal(at.old:value "SELECT count(*) FROM orders WHERE total = 4712", 0)
+  local n = #t.lab:ask "calls"
+  test.match(run(t, 1, { "apply", labs.recipe, "--yes" }), "cannot go live again: .*public%..*the new Redis holds %d+ keys; it is not known that "
+    .. "all of it is on Heroku, too; nothing was stopped; the same command with %-%-overwrite drops it, if nobody needs it")
+  local stopped = t:calls(n)
+  test.equal({ stopped["heroku PATCH /apps/{app}"], stopped["heroku PATCH /apps/{app}/formation"] }, {}, "nobody was stopped")
+  test.equal(at.new:value "SELECT count(*) FROM orders WHERE total = 4712", 2, "nothing was dropped")
+  run(t, 0, { "rollback", labs.recipe, "--destroy", "--no-final-snapshot", "--yes" })
   test.equal(t.lab:ask "left", {})
   for _, c in pairs(at) do c:close() end
 end

@@ -86,36 +86,43 @@ local function wipe(conn)
   tx:commit()
 end
 
---- Makes the target empty, or raises if that would drop what is not ours.
+--- Why the target may not be emptied: that would drop what is not ours. Nil where it may.
 ---@param o { restart: boolean, reset: boolean }
 ---@param why string|nil why an unfinished copy cannot be gone on with
-function M.prepare(conn, o, why)
+---@return table? error
+---@return boolean? empty there is nothing in it
+function M.refusal(conn, o, why)
   local objects = conn:query(OBJECTS)
   local _, state = M.mark(conn)
-  if objects.n == 0 and conn:value "SELECT count(*) FROM pg_largeobject_metadata" == 0 then
-    if state then wipe(conn) end                     -- types or functions may be left
-    return
-  end
+  if objects.n == 0 and conn:value "SELECT count(*) FROM pg_largeobject_metadata" == 0 then return nil, not state end
   local op, names = "copy into " .. conn.name, {}
   for i = 1, math.min(3, objects.n) do names[i] = objects[i].name end
   local what = objects.n == 0 and "large objects" or ("%s%s"):format(table.concat(names, ", "),
     objects.n > 3 and (" and %d more"):format(objects.n - 3) or "")
   if not o.reset then
     if not state then
-      errors.raise { op = op, kind = "invalid", message = "the target database is not empty: it holds " .. what,
-                     hint = "give an empty database, or reset = true to drop all of it" }
+      return errors.new { op = op, kind = "invalid", message = "the target database is not empty: it holds " .. what,
+                          hint = "give an empty database, or reset = true to drop all of it" }
     elseif not o.restart then
-      errors.raise { op = op, kind = "invalid",
-                     message = "the target database holds what an earlier copy left: " .. what .. (why and "; " .. why or ""),
-                     hint = "give restart = true to drop that and copy again" }
+      return errors.new { op = op, kind = "invalid",
+                          message = "the target database holds what an earlier copy left: " .. what .. (why and "; " .. why or ""),
+                          hint = "give restart = true to drop that and copy again" }
     end
     local writes = state:match "^complete at (%d+) writes"
     if writes and conn:value(WRITES) ~= math.tointeger(tonumber(writes)) then
-      errors.raise { op = op, kind = "invalid", message = "an earlier copy was finished and its tables may have been written to since: " .. what,
-                     hint = "give reset = true to drop it nevertheless" }
+      return errors.new { op = op, kind = "invalid", message = "an earlier copy was finished and its tables may have been written to since: "
+        .. what, hint = "give reset = true to drop it nevertheless" }
     end
   end
-  wipe(conn)
+end
+
+--- Makes the target empty, or raises if that would drop what is not ours.
+---@param o { restart: boolean, reset: boolean }
+---@param why string|nil why an unfinished copy cannot be gone on with
+function M.prepare(conn, o, why)
+  local refused, empty = M.refusal(conn, o, why)
+  if refused then errors.raise(refused) end
+  if not empty then wipe(conn) end                   -- of a copy, types or functions may be left where no table is
 end
 
 return M

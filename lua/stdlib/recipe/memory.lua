@@ -26,7 +26,7 @@ function M.new()
   return {
     nouns = {}, order = {}, onces = {}, guards = {}, guard_order = {}, once_order = {}, confirms = {}, reports = {},
     runs = 0, last = nil, stage = nil, options = {}, planned = {}, done = {}, leaves = {},
-    calls = {}, names = {},
+    calls = {}, names = {}, rollbacks = {},
   }
 end
 
@@ -59,10 +59,26 @@ end
 --- The prefix of what a rollback does beyond undoing guards.
 M.BACK = "rollback: "
 
+--- What a once of a rollback does, from its name; nil for other onces.
+local function back_of(name, once)
+  local from = once.guard and #once.guard + 2
+  return from and name:sub(from, from + #M.BACK - 1) == M.BACK and name:sub(from + #M.BACK) or nil
+end
+
 --- What a rollback has done counts no more when something is done again.
 local function void_rollback(m)
   for name, once in pairs(m.onces) do
-    if once.guard and name:sub(#once.guard + 2, #once.guard + 1 + #M.BACK) == M.BACK then once.state, once.result = "void", nil end
+    if back_of(name, once) then once.state, once.result = "void", nil end
+  end
+  m.going_back = nil
+end
+
+--- Keeps what a rollback's steps before this guard's end answered: the guard's onces go with it.
+local function keep_steps(m, key)
+  m.going_back = m.going_back or {}
+  for name, once in pairs(m.onces) do
+    local what = once.guard == key and once.state == "done" and back_of(name, once)
+    if what then m.going_back[what] = once.result end
   end
 end
 
@@ -144,12 +160,15 @@ function on.guard(m, rec)
   if rec.facts ~= nil then g.facts = rec.facts end
   g.state, g.at, g.what, g.lasting, g.rolled = rec.state, rec.at, rec.what or g.what, rec.lasting, rec.rolled
   m.done["guard:" .. rec.key] = (rec.state == "applied" or rec.state == "kept") or nil
+  if rec.state == "undoing" and rec.rolled then keep_steps(m, rec.key) end
   if rec.state == "undoing" or rec.state == "void" then void_guard(m, rec.key) end
   if rec.state == "armed" or rec.state == "void" then void_rollback(m) end
   if rec.state == "undone" and not rec.rolled then g.facts = nil end
 end
 
-on["rolled back"] = function(m)
+on["rolled back"] = function(m, rec)
+  m.rollbacks[#m.rollbacks + 1] = { at = rec.at, steps = m.going_back or {} }
+  m.going_back = nil
   for _, g in pairs(m.guards) do
     if g.rolled then g.rolled, g.facts = nil, nil end
   end
@@ -169,6 +188,7 @@ function on.told(m) m.leaves = {} end
 
 function on.destroyed(m)
   m.onces, m.once_order, m.guards, m.guard_order, m.confirms, m.reports, m.leaves = {}, {}, {}, {}, {}, {}, {}
+  m.rollbacks, m.going_back = {}, nil
 end
 
 --- Kinds, names and ids of all things that runs have made or found, also of those that are gone.
