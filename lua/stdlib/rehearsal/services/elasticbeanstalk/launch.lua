@@ -69,8 +69,8 @@ local function open_ssh(cloud, ctx, env)
   if name == place.ssh_name then return end
   if place.ssh_rule then ec2.RevokeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { place.ssh_rule } }, ctx) end
   if rule then ec2.AuthorizeSecurityGroupIngress(cloud, { GroupId = env.group, IpPermissions = { rule } }, ctx) end
-  place.ssh_rule, place.ssh_name = rule, name
   ec2._set_key(cloud, ctx, place.owner, place.host, key)
+  place.ssh_rule, place.ssh_name = rule, name
 end
 
 --- Whether an environment has no web server: its machines poll a queue, and nothing stands in front of them.
@@ -175,7 +175,7 @@ function M.remove(cloud, ctx, env)
   local place = env.place
   env.place = nil
   if place then
-    cloud:service "ec2"._set_key(cloud, ctx, place.owner, nil, nil)
+    if place.ssh_name then cloud:service "ec2"._set_key(cloud, ctx, place.owner, nil, nil) end
     if place.host then cloud.net:remove_host(place.host) end
     ec2_common._remove(cloud, ctx, place.owner)
     cloud:service "ec2"._free_address(cloud, ctx, place.subnet, place.owner)
