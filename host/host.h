@@ -115,6 +115,7 @@ extern const char host_embedded_bytes[], host_embedded_end[];   /* where the fil
   X(http) \
   X(serve) \
   X(udp) \
+  X(tcp) \
   X(secret) \
   X(json) \
   X(pg) \

@@ -3,6 +3,7 @@
 ** namespace in which it was made. Only the loop's thread changes; it needs CAP_SYS_ADMIN.
 **
 ** Lua: enter(path) -> true | nil, err; path is /proc/PID/ns/net.
+**      inside(path, fn, ...) -> what fn answers | nil, err: in that one, and back again before it returns; fn must not wait
 */
 #include "host.h"
 
@@ -23,8 +24,31 @@ static int netns_enter (lua_State *L) {               /* enter(path) -> true | n
   return 1;
 }
 
+static int fail_namespace (lua_State *L, const char *what, const char *path, int e) {
+  return host_fail(L, "io", NULL, 0, "cannot %s the network namespace %s: %s", what, path, strerror(e));
+}
+
+static int netns_inside (lua_State *L) {              /* inside(path, fn, ...) -> results of fn | nil, err; raises what fn raises */
+  const char *path = luaL_checkstring(L, 1), *mine = "/proc/thread-self/ns/net";
+  luaL_checktype(L, 2, LUA_TFUNCTION);
+  int home = open(mine, O_RDONLY | O_CLOEXEC);
+  if (home < 0) return fail_namespace(L, "open", mine, errno);
+  int fd = open(path, O_RDONLY | O_CLOEXEC);
+  int failed = fd < 0 || setns(fd, CLONE_NEWNET) != 0 ? errno : 0;
+  if (fd >= 0) close(fd);
+  if (failed) {
+    close(home);
+    return fail_namespace(L, "enter", path, failed);
+  }
+  int status = lua_pcall(L, lua_gettop(L) - 2, LUA_MULTRET, 0);
+  failed = setns(home, CLONE_NEWNET) != 0 ? errno : 0;
+  close(home);
+  if (status != LUA_OK) return lua_error(L);
+  return failed ? fail_namespace(L, "leave", path, failed) : lua_gettop(L) - 1;
+}
+
 int luaopen_host_netns (lua_State *L) {
-  static const luaL_Reg functions[] = { { "enter", netns_enter }, { NULL, NULL } };
+  static const luaL_Reg functions[] = { { "enter", netns_enter }, { "inside", netns_inside }, { NULL, NULL } };
   luaL_newlib(L, functions);
   return 1;
 }
