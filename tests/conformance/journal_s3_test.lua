@@ -282,7 +282,8 @@ case("a whole run keeps its journal there; losing it costs another look, and not
   local code, out, err = hkrun("apply", "net.lua", "--shop", name, "--yes", "--journal", c.url)
   test.equal(code, 0, err)
   test.match(out, "Done: 2 created, 1 run%.")
-  test.equal({ fs.exists(dir .. "/.hkrun"), c.keys() }, { false, { "" } })
+  local beside = ("net.%s."):format(name)                     -- the report, which people open here, and nothing else
+  test.equal({ fs.list(dir .. "/.hkrun"), c.keys() }, { { beside .. "html", beside .. "md" }, { "" } })
 
   env.HKRUN_JOURNAL = c.url
   code, out, err = hkrun("status", "net.lua")                -- the journal says which shop

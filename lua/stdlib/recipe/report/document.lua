@@ -87,6 +87,10 @@ end
 local function left(o, is_good)
   local blocks, m = {}, o.memory
   local open = destroy.open_guards(m)
+  for _, key in ipairs(is_good and {} or m.guard_order) do
+    local g = m.guards[key]
+    if g.state == "undone" then blocks[#blocks + 1] = { "text", ("Undone again: %s."):format(g.what or key) } end
+  end
   for _, g in ipairs(open) do blocks[#blocks + 1] = { "warning", ("Still in force: %s."):format(g.what or g.key) } end
   local todo = memory.left(m)
   if (not is_good or todo[1]) and m.last.command ~= "destroy" then

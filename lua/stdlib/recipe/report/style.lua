@@ -56,7 +56,7 @@ code, .id { font-family: ui-monospace, "Cascadia Mono", "DejaVu Sans Mono", Menl
 dl.facts { display: grid; grid-template-columns: repeat(auto-fit, minmax(min(100%, 17rem), 1fr)); margin: 0 0 1rem; border: 1px solid var(--line);
   border-radius: 6px; background: var(--panel); overflow: hidden; }
 dl.facts > div { padding: .75rem 1rem; box-shadow: 1px 1px 0 var(--line); }
-dt { color: var(--soft); font-size: .85rem; }
+dt { color: var(--soft); font-size: .85rem; overflow-wrap: anywhere; }
 dd { margin: .1rem 0 0; overflow-wrap: anywhere; } dl.facts strong { font-weight: 650; }
 dl.commands > div { margin: 0 0 .9rem; }
 dl.commands dt { color: inherit; }
