@@ -4,8 +4,8 @@ local json = require "json"
 local M = {}
 
 -- What is another at each look, and says nothing.
-local VOLATILE = { at = true, requests_left = true, connections_used = true, longest_transaction_seconds = true, locks_waited_for = true,
-                   clients = true, memory = true, sampled = true, dynos = true }
+local VOLATILE = { at = true, requests_left = true, connections_used = true, cache_hit = true,
+                   longest_transaction_seconds = true, locks_waited_for = true, clients = true, memory = true, sampled = true, dynos = true }
 
 -- What tells the items of a list apart.
 local IDENTITY = { "name", "type", "hostname", "version", "url", "user", "what", "ordinal" }

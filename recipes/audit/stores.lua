@@ -3,6 +3,7 @@ local json = require "json"
 local parts = require "audit.parts"
 local pg, queues, redis = require "pg", require "queues", require "redis"
 local secret = require "secret"
+local sizing = require "heroku_to_aws.sizing"
 
 local M = {}
 
@@ -17,6 +18,7 @@ local VALUES = {
   { "connections_used", "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'" },
   { "connections_allowed", [[SELECT least(current_setting('max_connections')::int, nullif(rolconnlimit, -1), nullif(datconnlimit, -1))
       FROM pg_roles, pg_database WHERE rolname = current_user AND datname = current_database()]] },
+  { "cache_hit", sizing.CACHE_HIT },
   { "locks_waited_for", "SELECT count(*) FROM pg_locks WHERE NOT granted" },
   { "longest_transaction_seconds", [[SELECT coalesce(max(extract(epoch FROM now() - xact_start))::bigint, 0) FROM pg_stat_activity
       WHERE datname = current_database() AND pid <> pg_backend_pid()]] },

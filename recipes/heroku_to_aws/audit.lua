@@ -13,6 +13,7 @@ local procfile = require "procfile"
 local queues = require "queues"
 local recipe = require "recipe"
 local secret = require "secret"
+local sizing = require "heroku_to_aws.sizing"
 local surroundings = require "heroku_to_aws.surroundings"
 
 local M = {}
@@ -73,10 +74,6 @@ local function addons(app)
   return list
 end
 
---- The share of a database's reads that found their page in memory; null where too few were read to say.
-M.CACHE_HIT = [[SELECT CASE WHEN blks_read + blks_hit > 100000 THEN blks_hit::float8 / (blks_read + blks_hit) END
-  FROM pg_stat_database WHERE datname = current_database()]]
-
 local function postgres(app, moved, opt)
   local source = M.postgres_source(app)
   local facts = { plan = app.postgres.plan, findings = {} }
@@ -86,7 +83,7 @@ local function postgres(app, moved, opt)
   facts.tables = db:value [[SELECT count(*) FROM pg_class c JOIN pg_namespace n ON n.oid = c.relnamespace
     WHERE c.relkind = 'r' AND n.nspname NOT IN ('pg_catalog', 'information_schema') AND n.nspname !~ '^pg_']]
   facts.connections_used = db:value "SELECT count(*) FROM pg_stat_activity WHERE backend_type = 'client backend'"
-  facts.cache_hit = db:value(M.CACHE_HIT)
+  facts.cache_hit = db:value(sizing.CACHE_HIT)
   if not moved then
     facts.findings = pg.check { from = source, app = app, mover = opt.data == "dms" and opt.dms_strategy or "copy" }
     facts.dms = opt.data == "dms" and dms_scope.audit(facts, source, opt) or nil

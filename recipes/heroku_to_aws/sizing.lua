@@ -12,6 +12,10 @@ local ROOM = 1.25                       -- a dyno gets a quarter more memory tha
 local GROWTH = 2                        -- of a cache, and of the storage of a database
 local BUSY = 0.8                        -- of the connections of a class
 
+--- The share of a database's reads that found their page in memory; null where too few were read to say.
+M.CACHE_HIT = [[SELECT CASE WHEN blks_read + blks_hit > 100000 THEN blks_hit::float8 / (blks_read + blks_hit) END
+  FROM pg_stat_database WHERE datname = current_database()]]
+
 local function index_of(list, key, name)
   for i, row in ipairs(list) do
     if row[key] == name then return i end

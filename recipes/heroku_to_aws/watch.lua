@@ -1,6 +1,7 @@
 --- What watches the app on AWS: alarms by e-mail (thresholds.lua says when), and one dashboard. Log groups are made with
 --- the processes that write to them, and keep their lines for --log-days.
 local aws = require "aws"
+local prices = require "heroku_to_aws.prices"
 local recipe = require "recipe"
 local thresholds = require "heroku_to_aws.thresholds"
 
@@ -148,14 +149,17 @@ function M.app(plan, o)
     or M.body(plan, { new = o.new, alarms = arns, environments = o.environments }) }
 end
 
---- What goes on costing though nobody may think of it (us-east-1, aws.amazon.com/ec2/pricing, June 2026). There is no NAT
---- gateway, which would be the dearest: the app's machines have public addresses, and the stores need no way out.
+--- What goes on costing though nobody may think of it; cost.lua has all of it. There is no NAT gateway, which would be the
+--- dearest: the app's machines have public addresses, and the stores need no way out.
 ---@param opt table
 ---@return string[][] rows for the report
 function M.costs(opt)
   if not opt.activate_bastion then return {} end
-  return { { "bastion", "about $11 a month", "a t3.micro with its disk and public address, also while nobody uses it: "
-    .. "--activate-bastion=false takes it away" } }
+  local price = prices.of(opt.region or prices.regions[1])
+  local machine, address = price("ec2", "t3.micro"), price("ipv4", "address")
+  local dollars = machine and address and (machine + address) * prices.hours / 1e6
+  return { { "bastion", dollars and ("about $%.0f a month"):format(dollars) or "by the hour",
+    "a t3.micro with its public address, also while nobody uses it: --activate-bastion=false takes it away" } }
 end
 
 --- What is left for a person: nobody is told of an alarm before the address is confirmed; queues have no metric by themselves.

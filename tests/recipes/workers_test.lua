@@ -1,0 +1,34 @@
+--- A worker of several dynos through the whole recipe: an environment of its own, without a load balancer, that works.
+package.path = "recipes/?.lua;" .. package.path
+local aws = require "aws"
+local fs = require "fs"
+local test = require "test"
+local T = test.cases()
+
+T["four workers stand on two machines, web alone; cost and sizes are in the plan; a second apply changes nothing"] = function()
+  local dir = test.tmpdir()
+  fs.chmod(dir, 493)
+  fs.write(dir .. "/web.js", "require('node:http').createServer((q, r) => r.end('hi')).listen(process.env.PORT)", 420)
+  fs.write(dir .. "/work.js", "setInterval(() => console.log('working'), 1000)", 420)
+  fs.write(dir .. "/Procfile", "web: node web.js\nworker: node work.js\n", 420)
+  local _ <close> = test.cloud { servers = true, heroku = { app = "tiny", source = dir, formation = { web = 1, worker = 4 } } }
+  local options = { app = "tiny", activate_bastion = false, engine = "none", live_prices = true }
+  local function recipe(how) return how("recipes/heroku_to_aws.lua", options) end
+  local plan = recipe(test.plan)
+  local seen = {}
+  for _, title in ipairs { "Cost on Heroku today", "Cost, what if" } do seen[title] = plan.reports[title] ~= nil end
+  test.equal(seen, { ["Cost on Heroku today"] = true, ["Cost, what if"] = true })
+  test.equal(plan.reports["Cost on Heroku today"][2], { "web", "1 x Standard-1X", "$25.00", "" })
+  local live
+  for title in pairs(plan.reports) do live = live or title:match "^Cost on AWS, us%-east%-1: (%d+) prices as AWS told them now" end
+  test.truthy(tonumber(live) > 8, "live prices: " .. tostring(live))
+  recipe(test.apply)
+  local found = {}
+  for _, e in ipairs(aws.elasticbeanstalk:describe_environments({}).Environments) do
+    found[e.EnvironmentName] = ("%s %s"):format(e.Tier.Name, e.Health)
+  end
+  test.equal(found, { tiny = "WebServer Green", ["tiny-worker"] = "Worker Green" })
+  test.equal(recipe(test.apply).changes, 0)
+end
+
+return T
