@@ -43,12 +43,17 @@ local APP = { "name", "id", "region.name", "stack.name", "build_stack.name", "ma
 -- What of a data service's own words says nothing that another member does not, or is another at each look.
 local NOT_TOLD = { Connections = true, Memory = true, ["Add-on"] = true, Created = true }
 
---- What the Data API says of a store: "Plan", "PG Version", "Fork/Follow", ...; no URL and no password is in it.
+--- Of a database that this one follows, or that follows it, the Data API gives the whole URL, with its password.
+local function value(v) return v:find("://", 1, true) and origin(v) or v end
+
+--- What the Data API says of a store: "Plan", "PG Version", "Following", ...; no password is in it.
 local function told(app, kind, addon)
   local said = app.client:get(kind.path:format(addon[kind.by]), { data = true, secrets = { resource_url = true, database_password = true } })
   local facts = {}
   for _, row in ipairs(said.info or {}) do
-    if not NOT_TOLD[row.name] then facts[row.name] = table.concat(row.values or {}, ", ") end
+    local words = {}
+    for i, v in ipairs(row.values or {}) do words[i] = value(tostring(v)) end
+    if not NOT_TOLD[row.name] then facts[row.name] = table.concat(words, ", ") end
   end
   return facts
 end

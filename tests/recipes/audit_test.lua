@@ -84,8 +84,8 @@ T["an account of thirty apps: what is refused is a gap, and everything else is r
   for _, addon in pairs(first) do
     if addon.service == "heroku-postgresql" then
       test.equal(addon.attached_to, { "app-05", "app-10", "app-15", "app-20", "app-25", "app-30" })
-      test.equal({ addon.billed_price, addon.billed_to, addon.info.Plan },
-        { { cents = 5000, unit = "month", contract = false }, "app-01", "Standard 0" })
+      test.equal({ addon.billed_price, addon.billed_to, addon.info.Plan, addon.info.Following },
+        { { cents = 5000, unit = "month", contract = false }, "app-01", "Standard 0", "postgres://ec2-1.compute-1.amazonaws.com:5432" })
       test.equal(shared, { name = "DATABASE", addon = addon.name, owner = "app-01" })
       test.equal(by_name(apps["app-05"].config).DATABASE_URL.addon, addon.name)
       test.equal(apps["app-05"].addons[1].app, "app-01", "whose it is")

@@ -23,7 +23,9 @@ local function app(n)
     features = n % 2 == 0 and { "preboot" } or {}, collaborators = { { email = "a@example.com", role = n == 1 and "member" or nil } },
     autoscale = n == 1 and { min = 1, max = 5, p95 = 500, alert = 900 } or nil,
   }
-  if n == 1 or n % 2 == 0 and n % 5 ~= 0 then table.insert(manifest.addons, { plan = "heroku-postgresql:standard-0", as = "DATABASE" })
+  if n == 1 or n % 2 == 0 and n % 5 ~= 0 then
+    table.insert(manifest.addons, { plan = "heroku-postgresql:standard-0", as = "DATABASE",
+      following = n == 1 and ("postgres://u:%s@ec2-1.compute-1.amazonaws.com:5432/d"):format(mark) or nil })
   elseif n % 5 == 0 then table.insert(manifest.addons, { of = "app-01::DATABASE", as = "DATABASE", credential = n == 10 and "analyst" or nil }) end
   if n == 1 then
     table.insert(manifest.addons, { plan = "heroku-redis:premium-0", as = "REDIS" })

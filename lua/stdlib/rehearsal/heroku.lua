@@ -101,7 +101,7 @@ local function provision(heroku, app, given, servers, may_replicate)
   local service = given.plan:match "^(.-):" or errors.usage("the add-on plan %s has no colon", given.plan)
   local id = api.uuid("addon", app.name, given.as)
   local addon = { id = id, name = addon_name(service, id), service = service, plan = given.plan, first_name = given.as,
-    values = values_of(given), created_at = api.now() }
+    values = values_of(given), following = given.following, created_at = api.now() }
   local dir = fs.join(heroku.dir, "addons", addon.name)
   local is_data = service == "heroku-postgresql" or service == "heroku-redis"
   if is_data and not servers then addon.store = stores.none(given.plan)

@@ -35,10 +35,14 @@ local function postgres(a)
     row("Region", "us"), row("Data Encryption", "In Use"), row("Continuous Protection", "On"), row("Maintenance", "not required"),
     row("Maintenance window", "Mondays 18:00 to 22:00 UTC"),
   }
+  if addon.following then
+    info[#info + 1] = { name = "Following", values = { addon.following }, resolve_db_name = true }  -- the CLI makes a name of it
+  end
   return { addon_id = addon.id, name = addon.name, plan = addon.plan:match ":(.*)$", resource_url = store.url, database_name = store.database,
     database_user = store.user, host = store.host, port = store.port, info = info, num_tables = facts.tables, num_bytes = facts.bytes,
     num_connections = facts.connections, num_connections_waiting = 0, postgres_version = store.version, ["waiting?"] = false,
-    following = null, forked_from = null, available_for_ingress = true, created_at = addon.created_at, service_tags = json.array {},
+    following = addon.following or null, forked_from = null, available_for_ingress = true, created_at = addon.created_at,
+    service_tags = json.array {},
     formation = { id = api.uuid("formation", addon.id), primary = null }, leader = null, metaas_source = "rehearsal" }
 end
 
