@@ -23,14 +23,20 @@ local function each_declared(lines, fn)
   end
 end
 
---- A comment whose tables of options say that each may be left out: which must be given, the function itself says.
-local function with_optional(block)
-  local out = {}
+--- A comment as an editor is to take it: an option may be left out, for which must be given the function itself says; a table
+--- has fields, whichever; and who does not say what it gives may give something.
+local function for_editors(block)
+  local out, gives = {}, false
   for i, line in ipairs(block) do
-    out[i] = line:find "^%-%-%-@param" and line:gsub("%b{}", function(fields)
-      return (fields:gsub("([{,]%s*[%a_][%w_]*):", "%1?:"))
-    end) or line
+    if line:find "^%-%-%-@param" then
+      line = line:gsub("%b{}", function(fields) return (fields:gsub("([{,]%s*[%a_][%w_]*):", "%1?:")) end)
+    elseif line:find "^%-%-%-@return" or line:find "^%-%-%-@class" or line:find "^%-%-%-@type" then
+      gives = true
+      line = line:gsub("^(%-%-%-@return table)%f[%s?\0]", "%1<any, any>")
+    end
+    out[i] = line
   end
+  if not gives then out[#out + 1] = "---@return any" end
   return out
 end
 
@@ -95,7 +101,9 @@ function M.of(files)
         text = declared(block, line, classes, i > 1)
       end
       if text then
-        table.move(with_optional(block), 1, #block, #out + 1, out)
+        local words = for_editors(block)
+        if text:find "^%-%-%-" or not text:find "^function" and not class then words = block end
+        table.move(words, 1, #words, #out + 1, out)
         out[#out + 1] = text
         out[#out + 1] = ""
       end
@@ -125,7 +133,7 @@ function M.returned(path)
   local name, found, args = table.concat(lines, "\n"):match "\nreturn (%l[%w_]*)%s*$", nil, nil
   each_declared(lines, function(block, line)
     local own = line:match "^return function%s*(%b())" or name and line:match("^local function " .. name .. "%s*(%b())")
-    if own then found, args = with_optional(block), own end
+    if own then found, args = for_editors(block), own end
   end)
   return found, args
 end

@@ -14,7 +14,7 @@ local transaction = require "redis.transaction"
 local M = {}
 
 ---@class redis.Connection
----@field [string] fun(self: redis.Connection, ...: any): any any command, by its name in lower case
+---@field [string] fun(self: any, ...: any): any any command, by its name in lower case
 ---@field label string "host:port"
 ---@field timeout number seconds that one command may take, beside those for which it blocks by itself
 ---@field db integer the database it works in
