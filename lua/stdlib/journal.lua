@@ -155,6 +155,17 @@ function Journal:records()
   return list
 end
 
+--- The records of the recipe's other targets, where the journals are files in one folder.
+---@return table[]
+function Journal:others()
+  local list, dir = {}, self.store.dir
+  for _, name in ipairs(dir and file.list(dir, (self.name:match "^[^.]*")) or {}) do
+    local ok, other = pcall(M.open, { name = name, dir = dir })
+    for _, rec in ipairs(ok and name ~= self.name and other:records() or {}) do list[#list + 1] = rec end
+  end
+  return list
+end
+
 --- Who has the journal's lock: nil if nobody; `alive` is false for one that died.
 ---@return { alive: boolean, pid: integer, user: string, host: string, since: string }?
 function Journal:holder() return self.store:holder() end

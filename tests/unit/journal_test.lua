@@ -40,6 +40,22 @@ T["a cancel while a record is written is told once it is on disk"] = function()
   test.equal(open(dir).memory.stage, "s")
 end
 
+T["who listens hears each record once it is on disk; the other targets' records are at hand, damaged ones are not in the way"] = function()
+  local dir, heard = test.tmpdir() .. "/.hkrun", {}
+  test.defer(function() journal.on_write = nil end)
+  function journal.on_write(rec, of) heard[#heard + 1] = { rec.name, of.name, of:records()[#heard + 1].name } end
+  for _, name in ipairs { "r.t", "r.other", "rest.t" } do
+    local j <close> = journal.open { name = name, dir = dir, write = true }
+    if name == "r.other" then heard = {} end
+    if name == "rest.t" then journal.on_write = nil end
+    j:write { ev = "stage", name = "of " .. name }
+  end
+  test.equal(heard, { { "of r.other", "r.other", "of r.other" } })
+  fs.write(dir .. "/r.broken.journal", "{}\nnot JSON\n{}\n")
+  local others = open(dir):others()
+  test.equal({ #others, others[1].name }, { 1, "of r.other" })
+end
+
 T["only the owner can look into it"] = function()
   local dir = test.tmpdir() .. "/.hkrun"
   local j <close> = open(dir, true)

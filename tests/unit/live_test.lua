@@ -176,6 +176,10 @@ T["what is left comes from an earlier run's times or measured rates, and from no
   end
   s = state(other, run(9000, { { ev = "ready", key = "a.net:n", t = 0 } }), 9000)
   test.equal({ s.left, s.at_least }, { 300, true }, "another one of its kind took so long; how long the copy takes nobody knows")
+  s = scene.new({}, other)
+  for _, rec in ipairs(run(9000, { { ev = "ready", key = "a.net:n", t = 0 }, { ev = "intent", key = "a.db:d", t = 0 } })) do s:add(rec) end
+  s = s:state(9060)
+  test.equal({ s.left, s.at_least }, { 240, true }, "so long it took for another target of the recipe")
   s = state(whole(1000), run(5000, { { ev = "ready", key = "a.net:n", t = 0 }, { ev = "intent", key = "a.db:d", t = 0 } }), 5999)
   test.equal({ s.left, s.at_least }, { 100, true }, "what takes longer than before is anybody's guess")
 end

@@ -15,6 +15,7 @@ local function journal(records, o)
   end }
   local last = o.last
   return { memory = { last = last }, store = store, path = "s3://somewhere",
+    others = function() return {} end,
     holder = function() return { alive = o.first + reads - 1 < #lines, pid = 7, user = "ann", host = "laptop", since = "2026-11-23T10:00:00Z" } end }
 end
 

@@ -39,9 +39,12 @@ end
 
 --- A scene before its run.
 ---@param records? table[] of earlier runs
+---@param others? table[] records of the recipe's other targets: things of a kind take as long there
 ---@return table scene
-function M.new(records)
+function M.new(records, others)
   local took, kinds = durations(records or {})
+  local _, elsewhere = durations(others or {})
+  for id, mean in pairs(elsewhere) do kinds[id] = kinds[id] or mean end
   return setmetatable({ took = took, kinds = kinds, entries = {}, by_key = {}, stages = {}, state_of = {} }, Scene)
 end
 

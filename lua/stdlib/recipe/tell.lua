@@ -20,7 +20,7 @@ function View:take(rec, of)
   if rec.ev == "run" then
     local earlier = of:records()
     while earlier[1] and earlier[#earlier].t >= rec.t do earlier[#earlier] = nil end
-    self.scene = scene.new(earlier)
+    self.scene = scene.new(earlier, of:others())
   end
   if self.scene then self.scene:add(rec) end
   if rec.ev == "run" then self.view = log.view(function() return self.scene:state(loop.time(), log.items()) end) end

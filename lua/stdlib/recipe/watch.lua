@@ -47,7 +47,7 @@ end
 --- Takes a record in, and says what it tells.
 local function take(self, rec, quietly)
   if rec.ev == "run" then
-    self.scene, self.last = scene.new(self.records), nil
+    self.scene, self.last = scene.new(self.records, self.others), nil
     self.waits = self.waits and rec.at < self.lock.since
   end
   self.records[#self.records + 1] = rec
@@ -130,7 +130,7 @@ end
 ---@param o { json: boolean? }
 ---@return integer
 function M.run(r, o)
-  local self = { journal = r.journal, base = r.journal.store.base, records = {}, at = 0, asked = task.now() }
+  local self = { journal = r.journal, base = r.journal.store.base, others = r.journal:others(), records = {}, at = 0, asked = task.now() }
   if o.json then self.events = require("recipe.events").new() end
   local view = log.view(function()
     if not self.scene or self.last then return { items = {} } end
