@@ -56,6 +56,7 @@ local function beanstalks(o, arn)
       { StringLike = { ["ec2:ResourceTag/aws:cloudformation:stack-id"] = stacks } }),
     allow("Targets", { "elasticloadbalancing:RegisterTargets", "elasticloadbalancing:DeregisterTargets" },
       arn("elasticloadbalancing", "targetgroup/awseb-*")),
+    allow("Queues", { "sqs:GetQueueAttributes", "sqs:GetQueueUrl" }, arn("sqs", "awseb-*")),     -- of the worker tier
     allow("Store", { "s3:DeleteObject", "s3:GetObject", "s3:GetObjectAcl", "s3:PutObject", "s3:PutObjectAcl" }, store .. "/*"),
     allow("StoreItself", { "s3:GetBucketLocation", "s3:GetBucketPolicy", "s3:ListBucket" }, store),
     allow("Logs", { "logs:CreateLogGroup", "logs:PutRetentionPolicy" }, logs),
@@ -69,8 +70,8 @@ end
 ---@return table document
 function M.deploy(o)
   local function arn(service, rest) return ("arn:%s:%s:%s:%s:%s"):format(o.partition, service, o.region, o.account, rest) end
-  local list = own(o, arn)
-  return { Version = "2012-10-17", Statement = table.move(beanstalks(o, arn), 1, 12, #list + 1, list) }
+  local list, more = own(o, arn), beanstalks(o, arn)
+  return { Version = "2012-10-17", Statement = table.move(more, 1, #more, #list + 1, list) }
 end
 
 --- What pushing an image takes.
