@@ -42,7 +42,7 @@ MODULES  := $(filter-out lua/stdlib/template/%,$(filter %.lua,$(EMBEDDED)))
 COMPILED := $(MODULES:lua/%=build/compiled/%c)
 PACKED   := $(patsubst lua/%,build/packed/%.gz,$(MODULES) $(filter lua/stdlib/aws/models/% lua/stdlib/aws/endpoints/%,$(EMBEDDED)))
 
-.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models actions docs install dist deb judge-packages clean
+.PHONY: all deps demo tools postgres redis check crash flat-pg kill-pg kill-redis test judge-all bench bench-pg bench-redis models actions docs install dist deb judge-packages judge-session-manager clean
 all: $(HKRUN)
 
 $(HKRUN): $(OBJECTS) $(BUILD)/stubs.o $(CURL)
@@ -194,6 +194,11 @@ deb: all
 # Both on systems that are made for it, as root: five minutes.
 judge-packages: dist deb
 	@tools/judge-packages.sh build/hkrun-*-linux-*.tar.gz build/hkrun_*.deb
+
+# Session Manager with AWS's own plugin, which is built from its source: needs Go.
+judge-session-manager: all
+	@tools/session-manager.sh
+	@$(HKRUN) test tests/judge
 
 clean:
 	rm -rf build hkrun

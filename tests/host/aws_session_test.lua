@@ -1,5 +1,5 @@
 --- Session Manager's port forwarding. In the place of AWS's plugin stands a program that takes what the plugin takes and
---- forwards to the target itself: the bytes are real, AWS's own protocol between plugin and agent is not rehearsed.
+--- forwards to the target itself. With AWS's own plugin: tests/judge/session_manager_test.lua.
 local aws = require "aws"
 local fs = require "fs"
 local lab = dofile "tests/support/noun_lab.lua"

@@ -330,6 +330,15 @@ end
 --- The profile of that name, if there is one.
 function S._profile(cloud, name) return all(cloud, "profiles")[name] end
 
+--- Whether the role of a profile of that name or ARN has one of Amazon's policies.
+function S._profile_has(cloud, name, policy)
+  local profile = all(cloud, "profiles")[name:match "[^/]+$"]
+  for _, arn in ipairs(profile and profile.roles[1] and role_of(cloud, profile.roles[1]).attached or {}) do
+    if arn:match "[^/]+$" == policy then return true end
+  end
+  return false
+end
+
 --- Whether a profile of that name or ARN exists, with a role in it.
 --- Whether the role of an instance profile has one of AWS's policies, or may do by its own what that one is for.
 function S._profile_may(cloud, name, policy, action)

@@ -1,10 +1,13 @@
---- AWS Systems Manager in the rehearsal: the Parameter Store, with Amazon's public parameters in it.
+--- AWS Systems Manager in the rehearsal: the Parameter Store, with Amazon's public parameters in it, Run Command, and Session
+--- Manager.
 local images = require "rehearsal.services.ec2.images"
 local secret = require "secret"
 local wire = require "rehearsal.wire"
 
 local S = {}
-for name, fn in pairs(require "rehearsal.services.ssm.commands") do S[name] = fn end
+for _, part in ipairs { "commands", "sessions" } do
+  for name, fn in pairs(require("rehearsal.services.ssm." .. part)) do S[name] = fn end
+end
 
 local function store(cloud, region) return cloud:store("ssm", region) end
 

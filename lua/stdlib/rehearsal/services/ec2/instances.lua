@@ -215,6 +215,13 @@ function S._set_key(cloud, ctx, id, host, key)
   if key then instance.sshd = start_sshd(cloud, ctx, instance, host) end
 end
 
+--- A machine that runs.
+function S._running(cloud, ctx, id)
+  for _, instance in ipairs(C._list(cloud, ctx.region, "instance")) do
+    if instance.InstanceId == id and instance.State.Name == "running" then return instance end
+  end
+end
+
 --- What cloud-init prints at the first boot: where the host key is learnt.
 function S.GetConsoleOutput(cloud, p, ctx)
   local instance = instance_of(cloud, ctx, p.InstanceId)

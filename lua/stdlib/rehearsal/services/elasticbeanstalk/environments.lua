@@ -360,11 +360,14 @@ function S._app(cloud)
 end
 
 --- The machines of an environment, by its name, or the one with an id: those that Systems Manager can reach.
----@return { id: string, env: table }[]
+---@return { id: string, env: table, host: Host, profile: string }[]
 function S._machines(cloud, ctx, name, id)
   local list = {}
   for _, env in ipairs(C.environments(cloud, ctx)) do
-    if env.place and env.app and (env.EnvironmentName == name or env.instance == id) then list[#list + 1] = { id = env.instance, env = env } end
+    if env.place and env.app and (env.EnvironmentName == name or env.instance == id) then
+      list[#list + 1] = { id = env.instance, env = env, host = env.place.host,
+                          profile = launch.option(env, "aws:autoscaling:launchconfiguration", "IamInstanceProfile") }
+    end
   end
   return list
 end
