@@ -233,6 +233,31 @@ T["a run that failed says how to go on, what is left, and what is still in force
   test.truthy(not html:find "Still in force" and html:find("<p>Undone again: hold the door.</p>", 1, true))
 end
 
+T["a run that goes on is told from one that was killed, and one that --until stopped is no failure"] = function()
+  local lab = lab_of()
+  local function fn()
+    recipe.stage "one"
+    lab.thing { "a" }
+    recipe.stage "two"
+    lab.thing { "b" }
+  end
+  lab:apply(fn, { until_stage = "two" })
+  local function verdict(lock)
+    local r = loaded(lab, fn)
+    if lock ~= nil then r.memory.last.state = "running" end
+    local doc = require "recipe.report.document".of { recipe = "lab", target = "", file = "lab.lua", declared = {}, memory = r.memory,
+      records = r.journal:records(), lock = lock and { alive = lock == "alive", pid = 7, user = "ann", host = "h", since = "now" } or nil }
+    local again
+    for _, s in ipairs(doc.sections) do
+      if s.id == "left" then again = s.blocks[1][1] == "commands" and s.blocks[1][2][1][1] end
+    end
+    return { doc.verdict.word, doc.verdict.good, again }
+  end
+  test.equal(verdict(nil), { "Stopped on the way", true, "hkrun apply lab.lua" })
+  test.equal(verdict "alive", { "Running", true })
+  test.equal(verdict "dead", { "Killed", false, "hkrun apply lab.lua" })
+end
+
 T["a report that cannot be written is said, and is no failure"] = function()
   local lab = lab_of()
   fs.mkdir_p(lab.dir .. "/lab.html")

@@ -44,14 +44,17 @@ local VERDICTS = {
 --- "2026-11-23T10:00:00Z" for people.
 local function utc(at) return (tostring(at):gsub("^(%d+%-%d+%-%d+)T(%d+:%d+:%d+)Z$", "%1 %2 UTC")) end
 
---- How the last run ended, in a word, in a sentence, and whether that is good.
+--- Whether the last run goes on while this is written.
+local function goes_on(m, lock) return m.last.state == "running" and lock ~= nil and lock.alive end
+
+--- How the last run ended, in a word, in a sentence, and whether that is as it was meant.
 local function verdict(m, lock)
-  local last = m.last
+  local last, running = m.last, goes_on(m, lock)
   local state = ("%s %s"):format(last.command or "run", last.state)
   local word = VERDICTS[state] or last.state == "stopped" and "Stopped on the way" or last.state == "cancelled" and "Cancelled"
-    or last.state == "running" and (lock and lock.alive and "Running" or "Killed") or "Failed"
-  return { word = word, good = VERDICTS[state] ~= nil, text = ("%s of %s: %s%s"):format(last.command or "run", utc(last.at),
-    standing.of_run(last, lock), last.error and ". " .. last.error or "") }
+    or running and "Running" or last.state == "running" and "Killed" or "Failed"
+  local text = ("%s of %s: %s%s"):format(last.command or "run", utc(last.at), standing.of_run(last, lock), last.error and ". " .. last.error or "")
+  return { word = word, good = VERDICTS[state] ~= nil or last.state == "stopped" or running, text = text }
 end
 
 local function things(n) return n == 1 and "1 thing" or n .. " things" end
@@ -84,17 +87,18 @@ local function summary(o, records)
 end
 
 --- What the next step is, where the last run did not come to its end, and what is left for people.
-local function left(o, is_good)
+local function left(o)
   local blocks, m = {}, o.memory
+  local done, running = m.last.state == "done", goes_on(m, o.lock)
   local open = destroy.open_guards(m)
-  for _, key in ipairs(is_good and {} or m.guard_order) do
+  for _, key in ipairs(done and {} or m.guard_order) do
     local g = m.guards[key]
     if g.state == "undone" then blocks[#blocks + 1] = { "text", ("Undone again: %s."):format(g.what or key) } end
   end
   for _, g in ipairs(open) do blocks[#blocks + 1] = { "warning", ("Still in force: %s."):format(g.what or g.key) } end
   local todo = memory.left(m)
-  if (not is_good or todo[1]) and m.last.command ~= "destroy" then
-    local again = m.last.command == "rollback" and "rollback" or "apply"
+  if (not done or todo[1]) and not running then
+    local again = m.last.command ~= "run" and m.last.command or "apply"
     blocks[#blocks + 1] = { "commands", { { commands.line(o, again), ("goes on from where it stopped%s"):format(open[1]
       and "; what is still in force is finished or undone" or "") } } }
   end
@@ -211,7 +215,7 @@ function M.of(o)
   local drawn, run_table = runs(records)
   section(doc, "summary", "In short", summary(o, records))
   section(doc, "drawings", "Before and after", parts(m, "drawing"))
-  section(doc, "left", "Left to do", left(o, how.good))
+  section(doc, "left", "Left to do", left(o))
   section(doc, "back", "Going back", back(o))
   section(doc, "timeline", "Timeline", drawn)
   section(doc, "reports", "What the recipe reports", parts(m, ""))
