@@ -5,9 +5,11 @@ local aws = require "aws"
 local bastion = require "aws.common.bastion"
 local fs = require "fs"
 local process = require "process"
+local secret = require "secret"
 local ssh = require "ssh"
 local task = require "task"
 local test = require "test"
+local text = require "text"
 local T = test.cases()
 
 local user = fs.uid() == 0 and "ec2-user" or select(2, fs.uid())
@@ -23,11 +25,32 @@ local function made()
     key = aws.key_pair({ "shop", public_key = pair.public }).name, profile = aws.instance_profile({ "shop-machine", role = role }).name }
 end
 
-T["ssh through AWS's plugin, as the AWS CLI starts it; and hkrun's own way to a port, for several connections at once"] = function()
-  local cloud <close> = test.cloud { servers = true }
+--- The plugin is found in PATH.
+local function with_plugin()
   local path = os.getenv "PATH"
   process.setenv { PATH = fs.realpath "build/tools-ssm" .. ":" .. path }
   test.defer(function() process.setenv { PATH = path } end)
+end
+
+T["psql.lua --via session-manager: a private database through the app's machine, no port of which is open for it"] = function()
+  local _ <close> = test.cloud { servers = true }
+  with_plugin()
+  test.apply(function()
+    local net = aws.network { "shop", cidr = "10.9.0.0/16", zones = 2 }
+    local group = aws.security_group { "shop-app", vpc = net.id, description = "the machines of the app" }
+    local db = aws.postgres { "shop", network = net, allow = { group.id }, final_snapshot = false }
+    aws.environment { "shop", application = aws.eb_application { "shop" }, network = net, groups = { group.id } }
+    aws.secret { "shop/config", value = text('{"DATABASE_URL":%s}', secret.encode(db.url, "json")) }
+  end)
+  local out = test.tmpdir() .. "/out"
+  test.apply("recipes/examples/psql.lua", { name = "shop", via = "session-manager", output = out,
+    command = "SELECT ssl, current_user FROM pg_stat_ssl WHERE pid = pg_backend_pid()" })
+  test.match(fs.read(out), "t|app\n$")
+end
+
+T["ssh through AWS's plugin, as the AWS CLI starts it; and hkrun's own way to a port, for several connections at once"] = function()
+  local cloud <close> = test.cloud { servers = true }
+  with_plugin()
   test.apply(made)
   local machine = aws.ec2:describe_instances({ Filters = { { Name = "tag:Name", Values = { "shop" } } } }).Reservations[1].Instances[1]
   local id, host_key, dir = machine.InstanceId, bastion.console_key(machine.InstanceId, "shop"), test.tmpdir()
