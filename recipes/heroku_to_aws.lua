@@ -44,6 +44,7 @@ local opt = recipe.options {
   { "dns_server", "DNS server to ask, instead of the system's and the names' own" },
   { "health_timeout", "seconds that the app may need to become well once it runs on AWS", default = 300 },
   { "create_alarm", "make CloudWatch alarms", default = true },
+  { "queue_ages", "measure every minute how long BullMQ's and Sidekiq's oldest jobs wait, by a job on the app's machines", default = false },
   { "notification_email", "who gets the alarms", check = checks.email },
   { "log_days", "days to keep logs", default = 30 },
   { "jobs", "tables to copy side by side", default = 2 },
@@ -71,7 +72,7 @@ local app     = heroku.app(opt.app)
 local facts   = audit.read(app, opt)
 local plan    = mapping.plan(facts, opt)         -- change what you like: plan.postgres.class = "db.m7g.large"
 domain.plan(plan, facts, opt)                    -- names of its own need a load balancer, which has the certificate
-local jobs    = scheduler.read(opt.scheduler_jobs, plan, opt)
+local jobs    = scheduler.read(opt.scheduler_jobs, plan, opt, facts)
 audit.report(facts, plan, opt, deploy.place)
 local costs   = cost_report.write(facts, plan, opt, deploy.is_fargate)
 drawing.write { facts = facts, plan = plan, jobs = jobs, opt = opt, deploy = deploy }
@@ -119,7 +120,7 @@ local names = domain.prepare(plan.domains, web, opt)
 local url, how = domain.site(web, plan.domains)
 
 stage "alarms"                                   -- those of the stores are made by now
-if made.watch then watch.app(plan, { watch = made.watch, new = new, environments = environments }) end
+if made.watch then watch.app(plan, { watch = made.watch, new = new, environments = environments, facts = facts, opt = opt }) end
 
 need(not deploy.is_forgotten(environments, new.code), "%s runs on AWS already, and the journal of its cutover is not here: "
   .. "bring it back; another cutover would copy old data over what was written on AWS", app.name)

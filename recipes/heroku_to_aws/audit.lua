@@ -97,7 +97,8 @@ local function redis_facts(app, moved)
   local pin = secret.parse_url(url).scheme == "rediss" and redis.fingerprint(url) or nil
   local r <close> = redis.open(M.redis_source(app, pin))
   local info = r:info()
-  return { plan = app.redis.plan, pin = pin, keys = r:command "DBSIZE", bytes = math.tointeger(tonumber(info.used_memory)),
+  return { plan = app.redis.plan, var = app.redis.config_var, pin = pin, keys = r:command "DBSIZE",
+    bytes = math.tointeger(tonumber(info.used_memory)),
     version = info.valkey_version and "Valkey " .. info.valkey_version or "Redis " .. (info.redis_version or "?"), queues = queues.find(r),
     probe = not moved and downtime.probe_redis(M.redis_source(app, pin)) or nil }
 end

@@ -1,5 +1,6 @@
 --- Brings the app's code to Elastic Beanstalk. The environments are made without it, with Beanstalk's sample application:
 --- the slow part is over before the freeze, and no process of the app sees the stores while they are empty.
+local ages = require "heroku_to_aws.ages"
 local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local bundle = require "heroku_to_aws.bundle"
@@ -197,7 +198,7 @@ local DAY = 86400                       -- seconds that a job may take
 ---@return { target: string, input: table, may: table[] }[] starts may: what the role of the schedules needs for it
 function M.jobs(environments, plan, jobs, opt)
   local name = plan.jobs_in
-  local logs = aws.log_group { ("/%s/jobs"):format(plan.name), days = opt.log_days }
+  local logs = aws.log_group { ("/%s/jobs"):format(plan.name), days = opt.log_days, metrics = ages.metrics(jobs) }
   local service
   for _, e in ipairs(plan.environments) do if e.name == name then service = e.processes[1].type end end
   if plan.platform.kind ~= "docker" then

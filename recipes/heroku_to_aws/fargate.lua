@@ -5,6 +5,7 @@
 --- The services are made with no task at all: nothing of the app runs until the cutover. Web stands behind a load balancer.
 --- Tasks stand in the public subnets with public addresses, and only the load balancer may connect to them: that is their way
 --- to ECR, Secrets Manager and CloudWatch. A NAT gateway or VPC endpoints, which cost more, would let them stand in private ones.
+local ages = require "heroku_to_aws.ages"
 local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local deploy = require "heroku_to_aws.deploy"
@@ -129,7 +130,9 @@ function M.environments(plan, o)
   local has_web = list[1].type == "web"
   local may = roles(name, o.vars.secrets)
   local outside = has_web and front(name, o) or nil
-  local function log_group(type) return aws.log_group { ("/ecs/%s/%s"):format(name, type), days = o.opt.log_days } end
+  local function log_group(type, metrics)
+    return aws.log_group { ("/ecs/%s/%s"):format(name, type), days = o.opt.log_days, metrics = metrics }
+  end
   local function definition(type, command, size, more)
     local group, env = more.log_group or log_group(type), {}
     for _, from in ipairs { o.vars.plain, more.env } do
@@ -141,7 +144,7 @@ function M.environments(plan, o)
   end
   --- What Scheduler starts: a task for each job, with the memory of its dyno; their lines are in one log group.
   local function jobs(list_of_jobs)
-    local group = log_group "jobs"
+    local group = log_group("jobs", ages.metrics(list_of_jobs))
     return task.map(list_of_jobs, function(j)
       return definition("job-" .. j.name, j.command, M.size { type = j.name, size = j.size },
         { env = { PROCESS_TYPE = "scheduler" }, log_group = group }).arn

@@ -1,6 +1,7 @@
 --- Heroku Scheduler's jobs on AWS: a schedule of Amazon EventBridge Scheduler for each, which starts the command once, where
 --- the target (deploy.lua, fargate.lua) says. Schedules are made disabled: they fire only while the app is live on AWS, so
 --- that no job runs on both sides. A start that fails is tried again for ten minutes; then it is told to a queue.
+local ages = require "heroku_to_aws.ages"
 local aws = require "aws"
 local jobs_file = require "heroku_to_aws.jobs"
 local mapping = require "heroku_to_aws.mapping"
@@ -36,16 +37,19 @@ end
 ---@param path string? the file; nil: there are none, or nobody said so
 ---@param plan table of mapping.plan
 ---@param opt table
----@return table[] jobs of jobs.read
-function M.read(path, plan, opt)
-  local jobs = path and jobs_file.read(path) or {}
+---@param facts table of audit.read
+---@return table[] jobs of jobs.read, and with --queue-ages those that measure
+function M.read(path, plan, opt, facts)
+  local jobs, measuring = path and jobs_file.read(path) or {}, ages.jobs(facts, opt)
+  local from_file = #jobs
+  table.move(measuring, 1, #measuring, #jobs + 1, jobs)
   if #jobs == 0 then return jobs end
   plan.jobs_in = make_room(plan, jobs, opt).name
   for _, addon in ipairs(plan.addons) do
-    if addon.service == "scheduler" then
+    if addon.service == "scheduler" and from_file > 0 then
       addon.becomes, addon.loud = "moved", false
       addon.note = ("Amazon EventBridge Scheduler (%d in %s); take its jobs off Heroku's dashboard at the cutover, where nothing else stops them")
-        :format(#jobs, path)
+        :format(from_file, path)
     end
   end
   return jobs

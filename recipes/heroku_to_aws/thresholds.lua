@@ -2,8 +2,8 @@
 ---
 --- of: db (RDS), replica (a read replica of it), cache (each node), environment (Elastic Beanstalk), machines (its Auto
 --- Scaling group), balancer (its load balancer), targets (the target group behind one), service (ECS), queue (SQS), jobs
---- (BullMQ and Sidekiq, named in `jobs` of aws.alarms: AWS knows no such queues, aws.queue_ages publishes the metric when it is
---- run every minute).
+--- (BullMQ and Sidekiq, named in `jobs` of aws.alarms: AWS knows no such queues, --queue-ages or aws.queue_ages publishes the
+--- metric).
 --- over, under: the value that it goes off beyond, in `unit`; a function is given the thing. `periods` in a row, of
 --- `period` seconds. missing: what a period without data counts as: "missing" (the alarm says that it does not know),
 --- "notBreaching" (metrics that are published only when something happens), "breaching", "ignore". silence: somebody is
@@ -79,5 +79,5 @@ return {
   { "queue-age", of = "queue", metric = "ApproximateAgeOfOldestMessage", statistic = "Maximum", over = 600, unit = "seconds", period = 60,
     periods = 5, missing = "notBreaching", why = "messages wait for ten minutes: are the workers up, and enough?" },
   { "jobs-age", of = "jobs", metric = "OldestJobAge", statistic = "Maximum", over = 600, unit = "seconds", period = 60, periods = 5,
-    missing = "breaching", why = "jobs wait for ten minutes, or nobody publishes how long they do: are the workers up, and enough?" },
+    missing = "missing", silence = true, why = "jobs wait for ten minutes, or nobody publishes how long they do: are the workers up, and enough?" },
 }

@@ -1,5 +1,6 @@
 --- What watches the app on AWS: alarms by e-mail (thresholds.lua says when), and one dashboard. Log groups are made with
 --- the processes that write to them, and keep their lines for --log-days.
+local ages = require "heroku_to_aws.ages"
 local aws = require "aws"
 local prices = require "heroku_to_aws.prices"
 local recipe = require "recipe"
@@ -78,7 +79,7 @@ local function cache_widgets(add, cache)
   add(graph("CPU of the cache (%)", of("EngineCPUUtilization", "Average")))
   add(graph("Memory of the cache (%)", of("DatabaseMemoryUsagePercentage", "Maximum")))
   add(graph("Keys thrown away", of("Evictions", "Sum")))
-  add(graph("Oldest job (seconds), where aws.queue_ages is run every minute",
+  add(graph("Oldest job (seconds), with --queue-ages",
     { { { expression = "SEARCH('{Hkrun/Queues,Queue} OldestJobAge', 'Maximum', 60)", id = "q1" } } }))
 end
 
@@ -129,7 +130,7 @@ end
 
 --- The alarms of the app, and the dashboard of everything.
 ---@param plan table
----@param o { watch: table, new: table, environments: table<string, table> }
+---@param o { watch: table, new: table, environments: table<string, table>, facts: table, opt: table }
 function M.app(plan, o)
   local names = table.move(o.watch.names, 1, #o.watch.names, 1, {})
   for _, e in ipairs(plan.environments) do
@@ -139,6 +140,11 @@ function M.app(plan, o)
       local more = aws.alarms(made).names
       table.move(more, 1, #more, #names + 1, names)
     end
+  end
+  local queues = ages.queues(o.facts, o.opt)
+  if #queues > 0 then
+    local more = aws.alarms({ plan.name, topic = o.watch.topic, thresholds = thresholds, jobs = queues }).names
+    table.move(more, 1, #more, #names + 1, names)
   end
   table.sort(names)
   local arns, topic = {}, o.watch.topic
@@ -173,8 +179,9 @@ function M.left(watch, opt)
     left("alarms", "not made", "--create-alarm makes them")
     return rows
   end
-  left("age of jobs", "not measured", "no metric of AWS's knows BullMQ's and Sidekiq's queues: "
-    .. "hkrun -e 'aws.queue_ages(os.getenv \"REDIS_URL\")' every minute publishes it")
+  if not opt.queue_ages then
+    left("age of jobs", "not measured", "no metric of AWS's knows BullMQ's and Sidekiq's queues: --queue-ages measures it every minute")
+  end
   if not opt.notification_email then left("alarms", "nobody is told", "give an address with --notification-email") end
   for _, address in ipairs(opt.notification_email and aws.confirmations(watch.topic):pending() or {}) do
     if address == opt.notification_email then

@@ -12,6 +12,31 @@ local function cli(c, words)
   return r.stdout .. r.stderr
 end
 
+T["a metric filter makes points of lines of JSON, and of no others"] = function()
+  local c <close> = cloud.start { dir = fs.join(test.tmpdir(), "cloud"), servers = false }
+  test.equal(lab.python(c, [==[
+logs, cw = boto3.client("logs"), boto3.client("cloudwatch")
+logs.create_log_group(logGroupName="/jobs")
+logs.create_log_stream(logGroupName="/jobs", logStreamName="s")
+make = {"metricNamespace": "Shop", "metricName": "Age", "metricValue": "$.Age", "dimensions": {"Queue": "$.Queue"}, "unit": "Seconds"}
+args = dict(logGroupName="/jobs", filterName="age", filterPattern="{ $.Age = * }", metricTransformations=[make])
+print(code_of(logs.put_metric_filter, **{**args, "metricTransformations": [{**make, "defaultValue": 0}]}),
+      code_of(logs.put_metric_filter, **{**args, "logGroupName": "/none"}), code_of(logs.put_metric_filter, **args))
+print([f["filterName"] for f in logs.describe_metric_filters(logGroupName="/jobs")["metricFilters"]],
+      logs.describe_log_groups()["logGroups"][0]["metricFilterCount"])
+now = int(time.time() * 1000)
+def put(*lines): logs.put_log_events(logGroupName="/jobs", logStreamName="s", logEvents=[{"timestamp": now, "message": l} for l in lines])
+put('{"Queue": "mail", "Age": 3.5}', '{"Queue": "mail", "Age": 8}', 'Age 99', '{"Old": 99}', '[{"Age": 99}]', '{"Queue": "pdf", "Age": "x"}')
+end = __import__("datetime").datetime(2100, 1, 1)
+found = cw.get_metric_statistics(Namespace="Shop", MetricName="Age", Dimensions=[{"Name": "Queue", "Value": "mail"}], StartTime=0, EndTime=end,
+  Period=86400, Statistics=["Sum", "SampleCount"])["Datapoints"]
+print(len(cw.list_metrics(Namespace="Shop")["Metrics"]), [(d["Sum"], d["SampleCount"], d["Unit"]) for d in found])
+logs.delete_metric_filter(logGroupName="/jobs", filterName="age")
+put('{"Queue": "other", "Age": 1}')
+print(len(cw.list_metrics(Namespace="Shop")["Metrics"]), code_of(logs.delete_metric_filter, logGroupName="/jobs", filterName="age"))
+]==]), "InvalidParameterException ResourceNotFoundException no error\n['age'] 1\n1 [(11.5, 2.0, 'Seconds')]\n1 ResourceNotFoundException\n")
+end
+
 T["boto3 and the AWS CLI keep dashboards, and a wrong body is refused with its faults"] = function()
   local c <close> = cloud.start { dir = fs.join(test.tmpdir(), "cloud"), servers = false }
   local out = lab.python(c, [==[

@@ -7,6 +7,8 @@ local T = test.cases()
 
 local TEAM, ADDED = { tags = { team = "shop" } }, { { Key = "team", Value = "shop" } }
 
+local AGE = { pattern = "{ $.Age = * }", namespace = "Shop", metric = "Age", value = "$.Age", dimensions = { Queue = "$.Queue" }, unit = "Seconds" }
+
 lab.case(T, {
   noun = "log_group", want = { "/shop/web", days = 7 },
   absent = { ["logs DescribeLogGroups"] = { logGroups = { { logGroupName = "/shop/web-old", arn = "arn:old:*" } } } },
@@ -28,6 +30,11 @@ lab.case(T, {
       there = { ["logs DescribeLogGroups"] = { logGroups = { { logGroupName = "/shop/web", arn = "arn:web:*" } } } },
       calls = { { "logs PutRetentionPolicy", { logGroupName = "/shop/web", retentionInDays = 7 } } } },
     { "a tag is added", want = TEAM, calls = { { "logs TagResource", { resourceArn = "arn:web", tags = { team = "shop" } } } } },
+    { "a metric is made of its lines, and others stay", want = { metrics = { age = AGE } },
+      there = { ["logs DescribeMetricFilters"] = { metricFilters = { { filterName = "other", metricTransformations = { {} } } } } },
+      calls = { { "logs PutMetricFilter", { logGroupName = "/shop/web", filterName = "age", filterPattern = "{ $.Age = * }",
+        metricTransformations = { { metricNamespace = "Shop", metricName = "Age", metricValue = "$.Age", dimensions = { Queue = "$.Queue" },
+                                    unit = "Seconds" } } } } } },
   },
   delete = { { "logs DeleteLogGroup", { logGroupName = "/shop/web" } } },
 })

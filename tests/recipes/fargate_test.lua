@@ -27,7 +27,7 @@ local JOBS = [[
 
 local started = labs.lazy { app = "examples/shop", orders = 400, jobs = 60,
                           options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health",
-                                        HKRUN_ENGINE = "podman", HKRUN_SCHEDULER_JOBS = "jobs.yml" } }
+                                        HKRUN_ENGINE = "podman", HKRUN_SCHEDULER_JOBS = "jobs.yml", HKRUN_QUEUE_AGES = "true" } }
 local recipe, applied, engine
 
 local function aws(lab, ...)
@@ -148,7 +148,7 @@ end
 T["the jobs run once at each of their times, as tasks with the memory of their dyno, from the cutover on"] = function()
   local lab = cloud()
   test.truthy(applied, "an apply that worked")
-  test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "ENABLED\tENABLED")
+  test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "ENABLED\tENABLED\tENABLED")
   local deadline = task.now() + 30
   local said
   repeat
@@ -158,6 +158,19 @@ T["the jobs run once at each of their times, as tasks with the memory of their d
   test.match(said, "another job")
   test.equal(aws(lab, "sqs", "get-queue-attributes", "--queue-url", aws(lab, "sqs", "get-queue-url", "--queue-name", "shop-jobs-not-started"),
     "--attribute-names", "ApproximateNumberOfMessages", "--query", "Attributes.ApproximateNumberOfMessages"), "0")
+end
+
+T["how long the oldest jobs wait is a metric, with nobody's help, and has an alarm"] = function()
+  local lab = cloud()
+  test.truthy(applied, "an apply that worked")
+  local deadline = task.now() + 60
+  local ages
+  repeat
+    ages = aws(lab, "cloudwatch", "list-metrics", "--namespace", "Hkrun/Queues", "--query", "Metrics[].Dimensions[].Value")
+  until ages:find "emails" or task.now() > deadline
+  test.equal(ages, "emails\treceipts\treports")
+  test.equal(aws(lab, "cloudwatch", "describe-alarms", "--alarm-name-prefix", "shop-jobs-age", "--query", "MetricAlarms[].AlarmName"),
+    "shop-jobs-age-emails\tshop-jobs-age-receipts\tshop-jobs-age-reports")
 end
 
 T["alarms and dashboard are those of services and their load balancer; where no task runs any more somebody is told"] = function()
@@ -231,7 +244,7 @@ T["rollback: no job and no task is on AWS any more, the names lead to Heroku, an
   test.truthy(applied, "an apply that worked")
   local r = lab:hkrun({ "rollback", swapped(lab), "--yes" }, { timeout = 200 })
   test.equal(r.code, 0, r.stderr)
-  test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "DISABLED\tDISABLED")
+  test.equal(aws(lab, "scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "DISABLED\tDISABLED\tDISABLED")
   test.equal(aws(lab, "ecs", "describe-services", "--cluster", "shop", "--services", "shop-web", "shop-worker", "--query",
     "services[].[desiredCount,runningCount]"):gsub("%s", " "), "0 0 0 0")
   if lab.isolated then

@@ -17,7 +17,7 @@ local CONFIG = { "DATABASE_URL", "REDIS_URL", "SESSION_SECRET", "STRIPE_SECRET_K
 
 local cloud = labs.lazy { app = "examples/shop", orders = 2000, jobs = 200,
                           options = { HKRUN_APP = "shop", HKRUN_HEALTH_PATH = "/health",
-                                      HKRUN_SCHEDULER_JOBS = fs.realpath "examples/shop" .. "/scheduler.yml" } }
+                                      HKRUN_SCHEDULER_JOBS = fs.realpath "examples/shop" .. "/scheduler.yml", HKRUN_QUEUE_AGES = "true" } }
 local judge, applied
 
 local function judged()
@@ -102,16 +102,28 @@ end
 T["Heroku Scheduler's jobs are on from the cutover on, and each runs once at its times, in a container of its own"] = function()
   test.truthy(applied, "an apply that worked")
   local function aws(...) return judged():aws(...) end
-  test.equal(aws("scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"), "ENABLED\tENABLED")
+  test.equal(aws("scheduler", "list-schedules", "--group-name", "shop", "--query", "Schedules[].State"),
+    "ENABLED\tENABLED\tENABLED")
   local deadline = task.now() + 40
   local said
   repeat
     said = aws("logs", "filter-log-events", "--log-group-name", "/shop/jobs", "--query", "events[].message")
   until said:find "open" or task.now() > deadline
-  test.match(said, "^Rehearsal & Sons is open")
+  test.match(said, "Rehearsal & Sons is open")
   local commands = aws("ssm", "list-commands", "--query", "Commands[?Status=='Success'].TargetCount")
   test.match(commands, "^1")
   test.truthy(not commands:find "[^1%s]", "each on one machine: " .. commands)
+end
+
+T["how long the oldest jobs wait is a metric, with nobody's help"] = function()
+  test.truthy(applied, "an apply that worked")
+  local function aws(...) return judged():aws(...) end
+  local deadline = task.now() + 60
+  local ages
+  repeat
+    ages = aws("cloudwatch", "list-metrics", "--namespace", "Hkrun/Queues", "--query", "Metrics[].Dimensions[].Value")
+  until ages:find "reports" or task.now() > deadline
+  test.equal(ages, "emails\treceipts\treports")
 end
 
 T["a second apply: no changes, and no mutating call"] = function()

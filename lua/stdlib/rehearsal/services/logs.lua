@@ -86,6 +86,58 @@ local function stream_of(cloud, region, group_name, name)
   return stream, group
 end
 
+-- Metric filters -----------------------------------------------------------
+
+--- The member that a pattern like { $.Name = * } asks for.
+local function member_of(pattern) return pattern:match "^%s*{%s*%$%.([%w_]+)%s*=%s*%*%s*}%s*$" end
+
+function S.PutMetricFilter(cloud, p, ctx)
+  local group, t = get(cloud, ctx, p.logGroupName), p.metricTransformations[1]
+  if not member_of(p.filterPattern) then
+    wire.fail("InvalidParameterException", 400, "The rehearsal has metric filters of the pattern { $.Member = * } only, not %s", p.filterPattern)
+  end
+  if t.dimensions and t.defaultValue then
+    wire.fail("InvalidParameterException", 400, "Invalid metric transformation: dimensions and default value are mutually exclusive properties.")
+  end
+  group.filters = group.filters or {}
+  if not group.filters[p.filterName] then group.metricFilterCount = group.metricFilterCount + 1 end
+  group.filters[p.filterName] = { filterName = p.filterName, filterPattern = p.filterPattern, logGroupName = p.logGroupName,
+    metricTransformations = p.metricTransformations, creationTime = math.floor(cloud.clock:now() * 1000) }
+end
+
+function S.DescribeMetricFilters(cloud, p, ctx)
+  local list = {}
+  for name, filter in pairs(get(cloud, ctx, p.logGroupName).filters or {}) do
+    if name:sub(1, #(p.filterNamePrefix or "")) == (p.filterNamePrefix or "") then list[#list + 1] = filter end
+  end
+  table.sort(list, function(a, b) return a.filterName < b.filterName end)
+  local page, token = cloud.page(list, p.nextToken, p.limit or 50)
+  return { metricFilters = page, nextToken = token }
+end
+
+function S.DeleteMetricFilter(cloud, p, ctx)
+  local group = get(cloud, ctx, p.logGroupName)
+  if not (group.filters or {})[p.filterName] then wire.fail("ResourceNotFoundException", 400, "The specified metric filter does not exist.") end
+  group.filters[p.filterName], group.metricFilterCount = nil, group.metricFilterCount - 1
+end
+
+--- A line of JSON becomes a point of each metric whose filter it fits.
+local function measure(cloud, region, group, line)
+  for _, filter in pairs(group.filters or {}) do
+    local event = json.decode(line)
+    if type(event) == "table" and event[member_of(filter.filterPattern)] ~= nil then
+      local t, dimensions = filter.metricTransformations[1], {}
+      local function value_of(s) return s:find "^%$%." and event[s:sub(3)] or s end
+      for name, from in pairs(t.dimensions or {}) do dimensions[#dimensions + 1] = { Name = name, Value = tostring(value_of(from)) } end
+      local value = tonumber(value_of(t.metricValue))
+      if value then
+        cloud:service "cloudwatch"._put(cloud, region, t.metricNamespace, { MetricName = t.metricName, Value = value, Unit = t.unit,
+          Dimensions = dimensions })
+      end
+    end
+  end
+end
+
 --- Adds lines to a stream, as the agent on an instance does; makes what is missing.
 ---@param lines string[]
 ---@param only_there? boolean they are lost where the group is gone
@@ -96,6 +148,7 @@ function S._put(cloud, region, group_name, stream_name, lines, only_there)
   for _, line in ipairs(lines) do
     table.insert(stream.events, { timestamp = now, ingestionTime = now, message = line })
     group.storedBytes = group.storedBytes + #line
+    if group.filters then measure(cloud, region, group, line) end
   end
   while #stream.events > KEPT do table.remove(stream.events, 1) end
   stream.firstEventTimestamp = stream.events[1] and stream.events[1].timestamp

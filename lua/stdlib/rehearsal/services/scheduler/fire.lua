@@ -10,6 +10,8 @@ local sign = require "sign"
 
 local M = {}
 
+local LEAST = 1                         -- real seconds between two starts
+
 --- "ecs", "universal" (any operation of a service, as arn:aws:scheduler:::aws-sdk:ssm:sendCommand), or nil.
 function M.kind(arn)
   if arn:find "^arn:aws[%w%-]*:ecs:[%w%-]+:%d+:cluster/" then return "ecs" end
@@ -90,20 +92,22 @@ local function fire(cloud, ctx, schedule)
   end
 end
 
---- Has a schedule fire at its times, from now on. After a change it begins anew.
+--- Has a schedule fire at its times, from now on. After a change it begins anew. Times that a fast clock brings too soon after
+--- the last one are left out: what is started runs in real time.
 function M.begin(cloud, ctx, schedule)
   schedule.turn = sign.uuid()
   local turn, kept = schedule.turn, { region = ctx.region, request_id = "scheduler" }
   local parsed = expression.parse(schedule.ScheduleExpression)
   cloud:after(0, function()
-    local last = cloud.clock:now()
+    local last, fired = cloud.clock:now(), -math.huge
     while schedule.turn == turn and not schedule.gone do
       local at = expression.next(parsed, last, schedule.CreationDate)
       if not at then return end
       cloud.clock:sleep(math.max(0, at - cloud.clock:now()))
       last = at
       local in_time = at >= (schedule.StartDate or 0) and at <= (schedule.EndDate or math.huge)
-      if schedule.turn == turn and not schedule.gone and schedule.State == "ENABLED" and in_time then
+      if schedule.turn == turn and not schedule.gone and schedule.State == "ENABLED" and in_time and at - fired >= LEAST * cloud.clock.scale then
+        fired = at
         cloud:after(0, function() fire(cloud, kept, schedule) end)
       end
     end
