@@ -108,8 +108,8 @@ for who in ("ops@example.com", "silent@example.com"): sns.subscribe(TopicArn=top
   local function mails(pattern)
     local list = {}
     for _, name in ipairs(fs.list(fs.join(dir, "cloud/mail"))) do
-      local text = fs.read(fs.join(dir, "cloud/mail", name))
-      if text:find(pattern) then list[#list + 1] = text end
+      local text = name:find "%.eml$" and fs.read(fs.join(dir, "cloud/mail", name))       -- else one that is being written
+      if text and text:find(pattern) then list[#list + 1] = text end
     end
     return list
   end

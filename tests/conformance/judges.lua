@@ -311,8 +311,8 @@ function Judges:mail(pattern)
   local folder, stop = self.lab.dir .. "/cloud/mail", task.now() + 90
   repeat
     for _, name in ipairs(fs.list(folder)) do
-      local text = fs.read(folder .. "/" .. name)
-      if text:find(pattern) then return text end
+      local text = name:find "%.eml$" and fs.read(folder .. "/" .. name)        -- else one that is being written
+      if text and text:find(pattern) then return text end
     end
     task.sleep(0.1)
   until task.now() > stop
