@@ -26,14 +26,15 @@ local function calls_of(memory)
   return list, services
 end
 
---- A journal in S3 is read and written with the same rights.
-local function with_journal(by_type, at)
+--- A journal in S3 is read and written with the same rights; its lock is let go after the last record.
+local function with_journal(by_type, calls, at)
   local bucket = (at or ""):match "^s3://([^/]+)/"
-  for type, suffix in pairs(bucket and { ["s3:bucket"] = "", ["s3:object"] = "/*" } or {}) do
+  if not bucket then return end
+  for type, suffix in pairs { ["s3:bucket"] = "", ["s3:object"] = "/*" } do
     by_type[type] = by_type[type] or {}
     table.insert(by_type[type], "arn:aws:s3:::" .. bucket .. suffix)
   end
-  return by_type
+  for _, name in ipairs { "GetObject", "PutObject", "DeleteObject" } do calls[#calls + 1] = "s3." .. name end
 end
 
 local function show(documents, out)
@@ -61,7 +62,8 @@ return {
       return 0
     end
     local at = resources.place(memory.names)
-    local by_type = with_journal(resources.of(memory.names, at), r.journal.path)
+    local by_type = resources.of(memory.names, at)
+    with_journal(by_type, calls, r.journal.path)
     local documents, wide = document.of(calls, by_type, { recipe = r.id, region = at.R })
     show(documents, o.out)
     if documents[2] then
