@@ -300,6 +300,8 @@ T["--webhook must be https, but for this machine itself"] = function()
     test.truthy(not r.stderr:find "geheim", r.stderr)
     test.equal(boxes.state(dir), {})
   end
+  local r = hkrun(dir, { "plan", "shop.lua", "--app", "eu", "--webhook", "https://hooks.example.com/geheim" })
+  test.equal({ r.code, r.stderr }, { 2, "hkrun: --webhook is told of runs: of apply, destroy, rollback and prune\n" })
 end
 
 T["no secret is in an event or a milestone"] = function()

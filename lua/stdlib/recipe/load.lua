@@ -14,6 +14,8 @@ local with_value = { config = true, ["until"] = true, only = true, dir = true, j
 local without = { yes = true, json = true, help = true, adopt = true, ["detailed-exitcode"] = true,
                   ["no-final-snapshot"] = true }
 
+local RUNS = { apply = true, destroy = true, rollback = true, prune = true }
+
 --- Takes a command line apart: the recipe, hkrun's own flags, and the rest for the recipe's options.
 ---@param args string[]
 ---@param command string
@@ -48,6 +50,7 @@ function M.arguments(args, command, own)
   if o.until_stage and o.only_stage then errors.usage "--until and --only do not go together" end
   o.no_final_snapshot, o["no-final-snapshot"] = o["no-final-snapshot"], nil
   if o.no_final_snapshot and command ~= "destroy" and not o.destroy then errors.usage("--no-final-snapshot is for hkrun destroy") end
+  if o.webhook and not RUNS[command] then errors.usage("--webhook is told of runs: of apply, destroy, rollback and prune") end
   o.rest = rest
   local at = options.journal(o)
   if at and at:find "^s3://" then o.at = at else o.dir = at or o.dir end
