@@ -1,6 +1,7 @@
 --- plan, and apply = plan, ask, run.
 local agree = require "recipe.agree"
 local calls = require "calls"
+local columns = require "recipe.columns"
 local errors = require "errors"
 local flow = require "recipe.flow"
 local load = require "recipe.load"
@@ -67,17 +68,7 @@ end
 local function print_report(r)
   log.out ""
   log.out(log.color("bold", r.title, 1))
-  local widths = {}
-  for _, row in ipairs(r.rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
-  end
-  for _, row in ipairs(r.rows) do
-    local cells = {}
-    for i, cell in ipairs(row) do
-      cells[i] = i < #row and cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) or cell
-    end
-    log.out("%s", (("  " .. table.concat(cells, "  ")):gsub(" +$", "")))
-  end
+  columns.print(r.rows)
 end
 
 --- Drawings are for the page.

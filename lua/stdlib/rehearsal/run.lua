@@ -1,5 +1,6 @@
 --- The steps of a rehearsal, and its verdict.
 local apply = require "recipe.apply"
+local columns = require "recipe.columns"
 local errors = require "errors"
 local fs = require "fs"
 local http = require "http"
@@ -186,31 +187,22 @@ function Rehearsal:judge(app)
   return result
 end
 
---- What the recipe reported when it was applied, from its journal: checksums, jobs, the write pause.
+--- What the recipe reported when it had begun to do something, from its journal: checksums, jobs, the write pause. What it
+--- said before that, the plan has shown.
 function Rehearsal:reports()
-  local list, dir = {}, fs.join(self.dir, "work/.hkrun")
+  local list, dir, begun = {}, fs.join(self.dir, "work/.hkrun"), false
   for _, name in ipairs(fs.exists(dir) and fs.list(dir) or {}) do
     for line in (name:find "%.journal$" and fs.read(fs.join(dir, name)) or ""):gmatch "[^\n]+" do
       local entry = json.decode(line)
-      if type(entry) == "table" and entry.ev == "report" then list[#list + 1] = entry end
+      local ev = type(entry) == "table" and entry.ev
+      begun = begun or ev == "intent" or ev == "once"
+      if begun and ev == "report" then list[#list + 1] = entry end
     end
   end
   return list
 end
 
 -- The verdict --------------------------------------------------------------
-
-local function print_table(rows)
-  local widths = {}
-  for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do widths[i] = math.max(widths[i] or 0, utf8.len(cell) or #cell) end
-  end
-  for _, row in ipairs(rows) do
-    local cells = {}
-    for i, cell in ipairs(row) do cells[i] = cell .. (" "):rep(widths[i] - (utf8.len(cell) or #cell)) end
-    log.out("%s", "  " .. table.concat(cells, "  "):gsub("%s+$", ""))
-  end
-end
 
 local function counts(by_state)
   local parts = {}
@@ -230,12 +222,12 @@ local function print_judge(result)
     rows[#rows + 1] = { t.table, tostring(t.old.rows), tostring(t.new.rows), t.equal and "all, the same" or changed == 0 and "all"
                         or t.new.rows >= t.old.rows and ("all, %d changed since"):format(changed) or "some are missing" }
   end
-  if #rows > 1 then print_table(rows) end
+  if #rows > 1 then columns.print(rows) end
   rows = { { "queue", "on Heroku", "on AWS", "ran exactly once" } }
   for _, q in ipairs(result.queues or {}) do
     rows[#rows + 1] = { q.queue, counts(q.old), counts(q.new), tostring(q.processed_exactly_once or "-") }
   end
-  if #rows > 1 then log.out "" print_table(rows) end
+  if #rows > 1 then log.out "" columns.print(rows) end
   for _, problem in ipairs(result.problems or {}) do log.out("  ! %s", tostring(problem)) end
 end
 
