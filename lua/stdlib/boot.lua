@@ -22,12 +22,14 @@ local function usage()
   for _, name in ipairs(commands()) do
     lines[#lines + 1] = ("  %-10s %s"):format(name, require("command." .. name).help)
   end
+  lines[#lines + 1] = "\n`hkrun COMMAND --help` and `hkrun RECIPE.lua --help` tell more."
   return table.concat(lines, "\n")
 end
 
 local function find(args)
   local first = args[1]
   if first == nil then return "repl", args end
+  if first == "help" and args[2] then return find { args[2], "--help" } end
   if first == "-h" or first == "--help" or first == "help" then return nil end
   if first == "--version" then return "version", args end
   if first == "-e" or first == "-" then return "eval", args end

@@ -105,6 +105,12 @@ T["--help of a command says how it is called, and does nothing else"] = function
     end
   end
   test.equal(state(dir), before)
+  for words, usage in pairs { ["eval --help"] = "hkrun %-e CODE", ["repl --help"] = "hkrun %[repl%]", ["help destroy"] = "hkrun destroy" } do
+    local first, second = words:match "(%S+) (%S+)"
+    local r = hkrun(dir, { first, second })
+    test.equal({ r.code, r.stderr }, { 0, "" }, words)
+    test.match(r.stdout, "^usage: " .. usage)
+  end
 end
 
 local function wait_for(path)

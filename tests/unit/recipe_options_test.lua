@@ -103,4 +103,19 @@ T["help names every option, its default and its choices"] = function()
   test.match(lines, "%-%-password%-fd N +the password %(or HKRUN_PASSWORD")
 end
 
+T["help fits the terminal, and says neither twice nor against itself what an option is"] = function()
+  local d = {
+    { "region", "AWS region", default = "us-east-1", target = true },
+    { "engine", "container engine, or none (default: the one that is there)", one_of = { "docker", "none" } },
+  }
+  test.equal(options.help(d, 50), {
+    "  --region STRING  AWS region (default us-east-1)",
+    "  --engine STRING  container engine, or none",
+    "                   (default: the one that is",
+    "                   there; one of docker, none)",
+  })
+  test.equal(#options.help(d), 2, "no terminal")
+  test.equal(#options.help(d, 30), 2, "too narrow for words beside the names")
+end
+
 return T

@@ -140,9 +140,18 @@ function Session:listen()
   if pending then self:run_entry(pending) end
 end
 
+local USAGE = [[
+usage: hkrun [repl]
+Reads lines of Lua with aws, heroku, pg, redis, ssh and the other modules at hand, and prints what they return. On a
+terminal it is read-only until `:write on`; Tab completes, help() and :help tell more, Ctrl-D leaves.]]
+
 return {
   help = "lines of Lua with aws, heroku, pg, redis, ssh at hand",
-  main = function()
+  main = function(args)
+    if args[1] == "--help" or args[1] == "-h" then
+      log.out("%s", USAGE)
+      return 0
+    end
     local session = setmetatable({ env = shell.environment() }, Session)
     session.env.help = function(value) session:page(require("repl.help").text(value)) end
     commands.begin()

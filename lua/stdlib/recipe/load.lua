@@ -6,6 +6,7 @@ local log = require "log"
 local options = require "recipe.options"
 local process = require "process"
 local run = require "recipe.run"
+local term = require "term"
 
 local M = {}
 
@@ -174,7 +175,7 @@ function M.about(o)
   M.pass(r, recipe.chunk)
   if r.declared and #r.declared > 0 then
     lines[#lines + 1] = ""
-    for _, line in ipairs(options.help(r.declared)) do lines[#lines + 1] = line end
+    for _, line in ipairs(options.help(r.declared, term.is_tty(1) and term.size() or nil)) do lines[#lines + 1] = line end
   end
   return lines
 end

@@ -1,4 +1,5 @@
 --- A recipe's options: from --flags, the environment (HKRUN_NAME), a YAML file, the last run, the default; in this order.
+local columns = require "recipe.columns"
 local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
@@ -235,8 +236,9 @@ end
 
 --- The options as `hkrun RECIPE --help` prints them.
 ---@param declared table[]
+---@param wide? integer columns of the terminal
 ---@return string[] lines
-function M.help(declared)
+function M.help(declared, wide)
   index(declared)
   local left, width = {}, 0
   for i, d in ipairs(declared) do
@@ -252,10 +254,14 @@ function M.help(declared)
       notes[#notes + 1] = "one of " .. table.concat(c, ", ")
     end
     if d.default ~= nil then notes[#notes + 1] = "default " .. plain.show(d.default) end
-    if d.required or d.target then notes[#notes + 1] = "needed" end
+    if (d.required or d.target) and d.default == nil then notes[#notes + 1] = "needed" end
     if d.type == "secret" then notes[#notes + 1] = "or HKRUN_" .. d[1]:upper() .. ", or asked for" end
-    lines[i] = ("  %-" .. width .. "s  %s%s"):format(left[i], d[2] or "",
-      #notes > 0 and " (" .. table.concat(notes, "; ") .. ")" or "")
+    local words = (d[2] or "") .. (#notes > 0 and " (" .. table.concat(notes, "; ") .. ")" or "")
+    words = words:gsub("%) %(([^()]*%))$", "; %1")           -- one pair of brackets is enough
+    local room = wide and wide - width - 4 or math.huge
+    for j, part in ipairs(room >= 20 and room < #words and columns.wrap(words, room) or { words }) do
+      lines[#lines + 1] = ("  %-" .. width .. "s  %s"):format(j == 1 and left[i] or "", part)
+    end
   end
   return lines
 end
