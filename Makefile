@@ -77,7 +77,7 @@ deps:
 
 demo:
 	@tools/deps.sh demo
-	@$(MAKE) -s all
+	@$(MAKE) -s -j4 all
 ifeq ($(DATA),dms)
 	./hkrun rehearse recipes/heroku_to_aws.lua --data dms
 	./hkrun rehearse recipes/heroku_to_aws.lua --data dms --dms-strategy full-load-and-cdc --heroku-may-replicate
@@ -118,8 +118,8 @@ build/redis/fetched: tools/redis.txt tools/redis-versions.sh
 	@touch $@
 
 check: deps
-	@$(MAKE) -s all tools postgres redis build/effects.so
-	@$(MAKE) -s CONFIG=asan build/asan/hkrun
+	@$(MAKE) -s -j4 all tools postgres redis build/effects.so
+	@$(MAKE) -s -j4 CONFIG=asan build/asan/hkrun
 	@tools/check.sh
 
 # Stops hkrun at an effect of its own, for the tests of crashes.

@@ -40,13 +40,13 @@ lint () {
 
 begin lint      lint
 begin sanitized build/asan/hkrun test --timeout=900 tests/unit tests/host
-begin recipes   ./hkrun test --timeout=900 tests/nouns tests/recipes recipes/examples
+begin recipes   ./hkrun test --timeout=900 tests/recipes
 begin bindings  ./hkrun test --timeout=900 tests/unit tests/host
-begin judges    ./hkrun test --timeout=900 tests/conformance
+begin judges    ./hkrun test --timeout=900 tests/conformance tests/nouns recipes/examples
 verdict lint      luacheck
 verdict bindings  'units and bindings'
-verdict judges    'foreign judges'
-verdict recipes   'nouns, recipes, examples'
+verdict judges    'foreign judges, nouns, examples'
+verdict recipes   'recipes'
 verdict sanitized 'units and bindings under the sanitizers'
 printf '%d passed, %d failed\n' "$passed" "$failed"
 [ "$failed" -eq 0 ]
