@@ -117,7 +117,7 @@ local schedules = scheduler.make(jobs, { plan = plan, starts = function() return
 
 stage "domain"                                   -- HTTPS answers for each name at the new address, and the DNS can change quickly
 local names = domain.prepare(plan.domains, web, opt)
-local url, how = domain.site(web, plan.domains)
+local url, how = domain.site(web, plan)
 
 stage "alarms"                                   -- those of the stores are made by now
 if made.watch then watch.app(plan, { watch = made.watch, new = new, environments = environments, facts = facts, opt = opt }) end

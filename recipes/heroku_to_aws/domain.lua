@@ -192,11 +192,13 @@ end
 
 --- The app at its new address, as a browser asks for it by its name; without names, as it is.
 ---@param web table of aws.environment
----@param names string[]
----@return string? url, table? how options of http.get
-function M.site(web, names)
-  if #names == 0 then return web.url end
-  return "https://" .. names[1], { connect_to = web.cname }
+---@param plan table of mapping.plan
+---@return string? url, table? how options of http.get; nothing where the app has no web process: its machine has an address nevertheless
+function M.site(web, plan)
+  if plan.environments[1].processes[1].type ~= "web" then return nil end
+  local name = plan.domains[1]
+  if not name then return web.url end
+  return "https://" .. name, { connect_to = web.cname }
 end
 
 return M

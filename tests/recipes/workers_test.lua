@@ -5,13 +5,18 @@ local fs = require "fs"
 local test = require "test"
 local T = test.cases()
 
-T["four workers stand on two machines, web alone; cost and sizes are in the plan; a second apply changes nothing"] = function()
+--- An app on the emulated Heroku, without stores.
+local function tiny(procfile, formation)
   local dir = test.tmpdir()
   fs.chmod(dir, 493)
   fs.write(dir .. "/web.js", "require('node:http').createServer((q, r) => r.end('hi')).listen(process.env.PORT)", 420)
   fs.write(dir .. "/work.js", "setInterval(() => console.log('working'), 1000)", 420)
-  fs.write(dir .. "/Procfile", "web: node web.js\nworker: node work.js\n", 420)
-  local _ <close> = test.cloud { servers = true, heroku = { app = "tiny", source = dir, formation = { web = 1, worker = 4 } } }
+  fs.write(dir .. "/Procfile", procfile, 420)
+  return test.cloud { servers = true, heroku = { app = "tiny", source = dir, formation = formation } }
+end
+
+T["four workers stand on two machines, web alone; cost and sizes are in the plan; a second apply changes nothing"] = function()
+  local _ <close> = tiny("web: node web.js\nworker: node work.js\n", { web = 1, worker = 4 })
   local options = { app = "tiny", activate_bastion = false, engine = "none", live_prices = true }
   local function recipe(how) return how("recipes/heroku_to_aws.lua", options) end
   local plan = recipe(test.plan)
@@ -29,6 +34,16 @@ T["four workers stand on two machines, web alone; cost and sizes are in the plan
   end
   test.equal(found, { tiny = "WebServer Green", ["tiny-worker"] = "Worker Green" })
   test.equal(recipe(test.apply).changes, 0)
+end
+
+T["a worker alone, without the bastion and alarms, in three zones: it has no address to test, and the move is done"] = function()
+  local cloud <close> = tiny("worker: node work.js\n", { worker = 1 })
+  local options = { app = "tiny", activate_bastion = false, create_alarm = false, zones = 3, engine = "none", health_timeout = 30 }
+  local run = test.apply("recipes/heroku_to_aws.lua", options)
+  test.equal(run.reports.Moved[1], { "new address", "(no web process)" })
+  local subnets = aws.ec2:describe_subnets({}).Subnets
+  test.equal({ #subnets, #aws.cloudwatch:describe_alarms({}).MetricAlarms, #cloud.cloud.heroku.app.dynos }, { 6, 0, 0 })
+  test.equal(test.apply("recipes/heroku_to_aws.lua", options).changes, 0)
 end
 
 return T
