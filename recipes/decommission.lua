@@ -11,6 +11,7 @@ local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 local opt = recipe.options {
   { "app", "Heroku app to remove", target = true },
   { "region", "AWS region that it was moved to", default = "us-east-1", use = function(v) require "aws".use { region = v } end },
+  { "environment_name", "name of what was made there, if the move was given one (default: the app's)" },
   { "backup_dir", "folder for the last dump of its database", default = "heroku-backup" },
 }
 
@@ -35,7 +36,7 @@ end
 recipe.once(GONE, function() app:delete() end)
 
 stage "leftovers"                                -- ends at zero, or says what is left
-if not recipe.planning() then
+if not recipe.planning() or recipe.done(GONE) then        -- also when it is applied again, to look what is left
   recipe.report("The last dump", backup.report(dump))
-  recipe.report("Left over", leftovers.after(opt.app, before), { head = true })
+  recipe.report("Left over", leftovers.after(opt.app, opt.environment_name or opt.app, before), { head = true })
 end

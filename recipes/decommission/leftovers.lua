@@ -83,7 +83,7 @@ local function named(list, field, name)
   return n
 end
 
---- What the move has on AWS only for itself: it costs money every hour.
+--- What the move has on AWS only for itself: most of it costs money every hour, and endpoints know the way into a database.
 local function on_aws(name)
   local dms, ec2 = aws.dms, aws.ec2
   local bastions = ec2:describe_instances { Filters = { { Name = "tag:Name", Values = { name .. "-bastion" } },
@@ -93,16 +93,21 @@ local function on_aws(name)
       remedy = "`hkrun prune recipes/heroku_to_aws.lua`, or delete it in the DMS console" },
     { what = "DMS tasks", n = named(dms:describe_replication_tasks({}).ReplicationTasks or {}, "ReplicationTaskIdentifier", name),
       remedy = "delete it in the DMS console" },
-    { what = "bastions", n = #bastions, remedy = "`hkrun apply recipes/heroku_to_aws.lua --no-activate-bastion`, then `hkrun prune`" },
+    { what = "DMS endpoints", n = named(dms:describe_endpoints({}).Endpoints or {}, "EndpointIdentifier", name),
+      remedy = "delete it in the DMS console" },
+    { what = "DMS certificates", n = named(dms:describe_certificates({}).Certificates or {}, "CertificateIdentifier", name),
+      remedy = "delete it in the DMS console" },
+    { what = "bastions", n = #bastions, remedy = "`hkrun apply recipes/heroku_to_aws.lua --activate-bastion=false`" },
   }
 end
 
 --- The table at the end: zero everywhere, or what to do.
----@param name string the app's
+---@param app string its name on Heroku
+---@param name string that of everything on AWS
 ---@param before table[] of `count`
 ---@return table[] rows
-function M.after(name, before)
-  local rows, left, there = { { "what", "before", "now", "" } }, 0, is_there(name)
+function M.after(app, name, before)
+  local rows, left, there = { { "what", "before", "now", "" } }, 0, is_there(app)
   for _, c in ipairs(before) do
     local now = there and c.n or 0
     left = left + now

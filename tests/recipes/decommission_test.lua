@@ -79,6 +79,19 @@ T["killed after an add-on is removed and applied again: a dump with every row, e
   test.equal(#deleted(t), before)
 end
 
+T["what a move under another name left on AWS is found by that name, until it is gone"] = function()
+  local t = start()
+  local function aws(operation, ...) return t.lab:foreign { test.tool "aws", "dms", operation, "--output", "text", env = t.lab.env, ... } end
+  local made = aws("create-endpoint", "--endpoint-identifier", "moved-dms-source", "--endpoint-type", "source", "--engine-name", "postgres",
+    "--server-name", "db.example.com", "--port", "5432", "--database-name", "d", "--username", "u", "--password", "p",
+    "--query", "Endpoint.EndpointArn").stdout:match "%S+"
+  local words = { "apply", RECIPE, "--yes", "--environment-name", "moved" }
+  test.match(run(t, 0, { "apply", RECIPE, "--yes" }), "DMS endpoints +0.*\n  all +0 +nothing is left")
+  test.match(run(t, 0, words), "DMS endpoints +1 +delete it in the DMS console.*\n  all +1")
+  aws("delete-endpoint", "--endpoint-arn", made)
+  test.match(run(t, 0, words), "DMS endpoints +0.*\n  all +0 +nothing is left")
+end
+
 T["the dump has the app's rows, and one that is cut off or lacks a row is refused"] = function()
   local t = start()
   local dir = t.lab.dir .. "/work/kept"
