@@ -24,6 +24,17 @@ local function with_hint(copy, ...)
   error(result, 0)
 end
 
+--- Without the bastion the new stores are reached from inside their network, and nowhere else: said where that fails.
+local function from_inside(o, reach)
+  local ok, result = pcall(reach)
+  if ok then return result end
+  if not o.bastion and errors.is(result) and not errors.is(result, "cancelled") then
+    result.hint = "without the bastion nothing outside of their network reaches the new stores: apply again with --activate-bastion and "
+      .. "--bastion-ssh-from, or on a machine there; nothing was stopped"
+  end
+  error(result, 0)
+end
+
 local STOP, PATIENCE = 300, 60          -- seconds that dynos may take to end, and a transaction on Heroku may go on
 
 --- Stops all who write: visitors, dynos, and whoever else has the database's credentials. A guard.
@@ -43,7 +54,7 @@ function M.steps(o)
 
   --- Before anybody is made to wait: the way to both stores works, with verified certificates, and how fast it is.
   function steps.reach()
-    return recipe.once("reach the new stores" .. held.again(), function()
+    return recipe.once("reach the new stores" .. held.again(), function() return from_inside(o, function()
       local speeds = facts.postgres and downtime.probe_new_postgres(at:new_postgres()) or {}
       if facts.redis then
         local r <close> = redis.open(at:new_redis())
@@ -51,7 +62,7 @@ function M.steps(o)
       end
       held.see(at)
       return speeds
-    end)
+    end) end)
   end
 
   --- What the new stores hold already; raises where it may not be dropped.
