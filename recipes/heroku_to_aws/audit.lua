@@ -1,5 +1,6 @@
 --- Reads everything about the app that the move depends on, and says what it found. Changes nothing.
 local aws = require "aws"
+local checks = require "heroku_to_aws.checks"
 local config = require "heroku_to_aws.config"
 local dms_scope = require "heroku_to_aws.dms_scope"
 local downtime = require "heroku_to_aws.downtime"
@@ -111,6 +112,8 @@ function M.read(app, opt)
   if app.generation == "fir" then
     errors.usage("the app %s is of Heroku's Fir generation, whose apps are container images; this recipe moves Cedar apps", app.name)
   end
+  local why = not opt.environment_name and checks.name(app.name)
+  if why then errors.usage("the app's name %s is the name of all that is made, and %s. Choose one with --environment-name", app.name, why) end
   local quantities, moved = app:quantities()
   if not any_runs(quantities) then quantities = tagged_dynos(opt.environment_name or app.name) or quantities end
   local processes, release = formation(app, quantities, opt)

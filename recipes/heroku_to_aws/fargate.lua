@@ -106,7 +106,7 @@ local function front(name, o)
     { port = 80, from = EVERYBODY, why = "http" }, { port = 443, from = EVERYBODY, why = "https" } } }
   local made = task.all {
     balancer = function() return aws.load_balancer { name, subnets = o.network.public, groups = { group.id } } end,
-    targets = function() return aws.target_group { name .. "-web", vpc = o.network.id, port = PORT, health_path = o.opt.health_path } end,
+    targets = function() return aws.target_group { name:sub(1, 28) .. "-web", vpc = o.network.id, port = PORT, health_path = o.opt.health_path } end,
     inner = function()
       return aws.security_group { name .. "-web", vpc = o.network.id, description = "the web tasks of the app",
                                   rules = { { port = PORT, from = group.id, why = "the load balancer" } } }

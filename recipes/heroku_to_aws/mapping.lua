@@ -93,8 +93,24 @@ local function machines_for(quantity)
   end
 end
 
---- What a process' environment is called: Elastic Beanstalk takes letters, digits and dashes.
-local function named(name, type) return ("%s-%s"):format(name, (type:gsub("[^%w]", "-"))) end
+local LONGEST_NAME = 40                 -- characters of an environment's name
+
+--- What the environment of a process is called. Elastic Beanstalk takes 40 letters, digits and dashes, no dash at the end, and
+--- each name once, in whatever case, for it becomes part of an address.
+---@param name string of the app
+---@param type string of the process
+---@param taken table<string, any> the names of other environments, in small letters; the new one is added
+---@return string
+function M.unused(name, type, taken)
+  local wanted, n, found = ("%s-%s"):format(name, (type:gsub("[^%w]", "-"))), 0
+  repeat
+    n = n + 1
+    local number = n > 1 and "-" .. n or ""
+    found = wanted:sub(1, LONGEST_NAME - #number):gsub("%-+$", "") .. number
+  until not taken[found:lower()]
+  taken[found:lower()] = true
+  return found
+end
 
 --- The dynos that run: web, what runs once, and what runs several times, each in the order of their names.
 local function sorted_out(formation)
@@ -121,12 +137,12 @@ end
 --- each of its machines has the replicas
 function M.environments(name, formation, instance_type, how)
   local web, once, several = sorted_out(formation)
-  local list, taken = {}, {}
+  local list, taken, names = {}, { [name:lower()] = true }, {}
   local function add(of, processes, o)
     o.instance_type, o.sizing = instance_type, how
     list[#list + 1] = environment(of, processes, o)
   end
-  for _, p in ipairs(several) do taken[named(name, p.type)] = true end
+  for i, p in ipairs(several) do names[i] = M.unused(name, p.type, taken) end
   local is_alone = not web and #several == 0
   if web and web.replicas > 1 then
     local instances = web.replicas
@@ -137,13 +153,13 @@ function M.environments(name, formation, instance_type, how)
     is_alone = true
   end
   if #once > 0 then
-    local beside = named(name, "worker")
-    add(is_alone and name or taken[beside] and named(name, "once") or beside, once, {})
+    local beside = taken[(name .. "-worker"):lower()] and "once" or "worker"
+    add(is_alone and name or M.unused(name, beside, taken), once, {})
   end
-  for _, p in ipairs(several) do
+  for i, p in ipairs(several) do
     local instances = machines_for(p.replicas)
     p.replicas = p.replicas // instances
-    add(named(name, p.type), { p }, { instances = instances, worker = true })
+    add(names[i], { p }, { instances = instances, worker = true })
   end
   if #list == 0 then errors.usage("the app %s runs no dyno: scale it up on Heroku first", name) end
   return list

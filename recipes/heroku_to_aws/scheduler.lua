@@ -19,12 +19,13 @@ local function make_room(plan, jobs, opt)
   for _, job in ipairs(jobs) do
     if mapping.memory(job.size) > mapping.memory(largest.size) then largest = job end
   end
-  local place
+  local place, taken = nil, {}
   for _, e in ipairs(plan.environments) do
+    taken[e.name:lower()] = true
     if not e.load_balanced and e.instances == 1 then place = e end
   end
   if not place then
-    place = { name = plan.name .. "-jobs", instances = 1, load_balanced = false, memory = 0,
+    place = { name = mapping.unused(plan.name, "jobs", taken), instances = 1, load_balanced = false, memory = 0,
               processes = { { type = M.IDLE, command = "exec sleep infinity", size = largest.size, replicas = 1, idle = true } } }
     table.insert(plan.environments, place)
   end

@@ -1,6 +1,9 @@
 --- The mapping's rules: what runs on Heroku, and what it becomes.
 package.path = "recipes/?.lua;" .. package.path
+local audit = require "heroku_to_aws.audit"
+local fs = require "fs"
 local mapping = require "heroku_to_aws.mapping"
+local scheduler = require "heroku_to_aws.scheduler"
 local test = require "test"
 
 local T = test.cases()
@@ -89,6 +92,38 @@ T["a process of several dynos never stands on a single machine, and has as many 
       end
     end
     test.equal(seen, { web = 1, worker = quantity, clock = 1 })
+  end
+end
+
+T["each environment has a name of its own that Elastic Beanstalk takes: 40 letters, digits and dashes at most, none at the end"] = function()
+  local long = "a-name-of-thirty-letters-in-all"
+  for _, c in ipairs {
+    { "shop", { dyno("my-worker", 2), dyno("my_worker", 2), dyno("web", 1) }, { "shop", "shop-my-worker", "shop-my-worker-2" } },
+    { "shop", { dyno("clock", 1), dyno("once", 2), dyno("worker", 2) }, { "shop-once-2", "shop-once", "shop-worker" } },
+    { "shop", { dyno("Mail", 2), dyno("mail", 2) }, { "shop-Mail", "shop-mail-2" } },
+    { "shop", { dyno("mail_", 2) }, { "shop-mail" } },
+    { long, { dyno("mailer-fast", 2), dyno("mailer-fair", 2), dyno("web", 1) }, { long, long .. "-mailer-f", long .. "-mailer-2" } },
+  } do
+    local names = {}
+    for i, e in ipairs(mapping.environments(c[1], c[2])) do
+      names[i] = e.name
+      test.truthy(#e.name <= 40 and e.name:find "^%w[%w-]*%w$", e.name)
+    end
+    test.equal(names, c[3])
+  end
+end
+
+T["the environment of Scheduler's jobs has a name of its own, too"] = function()
+  local file = test.tmpdir() .. "/jobs.yml"
+  fs.write(file, "- command: rake x\n  dyno_size: Standard-1X\n  frequency: every 10 minutes\n")
+  local plan = { name = "shop", environments = mapping.environments("shop", { dyno("jobs", 2), dyno("web", 2) }), addons = {} }
+  scheduler.read(file, plan, {}, { formation = {} })
+  test.equal({ plan.environments[2].name, plan.environments[3].name, plan.jobs_in }, { "shop-jobs", "shop-jobs-2", "shop-jobs-2" })
+end
+
+T["an app whose name cannot stand in the names of what is made is refused, and the option that helps is named"] = function()
+  for _, name in ipairs { "abc", "a--b", "a-name-ends-" } do
+    test.raises("%-%-environment%-name", audit.read, { name = name, generation = "cedar" }, {})
   end
 end
 
