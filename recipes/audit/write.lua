@@ -115,7 +115,7 @@ local function postgres(out, db, name)
   local rows = {}
   for i = 1, math.min(#db.tables, 20) do
     local t = db.tables[i]
-    rows[i] = { t.name, t.rows, bytes(t.bytes), t.no_key and "none" or "" }
+    rows[i] = { t.name, t.rows, bytes(t.bytes), t.no_key and "none" or "there" }
   end
   if rows[1] then tabulate(out, { "largest tables", "rows, about", "size", "primary key" }, rows) end
   rows = {}

@@ -26,7 +26,7 @@ local ORDER = { "development", "staging", "production" }
 --- Whether it is a repository as GitHub's tokens name it: OWNER/REPOSITORY, or OWNER@ID/REPOSITORY@ID.
 function M.repository(v)
   local owner, name = v:match "^([^/]+)/([^/]+)$"
-  if not owner or not owner:find "^[%w-]+@?%d*$" or not name:find "^[%w._-]+@?%d*$" then
+  if not owner or not owner:find "^[%w_-]+@?%d*$" or not name:find "^[%w._-]+@?%d*$" or name:find "%.git$" or name:find "^%.%.?$" then
     return "it is not OWNER/REPOSITORY (OWNER@ID/REPOSITORY@ID for a repository of after 15 July 2026: docs/deploy.md)"
   end
 end

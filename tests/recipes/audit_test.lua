@@ -262,7 +262,10 @@ T["the recipe writes JSON and Markdown, looks into the stores, and asks and chan
   local audit = json.decode(fs.read(json_file))
   local db, r = audit.apps[1].postgres, audit.apps[1].redis
   test.equal({ #db.tables, db.large_objects, #db.extensions > 0, db.connections_allowed > 0 }, { 2, 1, true, true })
-  for _, t in ipairs(db.tables) do test.equal(t.no_key, t.name == "public.loose", t.name) end
+  for _, t in ipairs(db.tables) do
+    test.equal(t.no_key, t.name == "public.loose", t.name)
+    test.match(fs.read(page_file), ("| %s |[^\n]*| %s |\n"):format(t.name, t.no_key and "none" or "there"))
+  end
   test.equal({ r.keys, r.types, r.expiring, r.big_keys[1].name }, { 3, { string = 2, list = 1 }, 1, "big" })
   local other = next(audit.apps[1].other_stores)
   test.match(other, "^redis%-")

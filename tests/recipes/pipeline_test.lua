@@ -92,8 +92,8 @@ T["a workflow: a token and no secret, pinned actions, one run at a time, each st
 end
 
 T["repositories and branches are named as GitHub does, or refused"] = function()
-  for _, good in ipairs { "tea/shop", "Tea-1/sh.op_2", "tea@123/shop@456" } do test.equal(pipeline.repository(good), nil) end
-  for _, bad in ipairs { "shop", "tea/", "tea/shop/x", "te a/shop", "tea/shop:x", "https://github.com/tea/shop", "tea/*" } do
+  for _, good in ipairs { "tea/shop", "Tea-1/sh.op_2", "tea@123/shop@456", "j_acme/tea.io" } do test.equal(pipeline.repository(good), nil) end
+  for _, bad in ipairs { "shop", "tea/", "tea/s/x", "te a/s", "tea/shop:x", "https://github.com/tea/shop", "tea/shop.git", "tea/..", "tea/*" } do
     test.truthy(pipeline.repository(bad), bad)
   end
   test.equal(pipeline.branch "release/2.x", nil)
