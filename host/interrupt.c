@@ -70,11 +70,11 @@ static void on_suspend (int number) {
 
 /* Has on_suspend called, where a Ctrl-Z is not ignored. */
 static void suspend_cleanly (void) {
-  struct sigaction now;
-  sigaction(SIGTSTP, NULL, &now);
-  if (now.sa_handler != SIG_DFL) return;
-  now = (struct sigaction){ .sa_handler = on_suspend, .sa_flags = SA_RESTART };
-  sigaction(SIGTSTP, &now, NULL);
+  struct sigaction action;
+  sigaction(SIGTSTP, NULL, &action);
+  if (action.sa_handler != SIG_DFL) return;
+  action = (struct sigaction){ .sa_handler = on_suspend, .sa_flags = SA_RESTART };
+  sigaction(SIGTSTP, &action, NULL);
 }
 
 static void on_hook (lua_State *L, lua_Debug *ar) {

@@ -38,6 +38,12 @@ static Tcp *tcp_new (lua_State *L) {                 /* pushes a closed one */
   return t;
 }
 
+static void tcp_shut (Tcp *t) {                      /* safe twice */
+  int fd = t->fd;
+  t->fd = -1;
+  if (fd >= 0) (void)close(fd);
+}
+
 static int listen_fd (int fd, const struct sockaddr *at, socklen_t n) {
   const int on = 1;
   if (setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &on, sizeof on) != 0 || bind(fd, at, n) != 0) return -1;
@@ -63,7 +69,9 @@ static int tcp_open (lua_State *L, int (*place) (int, const struct sockaddr *, s
   t->fd = socket(ai->ai_family, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0);
   if (t->fd < 0 || place(t->fd, ai->ai_addr, ai->ai_addrlen) != 0) e = errno;
   freeaddrinfo(ai);
-  return e == 0 ? 1 : tcp_errno(L, what, e);
+  if (e == 0) return 1;
+  tcp_shut(t);
+  return tcp_errno(L, what, e);
 }
 
 /* listen(address: string, port: integer) -> socket | nil, err; port 0 takes a free one */
@@ -74,10 +82,7 @@ static int tcp_connect (lua_State *L) { return tcp_open(L, connect_fd, "cannot c
 
 /* close(): also __gc and __close; safe twice */
 static int tcp_close (lua_State *L) {
-  Tcp *t = tcp_check(L);
-  int fd = t->fd;
-  t->fd = -1;
-  if (fd >= 0) (void)close(fd);
+  tcp_shut(tcp_check(L));
   return 0;
 }
 

@@ -1,4 +1,5 @@
 --- host.tcp: both ends of a connection on loopback.
+local fs = require "fs"
 local task = require "task"
 local tcp = require "host.tcp"
 local test = require "test"
@@ -67,8 +68,9 @@ T["who waits can be cancelled; what is no address, or a port that is taken, is s
   local _, e = tcp.connect("localhost", 1)
   test.equal(e.kind, "invalid")
   local server = tcp.listen("127.0.0.1", 0)
+  local open = #fs.list "/proc/self/fd"
   _, e = tcp.listen("127.0.0.1", server:port())
-  test.equal(e.code, "EADDRINUSE")
+  test.equal({ e.code, #fs.list "/proc/self/fd" }, { "EADDRINUSE", open }, "and nothing stays open")
   server:close()
 end
 
