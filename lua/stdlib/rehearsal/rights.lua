@@ -4,6 +4,7 @@
 --- A statement allows a call when it has the action, its conditions are met, and one of its resources is what the call is
 --- about. What a call is about is told from its parameters: a resource is met when a parameter is its ARN, or the name in
 --- its ARN. That is less exact than IAM, which knows for each call which parameter names the resource.
+local like = require "rehearsal.wildcard"
 local operations = require "policy.operations"
 local wire = require "rehearsal.wire"
 
@@ -11,11 +12,6 @@ local M = {}
 
 --- Each service's code for a refusal.
 local CODES = { ec2 = "UnauthorizedOperation", s3 = "AccessDenied", query = "AccessDenied", ["rest-xml"] = "AccessDenied" }
-
---- Whether a text is what a pattern with * and ? says.
-local function like(text, pattern)
-  return text:find("^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$") ~= nil
-end
 
 local function each(v, fn)
   if type(v) ~= "table" then return fn(v) end

@@ -18,6 +18,16 @@ function M.list(items, attributes)
   return setmetatable({ items = items, attributes = attributes or { "id", "name" } }, M.List)
 end
 
+--- What fn makes of each item.
+---@param items table? none: no items
+---@param fn fun(item: any, i: integer): any
+---@return table
+function M.map(items, fn)
+  local out = {}
+  for i, item in ipairs(items or {}) do out[i] = fn(item, i) end
+  return out
+end
+
 local function refuse(message)
   error({ heroku = true, status = 416, body = { id = "range_not_satisfiable", message = message } }, 0)
 end

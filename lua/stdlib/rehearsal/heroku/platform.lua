@@ -2,16 +2,10 @@
 local api = require "rehearsal.heroku.api"
 local catalog = require "rehearsal.heroku.catalog"
 local json = require "json"
-local list = require "rehearsal.heroku.pages".list
+local pages = require "rehearsal.heroku.pages"
 local views = require "rehearsal.heroku.views"
 
-local null = json.null
-
-local function map(items, fn)
-  local out = {}
-  for i, item in ipairs(items) do out[i] = fn(item) end
-  return out
-end
+local null, list, map = json.null, pages.list, pages.map
 
 local function apps(a) return map(a.heroku.apps, function(app) return views.app(a.heroku, app) end) end
 

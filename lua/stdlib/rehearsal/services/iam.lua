@@ -1,5 +1,6 @@
 --- AWS IAM in the rehearsal: roles, policies, instance profiles and identity providers.
 local json = require "json"
+local like = require "rehearsal.wildcard"
 local sign = require "sign"
 local wire = require "rehearsal.wire"
 
@@ -257,10 +258,6 @@ local function list_of(v) return type(v) == "table" and v or { v } end
 
 local function statements(document) return document.Statement[1] and document.Statement or { document.Statement } end
 
-local function matches(pattern, value)
-  return value:find("^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-%?]", "%%%0"):gsub("%*", ".*") .. "$") ~= nil
-end
-
 --- The inline policies of a role, as documents.
 function S._policies(cloud, role_arn)
   local list, role = {}, all(cloud, "roles")[role_arn:match "[^/]+$"]
@@ -275,8 +272,8 @@ function S._may(cloud, role_arn, action, resource)
   for _, text in pairs(role.inline) do
     for _, statement in ipairs(statements(json.decode(text))) do
       local acts, on = false, false
-      for _, a in ipairs(list_of(statement.Action)) do acts = acts or matches(a, action) end
-      for _, r in ipairs(list_of(statement.Resource)) do on = on or resource == "*" or matches(r, resource) end
+      for _, a in ipairs(list_of(statement.Action)) do acts = acts or like(action, a) end
+      for _, r in ipairs(list_of(statement.Resource)) do on = on or resource == "*" or like(resource, r) end
       if statement.Effect == "Allow" and acts and on then return true end
     end
   end
@@ -300,7 +297,7 @@ local function holds(condition, issuer, claims)
     for key, wanted in pairs(tests) do
       local value, ok = claims[key:match("^" .. issuer:gsub("%p", "%%%0") .. ":(.*)$") or ""], false
       for _, w in ipairs(list_of(wanted)) do
-        ok = ok or value ~= nil and (operator == "StringEquals" and w == value or operator == "StringLike" and matches(w, value))
+        ok = ok or value ~= nil and (operator == "StringEquals" and w == value or operator == "StringLike" and like(value, w))
       end
       if not ok then return false end
     end
@@ -330,30 +327,32 @@ end
 --- The profile of that name, if there is one.
 function S._profile(cloud, name) return all(cloud, "profiles")[name] end
 
---- Whether the role of a profile of that name or ARN has one of Amazon's policies.
-function S._profile_has(cloud, name, policy)
+--- The roles of a profile of that name or ARN; none where there is no such profile.
+local function roles_in(cloud, name)
   local profile = all(cloud, "profiles")[name:match "[^/]+$"]
-  for _, arn in ipairs(profile and profile.roles[1] and role_of(cloud, profile.roles[1]).attached or {}) do
-    if arn:match "[^/]+$" == policy then return true end
+  return profile and profile.roles or {}
+end
+
+--- Whether the role of a profile has one of Amazon's policies.
+function S._profile_has(cloud, name, policy)
+  for _, role in ipairs(roles_in(cloud, name)) do
+    for _, arn in ipairs(role_of(cloud, role).attached) do
+      if arn == "arn:aws:iam::aws:policy/" .. policy then return true end
+    end
   end
   return false
 end
 
---- Whether a profile of that name or ARN exists, with a role in it.
---- Whether the role of an instance profile has one of AWS's policies, or may do by its own what that one is for.
+--- Whether the role of a profile has one of Amazon's policies, or may do by its own what that one is for.
 function S._profile_may(cloud, name, policy, action)
-  for _, role in ipairs(all(cloud, "profiles")[name:match "[^/]+$"].roles) do
-    for _, arn in ipairs(role_of(cloud, role).attached) do
-      if arn == "arn:aws:iam::aws:policy/" .. policy then return true end
-    end
+  if S._profile_has(cloud, name, policy) then return true end
+  for _, role in ipairs(roles_in(cloud, name)) do
     if S._may(cloud, role, action, "*") then return true end
   end
   return false
 end
 
-function S._instance_profile(cloud, name)
-  local profile = all(cloud, "profiles")[name:match "[^/]+$"]
-  return profile ~= nil and #profile.roles > 0
-end
+--- Whether there is such a profile, with a role in it.
+function S._instance_profile(cloud, name) return #roles_in(cloud, name) > 0 end
 
 return S

@@ -1,5 +1,6 @@
 --- The IAM roles that DMS acts in: whether they are there, trust it, and allow what it does.
 local json = require "json"
+local like = require "rehearsal.wildcard"
 local wire = require "rehearsal.wire"
 
 local M = {}
@@ -11,8 +12,7 @@ local function list(value) return type(value) == "table" and #value > 0 and valu
 
 local function one_of(values, wanted)
   for _, pattern in ipairs(list(values)) do
-    local lua = "^" .. pattern:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".") .. "$"
-    if wanted:find(lua) then return true end
+    if like(wanted, pattern) then return true end
   end
   return false
 end

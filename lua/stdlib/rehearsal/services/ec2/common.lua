@@ -1,4 +1,5 @@
 --- What the parts of EC2 share: one table of resources by id, tags, filters.
+local like = require "rehearsal.wildcard"
 local wire = require "rehearsal.wire"
 
 local M = {}
@@ -95,13 +96,6 @@ local function values_at(item, path)
   return values
 end
 
-local function like(value, pattern)
-  value = tostring(value)
-  if not pattern:find "[*?]" then return value == pattern end
-  local lua = pattern:gsub("[%^%$%(%)%%%.%[%]%+%-]", "%%%0"):gsub("%*", ".*"):gsub("%?", ".")
-  return value:find("^" .. lua .. "$") ~= nil
-end
-
 local function tag_value(item, key)
   for _, tag in ipairs(item.Tags or {}) do if tag.Key == key then return tag.Value end end
 end
@@ -115,7 +109,7 @@ local function fits(item, filter)
     for _, tag in ipairs(item.Tags or {}) do candidates[#candidates + 1] = tag.Key end
   else candidates = values_at(item, FIELDS[name] or pascal(name)) end
   for _, value in ipairs(candidates) do
-    for _, wanted in ipairs(filter.Values or {}) do if like(value, wanted) then return true end end
+    for _, wanted in ipairs(filter.Values or {}) do if like(tostring(value), wanted) then return true end end
   end
   return false
 end

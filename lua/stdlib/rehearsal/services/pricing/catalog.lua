@@ -1,6 +1,5 @@
 --- Products of AWS's price list. Attributes and usage types are those of the price list; figures are AWS's prices on demand of
---- 2026 as public programs quote them: those of
---- recipes/heroku_to_aws/prices.lua, where each says its source.
+--- 2026 as public programs quote them: those of recipes/heroku_to_aws/prices.lua, where each says its source.
 local M = { rows = {} }
 
 M.regions = {
