@@ -8,6 +8,7 @@ local errors = require "errors"
 local fs = require "fs"
 local held = require "heroku_to_aws.held"
 local image = require "heroku_to_aws.image"
+local quoted = require "process.quoted"
 local recipe = require "recipe"
 local task = require "task"
 local text = require "text"
@@ -182,9 +183,8 @@ end
 --- The words of a command for the machine's own shell: as a dyno of Scheduler does, the command gets a container of its own,
 --- with the app's image and config vars, and ends with it.
 local function in_container(service, command)
-  local quoted = "'" .. command:gsub("'", [['\'']]) .. "'"
   return ("docker compose --file /var/app/current/docker-compose.yml run --rm -T --env PROCESS_TYPE=scheduler %s /bin/sh -c %s")
-    :format(service, quoted)
+    :format(service, quoted(command))
 end
 
 local DAY = 86400                       -- seconds that a job may take

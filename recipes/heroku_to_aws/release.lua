@@ -6,6 +6,7 @@
 --- (taillogs.d); devcenter.heroku.com/articles/release-phase.
 local fs = require "fs"
 local json = require "json"
+local quoted = require "process.quoted"
 local yaml = require "yaml"
 
 local M = {}
@@ -48,8 +49,6 @@ local PULL = [[
 image=@REFERENCE@
 aws ecr get-login-password --region @REGION@ | docker login --username AWS --password-stdin "${image%%/*}"
 docker pull --quiet "$image"]]
-
-local function quoted(s) return "'" .. s:gsub("'", [['\'']]) .. "'" end
 
 local function filled(template, values)
   return (template:gsub("@(%u+)@", function(name) return values[name] end))

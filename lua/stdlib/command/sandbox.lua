@@ -15,6 +15,7 @@ local json = require "json"
 local log = require "log"
 local options = require "options"
 local process = require "process"
+local quoted = require "process.quoted"
 local secret = require "secret"
 local task = require "task"
 local text = require "text"
@@ -121,17 +122,14 @@ end
 
 local NOT_PRINTED = { PATH = true, LANG = true, TERM = true }   -- the user's own shell has these
 
---- 'it'\''s': a value as a POSIX shell reads it. Secrets here have no quotes.
-local function quoted(value)
-  if secret.is(value) then return text("'%s'", value) end
-  return "'" .. value:gsub("'", "'\\''") .. "'"
-end
+--- A value as a shell reads it. Secrets here have no quotes.
+local function shown(value) return secret.is(value) and text("'%s'", value) or quoted(value) end
 
 local function exports(env)
   local names, lines = {}, {}
   for name in pairs(env) do if not NOT_PRINTED[name] then names[#names + 1] = name end end
   table.sort(names)
-  for _, name in ipairs(names) do lines[#lines + 1] = text("export %s=%s\n", name, quoted(env[name])) end
+  for _, name in ipairs(names) do lines[#lines + 1] = text("export %s=%s\n", name, shown(env[name])) end
   return secret.concat(lines)
 end
 

@@ -1,10 +1,10 @@
 --- The command lines that a report tells people to type.
+local quoted = require "process.quoted"
+
 local M = {}
 
-local function quoted(word)
-  if word:find "^[%w_%-./:=@,+%%]+$" then return word end
-  return "'" .. word:gsub("'", "'\\''") .. "'"
-end
+--- A word, in quotes where it needs them.
+local function word_of(s) return s:find "^[%w_%-./:=@,+%%]+$" and s or quoted(s) end
 
 --- A value of an option as it is typed; nil for what cannot be.
 local function typed(v)
@@ -20,17 +20,17 @@ end
 ---@param verb string
 ---@return string
 function M.line(o, verb)
-  local words = { "hkrun", verb, quoted(o.file) }
+  local words = { "hkrun", verb, word_of(o.file) }
   for _, d in ipairs(o.declared) do
     local v = o.memory.options[d[1]]
     local word = v ~= nil and (d.target or verb == "apply") and v ~= d.default and typed(v)
     if word then
       local flag = "--" .. d[1]:gsub("_", "-")
       if type(v) == "boolean" then words[#words + 1] = flag .. (v and "" or "=false")
-      else words[#words + 1] = flag .. " " .. quoted(word) end
+      else words[#words + 1] = flag .. " " .. word_of(word) end
     end
   end
-  if o.journal then words[#words + 1] = "--journal " .. quoted(o.journal) end
+  if o.journal then words[#words + 1] = "--journal " .. word_of(o.journal) end
   return table.concat(words, " ")
 end
 
