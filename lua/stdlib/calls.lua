@@ -1,5 +1,6 @@
 --- Which calls did it: notes the changing calls of AWS and Heroku that a task and its children make, with the ids under
---- which the service knows them. The recipe engine writes them beside what they did.
+--- which the service knows them. The recipe engine writes them beside what they did. And the names of all calls of AWS, those
+--- that only read too, for hkrun policy.
 local errors = require "errors"
 local task = require "task"
 

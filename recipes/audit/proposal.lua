@@ -74,10 +74,6 @@ local function mapping_rows(rows, app, plan, deferred)
   for _, d in ipairs(deferred) do row(d[1], "deferred", d[2]) end
 end
 
-local function words(side)
-  return (#side.unknown > 0 and "at least " or "") .. cost.money(side.total)
-end
-
 --- The tables of an audit: the mapping of all apps, and the cost; of a single app line by line, with what-ifs.
 ---@param audit table of audit.read
 ---@param opt { region: string?, live_prices: boolean?, traffic_gigabytes: integer?, log_gigabytes: integer? }
@@ -91,10 +87,10 @@ function M.tables(audit, opt)
     if plan then
       o.live = opt.live_prices and live_prices.ask(facts, plan, o) or nil
       local c = cost.of(facts, plan, o)
-      costs[#costs + 1] = { app.name, words(c.today), words(c.aws), c.region, table.concat(c.aws.unknown, ", ") }
+      costs[#costs + 1] = { app.name, cost_report.total(c.today, 1), cost_report.total(c.aws, 1), c.region, table.concat(c.aws.unknown, ", ") }
       if #audit.apps == 1 then found = cost_report.tables(facts, plan, o) end
     else
-      costs[#costs + 1] = { app.name, words(cost.today(facts)), "nothing", "", "" }
+      costs[#costs + 1] = { app.name, cost_report.total(cost.today(facts), 1), "nothing", "", "" }
     end
   end
   if #rows > 1 then table.insert(found, 1, { "What it becomes on AWS", rows }) end

@@ -135,18 +135,13 @@ end
 local BECOMES = { plain = "a plain property", secret = "a secret", addon = "a secret", database = "the new database's URL",
                   cache = "the new cache's URL", noise = "left behind" }
 
---- Prints what was found and what it becomes; stops on what would make the move fail.
----@param facts table
----@param plan table of mapping.plan
----@param opt table
----@param place fun(environment: table, process: table): string where a process will run: of deploy.lua or fargate.lua
-function M.report(facts, plan, opt, place)
+--- What becomes of the app, as a table: processes, stores, downtime, config vars.
+local function becomes(facts, plan, opt, place)
   local rows = { { "what", "on Heroku", "on AWS" } }
   local function row(...) rows[#rows + 1] = { ... } end
   for _, e in ipairs(plan.environments) do
     for _, p in ipairs(e.processes) do
-      row(p.type, ("%d x %s"):format(e.instances * p.replicas, p.size),
-        place(e, p))
+      row(p.type, ("%d x %s"):format(e.instances * p.replicas, p.size), place(e, p))
     end
   end
   if plan.postgres then
@@ -171,9 +166,18 @@ function M.report(facts, plan, opt, place)
   if not facts.moved then row("downtime", "", downtime.words(downtime.of(facts), downtime.parse(opt.downtime_budget))) end
   row("config vars", #facts.config.names, ("%d plain, %d secret, %d of add-ons, %d replaced, %d left behind"):format(counts.plain, counts.secret,
     counts.addon, counts.database + counts.cache, counts.noise))
-  recipe.report("Audit of " .. facts.app.name, rows, { head = true })
+  return rows
+end
 
-  rows = { { "size", "on Heroku", "like for like", "as measured", "why" } }
+--- Prints what was found and what it becomes; stops on what would make the move fail.
+---@param facts table
+---@param plan table of mapping.plan
+---@param opt table
+---@param place fun(environment: table, process: table): string where a process will run: of deploy.lua or fargate.lua
+function M.report(facts, plan, opt, place)
+  recipe.report("Audit of " .. facts.app.name, becomes(facts, plan, opt, place), { head = true })
+
+  local rows = { { "size", "on Heroku", "like for like", "as measured", "why" } }
   for i, s in ipairs(plan.sizes) do rows[i + 1] = { s.what, s.plan, s.like, s.measured or "", s.reason } end
   recipe.report(("Sizes: the plan takes those %s"):format(opt.sizing == "measured" and "as measured" or "like for like"), rows, { head = true })
 
@@ -199,6 +203,7 @@ function M.report(facts, plan, opt, place)
     if f.severity ~= "ok" then rows[#rows + 1] = { f.severity, f.message, f.remedy } end
   end
   if #rows > 1 then recipe.report("Findings in the database", rows, { head = true }) end
+  local dms = facts.postgres and facts.postgres.dms
   if dms then dms_scope.report(dms, facts.postgres.findings) end
   for _, f in ipairs(facts.postgres and facts.postgres.findings or {}) do
     recipe.need(f.severity ~= "error", "the Heroku database cannot be copied: %s; %s", f.message, f.remedy)

@@ -78,8 +78,8 @@ end
 ---@param facts table of heroku_to_aws.audit, or an app of recipes/audit.lua (then opt.dyno_sizes are those of its account)
 ---@param plan table of mapping.plan
 ---@param opt? table the recipe's options: region, zones, activate_bastion, create_alarm, data, domain; and `nat` (boolean),
---- `graviton` (boolean: machines of arm64 for the app), `multi_az` (boolean, instead of the plan's), `fargate` (boolean),
---- `traffic_gigabytes` and `log_gigabytes` (a month), `live` (of live_prices.ask)
+--- `graviton` (boolean: machines of arm64 for the app), `x86_stores` (boolean), `multi_az` (boolean, instead of the plan's),
+--- `fargate` (boolean), `traffic_gigabytes` and `log_gigabytes` (a month), `live` (of live_prices.ask)
 ---@return { region: string, known_region: boolean, today: CostSide, aws: CostSide, live: table? }
 function M.of(facts, plan, opt)
   if not facts.app then facts = from_audit(facts, (opt or {}).dyno_sizes) end

@@ -6,8 +6,12 @@ local recipe = require "recipe"
 
 local M = {}
 
-local function total_words(found, times)
-  local sum = cost.money(found.total * times)
+--- What a side costs, in words: "at least" where the price of a line is unknown.
+---@param found CostSide
+---@param months integer
+---@return string
+function M.total(found, months)
+  local sum = cost.money(found.total * months)
   return #found.unknown > 0 and "at least " .. sum or sum
 end
 
@@ -15,7 +19,7 @@ end
 local function side_rows(found)
   local rows = { { "what", "how much", "a month", "note" } }
   for _, line in ipairs(found.lines) do rows[#rows + 1] = { line.what, line.how, cost.money(line.cents), line.note or "" } end
-  rows[#rows + 1] = { "together", ("%s a year"):format(total_words(found, 12)), total_words(found, 1),
+  rows[#rows + 1] = { "together", ("%s a year"):format(M.total(found, 12)), M.total(found, 1),
     #found.unknown > 0 and ("without what is unknown: %s"):format(table.concat(found.unknown, ", ")) or "" }
   return rows
 end
@@ -45,7 +49,7 @@ function M.tables(facts, plan, o)
   local found = cost.of(facts, plan, o)
   local rows = { { "what if", "a month", "a year", "to the plan" } }
   for i, v in ipairs(cost.variants(facts, plan, o)) do
-    rows[i + 1] = { v.what, total_words(v, 1), total_words(v, 12),
+    rows[i + 1] = { v.what, M.total(v, 1), M.total(v, 12),
       v.difference and (v.difference > 0 and "+" or "") .. cost.money(v.difference) or "not to compare: other lines are unknown" }
   end
   return { { "Cost on Heroku today", side_rows(found.today) },
@@ -62,7 +66,7 @@ function M.write(facts, plan, opt, fargate)
   local o = setmetatable({ fargate = fargate, live = opt.live_prices and live_prices.ask(facts, plan, opt) or nil }, { __index = opt })
   for _, found in ipairs(M.tables(facts, plan, o)) do recipe.report(found[1], found[2], { head = true }) end
   local found = cost.of(facts, plan, o)
-  return ("%s on Heroku, %s on AWS"):format(total_words(found.today, 1), total_words(found.aws, 1))
+  return ("%s on Heroku, %s on AWS"):format(M.total(found.today, 1), M.total(found.aws, 1))
 end
 
 return M

@@ -13,10 +13,6 @@ local GONE = "\r\27[K\27[C\27[J\r\27[?25h"
 
 local drawn = false
 
---- Whether something stands there.
----@return boolean
-function M.is_drawn() return drawn end
-
 --- Draws; no lines are none.
 ---@param lines string[]
 function M.draw(lines)

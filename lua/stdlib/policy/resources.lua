@@ -2,7 +2,7 @@
 --- itself can stand in a policy for the next run too: names do, ids of EC2 do not.
 local M = {}
 
---- By kind: resource type and ARN, where {name} is the noun's name, {spec field} what the recipe asked for, {R} the region
+--- By kind: resource type and ARN, where {name} is the noun's name, {/name} the same with one slash before it, {R} the region
 --- and {A} the account. What AWS adds to a name is a "?" for each character, or "*".
 local KINDS = {
   ["aws.role"] = { { "iam:role", "arn:aws:iam::{A}:role/{name}" } },

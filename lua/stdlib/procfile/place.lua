@@ -54,6 +54,24 @@ function M.at(path, ...)
   return longer
 end
 
+--- One item of `addons`, which is the same in both files.
+local function addon_of(check, addon, path)
+  if type(addon) == "string" then addon = { plan = addon } end
+  check.is(addon, "map", path)
+  if addon.plan == nil then check.fail(path, "needs a plan, such as heroku-postgresql:essential-0") end
+  check.is(addon.plan, "text", M.at(path, "plan"))
+  if not addon.plan:find "^[%w_-]+$" and not addon.plan:find "^[%w_-]+:[%w_.-]+$" then
+    check.fail(M.at(path, "plan"), "must be ADDON or ADDON:PLAN, not %q", addon.plan)
+  end
+  check.is(addon.as, "text", M.at(path, "as"))
+  local options = check.is(addon.options, "map", M.at(path, "options")) or {}
+  for _, name in ipairs(check.names(options)) do
+    local value = options[name]
+    if type(value) ~= "string" and value ~= true then check.fail(M.at(path, "options", name), "must be a text, or true") end
+  end
+  return addon
+end
+
 --- A checker for one document.
 ---@param file string
 ---@param where fun(path: (string|integer)[]): integer, integer line and column of a member or item
@@ -111,23 +129,7 @@ function M.checker(file, where)
     return names
   end
 
-  --- One item of `addons`, which is the same in both files.
-  function check.addon(addon, path)
-    if type(addon) == "string" then addon = { plan = addon } end
-    check.is(addon, "map", path)
-    if addon.plan == nil then check.fail(path, "needs a plan, such as heroku-postgresql:essential-0") end
-    check.is(addon.plan, "text", M.at(path, "plan"))
-    if not addon.plan:find "^[%w_-]+$" and not addon.plan:find "^[%w_-]+:[%w_.-]+$" then
-      check.fail(M.at(path, "plan"), "must be ADDON or ADDON:PLAN, not %q", addon.plan)
-    end
-    check.is(addon.as, "text", M.at(path, "as"))
-    local options = check.is(addon.options, "map", M.at(path, "options")) or {}
-    for _, name in ipairs(check.names(options)) do
-      local value = options[name]
-      if type(value) ~= "string" and value ~= true then check.fail(M.at(path, "options", name), "must be a text, or true") end
-    end
-    return addon
-  end
+  function check.addon(addon, path) return addon_of(check, addon, path) end
 
   return check
 end

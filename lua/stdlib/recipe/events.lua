@@ -17,7 +17,7 @@ Events.__index = Events
 
 local EVERY = 1                                              -- seconds
 
-local function print(event)
+local function write(event)
   event.at = event.at or holder.utc(loop.time())
   local line = errors.check("write an event", json.encode(event))
   if not secret.is(line) then log.data(line) end
@@ -35,17 +35,17 @@ end
 ---@param rec table
 function Events:take(rec)
   if rec.ev == "run" and self.last then
-    print(self.last)
+    write(self.last)
     self.last = nil
   end
-  if rec.ev == "end" then self.last = rec else print(rec) end
+  if rec.ev == "end" then self.last = rec else write(rec) end
 end
 
 --- A progress, as log.items() answers them.
 ---@param item table
 ---@param state "running"|"done"
 function Events:progress(item, state)
-  print { ev = "progress", what = item.what, key = item.key, state = state, count = item.count, total = item.total,
+  write { ev = "progress", what = item.what, key = item.key, state = state, count = item.count, total = item.total,
     unit = item.unit, share = item.share, rate = item.rate, left = item.left, note = item.note,
     seconds = math.floor(item.seconds * 10) / 10 }
 end
@@ -70,7 +70,7 @@ function Events:finish(ok, e)
   end
   last.state = last.state or "done"
   last.code = ok and (e or 0) or errors.exit_code(e)
-  print(last)
+  write(last)
   log.results_aside = self.aside
 end
 

@@ -132,16 +132,15 @@ end
 function M.run(r, o)
   local self = { journal = r.journal, base = r.journal.store.base, others = r.journal:others(), records = {}, at = 0, asked = task.now() }
   if o.json then self.events = require("recipe.events").new() end
-  local view = log.view(function()
-    if not self.scene or self.last then return { items = {} } end
-    return self.scene:state(loop.time(), self.items)
-  end)
   local ok, e = xpcall(function()
+    local _ <close> = log.view(function()
+      if not self.scene or self.last then return { items = {} } end
+      return self.scene:state(loop.time(), self.items)
+    end)
     begin(self)
     follow(self)
   end, errors.handler)
   if self.base then nearby.leave(self.base) end
-  getmetatable(view).__close(view)
   if not ok then error(e, 0) end
   local code = verdict(self)
   if self.events then self.events:finish(true, code) end

@@ -22,9 +22,6 @@ function M.json(value) return setmetatable({ value = value }, Json) end
 ---@param ... table
 function M.blocks(...) return setmetatable({ ... }, Blocks) end
 
----@return boolean
-function M.is_expression(v) return getmetatable(v) == Expression end
-
 ---@param name string
 ---@return boolean whether HCL takes it without quotes
 function M.is_identifier(name) return name:find "^[%a_][%w_%-]*$" ~= nil end

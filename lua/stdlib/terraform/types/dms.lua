@@ -1,7 +1,7 @@
 --- AWS DMS. See terraform/types.lua.
+local aws = require "aws"
 local hcl = require "terraform.hcl"
 local tags = require "terraform.tags"
-local aws = require "aws"
 
 local M = {}
 
