@@ -94,6 +94,7 @@ T["a recipe's own declarations are checked"] = function()
   bad("is not a name", { { "Vpc-Cidr", "" } })
   bad("declared twice", { { "a", "" }, { "a", "" } })
   bad("unknown type", { { "a", "", type = "colour" } })
+  bad("a has the unknown field dafault %(did you mean default%?%)", { { "a", "", dafault = 3 } })
 end
 
 T["help names every option, its default and its choices"] = function()

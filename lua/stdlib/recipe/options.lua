@@ -16,6 +16,10 @@ M.reserved = { "yes", "json", "config", "until", "only", "adopt", "out", "help",
 
 local types = { string = true, integer = true, number = true, boolean = true, list = true, table = true, secret = true }
 
+local FIELDS = { "type", "default", "required", "one_of", "check", "target", "use" }
+local known = {}
+for _, f in ipairs(FIELDS) do known[f] = true end
+
 local function flag_name(name) return "--" .. name:gsub("_", "-") end
 
 local function refuse_flag(word, names)
@@ -176,6 +180,11 @@ local function index(declared)
       if r == name then errors.usage("recipe.options: %s is an option of hkrun itself", name) end
     end
     if by_name[name] then errors.usage("recipe.options: %s is declared twice", name) end
+    for field in pairs(d) do
+      if type(field) == "string" and not known[field] then
+        errors.usage("recipe.options: %s has the unknown field %s%s", name, field, lib.suggestion(field, FIELDS))
+      end
+    end
     d.type = d.type or (d.default ~= nil and (math.type(d.default) == "integer" and "integer" or type(d.default))) or "string"
     if not types[d.type] then errors.usage("recipe.options: %s has the unknown type %s", name, tostring(d.type)) end
     by_name[name] = d
