@@ -44,7 +44,7 @@ local function deferred(o)
     rows[#rows + 1] = { "release: " .. o.facts.release_left, "not run", "the docker-compose.yml of the app decides what runs: let it run there" }
   end
   for _, found in ipairs { o.facts.surroundings, o.new.code.surroundings } do table.move(found, 1, #found, #rows + 1, rows) end
-  for _, row in ipairs(watch.left(o.watch, o.opt)) do rows[#rows + 1] = row end
+  for _, row in ipairs(watch.left(o.watch, o.opt, o.facts)) do rows[#rows + 1] = row end
   if #rows > 0 then recipe.report("Left for you", rows, { part = "left" }) end
 end
 

@@ -171,16 +171,19 @@ end
 --- What is left for a person: nobody is told of an alarm before the address is confirmed; queues have no metric by themselves.
 ---@param watch table? of M.stores
 ---@param opt table
+---@param facts table of audit.read
 ---@return string[][] rows for the report
-function M.left(watch, opt)
+function M.left(watch, opt, facts)
   local rows = M.costs(opt)
   local function left(...) rows[#rows + 1] = { ... } end
   if not watch then
     left("alarms", "not made", "--create-alarm makes them")
     return rows
   end
-  if not opt.queue_ages then
+  if facts.redis and not opt.queue_ages then
     left("age of jobs", "not measured", "no metric of AWS's knows BullMQ's and Sidekiq's queues: --queue-ages measures it every minute")
+  elseif opt.queue_ages and #ages.queues(facts, opt) == 0 then
+    left("age of jobs", "not measured", "Heroku's Redis held no queue of BullMQ's or Sidekiq's when it was looked at")
   end
   if not opt.notification_email then left("alarms", "nobody is told", "give an address with --notification-email") end
   for _, address in ipairs(opt.notification_email and aws.confirmations(watch.topic):pending() or {}) do
