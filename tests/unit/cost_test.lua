@@ -90,13 +90,31 @@ T["by hand, 4: a standby, a private size without a price, an add-on by contract,
   test.equal(c.aws.unknown, { "images and bundles", "newrelic" })
 end
 
-T["by hand, 5: on Fargate, with a NAT gateway and DMS, whose instance has no price in the table"] = function()
+T["by hand, 5: on Fargate, with a NAT gateway and DMS"] = function()
   -- a task of 0.25 vCPU and 0.5 GB: 10120 + 2222 = 12342 an hour; 2 * 730 hours = 1802 (1801.9) for web, 1 for the worker = 901 (901.0);
-  -- balancer 1643 + 584; NAT 2 * 45000 * 730 = 6570; addresses 3 tasks, 2 zones, 2 gateways = 7 * 365 = 2555; secret 40
+  -- balancer 1643 + 584; NAT 2 * 45000 * 730 = 6570; addresses 3 tasks, 2 zones, 2 gateways = 7 * 365 = 2555; secret 40;
+  -- dms.t3.medium 74500 * 730 = 5439 (5438.5)
   local c = of(app { { "web", 2, "Standard-1X" }, { "worker", 1, "Standard-1X" } },
     setmetatable({ fargate = true, nat = true, data = "dms" }, { __index = LEAST }))
-  test.equal(c.aws.total, 1802 + 901 + 1643 + 584 + 6570 + 2555 + 40)
-  test.equal(c.aws.unknown, { "DMS instance", "images and bundles" })
+  test.equal(c.aws.total, 1802 + 901 + 1643 + 584 + 6570 + 2555 + 40 + 5439)
+  test.equal(c.aws.unknown, { "images and bundles" })
+end
+
+T["by hand, 6: an app of Heroku's eu region, in Ireland, and what it costs there more than in us-east-1"] = function()
+  -- us-east-1: 2 * t3.small 20800 * 1460 = 3037 (3036.8); disks 2 * 64; balancer 1643 + 584; db.t4g.medium 4745; 64 GB = 736;
+  -- addresses 2 machines and 2 zones = 1460; 100 of 200 GB out * 90000 = 900; 10 GB logs = 500; secrets 80; metric 30
+  local virginia = 3037 + 128 + 1643 + 584 + 4745 + 736 + 1460 + 900 + 500 + 80 + 30
+  -- eu-west-1: 2 * t3.small 22800 * 1460 = 3329 (3328.8); disks 16 * 88000 = 141 (140.8); balancer 25200 * 730 = 1840 (1839.6), LCU 584;
+  -- db.t4g.medium 69000 * 730 = 5037; 64 GB * 127000 = 813 (812.8); addresses 1460; 900; 10 * 570000 = 570; secrets 80; metric 30
+  local ireland = 3329 + 141 + 1840 + 584 + 5037 + 813 + 1460 + 900 + 570 + 80 + 30
+  local facts = app { { "web", 2, "Standard-1X" }, postgres = "standard-0", postgres_price = month(5000) }
+  local opt = { activate_bastion = false, create_alarm = false, traffic_gigabytes = 200, log_gigabytes = 10 }
+  local there = of(facts, setmetatable({ region = "eu-west-1" }, { __index = opt })).aws
+  test.equal({ there.total, there.unknown }, { ireland, { "images and bundles" } })
+  local found = {}
+  for _, v in ipairs(cost.variants(facts, mapping.plan(facts, {}), opt)) do found[v.what] = v end
+  test.equal({ found["in eu-west-1"].total, found["in eu-west-1"].difference }, { ireland, ireland - virginia })
+  test.equal(found["in us-west-2"].difference, nil)           -- where lines are unknown
 end
 
 T["what is easily forgotten has a line, also where it costs nothing"] = function()
