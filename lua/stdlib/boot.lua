@@ -37,7 +37,8 @@ local function find(args)
   for _, name in ipairs(commands()) do
     if name == first then return name, table.pack(table.unpack(args, 2)) end
   end
-  errors.usage("hkrun has no command %s%s", first, require "options".suggestion(first, commands()))
+  local near = require "options".suggestion(first, commands())
+  errors.usage("hkrun has no command %s%s", first, near ~= "" and near or "; `hkrun --help` lists them, and a recipe is a .lua file")
 end
 
 local function main(args)

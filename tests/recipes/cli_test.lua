@@ -63,6 +63,7 @@ T["bad input is one line and exit code 2, and nothing is written"] = function()
     { { "plan" }, "hkrun plan needs a recipe" },
     { { "shop.lua", "--app", "x", "--until", "storse", "--yes" }, "no stage storse %(did you mean stores%?%)" },
     { { "plann", "shop.lua" }, "no command plann %(did you mean plan%?%)" },
+    { { "README.md" }, "no command README.md; `hkrun %-%-help` lists them, and a recipe is a .lua file" },
   } do
     local r = hkrun(dir, case[1])
     local what = table.concat(case[1], " ")
