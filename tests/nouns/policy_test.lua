@@ -68,6 +68,16 @@ T["with what it prints and nothing else the same run passes: apply, apply again,
   test.equal(cloud:left(), {})
 end
 
+T["what has its tags from the call that makes it may be tagged, a bucket too"] = function()
+  local granted = {}
+  for _, s in ipairs(statements(policies())) do
+    for _, action in ipairs(s.Action) do granted[action] = true end
+  end
+  for _, action in ipairs { "ec2:CreateTags", "iam:TagRole", "s3:TagResource", "secretsmanager:TagResource" } do
+    test.truthy(granted[action], action)
+  end
+end
+
 T["with one action less the run fails, and says which"] = function()
   for _, action in ipairs { "ec2:CreateVpc", "s3:PutObject", "secretsmanager:GetSecretValue", "elasticloadbalancing:CreateListener" } do
     local allowed = without(action)

@@ -367,6 +367,7 @@ return {
   ["s3:PutEncryptionConfiguration"] = "write bucket*",
   ["s3:PutLifecycleConfiguration"] = "write bucket*",
   ["s3:PutObject"] = "write accesspointobject object",
+  ["s3:TagResource"] = "tagging",
   ["scheduler:CreateSchedule"] = "write schedule*",
   ["scheduler:CreateScheduleGroup"] = "write schedule-group*",
   ["scheduler:DeleteSchedule"] = "write schedule*",

@@ -33,7 +33,7 @@ M.names = {
 --- What a call needs beside: to tag what it makes in the same call, to hand a role to a service, and in S3 to be told that
 --- an object is not there: who may not list the bucket is refused instead.
 M.more = {
-  ["s3.GetObject"] = "s3:ListBucket", ["s3.HeadObject"] = "s3:ListBucket",
+  ["s3.CreateBucket"] = "s3:TagResource", ["s3.GetObject"] = "s3:ListBucket", ["s3.HeadObject"] = "s3:ListBucket",
   ["ec2.CreateVpc"] = "ec2:CreateTags", ["ec2.CreateSubnet"] = "ec2:CreateTags", ["ec2.CreateInternetGateway"] = "ec2:CreateTags",
   ["ec2.CreateRouteTable"] = "ec2:CreateTags", ["ec2.CreateSecurityGroup"] = "ec2:CreateTags", ["ec2.ImportKeyPair"] = "ec2:CreateTags",
   ["ec2.RunInstances"] = "ec2:CreateTags iam:PassRole", ["ec2.AssociateIamInstanceProfile"] = "iam:PassRole",
