@@ -78,7 +78,7 @@ end
 --- Reads an app.json. Raises kind "usage" with file, line and column.
 ---@param text string
 ---@param file? string default "app.json"
----@return table manifest as it stands there; addons, buildpacks, env, environments, formation and scripts are always there;
+---@return table manifest as it stands there; addons, env, environments, formation and scripts are always there;
 --- an add-on is { plan=, as=, options= }, a variable { value=, required=, generator=, description= }
 ---@return ProcfileWarning[] warnings such as unknown members
 function M.app_json(text, file) return require("procfile.app_json").parse(text, file or "app.json") end
