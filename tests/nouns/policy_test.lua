@@ -7,6 +7,7 @@ local everything = dofile "tests/support/one_of_each.lua"
 local fs = require "fs"
 local json = require "json"
 local load = require "recipe.load"
+local process = require "process"
 local resources = require "policy.resources"
 local test = require "test"
 local T = test.cases()
@@ -146,6 +147,13 @@ T["more than IAM takes in one policy becomes several, with nothing lost"] = func
   end
   test.truthy(#list > 3, "several policies")
   test.equal(n, 402)                                         -- the 400, iam:CreateRole and iam:TagRole
+end
+
+T["lua/stdlib/policy/actions.lua is what `make actions` writes"] = function()
+  local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = fs.read "tools/actions.lua", timeout = 60,
+    env = { PATH = os.getenv "PATH", HKRUN_LIB = os.getenv "HKRUN_LIB", AWS_REGION = "us-east-1" } }
+  test.equal({ r.code, r.stderr }, { 0, "" })
+  test.truthy(r.stdout == fs.read "lua/stdlib/policy/actions.lua", "it is up to date (else: make actions)")
 end
 
 T["each action exists, and each resource is of a type and form that the reference has"] = function()

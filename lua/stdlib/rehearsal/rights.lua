@@ -38,7 +38,7 @@ local function is_about(params, resource)
   local is_s3 = resource:find "^arn:aws:s3:" ~= nil
   if rest:find "^[%w%-]+[:/]%*$" and not is_s3 then return true end          -- all of a type; in S3 all of one bucket
   return any_string(params, function(s)
-    s = s:match "^https?://.*/([^/]+)$" or s:gsub("^/", "")  -- the URL of a queue; a parameter of SSM
+    s = s:match "^https?://.-([^/]+)$" or s:gsub("^/", "")   -- the URL of a queue, or of an identity provider; a parameter of SSM
     if like(s, resource) or like(s, rest) then return true end
     local at = 1
     while true do                                            -- "db:shop", "role/shop", "environment/*/shop", "shop-files/*"
