@@ -235,6 +235,7 @@ function M.environments(plan, o)
       return aws.environment {
         e.name, application = o.application.id, network = o.network, groups = { o.group.id }, platform = o.opt.beanstalk_platform_arn,
         instance_type = e.instance_type, load_balanced = e.load_balanced, worker = e.worker, certificate = e.https and o.certificate or nil,
+        closed = e.processes[1].type ~= "web",
         min_instances = e.instances, max_instances = e.instances,
         deployment = deployment,
         health_path = e.processes[1].type == "web" and o.opt.health_path or nil, env = o.vars.plain, secrets = o.vars.secrets,

@@ -172,6 +172,12 @@ T["aws.environment: one machine is replaced at once, several by halves; both can
   test.equal(test.raises("a rolling deployment needs several machines", policy, { deployment = "rolling" }).kind, "usage")
 end
 
+T["aws.environment: closed, its machines are in the groups alone, so it needs some"] = function()
+  for _, o in ipairs { { closed = true }, { closed = true, groups = { "sg-1" }, key = "me", ssh_from = "sg-2" } } do
+    test.equal(test.raises("closed needs groups of your own, and no key", policy, o).kind, "usage")
+  end
+end
+
 package.path = "recipes/?.lua;" .. package.path
 local thresholds = require "heroku_to_aws.thresholds"
 

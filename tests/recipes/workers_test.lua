@@ -41,6 +41,8 @@ T["a worker alone, without the bastion and alarms, in three zones: it has no add
   local options = { app = "tiny", activate_bastion = false, create_alarm = false, zones = 3, engine = "none", health_timeout = 30 }
   local run = test.apply("recipes/heroku_to_aws.lua", options)
   test.equal(run.reports.Moved[1], { "new address", "(no web process)" })
+  local vpc = aws.ec2:describe_vpcs({ Filters = { { Name = "tag:Name", Values = { "tiny" } } } }).Vpcs[1].VpcId
+  test.equal(#aws.reach({ vpc = vpc }):where(function(o) return o.what == "internet" end), 0, "ports that are open to the internet")
   local subnets = aws.ec2:describe_subnets({}).Subnets
   test.equal({ #subnets, #aws.cloudwatch:describe_alarms({}).MetricAlarms, #cloud.cloud.heroku.app.dynos }, { 6, 0, 0 })
   test.equal(test.apply("recipes/heroku_to_aws.lua", options).changes, 0)

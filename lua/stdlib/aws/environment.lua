@@ -27,6 +27,8 @@ local declared = {
   { "ssh_from", "who reaches their ssh port: a security group like the bastion's, or an address range; needed with key", type = "any" },
   { "load_balanced", "several machines behind a load balancer", type = "boolean", default = false },
   { "worker", "several machines that answer no requests, without a load balancer", type = "boolean", default = false },
+  { "closed", "nobody reaches its machines but those whom the groups let in: without Beanstalk's own group, which opens port 80 to everybody",
+    type = "boolean", default = false },
   { "min_instances", "machines at least, behind a load balancer or as workers", type = "integer", default = 1 },
   { "certificate", "of aws.certificate, or its ARN: HTTPS on port 443 of the load balancer", type = "any" },
   { "idle_timeout", "seconds after which the load balancer cuts a silent connection; Heroku's router waits 30", type = "integer", default = 60 },
@@ -129,6 +131,7 @@ local function settings(o, role, profile)
                         ELBSubnets = balanced and joined(o.network.public) or nil, ELBScheme = balanced and "public" or nil },
     ["aws:autoscaling:launchconfiguration"] = { IamInstanceProfile = profile, DisableIMDSv1 = "true",
                                                 SecurityGroups = #o.groups > 0 and joined(o.groups) or nil, EC2KeyName = o.key,
+                                                DisableDefaultEC2SecurityGroup = o.closed and "true" or nil,
                                                 SSHSourceRestriction = o.key and text("tcp,22,22,%s", noun.id(o.ssh_from)) or nil },
     ["aws:ec2:instances"] = { InstanceTypes = o.instance_type },
     ["aws:elasticbeanstalk:environment"] = { EnvironmentType = (balanced or o.worker) and "LoadBalanced" or "SingleInstance", ServiceRole = role,
@@ -199,6 +202,9 @@ return function(o)
     errors.usage("aws.environment %q: what only works stands behind no load balancer and has no health path", o.name)
   end
   local with = { tags = o.tags, keep = o.keep }
+  if o.closed and (#o.groups == 0 or o.key) then
+    errors.usage("aws.environment %q: closed needs groups of your own, and no key: ssh_from is a rule of Beanstalk's group", o.name)
+  end
   if (o.key == nil) ~= (o.ssh_from == nil) then
     errors.usage("aws.environment %q: key and ssh_from go together; with a key alone Beanstalk would open port 22 to the whole internet", o.name)
   end
