@@ -12,6 +12,9 @@ local used = {}
 ---@param name string "ec2.DescribeVpcs"
 function M.use(name) used[name] = true end
 
+--- Begins anew, as a process would: for tests, of which many run in one.
+function M.forget() used = {} end
+
 --- The calls of AWS that this process has made.
 ---@return string[] names sorted
 function M.used()

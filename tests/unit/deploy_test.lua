@@ -23,8 +23,9 @@ T["the environments get the options of the recipe: platform, days of logs, healt
          opt = { health_timeout = 60, deployment_policy = "rolling", beanstalk_platform_arn = "arn:p", log_days = 7, health_path = "/up" } })
   test.equal(seen.shop, { "shop", application = "shop", network = "net", groups = { "sg-1" }, platform = "arn:p", instance_type = "t3.small",
     load_balanced = true, min_instances = 2, max_instances = 2, health_path = "/up", env = { MODE = "live" }, secrets = { URL = "arn" },
-    hide = { "value" }, log_days = 7, health_timeout = 60, deployment = "rolling" })
-  test.equal({ seen["shop-worker"].log_days, seen["shop-worker"].health_path, seen["shop-worker"].deployment }, { 7 })
+    hide = { "value" }, log_days = 7, health_timeout = 60, deployment = "rolling", closed = false })
+  local worker = seen["shop-worker"]
+  test.equal({ worker.closed, worker.log_days, worker.health_path, worker.deployment }, { true, 7 })
 end
 
 local function refuse() errors.raise { kind = "auth", message = "the credentials have expired" } end

@@ -1,6 +1,7 @@
 --- A cloud of a test's own, in the test's process, and runs of recipes in it. See test.cloud.
 local apply = require "recipe.apply"
 local aws = require "aws"
+local calls = require "calls"
 local clouds = require "rehearsal.cloud"
 local config = require "aws.config"
 local destroy = require "recipe.destroy"
@@ -83,6 +84,7 @@ function M.start(o)
   process.setenv(env)
   self.getenv, config.getenv = config.getenv, os.getenv
   aws.forget()
+  calls.forget()
   log.sink = function(_, line)
     if not line:find "^  %.%.%. " then self.output[#self.output + 1] = line end    -- progress is nothing to compare
   end
