@@ -116,6 +116,25 @@ T["the critical path is the longest way through what the last run did"] = functi
   test.equal(timeline.of {}, nil)
 end
 
+T["what took less than the journal can tell stands on the path all the same"] = function()
+  for _, after in ipairs { { "k:a", "k:b" }, { "k:b", "k:a" } } do
+    local t = timeline.of {
+      rec("run", 100, { command = "apply", n = 1 }),
+      rec("plan", 100, { entries = {
+        { key = "k:a", action = "create", title = "a" }, { key = "k:b", action = "create", title = "b", after = { "k:a" } },
+        { key = "once:c", action = "run", title = "c", after = after },
+      } }),
+      rec("intent", 100, { key = "k:a" }), rec("ready", 101, { key = "k:a" }),
+      rec("intent", 101, { key = "k:b" }), rec("ready", 101, { key = "k:b" }),
+      rec("once", 101, { name = "c", state = "start" }), rec("once", 101, { name = "c", state = "done" }),
+      rec("end", 101, { state = "done" }),
+    }
+    local path = {}
+    for i, b in ipairs(t.path) do path[i] = b.key end
+    test.equal(path, { "look", "k:a", "k:b", "once:c" })
+  end
+end
+
 T["what a recipe retires at the end of the run was made when it was made"] = function()
   local run = table.move(RUN, 1, #RUN - 1, 1, {})
   run[#run + 1] = { ev = "delete", key = "k:side", t = 139 }

@@ -24,25 +24,30 @@ function M.meaning(rec)
   return BEGINS[rec.ev], ENDS[rec.ev]
 end
 
---- The longest way through the things that were done, by what each waits for.
+--- The longest way through the things that were done, by what each waits for; of ways that took the same time that with more things.
 local function critical_path(bars)
-  local by_key, best, from = {}, {}, {}
+  local by_key, best, steps, from = {}, {}, {}, {}
   for _, b in ipairs(bars) do by_key[b.key] = b end
-  local function length(b)
+  local length
+  local function is_longer(a, b)
+    local seconds = length(a)
+    return not b or seconds > best[b] or seconds == best[b] and steps[a] >= steps[b]
+  end
+  function length(b)
     if best[b] then return best[b] end
-    best[b] = 0                                              -- a circle would be a mistake of ours, and no reason to hang
-    local longest = 0
+    best[b], steps[b] = 0, 0                                 -- a circle would be a mistake of ours, and no reason to hang
+    local before
     for _, key in ipairs(b.after or {}) do
       local other = by_key[key]
-      local l = other and length(other) or 0
-      if other and l >= longest then longest, from[b] = l, other end
+      if other and is_longer(other, before) then before = other end
     end
-    best[b] = longest + b.stop - b.start
+    from[b] = before
+    best[b], steps[b] = (before and best[before] or 0) + b.stop - b.start, (before and steps[before] or 0) + 1
     return best[b]
   end
   local last
   for _, b in ipairs(bars) do
-    if not last or length(b) >= length(last) then last = b end
+    if is_longer(b, last) then last = b end
   end
   local path, seconds = {}, last and best[last] or 0
   while last do
