@@ -8,6 +8,7 @@
 --- own, and `net.isolated` says so.
 local process = require "process"
 local errors = require "errors"
+local task = require "task"
 
 local M = {}
 
@@ -249,10 +250,8 @@ local function chain(vpc, host, direction, side, verdict)
   return table.concat(lines, "\n")
 end
 
---- Writes a VPC's filter anew, in one transaction of nft.
-function Network:filter(vpc_id)
-  local vpc = self.vpcs[vpc_id]
-  if not (vpc and vpc.ns) then return end
+--- A VPC's filter as nft reads it.
+local function filter_of(vpc)
   local chains, from, to, nat, doors = {}, {}, {}, {}, {}
   for address, host in pairs(vpc.hosts) do
     local name = address:gsub("%.", "_")
@@ -292,7 +291,24 @@ table inet vpc {
     #from > 0 and ("    ip saddr vmap { %s }\n"):format(table.concat(from, ", ")) or "",
     #to > 0 and ("    ip daddr vmap { %s }\n"):format(table.concat(to, ", ")) or "",
     table.concat(nat, "\n"))
-  run({ "nft", "-f", "-", prefix = vpc.ns.prefix }, rules)
+  return rules
+end
+
+--- Writes a VPC's filter anew, in one transaction of nft; when it returns, what holds knows all that was so when it was called.
+--- One is written at a time: of two, the older could arrive last, and shut out what came between them.
+function Network:filter(vpc_id)
+  local vpc = self.vpcs[vpc_id]
+  if not vpc then return end
+  vpc.changes = (vpc.changes or 0) + 1
+  local change = vpc.changes
+  while vpc.writing do task.sleep(0.01) end
+  if not vpc.ns or (vpc.written or 0) >= change then return end
+  local newest = vpc.changes
+  vpc.writing = true
+  local ok, e = pcall(run, { "nft", "-f", "-", prefix = vpc.ns.prefix }, filter_of(vpc))
+  vpc.writing = nil
+  if not ok then error(e, 0) end
+  vpc.written = newest
 end
 
 function Network:remove_vpc(vpc_id)
