@@ -259,14 +259,29 @@ static int fs_has_user (lua_State *L) {         /* has_user(name) -> boolean */
   return 1;
 }
 
-/* free_port(address) -> a TCP port that nobody listens on there */
+/* Connects to the port that listener has and ends that at the listener's side, where the port then rests for a minute: the kernel
+   gives it to nobody who asks for any port, while a server that asks for this one gets it, as after a restart (SO_REUSEADDR). */
+static void rest (int listener, const struct sockaddr *address, socklen_t len) {
+  const struct timeval most = { .tv_sec = 1 };
+  int client = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0), peer = -1;
+  if (client >= 0 && listen(listener, 1) == 0 && setsockopt(client, SOL_SOCKET, SO_SNDTIMEO, &most, sizeof most) == 0
+      && setsockopt(listener, SOL_SOCKET, SO_RCVTIMEO, &most, sizeof most) == 0 && connect(client, address, len) == 0)
+    peer = accept4(listener, NULL, NULL, SOCK_CLOEXEC);
+  if (peer >= 0) close(peer);
+  if (client >= 0) close(client);
+}
+
+/* free_port(address, plain) -> a TCP port that nobody listens on there */
 static int fs_free_port (lua_State *L) {
   struct sockaddr_in a;
   socklen_t len = sizeof a;
+  const int yes = 1;
   int fd = socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0);
   int ok = fd >= 0 && uv_ip4_addr(luaL_optstring(L, 1, "127.0.0.1"), 0, &a) == 0
+           && setsockopt(fd, SOL_SOCKET, SO_REUSEADDR, &yes, sizeof yes) == 0
            && bind(fd, (struct sockaddr *)&a, sizeof a) == 0
            && getsockname(fd, (struct sockaddr *)&a, &len) == 0;
+  if (ok && !lua_toboolean(L, 2)) rest(fd, (struct sockaddr *)&a, len);
   if (fd >= 0) close(fd);
   if (!ok) return failed(L, "find a free port on", luaL_optstring(L, 1, "127.0.0.1"));
   lua_pushinteger(L, ntohs(a.sin_port));

@@ -93,10 +93,12 @@ function M.tmpdir(prefix)
   return mkdtemp(M.join(os.getenv "TMPDIR" or "/tmp", prefix or "hkrun-"))
 end
 
---- A TCP port that nobody listens on.
+--- A TCP port that nobody listens on. For a minute the kernel gives it to nobody else who asks for a free one; whoever listens
+--- there has to set SO_REUSEADDR, as servers do.
 ---@param address? string 127.0.0.1 by default
-function M.free_port(address)
-  local port, err = host.free_port(address)
+---@param plain? boolean for programs that may not set it: then another may be faster
+function M.free_port(address, plain)
+  local port, err = host.free_port(address, plain)
   return (errors.check("find a free port", port, err))
 end
 

@@ -1,5 +1,7 @@
 --- host.tcp: both ends of a connection on loopback.
+local errors = require "errors"
 local fs = require "fs"
+local process = require "process"
 local task = require "task"
 local tcp = require "host.tcp"
 local test = require "test"
@@ -71,6 +73,15 @@ T["who waits can be cancelled; what is no address, or a port that is taken, is s
   local open = #fs.list "/proc/self/fd"
   _, e = tcp.listen("127.0.0.1", server:port())
   test.equal({ e.code, #fs.list "/proc/self/fd" }, { "EADDRINUSE", open }, "and nothing stays open")
+  server:close()
+end
+
+T["a free port that was found stays free for its server, and is nobody else's meanwhile"] = function()
+  local port = fs.free_port()
+  local other = process.run { "python3", "-c", ("import socket; socket.socket().bind(('127.0.0.1', %d))"):format(port) }
+  test.match(other.stderr, "Address already in use")
+  local server = errors.check("listen", tcp.listen("127.0.0.1", port))
+  test.equal(server:port(), port)
   server:close()
 end
 

@@ -19,10 +19,7 @@ T["a datagram goes there and back, and its sender is known"] = function()
 end
 
 T["where nobody listens the next receive says so"] = function()
-  local gone = udp.bind("127.0.0.1", 0)
-  local _, port = gone:address()
-  gone:close()
-  local client <close> = udp.connect("127.0.0.1", port)
+  local client <close> = udp.connect("127.0.0.1", 1)         -- no port that another socket may get
   task.step(client, "send", "ping")
   local ok, err = task.step(client, "receive")
   test.equal({ ok, err.kind, err.code }, { nil, "network", "ECONNREFUSED" })

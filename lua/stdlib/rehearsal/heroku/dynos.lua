@@ -66,7 +66,7 @@ end
 
 --- One life of the process; returns its exit code.
 local function live(self)
-  if self.type == "web" then self.port = fs.free_port() end
+  if self.type == "web" then self.port = fs.free_port(nil, true) end
   self:set_state "starting"
   self.app.logs:add("heroku", self.name, ("Starting process with command `%s`"):format(self.command))
   -- bash, as on Heroku: it becomes the command, which so ends with us however we end

@@ -97,7 +97,7 @@ local function settle_ports(cloud, task, service)
   if cloud.net.isolated then return end
   for _, port in ipairs(service.ports) do
     if secret.equal(service.env.PORT or "", tostring(port.inside)) then
-      task.local_ports[port.outside] = fs.free_port(task.place.address)
+      task.local_ports[port.outside] = fs.free_port(task.place.address, true)
       port.inside = task.local_ports[port.outside]
       port.outside = port.inside
       service.env.PORT = tostring(port.inside)

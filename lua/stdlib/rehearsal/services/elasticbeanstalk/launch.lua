@@ -338,7 +338,7 @@ local function settle_ports(cloud, env, services)
   for _, service in ipairs(services) do
     for _, port in ipairs(service.ports) do
       if port.outside == 80 and service.env.PORT == tostring(port.inside) then
-        env.local_port = env.local_port or fs.free_port(env.place.address)
+        env.local_port = env.local_port or fs.free_port(env.place.address, true)
         port.inside, service.env.PORT = env.local_port, tostring(env.local_port)
       end
     end
