@@ -58,7 +58,7 @@ return function()
   local ok, code = task.run(main, args)
   if ok then return code or 0 end
   if not (errors.is(code, "cancelled") or code.shown) then
-    io.stderr:write("hkrun: ", errors.text(code, not require("term").is_tty(2)), "\n")
+    require("log").failure("hkrun: " .. errors.text(code, not require("term").is_tty(2)))
   end
   if (verbose or errors.is(code, "bug")) and code.traceback then io.stderr:write(code.traceback, "\n") end
   return task.is_stopping() and 130 or errors.exit_code(code)   -- also where it failed on the way

@@ -7,6 +7,7 @@ local pace = require "live.pace"
 local screen = require "live.screen"
 local task = require "task"
 local term = require "term"
+local wrap = require "wrap"
 
 local M = {}
 
@@ -100,8 +101,11 @@ local function redraw()
   if task.now() - last_draw >= FRAME then draw() else dirty = true end
 end
 
-local function say(stream, line)
+--- What people read is broken between words, on a terminal only: what it goes to elsewhere has lines of its own.
+local function say(stream, line, as_it_is)
   if stream == "err" or out_tty then screen.erase() end
+  local is_read = stream == "err" and tty or stream == "out" and out_tty
+  if is_read and not as_it_is then line = wrap.text(line, (term.size())) end
   M.sink(stream, line)
   if items[1] or scene then redraw() end
 end
@@ -120,6 +124,9 @@ function M.step(fmt, ...) say("err", M.color("bold", formatted(fmt, ...))) end
 
 --- Something that needs attention but does not stop the run.
 function M.warn(fmt, ...) say("err", M.color("yellow", "warning: " .. formatted(fmt, ...))) end
+
+--- Why a command failed, in a sentence.
+function M.failure(line) say("err", line) end
 
 local told = {}
 
@@ -143,12 +150,18 @@ end
 --- Whether results go to standard error too: standard output is somebody else's.
 M.results_aside = false
 
---- A line of a result, on standard output.
+--- A line of a result for people, on standard output.
 function M.out(fmt, ...) say(M.results_aside and "err" or "out", formatted(fmt or "", ...)) end
 
---- A line for programs, on standard output.
+--- Lines of a result that are laid out already, on standard output.
+---@param lines string[]
+function M.lines(lines)
+  for _, line in ipairs(lines) do say(M.results_aside and "err" or "out", line, true) end
+end
+
+--- What is laid out already, or for programs, on standard output.
 ---@param line string
-function M.data(line) say("out", line) end
+function M.data(line) say("out", line, true) end
 
 --- Runs fn, which asks for something on the terminal, with nothing redrawn meanwhile.
 ---@param fn function

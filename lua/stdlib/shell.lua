@@ -87,7 +87,7 @@ function M.json(v)
   return require "json"(v)
 end
 
-function M.say(line) log.out("%s", line) end
+function M.say(line) log.data(line) end
 
 --- Prints what code returned. Of a table and more, the table: what follows it (an
 --- AWS call's headers and request id) is for code that asks for it.

@@ -116,7 +116,15 @@ T["help fits the terminal, and says neither twice nor against itself what an opt
     "                   there; one of docker, none)",
   })
   test.equal(#options.help(d), 2, "no terminal")
-  test.equal(#options.help(d, 30), 2, "too narrow for words beside the names")
+  test.equal(options.help(d, 30), {
+    "  --region STRING  AWS region",
+    "      (default us-east-1)",
+    "  --engine STRING  container",
+    "      engine, or none",
+    "      (default: the one that",
+    "      is there; one of docker,",
+    "      none)",
+  }, "too narrow for words beside the names")
 end
 
 return T

@@ -69,7 +69,7 @@ return {
     local since = {}
     for _, rec in ipairs(records) do
       local seconds = took(rec, since)
-      if o.json then log.out("%s", json.encode(rec))
+      if o.json then log.data(json.encode(rec))
       elseif tell[rec.ev] then
         log.out("%s  %s%s%s", rec.at, tell[rec.ev](rec), seconds and (" (%.1f s)"):format(seconds) or "", rec.by and "  by " .. calls(rec.by)
           or "")

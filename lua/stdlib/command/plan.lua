@@ -18,7 +18,7 @@ local function show(o)
   local r = apply.plan(o, load.file(o.recipe), false)
   if o.out then saved.write(o.out, r, o) end
   if o.json then
-    log.out("%s", json.encode(plan.data(r), { pretty = true }))
+    log.data(json.encode(plan.data(r), { pretty = true }))
   else
     apply.print_plan(r, log.out)
     apply.print_reports(r.reports)

@@ -44,7 +44,7 @@ local function show(documents, out)
       fs.mkdir_p(out)
       fs.write(fs.join(out, documents[2] and ("policy-%d.json"):format(i) or "policy.json"), text .. "\n")
     else
-      log.out("%s", text)
+      log.data(text)
     end
   end
 end

@@ -23,7 +23,7 @@ return {
     for _, form in ipairs { "html", "md" } do
       local flag = form == "md" and "markdown" or form
       local path = o[flag] or not (o.html or o.markdown) and report.path(r, form)
-      if path == "-" then log.out("%s", (report.text(doc, form):gsub("\n$", "")))
+      if path == "-" then log.data((report.text(doc, form):gsub("\n$", "")))
       elseif path then
         fs.write(path, report.text(doc, form), o[flag] and 420 or 384)
         log.out("%s", path)

@@ -92,10 +92,10 @@ local function show_timeline(r, o)
   local scale = tonumber(o.scale or 1)
   if not scale or scale <= 0 then errors.usage("--scale %s is not a number of seconds", o.scale) end
   local t = timeline.of(r.journal:records())
-  if o.json then log.out("%s", json.encode(t or {}, { pretty = true }))
+  if o.json then log.data(json.encode(t or {}, { pretty = true }))
   elseif not t then log.out "never applied"
   else
-    for _, line in ipairs(timeline.lines(t, { width = term.size() or WIDTH, scale = scale })) do log.out("%s", line) end
+    log.lines(timeline.lines(t, { width = term.size() or WIDTH, scale = scale }))
   end
 end
 
@@ -119,7 +119,7 @@ return {
       return 0
     end
     local lock = r.journal:holder()
-    if o.json then log.out("%s", json.encode(data(r, lock), { pretty = true }))
+    if o.json then log.data(json.encode(data(r, lock), { pretty = true }))
     else show(r, lock) end
     return 0
   end,

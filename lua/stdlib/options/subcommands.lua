@@ -119,7 +119,7 @@ local function run(group, args)
     places[i] = place.through(where, ways[math.min(i, #ways)], sessions)
   end
   local result = command.run(o, places, apps)
-  if is_json then log.out("%s", json.encode(command.plain(result), { pretty = true })) else command.print(result) end
+  if is_json then log.data(json.encode(command.plain(result), { pretty = true })) else command.print(result) end
   return command.is_good(result) and 0 or 1
 end
 

@@ -1,36 +1,15 @@
 --- Rows of cells as lines for people: columns that stand below each other, and, where a width is given that they do not
---- fit into, cells on several lines, broken between words.
+--- fit into, cells on several lines, broken between words. A word that is wider than its cell stands over it, and the
+--- cells to its right begin below it.
 local log = require "log"
 local term = require "term"
 local width = require "host.width"
+local wrap = require "wrap"
 
 local M = {}
 
 local INDENT, GAP = 2, 2
-local WORD, LEAST = 30, 8                                     -- longest word that stays whole; narrowest column on average
-
---- A text as lines of at most so many columns; a word that is longer than that is broken.
----@param text string
----@param columns integer
----@return string[]
-function M.wrap(text, columns)
-  local lines, line = {}, nil
-  for word in text:gmatch "%S+" do
-    local longer = line and line .. " " .. word or word
-    if width.of(longer) > columns then
-      if line then lines[#lines + 1] = line end
-      while width.of(word) > columns do
-        local start = width.fit(word, columns)
-        if start == "" then break end
-        lines[#lines + 1], word = start, word:sub(#start + 1)
-      end
-      longer = word
-    end
-    line = longer
-  end
-  lines[#lines + 1] = line
-  return lines[1] and lines or { "" }
-end
+local WORD, LEAST = 30, 8                                     -- longest word that widens its column; narrowest column on average
 
 local function longest_word(text)
   local n = 0
@@ -53,15 +32,36 @@ local function shared(natural, least, room)
   return widths
 end
 
+--- The widths that fit, or nil where there is no room for columns. Words are longer than their column only if they must be.
 local function fitted(rows, natural, columns)
   local room = columns - INDENT - GAP * (#natural - 1)
-  local sum, words, none = 0, {}, {}
-  for i, n in ipairs(natural) do sum, words[i], none[i] = sum + n, 0, 0 end
-  if sum <= room or room < LEAST * #natural then return natural end
+  local sum, words, short, none = 0, {}, {}, {}
+  for i, n in ipairs(natural) do sum, words[i], short[i], none[i] = sum + n, 0, 0, 0 end
+  if sum <= room then return natural end
+  if room < LEAST * #natural then return nil end
   for _, row in ipairs(rows) do
-    for i, cell in ipairs(row) do words[i] = math.max(words[i], math.min(longest_word(cell), WORD)) end
+    for i, cell in ipairs(row) do
+      words[i] = math.max(words[i], longest_word(cell))
+      short[i] = math.min(words[i], WORD)
+    end
   end
-  return shared(natural, words, room) or shared(natural, none, room)
+  return shared(natural, words, room) or shared(natural, short, room) or shared(natural, none, room)
+end
+
+--- The lines of a row: each cell from the line on where nothing to its left stands over.
+local function row_lines(row, widths)
+  local lines, from, x = { "" }, 1, INDENT
+  for i, cell in ipairs(row) do
+    local at = from
+    for _, part in ipairs(wrap.line(cell, widths[i], "")) do
+      local before = lines[at] or ""
+      if part ~= "" then lines[at] = before .. (" "):rep(x - width.of(before)) .. part end
+      at = at + 1
+      if width.of(part) > widths[i] then from = at end
+    end
+    x = x + widths[i] + GAP
+  end
+  return lines
 end
 
 --- The lines of a table.
@@ -75,16 +75,9 @@ function M.lines(rows, columns)
   end
   if columns then widths = fitted(rows, widths, columns) end
   for _, row in ipairs(rows) do
-    local cells, height = {}, 1
-    for i, cell in ipairs(row) do
-      cells[i] = width.of(cell) > widths[i] and M.wrap(cell, widths[i]) or { cell }
-      height = math.max(height, #cells[i])
-    end
-    for h = 1, height do
-      local parts = {}
-      for i, cell in ipairs(cells) do parts[i] = (cell[h] or "") .. (" "):rep(widths[i] - width.of(cell[h] or "")) end
-      lines[#lines + 1] = ((" "):rep(INDENT) .. table.concat(parts, (" "):rep(GAP))):gsub(" +$", "")
-    end
+    local part = widths and row_lines(row, widths)
+      or wrap.line((" "):rep(INDENT) .. table.concat(row, (" "):rep(GAP)), columns)
+    table.move(part, 1, #part, #lines + 1, lines)
   end
   return lines
 end
@@ -92,8 +85,7 @@ end
 --- Prints a table as a result: as wide as the terminal at most, where it goes to one.
 ---@param rows string[][]
 function M.print(rows)
-  local columns = term.is_tty(log.results_aside and 2 or 1) and term.size() or nil
-  for _, line in ipairs(M.lines(rows, columns)) do log.out("%s", line) end
+  log.lines(M.lines(rows, term.is_tty(log.results_aside and 2 or 1) and term.size() or nil))
 end
 
 return M

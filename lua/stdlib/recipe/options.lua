@@ -1,5 +1,4 @@
 --- A recipe's options: from --flags, the environment (HKRUN_NAME), a YAML file, the last run, the default; in this order.
-local columns = require "recipe.columns"
 local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
@@ -7,6 +6,7 @@ local lib = require "options"
 local plain = require "recipe.plain"
 local secret = require "secret"
 local term = require "term"
+local wrap = require "wrap"
 
 local M = {}
 
@@ -267,9 +267,9 @@ function M.help(declared, wide)
     if d.type == "secret" then notes[#notes + 1] = "or HKRUN_" .. d[1]:upper() .. ", or asked for" end
     local words = (d[2] or "") .. (#notes > 0 and " (" .. table.concat(notes, "; ") .. ")" or "")
     words = words:gsub("%) %(([^()]*%))$", "; %1")           -- one pair of brackets is enough
-    local room = wide and wide - width - 4 or math.huge
-    for j, part in ipairs(room >= 20 and room < #words and columns.wrap(words, room) or { words }) do
-      lines[#lines + 1] = ("  %-" .. width .. "s  %s"):format(j == 1 and left[i] or "", part)
+    local start = ("  %-" .. width .. "s  "):format(left[i])
+    for _, line in ipairs(wide and wrap.line(start .. words, wide, (" "):rep(wide - #start >= 20 and #start or 6)) or { start .. words }) do
+      lines[#lines + 1] = line
     end
   end
   return lines

@@ -34,7 +34,7 @@ local function our_own(text, rows, ask)
       if key == nil or key == "q" or key == "Q" or key == "\3" then return end
       shown = (key == "\r" or key == "\n") and shown - 1 or 0
     end
-    log.out("%s", line)
+    log.data(line)
     shown = shown + 1
   end
 end
@@ -46,7 +46,7 @@ function M.show(text, ask)
   local columns, rows = term.size()
   local pager = command()
   if not (ask and columns and term.is_tty(1)) or pager == "" or pager == "cat" or height(text, columns) < rows then
-    return log.out("%s", text)
+    return log.data(text)
   end
   if not pager then return our_own(text, rows, ask) end
   io.stdout:flush()
