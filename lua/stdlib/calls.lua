@@ -2,6 +2,7 @@
 --- which the service knows them. The recipe engine writes them beside what they did. And the names of all calls of AWS, those
 --- that only read too, for hkrun policy.
 local errors = require "errors"
+local sorted_keys = require "sorted_keys"
 local task = require "task"
 
 local M = {}
@@ -18,10 +19,7 @@ function M.forget() used = {} end
 --- The calls of AWS that this process has made.
 ---@return string[] names sorted
 function M.used()
-  local list = {}
-  for name in pairs(used) do list[#list + 1] = name end
-  table.sort(list)
-  return list
+  return sorted_keys(used)
 end
 
 --- The calls of this process that a journal does not know yet, for the record of a run's end.

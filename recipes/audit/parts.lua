@@ -2,6 +2,7 @@
 local errors = require "errors"
 local json = require "json"
 local log = require "log"
+local sorted_keys = require "sorted_keys"
 local task = require "task"
 
 local M = {}
@@ -46,10 +47,7 @@ function M.by_name(a, b) return a.name < b.name end
 
 --- Names of a map, sorted.
 function M.names(map)
-  local names = json.array {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
+  return json.array(sorted_keys(map))
 end
 
 --- What could not be read, and why; an answer that made no sense to us is one more reason.

@@ -1,14 +1,8 @@
 --- An audit as Markdown.
 local notable = require "audit.notable"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 --- Text in a cell: pipes and line ends would break the table.
 local function cell(v)
@@ -18,7 +12,7 @@ local function cell(v)
     if #v > 0 then
       for i, x in ipairs(v) do words[i] = tostring(x) end
     else
-      for _, name in ipairs(sorted(v)) do words[#words + 1] = ("%s %s"):format(name, tostring(v[name])) end
+      for _, name in ipairs(sorted_keys(v)) do words[#words + 1] = ("%s %s"):format(name, tostring(v[name])) end
     end
     v = table.concat(words, ", ")
   end
@@ -151,7 +145,7 @@ local function app_page(out, app)
   lists(out, LISTS, app)
   if app.postgres then postgres(out, app.postgres) end
   if app.redis then redis(out, app.redis) end
-  for _, name in ipairs(sorted(app.other_stores or {})) do
+  for _, name in ipairs(sorted_keys(app.other_stores or {})) do
     local facts = app.other_stores[name];
     (facts.tables and postgres or redis)(out, facts, name)
   end

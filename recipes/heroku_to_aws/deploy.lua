@@ -10,6 +10,7 @@ local held = require "heroku_to_aws.held"
 local image = require "heroku_to_aws.image"
 local quoted = require "process.quoted"
 local recipe = require "recipe"
+local sorted_keys = require "sorted_keys"
 local task = require "task"
 local text = require "text"
 
@@ -155,9 +156,7 @@ end
 ---@param environments table<string, any> of aws.environment, by name
 ---@param code table of `code`
 function M.live(environments, code)
-  local names = {}
-  for name in pairs(environments) do names[#names + 1] = name end
-  table.sort(names)
+  local names = sorted_keys(environments)
   local function deploy(version_of, o)
     task.map(names, function(name)
       if name ~= o.but then environments[name]:deploy(version_of(name), o) end

@@ -2,15 +2,9 @@
 --- Found, said, and left to you: nothing here is changed.
 local fs = require "fs"
 local secret = require "secret"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 local function plural(n, what) return n == 1 and "1 " .. what or ("%d %ss"):format(n, what) end
 
@@ -21,7 +15,7 @@ local function herokuapp_vars(app)
     local ok, url = pcall(secret.parse_url, value)
     if ok and url.host and url.host:lower():find "%.herokuapp%.com$" then names[name] = true end
   end
-  return sorted(names)
+  return sorted_keys(names)
 end
 
 --- Who is outside: callers of the app's old address, listeners to its releases and logs, its pipeline.
@@ -89,7 +83,7 @@ M.HABITS = {
 }
 
 local function sign_of(habit, read)
-  for _, file in ipairs(sorted(habit.signs)) do
+  for _, file in ipairs(sorted_keys(habit.signs)) do
     local content = read(file)
     for _, pattern in ipairs(content and habit.signs[file] or {}) do
       local from, to = content:find(pattern)

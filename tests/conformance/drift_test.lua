@@ -4,6 +4,7 @@ local cloud = require "rehearsal.cloud"
 local fs = require "fs"
 local json = require "json"
 local process = require "process"
+local sorted_keys = require "sorted_keys"
 local test = require "test"
 local T = test.cases()
 
@@ -140,9 +141,7 @@ local function round(l, changes)
   local at = #l.cloud.calls
   local seen = {}
   for _, e in ipairs(json.decode(l.run("plan", "--json")).entries) do
-    local fields = {}
-    for field in pairs(e.changes or {}) do fields[#fields + 1] = field end
-    table.sort(fields)
+    local fields = sorted_keys(e.changes)
     if e.action == "create" then fields = { "+" }
     elseif e.action ~= "change" then fields = { e.action } end
     if e.action ~= "none" and e.action ~= "read" then seen[#seen + 1] = ("%s: %s"):format(e.key, table.concat(fields, " ")) end

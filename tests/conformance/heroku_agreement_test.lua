@@ -6,6 +6,7 @@ local cli_of = dofile "tests/support/heroku_cli.lua"
 local fs = require "fs"
 local json = require "json"
 local read = require "audit.read"
+local sorted_keys = require "sorted_keys"
 local task = require "task"
 local test = require "test"
 local yaml = require "yaml"
@@ -32,13 +33,6 @@ local function lines(items, members)
     end
     found[i] = table.concat(words, " ")
   end
-  table.sort(found)
-  return found
-end
-
-local function names(map)
-  local found = {}
-  for name in pairs(map) do found[#found + 1] = name end
   table.sort(found)
   return found
 end
@@ -78,7 +72,7 @@ local OF_APP = {
     function(app) return lines(app.domains, { "hostname", "kind", "cname", "acm_status", "sni_endpoint" }) end },
   { "releases --json", function(said) return lines(said, { "version", "description", "status", "current", "user.email" }) end,
     function(app) return lines(app.releases, { "version", "description", "status", "current", "user" }) end },
-  { "config --json", names, function(app)
+  { "config --json", sorted_keys, function(app)
     local found = {}
     for i, var in ipairs(app.config) do found[i] = var.name end
     return found

@@ -1,6 +1,7 @@
 --- Heroku's own CLI on the rehearsal's Heroku: what a developer types every day, and what it then says.
 local cli_of = dofile "tests/support/heroku_cli.lua"
 local json = require "json"
+local sorted_keys = require "sorted_keys"
 local lab_of = dofile "tests/support/heroku_lab.lua"
 local task = require "task"
 local test = require "test"
@@ -40,9 +41,7 @@ T["the Heroku CLI reads an app, changes it, and is refused as on Heroku"] = func
     pipeline = { name = "shop", stage = "production" } }
   local heroku = cli_of(lab.cloud)
   heroku "auth:whoami"                  -- the first run writes its files
-  local lines = {}
-  for line in pairs(SAID) do lines[#lines + 1] = line end
-  table.sort(lines)
+  local lines = sorted_keys(SAID)
   for _, r in ipairs(task.map(lines, heroku, { limit = 4 })) do
     test.equal(r.code, 0, r.line .. ": " .. r.err)
     test.match(r.out, SAID[r.line], r.line)

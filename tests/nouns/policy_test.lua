@@ -3,6 +3,7 @@
 --- the resources exist, the Service Authorization Reference.
 local aws = require "aws"
 local document = require "policy.document"
+local sorted_keys = require "sorted_keys"
 local everything = dofile "tests/support/one_of_each.lua"
 local fs = require "fs"
 local json = require "json"
@@ -26,9 +27,7 @@ local function of_a_run()
   test.apply(everything)
   test.destroy(everything)
   local memory, id = memory_of(cloud)
-  local calls = {}
-  for name in pairs(memory.calls) do calls[#calls + 1] = name end
-  table.sort(calls)
+  local calls = sorted_keys(memory.calls)
   local at = resources.place(memory.names)
   test.equal(at, { A = "123456789012", R = "us-east-1" })
   local documents, wide = document.of(calls, resources.of(memory.names, at), { recipe = id, region = at.R })

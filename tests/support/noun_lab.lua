@@ -19,6 +19,7 @@
 local aws = require "aws"
 local errors = require "errors"
 local mutating = require "aws.mutating"
+local sorted_keys = require "sorted_keys"
 local recipe_lab = dofile "tests/support/recipe_lab.lua"
 local request_of = require "aws.request"
 local secret = require "secret"
@@ -256,10 +257,7 @@ function M.case(T, c)
     end
   end
 
-  local fields = {}
-  for field in pairs(c.fixed or {}) do fields[#fields + 1] = field end
-  table.sort(fields)
-  for _, field in ipairs(fields) do
+  for _, field in ipairs(sorted_keys(c.fixed)) do
     local value = c.fixed[field]
     T[titled(("another %s replaces it"):format(field))] = function()
       local l, world = recipe_lab(), living(c, true)

@@ -7,24 +7,18 @@ local aws = require "aws"
 local ecs = require "aws.common.ecs"
 local noun = require "aws.common.noun"
 local recipe = require "recipe"
+local sorted_keys = require "sorted_keys"
 local text = require "text"
 
 local GONE = "ClientException"                               -- "Unable to describe task definition."
-
-local function sorted(map)
-  local names = {}
-  for name in pairs(map) do names[#names + 1] = name end
-  table.sort(names)
-  return names
-end
 
 --- Fargate's way to name a key of a secret has two more parts, which stay empty: its version.
 local function value_from(reference) return text("%s::", reference) end
 
 local function container(spec)
   local env, secrets = {}, {}
-  for i, name in ipairs(sorted(spec.env)) do env[i] = { name = name, value = spec.env[name] } end
-  for i, name in ipairs(sorted(spec.secrets)) do secrets[i] = { name = name, valueFrom = value_from(spec.secrets[name]) } end
+  for i, name in ipairs(sorted_keys(spec.env)) do env[i] = { name = name, value = spec.env[name] } end
+  for i, name in ipairs(sorted_keys(spec.secrets)) do secrets[i] = { name = name, valueFrom = value_from(spec.secrets[name]) } end
   return {
     name = spec.name, image = spec.image, command = spec.command, essential = true, environment = env, secrets = secrets,
     portMappings = spec.port and { { containerPort = spec.port, protocol = "tcp" } } or {}, stopTimeout = spec.stop_timeout,

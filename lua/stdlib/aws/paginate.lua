@@ -2,6 +2,7 @@
 local errors = require "errors"
 local lists = require "host.list"
 local path = require "aws.path"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -73,9 +74,7 @@ end
 --- structure as a whole. Numbers are counts, and no items.
 local function add_items(list, found, where, kind)
   if type(found) == "table" and kind == "map" then
-    local names = {}
-    for name in pairs(found) do names[#names + 1] = name end
-    table.sort(names)
+    local names = sorted_keys(found)
     for _, name in ipairs(names) do list[#list + 1] = { found[name], where, name } end
   elseif type(found) == "table" and kind ~= "struct" then
     for _, item in ipairs(found) do list[#list + 1] = { item, where } end

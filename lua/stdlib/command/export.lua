@@ -9,6 +9,7 @@ local log = require "log"
 local readonly = require "readonly"
 local run = require "recipe.run"
 local sign = require "sign"
+local sorted_keys = require "sorted_keys"
 
 local USAGE = {
   "usage: hkrun export terraform RECIPE.lua [--out DIR] [--force] [--journal s3://BUCKET/KEY] [the recipe's options that name its target]",
@@ -61,9 +62,7 @@ local function terraform(args)
   readonly.set(true, "an export changes nothing")
   local files, left, count = run.with(r, export.files, r, aws.ec2.region)
   write(o, files, r.recipe)
-  local names = {}
-  for name in pairs(files) do names[#names + 1] = name end
-  table.sort(names)
+  local names = sorted_keys(files)
   log.out("%d resources in %s: %s", count, o.out, table.concat(names, ", "))
   for _, x in ipairs(left) do log.out("not exported: %s: %s", x.key:gsub(":", " ", 1), x.why) end
   log.out("next: terraform -chdir=%s init && terraform -chdir=%s plan", o.out, o.out)

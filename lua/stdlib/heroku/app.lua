@@ -4,6 +4,7 @@ local errors = require "errors"
 local freeze = require "heroku.freeze"
 local log = require "log"
 local remove = require "heroku.remove"
+local sorted_keys = require "sorted_keys"
 local stores = require "heroku.stores"
 local task = require "task"
 local http = require "http"
@@ -137,10 +138,8 @@ end
 --- Sets how many dynos of each type run.
 ---@param quantities table<string, integer> { web = 0, worker = 2 }
 function App:scale(quantities)
-  local updates, names = {}, {}
-  for name in pairs(quantities) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do updates[#updates + 1] = { type = name, quantity = quantities[name] } end
+  local updates = {}
+  for _, name in ipairs(sorted_keys(quantities)) do updates[#updates + 1] = { type = name, quantity = quantities[name] } end
   if #updates == 0 then return end
   self.client:call("PATCH", "/apps/" .. self.id .. "/formation", { json = { updates = updates }, what = "scale the app " .. self.name })
   rawset(self, "formation", nil)

@@ -2,6 +2,7 @@
 local actions = require "policy.actions"
 local json = require "json"
 local operations = require "policy.operations"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -120,10 +121,7 @@ function M.of(calls, by_type, o)
   for _, call in ipairs(calls) do
     for _, action in ipairs(operations.actions(call)) do wanted[action] = true end
   end
-  local sorted = {}
-  for action in pairs(wanted) do sorted[#sorted + 1] = action end
-  table.sort(sorted)
-  for _, action in ipairs(sorted) do
+  for _, action in ipairs(sorted_keys(wanted)) do
     local resources, condition, why = scope(action, by_type, o)
     table.sort(resources)
     local key = json.encode { resources, condition or false }

@@ -3,6 +3,7 @@
 local json = require "json"
 local json_places = require "procfile.json_places"
 local place = require "procfile.place"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -16,7 +17,7 @@ local TEST_SCRIPTS = { test = true, ["test-setup"] = true }      -- devcenter.he
 local function unknown(map, names, path, check)
   local known = {}
   for _, name in ipairs(names) do known[name] = true end
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     if not known[name] then check.warn(place.at(path, name), "is unknown, and ignored; there are %s", table.concat(names, ", ")) end
   end
 end
@@ -46,7 +47,7 @@ end
 local function env(map, path, check)
   local kept = {}
   map = check.is(map, "map", path) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     local value, at = map[name], place.at(path, name)
     if type(value) == "string" then value = { value = value } end
     if type(value) ~= "table" then check.fail(at, "must be a text or a map") end
@@ -65,7 +66,7 @@ end
 
 local function formation(map, path, check)
   map = check.is(map, "map", path) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     local process, at = map[name], place.at(path, name)
     if not name:find "^[%w_-]+$" then check.fail(at, "is no process type: letters, digits, - and _ only") end
     check.is(process, "map", at)
@@ -81,7 +82,7 @@ end
 
 local function scripts(map, path, check, more)
   map = check.is(map, "map", path) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     local script, at = map[name], place.at(path, name)
     if type(script) == "table" and not check.is_list(script) then
       if script.command == nil then check.fail(at, "needs a command") end
@@ -144,7 +145,7 @@ end
 
 function environments(map, path, check)
   map = check.is(map, "map", path) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     local at = place.at(path, name)
     if name ~= "test" and name ~= "review" then check.fail(at, "is no environment; there are test, review") end
     manifest_of(map[name], at, check, name)

@@ -2,6 +2,7 @@
 --- devcenter.heroku.com/articles/build-docker-images-heroku-yml (of April 2024). Heroku refuses what it does not know.
 local json = require "json"
 local place = require "procfile.place"
+local sorted_keys = require "sorted_keys"
 local yaml = require "yaml"
 
 local M = {}
@@ -21,7 +22,7 @@ end
 --- Variables: their values are texts, also those that look like a number.
 local function variables(map, check, path)
   map = check.is(map, "map", path) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     if type(map[name]) ~= "string" then check.fail(place.at(path, name), "must be a text: put it in quotes") end
   end
   return map
@@ -43,7 +44,7 @@ end
 local function docker(map, check)
   local images = {}
   map = check.is(map, "map", { "build", "docker" }) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     local image, at = map[name], { "build", "docker", name }
     if name:find "[^%w_-]" then check.fail(at, "is no process type: letters, digits, - and _ only") end
     if type(image) == "string" then image = { dockerfile = image } end
@@ -71,7 +72,7 @@ end
 local function run(map, check)
   local processes = {}
   map = check.is(map, "map", { "run" }) or {}
-  for _, name in ipairs(check.names(map)) do
+  for _, name in ipairs(sorted_keys(map)) do
     local process, at = map[name], { "run", name }
     if name:find "[^%w_-]" then check.fail(at, "is no process type: letters, digits, - and _ only") end
     if name == "release" then check.warn(at, "is no process that runs; the release phase is a section of its own") end
@@ -101,13 +102,13 @@ local function is_image(name, result) return result.build.docker[name] ~= nil or
 
 local function check_images(result, check)
   if next(result.build.docker) == nil then return end        -- buildpacks make the one image
-  for _, name in ipairs(check.names(result.run)) do
+  for _, name in ipairs(sorted_keys(result.run)) do
     local process = result.run[name]
     if process.image and not is_image(process.image, result) then
       check.fail({ "run", name, "image" }, "names %q, which build.docker does not build", process.image)
     elseif not process.image and not result.build.docker[name] then
       check.warn({ "run", name }, "has no image of its own: say whose it runs with image, such as image: %s",
-        check.names(result.build.docker)[1])
+        sorted_keys(result.build.docker)[1])
     end
   end
   if result.release and result.release.image and not is_image(result.release.image, result) then

@@ -2,6 +2,7 @@
 --- warnings with their place. Lines and columns count from 1, columns in characters.
 local errors = require "errors"
 local json = require "json"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -65,7 +66,7 @@ local function addon_of(check, addon, path)
   end
   check.is(addon.as, "text", M.at(path, "as"))
   local options = check.is(addon.options, "map", M.at(path, "options")) or {}
-  for _, name in ipairs(check.names(options)) do
+  for _, name in ipairs(sorted_keys(options)) do
     local value = options[name]
     if type(value) ~= "string" and value ~= true then check.fail(M.at(path, "options", name), "must be a text, or true") end
   end
@@ -119,14 +120,6 @@ function M.checker(file, where)
     end
     table.sort(unknown)
     if unknown[1] then check.fail(M.at(path, unknown[1]), "is unknown; there are %s", table.concat(names, ", ")) end
-  end
-
-  --- The names of a map, sorted, so that the first complaint is always the same.
-  function check.names(map)
-    local names = {}
-    for name in pairs(map) do names[#names + 1] = name end
-    table.sort(names)
-    return names
   end
 
   function check.addon(addon, path) return addon_of(check, addon, path) end

@@ -16,6 +16,7 @@ local router = require "rehearsal.heroku.router"
 local secret = require "secret"
 local serve = require "rehearsal.serve"
 local sign = require "sign"
+local sorted_keys = require "sorted_keys"
 local stores = require "rehearsal.heroku.stores"
 local task = require "task"
 
@@ -128,9 +129,7 @@ local function first_releases(app)
     app:release_now(("Attach %s (@ref:%s)"):format(attachment.name, attachment.addon.name), true)
   end
   if next(app.vars) then
-    local names = {}
-    for name in pairs(app.vars) do names[#names + 1] = name end
-    table.sort(names)
+    local names = sorted_keys(app.vars)
     app:release_now(("Set %s config vars"):format(table.concat(names, ", ")), true)
   end
   local commit = sign.sha256("commit/" .. app.id):sub(1, 40)

@@ -4,6 +4,7 @@ local ec2_common = require "rehearsal.services.ec2.common"
 local ec2_interfaces = require "rehearsal.services.ec2.interfaces"
 local ec2_network = require "rehearsal.services.ec2.network"
 local ec2_security = require "rehearsal.services.ec2.security"
+local sorted_keys = require "sorted_keys"
 local wire = require "rehearsal.wire"
 
 local M = {}
@@ -17,10 +18,8 @@ end
 
 --- The values of a table, by key.
 function M.sorted(map)
-  local keys, list = {}, {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for i, key in ipairs(keys) do list[i] = map[key] end
+  local list = {}
+  for i, key in ipairs(sorted_keys(map)) do list[i] = map[key] end
   return list
 end
 

@@ -5,6 +5,7 @@ local errors = require "errors"
 local log = require "log"
 local options = require "options"
 local readonly = require "readonly"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -70,18 +71,11 @@ local COMMANDS = {
   help = { "", "this list; help(x) is about AWS and the modules", nil, function(session) session:page(M.list()) end },
 }
 
-local function names()
-  local list = {}
-  for name in pairs(COMMANDS) do list[#list + 1] = name end
-  table.sort(list)
-  return list
-end
-
 --- The commands and what they do.
 ---@return string
 function M.list()
   local lines = {}
-  for _, name in ipairs(names()) do
+  for _, name in ipairs(sorted_keys(COMMANDS)) do
     local c = COMMANDS[name]
     lines[#lines + 1] = ("  %-18s %s"):format(":" .. name .. (c[1] ~= "" and " " .. c[1] or ""), c[2])
   end
@@ -101,7 +95,7 @@ function M.is_command(line) return line:find "^%s*:%a" ~= nil end
 function M.run(session, line)
   local name, argument = line:match "^%s*:(%a+)%s*(.-)%s*$"
   local command = COMMANDS[name]
-  if not command then errors.usage("there is no command :%s%s", name, options.suggestion(name, names())) end
+  if not command then errors.usage("there is no command :%s%s", name, options.suggestion(name, sorted_keys(COMMANDS))) end
   command[4](session, argument)
 end
 
@@ -112,7 +106,7 @@ function M.complete(line)
   local word = line:match "^%s*:(%a*)$"
   local name, argument = line:match "^%s*:(%a+)%s+(%S*)$"
   if not (word or name) then return nil end
-  local list = word and names() or COMMANDS[name] and COMMANDS[name][3] or {}
+  local list = word and sorted_keys(COMMANDS) or COMMANDS[name] and COMMANDS[name][3] or {}
   if type(list) == "function" then
     local ok, found = pcall(list)
     list = ok and found or {}

@@ -5,6 +5,7 @@ local errors = require "errors"
 local model = require "aws.model"
 local options = require "options"
 local shell = require "shell"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -164,9 +165,7 @@ function M.service(of)
   local waiters = service.names "waiters"
   for i, name in ipairs(waiters) do waiters[i] = model.snake(name) end
   if waiters[1] then out[#out + 1] = "\nWaiters: " .. table.concat(waiters, ", ") end
-  local methods = {}
-  for name in pairs(client.methods(of)) do methods[#methods + 1] = name end
-  table.sort(methods)
+  local methods = sorted_keys(client.methods(of))
   out[#out + 1] = "\nBeside them: " .. table.concat(methods, ", ")
   out[#out + 1] = ("\nhelp(%s.%s) shows one of them."):format(lua_name(service), groups[order[1]][1])
   return table.concat(out, "\n")

@@ -1,5 +1,6 @@
 --- Parameter groups of RDS and ElastiCache: values as the services write them, and what is to be set.
 local diff = require "recipe.diff"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -37,10 +38,8 @@ end
 ---@param entry fun(name: string, value: any): table
 ---@param modify fun(portion: table[])
 function M.set(values, entry, modify)
-  local names, list = {}, {}
-  for name in pairs(values) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do list[i] = entry(name, values[name]) end
+  local list = {}
+  for i, name in ipairs(sorted_keys(values)) do list[i] = entry(name, values[name]) end
   for first = 1, #list, 20 do modify(table.move(list, first, math.min(first + 19, #list), 1, {})) end
 end
 

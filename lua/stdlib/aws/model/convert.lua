@@ -15,6 +15,7 @@
 --- what it holds and its size, `[s]~10`.
 local errors = require "errors"
 local json = require "json"
+local sorted_keys = require "sorted_keys"
 local text = require "aws.model.text"
 
 local M = {}
@@ -73,13 +74,6 @@ local function namespace(line, source)
   if type(ns) ~= "table" then return end
   if ns.uri then line[#line + 1] = "ns=" .. word(ns.uri) end
   if ns.prefix then line[#line + 1] = "prefix=" .. word(ns.prefix) end
-end
-
-local function sorted(t)
-  local names = {}
-  for name in pairs(t or {}) do names[#names + 1] = name end
-  table.sort(names)
-  return names
 end
 
 local function capital(name) return name:sub(1, 1):upper() .. name:sub(2) end
@@ -197,8 +191,8 @@ local function operation(s, name, op)
   if op.httpChecksumRequired then line[#line + 1] = "md5_required" end
   traits(line, op.requestcompression or {}, { { "encodings", "compress" } })
   local has, words = error_names(op), {}
-  for _, other in ipairs(sorted(has)) do if not s.common[other] then words[#words + 1] = other end end
-  for _, other in ipairs(sorted(s.common)) do if not has[other] then words[#words + 1] = "-" .. other end end
+  for _, other in ipairs(sorted_keys(has)) do if not s.common[other] then words[#words + 1] = other end end
+  for _, other in ipairs(sorted_keys(s.common)) do if not has[other] then words[#words + 1] = "-" .. other end end
   if words[1] then line[#line + 1] = "errors=" .. word(words) end
   return table.concat(line, " ")
 end
@@ -269,7 +263,7 @@ local function facts(s)
   end
   local auth = signatures(s.meta.auth)
   if auth and auth ~= "v4" then lines[#lines + 1] = "m auth " .. auth end
-  if next(s.common) then lines[#lines + 1] = "m errors " .. word(sorted(s.common)) end
+  if next(s.common) then lines[#lines + 1] = "m errors " .. word(sorted_keys(s.common)) end
   return lines
 end
 
@@ -289,14 +283,14 @@ function M.text(parts, where, source)
   s.meta, s.shapes, s.common = given.metadata, given.shapes or {}, common_errors(given.operations)
   local lines = facts(s)
   table.insert(lines, 1, "# " .. source)
-  for _, name in ipairs(sorted(given.operations)) do lines[#lines + 1] = operation(s, name, given.operations[name]) end
-  for _, name in ipairs(sorted(s.shapes)) do
+  for _, name in ipairs(sorted_keys(given.operations)) do lines[#lines + 1] = operation(s, name, given.operations[name]) end
+  for _, name in ipairs(sorted_keys(s.shapes)) do
     name_of(s, name, "it")
     if not s.lineless[name] then lines[#lines + 1] = shape_line(s, name, s.shapes[name]) end
   end
   local pages, waits = parts.paginators and parts.paginators.pagination, parts.waiters and parts.waiters.waiters
-  for _, name in ipairs(sorted(pages)) do lines[#lines + 1] = paginator(name, pages[name]) end
-  for _, name in ipairs(sorted(waits)) do lines[#lines + 1] = waiter(name, waits[name]) end
+  for _, name in ipairs(sorted_keys(pages)) do lines[#lines + 1] = paginator(name, pages[name]) end
+  for _, name in ipairs(sorted_keys(waits)) do lines[#lines + 1] = waiter(name, waits[name]) end
   return table.concat(lines, "\n") .. "\n"
 end
 

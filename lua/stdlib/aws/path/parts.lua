@@ -3,6 +3,7 @@
 --- is null, where JMESPath would stop with an error. Source: jmespath.org/specification.
 local json = require "json"
 local secret = require "secret"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -96,10 +97,8 @@ end
 
 function M.values(v)
   if not is_object(v) then return nil end
-  local names, found = {}, json.array {}
-  for name in pairs(v) do names[#names + 1] = name end
-  table.sort(names)
-  for i, name in ipairs(names) do found[i] = v[name] end
+  local found = json.array {}
+  for i, name in ipairs(sorted_keys(v)) do found[i] = v[name] end
   return found
 end
 
@@ -149,10 +148,7 @@ M.functions = {
   end,
   keys = function(v)
     if not is_object(v) then return nil end
-    local names = json.array {}
-    for name in pairs(v) do names[#names + 1] = name end
-    table.sort(names)
-    return names
+    return json.array(sorted_keys(v))
   end,
   values = M.values,
   not_null = function(...)

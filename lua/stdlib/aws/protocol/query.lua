@@ -2,6 +2,7 @@
 local reader = require "aws.reader"
 local secret = require "secret"
 local shape = require "aws.shape"
+local sorted_keys = require "sorted_keys"
 local xml = require "aws.protocol.xml"
 
 local M = {}
@@ -24,10 +25,7 @@ end
 
 local function write_map(out, model, member, map, value, prefix, dialect)
   local stem = member.flattened and prefix or prefix .. ".entry"
-  local keys = {}
-  for key in pairs(value) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for i, key in ipairs(keys) do
+  for i, key in ipairs(sorted_keys(value)) do
     write(out, model, map.key, key, ("%s.%d.%s"):format(stem, i, map.key.wire or "key"), dialect)
     write(out, model, map.value, value[key], ("%s.%d.%s"):format(stem, i, map.value.wire or "value"), dialect)
   end

@@ -5,6 +5,7 @@ local secret = require "secret"
 local sensitive = require "aws.sensitive"
 local shape = require "aws.shape"
 local sign = require "sign"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 
@@ -46,13 +47,6 @@ local function path_of(model, op, input, args)
     query[#query + 1] = { name, pair:find("=", 1, true) and value or nil }
   end
   return path, query
-end
-
-local function sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
 end
 
 local function add_query(query, model, member, value)

@@ -2,6 +2,7 @@
 local errors = require "errors"
 local secret = require "secret"
 local shape = require "aws.shape"
+local sorted_keys = require "sorted_keys"
 local xml = require "xml"
 
 local M = {}
@@ -79,10 +80,7 @@ local function write_map(out, model, member, map, value, name)
   local open = member.flattened and open_tag(name, member) or "<entry>"
   local close = member.flattened and "</" .. name .. ">" or "</entry>"
   if not member.flattened then out[#out + 1] = open_tag(name, member) end
-  local keys = {}
-  for key in pairs(value) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for _, key in ipairs(keys) do
+  for _, key in ipairs(sorted_keys(value)) do
     out[#out + 1] = open
     write(out, model, map.key, key, map.key.wire or "key")
     write(out, model, map.value, value[key], map.value.wire or "value")

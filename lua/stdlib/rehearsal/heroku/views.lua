@@ -3,6 +3,7 @@ local api = require "rehearsal.heroku.api"
 local app_model = require "rehearsal.heroku.app"
 local catalog = require "rehearsal.heroku.catalog"
 local json = require "json"
+local sorted_keys = require "sorted_keys"
 
 local M = {}
 local null = json.null
@@ -159,10 +160,7 @@ end
 
 --- Names, sorted, of the vars that an attachment gives.
 function M.var_names(attachment)
-  local names = json.array {}
-  for name in pairs(app_model.vars_of(attachment)) do names[#names + 1] = name end
-  table.sort(names)
-  return names
+  return json.array(sorted_keys(app_model.vars_of(attachment)))
 end
 
 return M

@@ -10,6 +10,7 @@ local fs = require "fs"
 local options = require "options"
 local process = require "process"
 local secret = require "secret"
+local sorted_keys = require "sorted_keys"
 local task = require "task"
 
 local M = {}
@@ -101,9 +102,7 @@ local function configure(o, data)
     write_own(data .. "/server.key", fs.read(o.key))
     lines[#lines + 1] = "ssl = on"
   end
-  local names = {}
-  for name in pairs(o.settings) do names[#names + 1] = name end
-  table.sort(names)
+  local names = sorted_keys(o.settings)
   for _, name in ipairs(names) do lines[#lines + 1] = ("%s = '%s'"):format(name, tostring(o.settings[name]):gsub("'", "''")) end
   write_own(data .. "/postgresql.auto.conf", "")
   write_own(data .. "/postgresql.conf", table.concat(lines, "\n") .. "\n")

@@ -2,6 +2,7 @@
 local json = require "json"
 local like = require "rehearsal.wildcard"
 local sign = require "sign"
+local sorted_keys = require "sorted_keys"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -127,10 +128,7 @@ function S.GetRolePolicy(cloud, p)
 end
 
 function S.ListRolePolicies(cloud, p)
-  local names = {}
-  for name in pairs(role_of(cloud, p.RoleName).inline) do names[#names + 1] = name end
-  table.sort(names)
-  return { PolicyNames = names, IsTruncated = false }
+  return { PolicyNames = sorted_keys(role_of(cloud, p.RoleName).inline), IsTruncated = false }
 end
 
 function S.DeleteRolePolicy(cloud, p)

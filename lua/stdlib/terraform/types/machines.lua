@@ -1,5 +1,6 @@
 --- Machines, keys, roles, buckets and secrets. See terraform/types.lua.
 local hcl = require "terraform.hcl"
+local sorted_keys = require "sorted_keys"
 local tags = require "terraform.tags"
 
 local M = {}
@@ -25,14 +26,11 @@ M["aws.instance"] = {
 M["aws.role"] = {
   type = "aws_iam_role", import = "{name}", named = "name", gives = { arn = "arn" },
   body = function(v, x)
-    local names = {}
     for _, arn in ipairs(v.policies) do
       x:part("aws_iam_role_policy_attachment", arn:match "[^/]*$", v.name .. "/" .. arn,
         { { "role", x:named("aws.role", v.name) }, { "policy_arn", arn } })
     end
-    for name in pairs(v.inline) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(sorted_keys(v.inline)) do
       x:part("aws_iam_role_policy", name, v.name .. ":" .. name,
         { { "name", name }, { "role", x:named("aws.role", v.name) }, { "policy", hcl.json(v.inline[name]) } })
     end

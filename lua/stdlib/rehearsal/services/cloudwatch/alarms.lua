@@ -2,6 +2,7 @@
 local dashboards = require "rehearsal.services.cloudwatch.dashboards"
 local json = require "json"
 local metrics = require "rehearsal.services.cloudwatch.metrics"
+local sorted_keys = require "sorted_keys"
 local verdict = require "rehearsal.services.cloudwatch.verdict"
 local wire = require "rehearsal.wire"
 
@@ -53,10 +54,7 @@ local function watch(cloud, region)
     local all = alarms(cloud, region)
     if next(all) == nil then watched[region] = nil return end
     metrics._collect(cloud, region)
-    local names = {}
-    for name in pairs(all) do names[#names + 1] = name end
-    table.sort(names)
-    for _, name in ipairs(names) do
+    for _, name in ipairs(sorted_keys(all)) do
       local alarm = all[name]
       if alarm and alarm.MetricName then
         local state, reason = verdict(alarm, function(from, to)

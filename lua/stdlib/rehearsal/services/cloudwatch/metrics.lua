@@ -1,5 +1,6 @@
 --- Metric data: what was put, and what the services of the rehearsal tell of themselves, by series. A series is a metric
 --- with its dimensions. What they tell is kept beside the cloud's state, because it is another in each run.
+local sorted_keys = require "sorted_keys"
 local told = require "rehearsal.services.cloudwatch.told"
 local wire = require "rehearsal.wire"
 
@@ -76,10 +77,8 @@ end
 
 function S.ListMetrics(cloud, p, ctx)
   S._collect(cloud, ctx.region)
-  local list, keys, series = {}, {}, all(cloud, ctx.region)
-  for key in pairs(series) do keys[#keys + 1] = key end
-  table.sort(keys)
-  for _, key in ipairs(keys) do
+  local list, series = {}, all(cloud, ctx.region)
+  for _, key in ipairs(sorted_keys(series)) do
     local one = series[key]
     local ok = (not p.Namespace or p.Namespace == one.Namespace) and (not p.MetricName or p.MetricName == one.MetricName)
     for _, filter in ipairs(p.Dimensions or {}) do ok = ok and has(one.Dimensions, filter) end
@@ -136,17 +135,10 @@ function S._values(cloud, region, q, statistic, from, to)
   return values
 end
 
-local function sorted(values)
-  local list = {}
-  for at in pairs(values) do list[#list + 1] = at end
-  table.sort(list)
-  return list
-end
-
 function S.GetMetricStatistics(cloud, p, ctx)
   S._collect(cloud, ctx.region)
   local list, values = {}, S._values(cloud, ctx.region, p, nil, p.StartTime, p.EndTime)
-  for i, at in ipairs(sorted(values)) do
+  for i, at in ipairs(sorted_keys(values)) do
     local t, shown = values[at], { Timestamp = at, Unit = values[at].Unit }
     for _, name in ipairs(p.Statistics or {}) do shown[name] = t[name] end
     list[i] = shown
@@ -163,7 +155,7 @@ function S.GetMetricData(cloud, p, ctx)
     if not stat then wire.fail("ValidationError", 400, "the rehearsal computes no metric math: query %s", q.Id) end
     local values = S._values(cloud, ctx.region, { Namespace = stat.Metric.Namespace, MetricName = stat.Metric.MetricName,
       Dimensions = stat.Metric.Dimensions, Period = stat.Period, Unit = stat.Unit }, stat.Stat, p.StartTime, p.EndTime)
-    local times, list = sorted(values), {}
+    local times, list = sorted_keys(values), {}
     if p.ScanBy ~= "TimestampAscending" then table.sort(times, function(a, b) return a > b end) end
     for j, at in ipairs(times) do list[j] = values[at] end
     results[i] = { Id = q.Id, Label = q.Label or stat.Metric.MetricName, Timestamps = times, Values = list, StatusCode = "Complete" }

@@ -3,6 +3,7 @@
 local fs = require "fs"
 local json = require "json"
 local sign = require "sign"
+local sorted_keys = require "sorted_keys"
 local zip = require "zip"
 
 local M = {}
@@ -149,10 +150,7 @@ local function manifests(cloud, req, r, reference)
 end
 
 local function tags(_, _, r)
-  local list = json.array {}
-  for tag in pairs(r.named) do list[#list + 1] = tag end
-  table.sort(list)
-  return { status = 200, json = { name = r.name, tags = list } }
+  return { status = 200, json = { name = r.name, tags = json.array(sorted_keys(r.named)) } }
 end
 
 --- Who asks: "Basic" with the user AWS and a password that still holds.

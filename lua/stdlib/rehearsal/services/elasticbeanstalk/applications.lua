@@ -1,12 +1,13 @@
 --- Applications and their versions.
 local C = require "rehearsal.services.elasticbeanstalk.common"
+local sorted_keys = require "sorted_keys"
 local wire = require "rehearsal.wire"
 
 local S = {}
 
 local function describe(app)
   return { ApplicationArn = app.ApplicationArn, ApplicationName = app.ApplicationName, Description = app.Description, DateCreated = app.DateCreated,
-           DateUpdated = app.DateUpdated, Versions = C.sorted_keys(app.versions), ConfigurationTemplates = {},
+           DateUpdated = app.DateUpdated, Versions = sorted_keys(app.versions), ConfigurationTemplates = {},
            ResourceLifecycleConfig = app.ResourceLifecycleConfig }
 end
 
@@ -32,7 +33,7 @@ end
 
 function S.DescribeApplications(cloud, p, ctx)
   local list, all = {}, C.applications(cloud, ctx)
-  local wanted = p.ApplicationNames and #p.ApplicationNames > 0 and p.ApplicationNames or C.sorted_keys(all)
+  local wanted = p.ApplicationNames and #p.ApplicationNames > 0 and p.ApplicationNames or sorted_keys(all)
   for _, name in ipairs(wanted) do
     if all[name] then list[#list + 1] = describe(all[name]) end
   end
@@ -197,7 +198,7 @@ function S.UpdateTagsForResource(cloud, p, ctx)
   for _, key in ipairs(p.TagsToRemove or {}) do map[key] = nil end
   for _, tag in ipairs(p.TagsToAdd or {}) do map[tag.Key] = tag.Value or "" end
   local tags = {}
-  for i, key in ipairs(C.sorted_keys(map)) do tags[i] = { Key = key, Value = map[key] } end
+  for i, key in ipairs(sorted_keys(map)) do tags[i] = { Key = key, Value = map[key] } end
   if #tags > 50 then wire.fail("TooManyTagsException", 400, "The number of tags is over the limit of 50.") end
   r.tags = tags
 end

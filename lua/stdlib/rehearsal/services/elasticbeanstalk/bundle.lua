@@ -6,6 +6,7 @@ local fs = require "fs"
 local images = require "rehearsal.services.elasticbeanstalk.images"
 local json = require "json"
 local secret = require "secret"
+local sorted_keys = require "sorted_keys"
 local yaml = require "yaml"
 local zip = require "zip"
 
@@ -149,10 +150,7 @@ end
 
 local function compose(o)
   local all, services = compose_services(o), {}
-  local names = {}
-  for name in pairs(all) do names[#names + 1] = name end
-  table.sort(names)
-  for _, name in ipairs(names) do
+  for _, name in ipairs(sorted_keys(all)) do
     local spec = interpolate_all(all[name], o.dot_env)
     local count = spec.deploy and spec.deploy.replicas or spec.scale or 1
     if secret.is(count) then broken("the number of replicas of %s is a secret", name) end

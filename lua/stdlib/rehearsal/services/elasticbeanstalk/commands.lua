@@ -5,6 +5,7 @@ local app = require "rehearsal.planes.app"
 local docker = require "rehearsal.services.elasticbeanstalk.docker"
 local errors = require "errors"
 local fs = require "fs"
+local sorted_keys = require "sorted_keys"
 local yaml = require "yaml"
 
 local M = {}
@@ -13,13 +14,6 @@ local DONE = { container_commands = true, files = true }
 local TAIL = "^/opt/elasticbeanstalk/tasks/taillogs%.d/"
 
 local function failed(fmt, ...) errors.raise { kind = "invalid", op = "launch", message = fmt:format(...) } end
-
-local function sorted(map)
-  local keys = {}
-  for key in pairs(map or {}) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
 
 --- What the .ebextensions of a bundle say: the files in their alphabetical order, in each the commands in theirs.
 ---@param dir string the unpacked bundle
@@ -43,7 +37,7 @@ function M.read(dir, note)
           for line in (file.content or ""):gmatch "[^\n]+" do found.tail[#found.tail + 1] = line end
         else note("the rehearsal leaves out the file %s of .ebextensions/%s", path, name) end
       end
-      for _, key in ipairs(sorted(document.container_commands)) do
+      for _, key in ipairs(sorted_keys(document.container_commands)) do
         local c = document.container_commands[key]
         found.commands[#found.commands + 1] = { name = key, file = name, command = c.command, test = c.test, env = c.env, cwd = c.cwd,
                                                 ignore = c.ignoreErrors == true or c.ignoreErrors == "true" }

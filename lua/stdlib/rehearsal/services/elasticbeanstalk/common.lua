@@ -96,12 +96,4 @@ function M.own_tags(list)
   return tags
 end
 
---- The keys of a table, sorted.
-function M.sorted_keys(map)
-  local keys = {}
-  for key in pairs(map) do keys[#keys + 1] = key end
-  table.sort(keys)
-  return keys
-end
-
 return M

@@ -3,6 +3,7 @@ local C = require "rehearsal.services.elasticbeanstalk.common"
 local cidr_common = require "rehearsal.services.ec2.common"
 local options = require "rehearsal.services.elasticbeanstalk.options"
 local platforms = require "rehearsal.services.elasticbeanstalk.platforms"
+local sorted_keys = require "sorted_keys"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -178,8 +179,8 @@ function S.DescribeConfigurationOptions(cloud, p, ctx)
   end
   local platform = platforms._platform(ctx.region, stack, arn)
   local list = {}
-  for _, namespace in ipairs(C.sorted_keys(options.defaults)) do
-    for _, name in ipairs(C.sorted_keys(options.defaults[namespace])) do
+  for _, namespace in ipairs(sorted_keys(options.defaults)) do
+    for _, name in ipairs(sorted_keys(options.defaults[namespace])) do
       local wanted = not p.Options or #p.Options == 0
       for _, o in ipairs(p.Options or {}) do
         wanted = wanted or ((not o.Namespace or o.Namespace == namespace) and (not o.OptionName or o.OptionName == name))

@@ -1,6 +1,7 @@
 --- Events and the logs that an environment hands out.
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local sign = require "sign"
+local sorted_keys = require "sorted_keys"
 local zip = require "zip"
 
 local S = {}
@@ -55,7 +56,7 @@ local function logs_of(env, is_tail)
   local function add(path, lines)
     files[#files + 1] = { path = path, data = table.concat(lines, "\n", is_tail and math.max(1, #lines - 99) or 1) }
   end
-  for _, path in ipairs(C.sorted_keys(env.logs or {})) do
+  for _, path in ipairs(sorted_keys(env.logs or {})) do
     if tailed[path] or not is_tail then add(path, env.logs[path]) end
   end
   add("/var/log/eb-docker/containers/eb-current-app/eb-stdouterr.log", env.app and env.app.lines or {})

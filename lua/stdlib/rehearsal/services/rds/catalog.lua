@@ -1,5 +1,6 @@
 --- What RDS offers for PostgreSQL: versions, instance classes, certificates.
 --- Versions as RDS listed them in November 2025; classes as in its pricing pages of the same month.
+local sorted_keys = require "sorted_keys"
 local wire = require "rehearsal.wire"
 local managed = require "rehearsal.managed"
 
@@ -114,9 +115,7 @@ end
 function S.DescribeOrderableDBInstanceOptions(cloud, p, ctx)
   if p.Engine ~= "postgres" then wire.fail("InvalidParameterValue", 400, "Unrecognized engine name: %s", p.Engine) end
   local zones = { { Name = ctx.region .. "a" }, { Name = ctx.region .. "b" }, { Name = ctx.region .. "c" } }
-  local families = {}
-  for family in pairs(SIZES) do families[#families + 1] = family end
-  table.sort(families)
+  local families = sorted_keys(SIZES)
   local list = {}
   local function add(version, class, kind)
     if (p.EngineVersion and p.EngineVersion ~= version) or (p.DBInstanceClass and p.DBInstanceClass ~= class) then return end

@@ -2,6 +2,7 @@
 local catalog = require "rehearsal.services.rds.catalog"
 local managed = require "rehearsal.managed"
 local parameters = require "rehearsal.services.rds.parameters"
+local sorted_keys = require "sorted_keys"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -29,9 +30,7 @@ local function bad_subnet(fmt, ...) wire.fail("InvalidSubnet", 400, fmt, ...) en
 
 local function covered(cloud, ctx, ids)
   local subnets, vpc, zones = managed.subnets(cloud, ctx, ids, bad_subnet)
-  local names = {}
-  for zone in pairs(zones) do names[#names + 1] = zone end
-  table.sort(names)
+  local names = sorted_keys(zones)
   if #names < 2 then
     wire.fail("DBSubnetGroupDoesNotCoverEnoughAZs", 400, "The DB subnet group doesn't meet Availability Zone (AZ) coverage requirement. "
       .. "Current AZ coverage: %s. Add subnets to cover at least 2 AZs.", table.concat(names, ", "))
