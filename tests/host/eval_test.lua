@@ -88,8 +88,10 @@ T["the words of the console are at hand"] = function()
   local dir = test.tmpdir()
   local seen = json.decode(run({ "-" }, ([[
     local x = json.decode '[{"A":{"B":1},"Tags":[{"Key":"k","Value":"v"}]}]'
-    return { tag(x[1], "k"), unfold(x[1].A), save(x, "%s/x.json"), os.time() - days_ago(1), csv(x:select "A.B"), list(x):count() }]]):format(dir)).stdout)
-  test.equal({ seen[1], seen[2], seen[4], seen[5], seen[6] }, { "v", "B: 1", 86400, "B\r\n1", 1 })
+    local before, yesterday = os.time(), days_ago(1)
+    local in_time = before - 86400 <= yesterday and yesterday <= os.time() - 86400
+    return { tag(x[1], "k"), unfold(x[1].A), save(x, "%s/x.json"), in_time, csv(x:select "A.B"), list(x):count() }]]):format(dir)).stdout)
+  test.equal({ seen[1], seen[2], seen[4], seen[5], seen[6] }, { "v", "B: 1", true, "B\r\n1", 1 })
   test.equal(json.decode(fs.read(dir .. "/x.json"))[1].A, { B = 1 })
 end
 

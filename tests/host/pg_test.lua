@@ -84,10 +84,17 @@ T["a deadline stops the statement on the server"] = function()
   test.equal(conn:value "SELECT count(*) FROM pg_stat_activity WHERE query LIKE 'SELECT pg_sleep(60)%' AND state = 'active'", 0)
 end
 
+--- Waits until the server runs pg_sleep for so many seconds.
+local function asleep(seconds)
+  local conn <close> = lab:open()
+  local sql = ("SELECT count(*) FROM pg_stat_activity WHERE wait_event = 'PgSleep' AND query = 'SELECT pg_sleep(%d)'"):format(seconds)
+  while conn:value(sql) == 0 do task.sleep(0.005) end
+end
+
 T["cancelling the task cancels the statement"] = function()
   local conn <close> = lab:open()
   local t = task.spawn(function() conn:query "SELECT pg_sleep(61)" end)
-  task.sleep(0.1)
+  asleep(61)
   t:cancel()
   test.equal(test.raises("cancelled", t.join, t).kind, "cancelled")
   test.equal(conn:value "SELECT 8", 8)
@@ -114,7 +121,7 @@ T["a session ended by the server is an error of the network"] = function()
   local other <close> = lab:open()
   local pid = conn:info().pid
   local t = task.spawn(function() conn:query "SELECT pg_sleep(62)" end)
-  task.sleep(0.1)
+  asleep(62)
   other:query("SELECT pg_terminate_backend($1::int)", pid)
   local e = test.raises("terminating connection", t.join, t)
   test.equal(e.kind, "network") test.equal(e.code, "57P01") test.equal(e.retry, true)

@@ -242,8 +242,8 @@ T["a reading whose connection was lost is repeated, where the server let it writ
   for _ in conn:rows "SELECT generate_series(1, 3000)" do n = n + 1 end
   test.equal(n, 3000)
   -- in the middle of a statement
-  local reading = task.spawn(function() return conn:value "SELECT 1 FROM pg_sleep(0.5)" end)
   local pid = conn:info().pid
+  local reading = task.spawn(function() return conn:value(("SELECT 1 FROM pg_sleep(CASE pg_backend_pid() WHEN %d THEN 600 ELSE 0 END)"):format(pid)) end)
   repeat task.sleep(0.01) until admin:value("SELECT wait_event = 'PgSleep' FROM pg_stat_activity WHERE pid = $1", pid)
   admin:query("SELECT pg_terminate_backend($1)", pid)
   test.equal(reading:join(), 1)

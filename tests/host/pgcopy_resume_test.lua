@@ -45,11 +45,12 @@ end
 local function killed(from, to, n)
   local p <close> = start(from, to, { rate = "1500000" })
   local conn <close> = pg.open(lab:at(to))
-  for _ = 1, 2000 do
-    local ok, done = pcall(conn.value, conn, "SELECT count(*) FROM hkrun_copy.done WHERE name LIKE 'rows public.big%' AND row_count > 0")
-    if ok and done >= n then break end
-    task.sleep(0.01)
-  end
+  task.within(120, "see the pieces", function()
+    repeat
+      task.sleep(0.01)
+      local ok, done = pcall(conn.value, conn, "SELECT count(*) FROM hkrun_copy.done WHERE name LIKE 'rows public.big%' AND row_count > 0")
+    until ok and done >= n
+  end)
   p:kill "KILL"
   p:wait(10)
 end
@@ -132,10 +133,7 @@ T["the source's sessions are ended too, and the new snapshot is proved"] = funct
   lab:fresh "t5"
   local t = task.spawn(again, "src", "t5", { rate = 2000000 })
   local conn <close> = pg.open(lab:admin "postgres")
-  for _ = 1, 400 do
-    if conn:value "SELECT count(*) FROM pg_stat_activity WHERE datname = 't5' AND query LIKE '%COPY public.big%'" > 0 then break end
-    task.sleep(0.02)
-  end
+  while conn:value "SELECT count(*) FROM pg_stat_activity WHERE datname = 't5' AND query LIKE '%COPY public.big%'" == 0 do task.sleep(0.02) end
   task.sleep(0.3)
   conn:query("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname IN ('src', 't5') AND application_name LIKE 'hkrun copy%'")
   local r = t:join()

@@ -110,11 +110,7 @@ end
 T["a copy that was cut off goes on, run twice ends the same"] = function()
   lab:fresh "copy4"
   local t = task.spawn(copy, "copy4", { jobs = 1, split = 1024 * 1024 })
-  for _ = 1, 500 do
-    local ok, n = pcall(lab.value, lab, "copy4", "SELECT count(*) FROM pg_class WHERE relname = 'plain_big'")
-    if ok and n == 1 then break end
-    task.sleep(0.01)
-  end
+  while not t.done and lab:value("copy4", "SELECT count(*) FROM pg_class WHERE relname = 'plain_big'") == 0 do task.sleep(0.01) end
   t:cancel()
   test.equal(test.raises("", t.join, t).kind, "cancelled")
   test.raises("earlier copy left", copy, "copy4", { resume = false })
@@ -124,7 +120,8 @@ T["a copy that was cut off goes on, run twice ends the same"] = function()
   copy("copy4", { restart = true })
   expect_equal("awkward", "copy4")
   lab:sql("copy4", "INSERT INTO app.cache VALUES ('new', 'row')")
-  task.sleep(1.2)                                    -- the server counts writes within a second
+  local counted = "SELECT n_tup_ins > 100 FROM pg_stat_user_tables WHERE relname = 'cache'"
+  while not lab:value("copy4", counted) do task.sleep(0.05) end     -- the server counts writes when their session has ended
   test.raises("may have been written to since", copy, "copy4", { restart = true })
   test.equal(lab:value("copy4", "SELECT count(*) FROM app.cache"), 101)
 end
@@ -232,6 +229,8 @@ T["a job whose source fails leaves nothing on the target"] = function()
 end
 
 T["the engine stops when it is cancelled, also inside a statement"] = function()
+  local RUNS = [[SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()
+    AND (query LIKE '%pg_sleep(60)%' OR query LIKE 'COPY b %')]]
   lab:fresh "eng"
   for _, job in ipairs { { target = "SELECT pg_sleep(60)" }, { source = "COPY (SELECT pg_sleep(60)) TO STDOUT", target = "COPY a FROM STDIN" },
     { source = "COPY (SELECT repeat('x', 1000) || generate_series(1, 100000000)) TO STDOUT", target = "COPY b FROM STDIN" } } do
@@ -239,7 +238,7 @@ T["the engine stops when it is cancelled, also inside a statement"] = function()
     local e <close> = host.new(params "awkward", params "eng", 1, {})
     e:add(job)
     e:start()
-    task.sleep(0.2)
+    while lab:value("eng", RUNS) == 0 do task.sleep(0.01) end
     e:cancel()
     wait(e)
     test.equal(select(2, e:result()).kind, "cancelled")

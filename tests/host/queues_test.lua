@@ -257,9 +257,12 @@ T["Sidekiq: idle is what a heartbeat says after the process heard of quiet, or a
   test.raises("host:1:abc .0 jobs.", sidekiq.wait_idle, r, quick)          -- the same heartbeat: it may have taken one since
   local answer
   local waiting = task.spawn(function() answer = sidekiq.wait_idle(r, { interval = 0.01 }) end)
-  task.sleep(0.03)
-  local other = redis.open(url)
-  other:hset("host:1:abc", "beat", 1700000005.5)
+  local other, beat = redis.open(url), 1700000005.5
+  while not waiting.done do                                                -- whenever it looked first, a later one comes
+    other:hset("host:1:abc", "beat", beat)
+    beat = beat + 5
+    task.sleep(0.01)
+  end
   waiting:join()
   test.equal(answer, { stalled = {}, taking = { "host:1:abc" } })
   test.equal({ sidekiq.quiet(r), r:lrange("host:1:abc-signals", 0, -1) }, { 1, { "TSTP" } })

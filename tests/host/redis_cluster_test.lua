@@ -201,7 +201,7 @@ T["closed is closed, and twice"] = function()
 end
 
 T["a node that is away: the others go on, and it is waited for as long as a command may take"] = function()
-  local r = open { timeout = 0.3 }
+  local r = open { timeout = 1 }
   local there, away = key_of_node(1, "k"), key_of_node(2, "k")
   r:pipeline { { "SET", there, 1 }, { "SET", away, 2 } }
   local s = lab.nodes[2]

@@ -49,7 +49,7 @@ T["a source that is started anew in the first copy of all: everything is copied 
   a:save()
   a:set("lost", 1)
   local killed
-  local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01, batch = 50, rate = 1500, on_progress = function(keys)
+  local c <close> = redis.copy.start { from = from.url, to = to.url, interval = 0.01, batch = 50, rate = 600, on_progress = function(keys)
     if killed or keys == 0 then return end
     killed = keys
     from:kill()

@@ -362,7 +362,7 @@ end
 
 T["a transaction whose connection is lost says that its outcome is not known"] = function()
   local s = start()
-  local r, other = open(s.url, { timeout = 0.3 }), open(s.url)
+  local r, other = open(s.url, { timeout = 1 }), open(s.url)
   other:client_pause(60000, "WRITE")
   local e = test.raises("whether the transaction was done is not known", r.transaction, r, function(tx) tx:incr "a" end)
   test.equal(e.kind, "timeout")

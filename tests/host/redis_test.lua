@@ -103,7 +103,10 @@ T["a server killed while it answers is a network error; the next command connect
   local r = open(s.url)
   local ok, e
   local waiting = task.spawn(function() ok, e = pcall(r.blpop, r, "nothing", 0) end)
-  task.sleep(0.05)
+  do
+    local other <close> = redis.open(s.url)
+    while other:info("clients").blocked_clients ~= "1" do task.sleep(0.005) end
+  end
   s:kill()
   waiting:join()
   test.equal({ ok, e.kind, e.code, e.retry }, { false, "network", "EOF", true })
@@ -120,17 +123,13 @@ T["a half-told reply of a dead server is an error, not a value"] = function()
   fs.write(dir .. "/peer.py", ([[
 import socket
 s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
+print("ready", flush=True)
 c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(b"$10\r\nhalf"); c.close()
 c, _ = s.accept(); c.recv(100); c.sendall(b"+PONG\r\n"); c.recv(100); c.sendall(b"HTTP/1.1 400 Bad\r\n\r\n"); c.close()
 ]]):format(port))
-  local peer <close> = process.start { "python3", dir .. "/peer.py" }
-  local r
-  for _ = 1, 200 do
-    local ok, v = pcall(redis.open, "redis://127.0.0.1:" .. port)
-    if ok then r = v break end
-    test.truthy(peer:is_running(), "the peer runs")
-    task.sleep(0.02)
-  end
+  local peer <close> = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  test.equal(peer:read_line(), "ready")
+  local r = redis.open("redis://127.0.0.1:" .. port)
   local e = test.raises("closed the connection", r.incr, r, "a")
   test.equal(e.kind, "network")
   e = test.raises('not the Redis protocol: a value begins with "H"', r.incr, r, "a")

@@ -216,7 +216,7 @@ end
 
 T["packing is cancelled with its task, and leaves no file"] = function()
   local dir = test.tmpdir()
-  for i = 1, 8 do fs.write(dir .. "/" .. i, require "sign".random(1 << 20)) end
+  test.equal(process.run({ "truncate", "-s", "8G", dir .. "/holes" }).code, 0)      -- a minute of work that is no byte on disk
   local out, open = test.tmpdir(), #fs.list "/proc/self/fd"
   local t = task.spawn(function() return zip.pack(dir, { to = out .. "/a.zip" }) end)
   while not fs.exists(out .. "/a.zip.part") do task.sleep(0.002) end
