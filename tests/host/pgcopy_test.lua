@@ -230,7 +230,7 @@ end
 
 T["the engine stops when it is cancelled, also inside a statement"] = function()
   local RUNS = [[SELECT count(*) FROM pg_stat_activity WHERE state = 'active' AND pid <> pg_backend_pid()
-    AND (query LIKE '%pg_sleep(60)%' OR query LIKE 'COPY b %')]]
+    AND (query LIKE '%pg_sleep(60)%' OR query LIKE '%COPY b %')]]
   lab:fresh "eng"
   for _, job in ipairs { { target = "SELECT pg_sleep(60)" }, { source = "COPY (SELECT pg_sleep(60)) TO STDOUT", target = "COPY a FROM STDIN" },
     { source = "COPY (SELECT repeat('x', 1000) || generate_series(1, 100000000)) TO STDOUT", target = "COPY b FROM STDIN" } } do
@@ -242,14 +242,11 @@ T["the engine stops when it is cancelled, also inside a statement"] = function()
     e:cancel()
     wait(e)
     test.equal(select(2, e:result()).kind, "cancelled")
+    task.within(30, "see its statement end", function()
+      while lab:value("eng", RUNS) > 0 do task.sleep(0.05) end
+    end)
   end
   test.equal(lab:value("eng", "SELECT count(*) FROM b"), 0)
-  local conn <close> = pg.open(lab:admin "postgres")
-  for _ = 1, 100 do
-    if conn:value "SELECT count(*) FROM pg_stat_activity WHERE query LIKE '%pg_sleep(60)%' AND pid <> pg_backend_pid()" == 0 then return end
-    task.sleep(0.05)
-  end
-  error "a statement goes on"
 end
 
 T["a closed engine answers with an error, and closing a running one stops it"] = function()

@@ -176,9 +176,12 @@ end
 
 T["a clock that is wrong is corrected from the answer's date"] = function()
   local ahead = os.time() + 3600
+  local function is_right(date)                               -- of its hour, or of the next one, which may have begun meanwhile
+    local hour = date:sub(1, 11)
+    return hour == os.date("!%Y%m%dT%H", ahead) or hour == os.date("!%Y%m%dT%H", ahead + 300)
+  end
   local ec2, seen = client("ec2", function(req)
-    local stamp = os.date("!%Y%m%dT%H", ahead)
-    if req.headers["x-amz-date"]:sub(1, 11) ~= stamp then
+    if not is_right(req.headers["x-amz-date"]) then
       return { status = 400, headers = { Date = os.date("!%a, %d %b %Y %H:%M:%S GMT", ahead) }, body = ec2_error "RequestExpired" }
     end
     return { body = VPCS }

@@ -9,12 +9,15 @@ local T = test.cases()
 
 local function nothing() end
 
---- A kind whose deletions take a while; notes how many run at the same time, and which.
+--- A kind whose deletions take a while: until `l.together` of them ran at the same time, and none is held. Notes how many did,
+--- and which.
 local function slow_kind(l, name, extra)
   local def = { delete = function(current)
     l.running = (l.running or 0) + 1
     l.most = math.max(l.most or 0, l.running)
-    task.sleep(0.02)
+    task.within(60, "see the others", function()
+      repeat task.sleep(0.02) until not l.held and l.most >= (l.together or 0)
+    end)
     l.running = l.running - 1
     for _, t in pairs(l.things) do
       if t.part_of == current.id then errors.raise { kind = "remote", message = t.name .. " is part of it" } end
@@ -37,7 +40,7 @@ T["slow things of different stages are deleted at the same time, and what they s
     recipe.stage "deploy"
     slow { "env", part_of = net }
   end)
-  l.calls = {}
+  l.calls, l.together = {}, 3
   l:destroy(nothing)
   test.equal(l.most, 3)
   test.equal(#l.calls, 4)
@@ -72,9 +75,11 @@ T["a cancel while things are deleted side by side: each call is finished, none i
     slow { "a", part_of = net }
     slow { "b", part_of = net }
   end)
+  l.held = true
   local worker = task.spawn(function() l:destroy(nothing) end)
   while (l.running or 0) < 2 do task.sleep(0.001) end
   worker:cancel()
+  l.held = false
   test.equal(errors.exit_code(test.raises("cancelled", worker.join, worker)), 130)
   test.equal(l:state(), { net = {} })
   l:destroy(nothing)

@@ -81,7 +81,7 @@ T["a create that hangs is given up after the noun's timeout, and the error has t
     ctx.note "step 2 of 3"
     task.sleep(60)
   end })
-  local e = test.raises("not done within", l.apply, l, function() k { "x", timeout = 0.05 } end)
+  local e = test.raises("not done within", l.apply, l, function() k { "x", timeout = 0.5 } end)
   test.match(tostring(e), "it was last step 2 of 3")
   test.match(tostring(e), "timeout = SECONDS on the noun")
 end

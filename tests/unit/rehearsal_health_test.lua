@@ -18,7 +18,7 @@ T["an environment that is terminated while its app is asked does not go on being
   local watch = task.spawn(health._watch, cloud, { region = "us-east-1" }, env)
   while not asked do task.sleep(0.01) end
   watch:cancel()
-  for _ = 1, 300 do
+  for _ = 1, 3000 do
     if watch.done then break end
     task.sleep(0.01)
   end
