@@ -234,10 +234,11 @@ static int set_aside (lua_State *L, Conn *c) {
 /* Gets one whole reply: 1 there, 0 wait (*want), -1 stream failed, -2 not the protocol, -3 no memory. */
 static int reply_next (lua_State *L, Conn *c, int *want) {
   int turn, rc, sent;
-  for (turn = 0; turn < REDIS_TURNS; turn++) {
+  for (turn = 0;; turn++) {
     while ((rc = host_resp_whole(&c->in)) > 0 && host_resp_kind(&c->in) == '>')
       if (set_aside(L, c) < 0) return -2;
     if (rc != 0) return rc < 0 ? -2 : 1;
+    if (turn == REDIS_TURNS) break;          /* after the look: what the last read brought may be the whole rest */
     sent = out_send(c);
     if (sent < 0) return -1;
     *want = sent == 0 ? c->s.want : 0;

@@ -10,6 +10,7 @@ local redis_lab = require "redis_lab"
 local secret = require "secret"
 local ssh = require "ssh"
 local sshd = require "rehearsal.planes.sshd"
+local task = require "task"
 
 local T = test.cases()
 
@@ -123,6 +124,36 @@ for _ in range(3):
   test.equal(p:read_line(), "heard b''")
   test.raises("closed the connection", redis.open, { url = url, ca = dir .. "/ca.pem" })
   test.match(p:read_line(), "AUTH.*swordfish", "who is accepted hears it")
+end
+
+T["a reply is whole with its last record, after however many"] = function()
+  local dir, port = test.tmpdir(), fs.free_port()
+  local pair = authority.new(dir):issue { name = "localhost", ips = { "127.0.0.1" } }
+  fs.write(dir .. "/peer.py", ([[
+import socket, ssl
+s = socket.socket(); s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); s.bind(("127.0.0.1", %d)); s.listen(1)
+context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER); context.load_cert_chain(%q, %q)
+print("ready", flush=True)
+c = context.wrap_socket(s.accept()[0], server_side=True)
+while n := int(c.recv(1000).split(b"\r\n")[4]):
+    for i in range(n): c.sendall(b"+" if i == 0 else b"\r" if i == n - 2 else b"\n" if i == n - 1 else b"x")
+    print("sent", flush=True)
+]]):format(port, pair.cert, pair.key))
+  local p <close> = process.start { "python3", dir .. "/peer.py", stdout = "pipe" }
+  test.equal(p:read_line(), "ready")
+  local conn <close> = require "host.redis".open("127.0.0.1", port, "localhost", nil, nil, true)
+  conn:deadline(task.now() + 30)
+  task.step(conn, "connect")
+  for _, records in ipairs { 3, 32, 63, 64, 65, 127, 128, 129, 640 } do
+    conn:queue { "ECHO", records }
+    test.equal(conn:reply(), false)
+    test.equal(p:read_line(), "sent")
+    conn:deadline(task.now() + 5)
+    test.equal(task.step(conn, "reply"), ("x"):rep(records - 3), records)
+  end
+  conn:queue { "ECHO", 0 }
+  conn:reply()
+  test.equal(p:wait(20), 0)
 end
 
 T["a plain server behind a TLS URL is told nothing, by any of those who connect"] = function()
