@@ -161,14 +161,15 @@ local function policy(o)
 end
 
 T["aws.environment: one machine is replaced at once, several by halves; both can be told to be immutable, one not to roll"] = function()
-  local rolling = { { Timeout = "1800", DeploymentPolicy = "Rolling", BatchSizeType = "Percentage", BatchSize = "50" },
+  local function command(o) return lab.merged({ Timeout = "1800", IgnoreHealthCheck = "false" }, o) end
+  local rolling = { command { DeploymentPolicy = "Rolling", BatchSizeType = "Percentage", BatchSize = "50" },
                     { RollingUpdateEnabled = "true", RollingUpdateType = "Health" } }
-  local immutable = { { Timeout = "1800", DeploymentPolicy = "Immutable" }, { RollingUpdateEnabled = "true", RollingUpdateType = "Immutable" } }
-  test.equal(policy {}, { { Timeout = "1800", DeploymentPolicy = "AllAtOnce" } })
+  local immutable = { command { DeploymentPolicy = "Immutable" }, { RollingUpdateEnabled = "true", RollingUpdateType = "Immutable" } }
+  test.equal(policy {}, { command { DeploymentPolicy = "AllAtOnce" } })
   test.equal(policy { load_balanced = true }, rolling)
-  test.equal(policy { load_balanced = true, max_instances = 1 }, { { Timeout = "1800", DeploymentPolicy = "AllAtOnce" } })
+  test.equal(policy { load_balanced = true, max_instances = 1 }, { command { DeploymentPolicy = "AllAtOnce" } })
   test.equal(policy { deployment = "immutable" }, immutable)
-  test.equal(policy { load_balanced = true, deployment = "all-at-once" }, { { Timeout = "1800", DeploymentPolicy = "AllAtOnce" } })
+  test.equal(policy { load_balanced = true, deployment = "all-at-once" }, { command { DeploymentPolicy = "AllAtOnce" } })
   test.equal(test.raises("a rolling deployment needs several machines", policy, { deployment = "rolling" }).kind, "usage")
 end
 

@@ -12,8 +12,8 @@ T["an environment that is terminated while its app is asked does not go on being
     return { status = 200, delay = 30 }
   end }
   local cloud = { net = { isolated = false } }
-  local env = { Status = "Ready", Health = "Green", HealthStatus = "Ok", causes = {}, inside_port = app.port,
-                place = { address = app.host }, app = { problems = function() return {} end },
+  local machine = { inside_port = app.port, address = app.host, app = { problems = function() return {} end } }
+  local env = { Status = "Ready", Health = "Green", HealthStatus = "Ok", causes = {}, place = {}, machines = { machine },
                 settings = {}, Tier = { Name = "WebServer" } }
   local watch = task.spawn(health._watch, cloud, { region = "us-east-1" }, env)
   while not asked do task.sleep(0.01) end

@@ -112,6 +112,13 @@ local function policy_of(o)
   return POLICIES[o.deployment or several and "rolling" or "all-at-once"]
 end
 
+local COMMAND = "aws:elasticbeanstalk:command"
+
+--- What a version needs in which nothing answers: behind a load balancer no batch of it would ever be healthy. What stood there
+--- comes back when the environment is applied again.
+local IDLE = { { Namespace = COMMAND, OptionName = "DeploymentPolicy", Value = "AllAtOnce" },
+               { Namespace = COMMAND, OptionName = "IgnoreHealthCheck", Value = "true" } }
+
 --- "a,b", or unknown while one of them is.
 local function joined(list)
   local words, fmt = {}, {}
@@ -137,7 +144,7 @@ local function settings(o, role, profile)
     ["aws:elasticbeanstalk:environment"] = { EnvironmentType = (balanced or o.worker) and "LoadBalanced" or "SingleInstance", ServiceRole = role,
                                              LoadBalancerType = balanced and "application" or nil },
     ["aws:elasticbeanstalk:healthreporting:system"] = { SystemType = "enhanced", ConfigDocument = PUBLISHED },
-    ["aws:elasticbeanstalk:command"] = merged({ Timeout = tostring(DEPLOY) }, policy.command),
+    [COMMAND] = merged({ Timeout = tostring(DEPLOY), IgnoreHealthCheck = "false" }, policy.command),
     ["aws:autoscaling:updatepolicy:rollingupdate"] = policy.update,
     ["aws:elasticbeanstalk:cloudwatch:logs"] = { StreamLogs = "true", DeleteOnTerminate = "true", RetentionInDays = tostring(o.log_days) },
     ["aws:elasticbeanstalk:application:environment"] = next(o.env) and o.env or nil,
@@ -174,7 +181,8 @@ function Environment:deploy(version, o)
   local label = noun.id(version)
   local p <close> = log.progress { what = ("deploy %s to %s"):format(label, self.name) }
   local ctx = { note = function(s) p:note(s) end, taken = function() self.taken[label] = true end }
-  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY, not (o and o.idle) and self.patience or nil)
+  local is_idle = o and o.idle
+  local ok, result = pcall(beanstalk.deploy, ctx, self.name, label, DEPLOY, not is_idle and self.patience or nil, is_idle and self.idle or nil)
   if ok then self.health = result return end
   if errors.is(result, "remote") then
     if result.code == beanstalk.COMMAND_FAILED then self.taken[label] = nil end
@@ -224,7 +232,8 @@ return function(o)
   local e = aws.eb_environment { o.name, application = o.application, worker = o.worker or nil, platform = o.platform,
                                  tags = with.tags, keep = with.keep, timeout = o.timeout,
                                  settings = settings(o, roles.service.name, roles.profile.name) }
+  local needs_health = o.load_balanced or policy_of(o) ~= POLICIES["all-at-once"]
   return setmetatable({ id = e.id, environment_id = e.environment_id, name = o.name, cname = e.cname, health = e.health, version = e.version,
-                        url = not o.worker and text("http://%s", e.cname) or nil,
+                        idle = needs_health and IDLE or nil, url = not o.worker and text("http://%s", e.cname) or nil,
                         load_balanced = o.load_balanced, patience = o.health_timeout, hide = o.hide, taken = {} }, Environment)
 end

@@ -37,7 +37,7 @@ end
 ---@return string?
 function M.update_errors(name)
   local said = {}
-  for _, e in ipairs(aws.elasticbeanstalk:describe_events({ EnvironmentName = name, MaxRecords = 30 }).Events or {}) do
+  for _, e in ipairs(aws.elasticbeanstalk:describe_events({ EnvironmentName = name, MaxRecords = 50 }).Events or {}) do
     if e.Message == "Environment update is starting." then break end
     if e.Severity == "ERROR" then table.insert(said, 1, e.Message) end
   end
@@ -114,38 +114,44 @@ function M.update(ctx, seconds, args)
   end
 end
 
---- Why a version does not run, with the last lines of the log that knows it.
+--- What Elastic Beanstalk said of an environment's last update, the oldest first.
+---@param severities table<string, boolean>
+---@return string[] of a warning or an error: "WARN: ..."
+local function warnings(name, severities)
+  local said = {}
+  for _, e in ipairs(aws.elasticbeanstalk:describe_events({ EnvironmentName = name, MaxRecords = 50 }).Events or {}) do
+    if e.Message == "Environment update is starting." or #said == 5 then break end
+    if severities[e.Severity] then table.insert(said, 1, ("%s: %s"):format(e.Severity, e.Message)) end
+  end
+  return said
+end
+
+local function quoted(events)
+  return #events > 0 and "\n  what Elastic Beanstalk said:\n    " .. table.concat(events, "\n    ") or ""
+end
+
+--- Why a version does not run, with the warnings of its deployment and the last lines of the log that knows it.
 local function failed(name, label)
   local why, logs = M.update_errors(name) or "it went back", eb_logs.tail(name)
   local command = logs.failed_command
   errors.raise {
     kind = "remote", op = ("deploy %s to %s"):format(label, name), code = command and M.COMMAND_FAILED or nil,
-    message = why .. eb_logs.quoted(command and command.output or logs.app),
+    message = why .. quoted(warnings(name, { WARN = true })) .. eb_logs.quoted(command and command.output or logs.app),
     hint = command and "nothing of this version has run; apply again tries again once its command works"
            or "the environment's logs say more; apply again tries again",
   }
-end
-
---- The warnings and errors of an environment's last update, the oldest first.
-local function warnings(name)
-  local said = {}
-  for _, e in ipairs(aws.elasticbeanstalk:describe_events({ EnvironmentName = name, MaxRecords = 30 }).Events or {}) do
-    if e.Message == "Environment update is starting." or #said == 5 then break end
-    if e.Severity == "ERROR" or e.Severity == "WARN" then table.insert(said, 1, ("%s: %s"):format(e.Severity, e.Message)) end
-  end
-  return said
 end
 
 --- What is the matter with an environment that runs a version and is not healthy: causes, events, the app's last lines.
 local function unhealthy(name, label, color, seconds)
   local answer = noun.found("InvalidRequestException", aws.elasticbeanstalk.describe_environment_health, aws.elasticbeanstalk,
     { EnvironmentName = name, AttributeNames = { "HealthStatus", "Causes" } }) or {}
-  local causes, events = answer.Causes or {}, warnings(name)
+  local causes = answer.Causes or {}
   errors.raise {
     kind = "remote", op = ("deploy %s to %s"):format(label, name), code = M.UNHEALTHY,
     message = ("it runs, and after %g s its health is %s (%s): %s%s%s"):format(seconds, color, answer.HealthStatus or "?",
       #causes > 0 and table.concat(causes, " ") or "no cause is told",
-      #events > 0 and "\n  what Elastic Beanstalk said:\n    " .. table.concat(events, "\n    ") or "", eb_logs.quoted(eb_logs.tail(name).app)),
+      quoted(warnings(name, { WARN = true, ERROR = true })), eb_logs.quoted(eb_logs.tail(name).app)),
     hint = "apply again tries again once the app is mended; an app that needs longer to start needs a longer health_timeout",
   }
 end
@@ -156,9 +162,10 @@ end
 ---@param label string of the version
 ---@param seconds number
 ---@param patience number? seconds that it may be unhealthy once it runs; nil: it need not be healthy
+---@param settings table[]? option settings that change with it
 ---@return string health
-function M.deploy(ctx, name, label, seconds, patience)
-  M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label })
+function M.deploy(ctx, name, label, seconds, patience, settings)
+  M.update(ctx, seconds, { EnvironmentName = name, VersionLabel = label, OptionSettings = settings })
   ctx.taken()
   local seen, asked, bad_since = false, task.now(), nil
   return M.wait(ctx, name, seconds, function(now)

@@ -215,6 +215,9 @@ function S._set_key(cloud, ctx, id, host, key)
   if key then instance.sshd = start_sshd(cloud, ctx, instance, host) end
 end
 
+--- Gives a machine of another service this public address.
+function S._set_public(cloud, ctx, id, address) instance_of(cloud, ctx, id).PublicIpAddress = address end
+
 --- A machine that runs.
 function S._running(cloud, ctx, id)
   for _, instance in ipairs(C._list(cloud, ctx.region, "instance")) do

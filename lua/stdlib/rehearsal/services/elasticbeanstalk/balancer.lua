@@ -3,12 +3,15 @@
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
 local fs = require "fs"
+local task = require "task"
 local yaml = require "yaml"
 
 local M = {}
 
 local LEAVING = 60                      -- tries, 5 simulated seconds apart, to delete the group of a balancer that goes
 local LEAST = 0.05                      -- real seconds between two of them: its network goes in real time, however fast the clock is
+
+local DRAIN = 30                        -- real seconds for what was sent to a machine to end, once the machine leaves
 
 local function option(env, namespace, name) return configuration._option(env.settings, namespace, name) end
 
@@ -52,6 +55,8 @@ function M.make(cloud, ctx, env, vpc, subnets)
   local request = check(env)
   request.Name, request.Protocol, request.Port, request.VpcId = "awseb-tg-" .. suffix, "HTTP", 80, vpc
   local target_group = elb.CreateTargetGroup(cloud, request, ctx).TargetGroups[1].TargetGroupArn
+  elb.ModifyTargetGroupAttributes(cloud, { TargetGroupArn = target_group, Attributes = { { Key = "deregistration_delay.timeout_seconds",
+    Value = option(env, "aws:elasticbeanstalk:environment:process:default", "DeregistrationDelay") } } }, ctx)
   C.event(cloud, ctx, env, "INFO", "Created load balancer named: %s", made.LoadBalancerArn)
   return { arn = made.LoadBalancerArn, group = group, target_group = target_group, dns = made.DNSName, ports = {} }
 end
@@ -125,21 +130,36 @@ function M.follow(cloud, ctx, env, folder)
   elb._refresh(cloud, ctx)
 end
 
---- Lets it forward to the environment's machine.
-function M.register(cloud, ctx, env)
+--- Lets it forward to machines.
+---@param machines Machine[]
+function M.register(cloud, ctx, env, machines)
   local b, elb = env.place.balancer, cloud:service "elbv2"
-  local port = cloud.net.isolated and 80 or env.inside_port or 80
-  if b.target_port and b.target_port ~= port then
-    elb.DeregisterTargets(cloud, { TargetGroupArn = b.target_group, Targets = { { Id = env.instance } } }, ctx)
+  for _, m in ipairs(machines) do
+    local port = cloud.net.isolated and 80 or m.inside_port or 80
+    if m.port and m.port ~= port then
+      elb.DeregisterTargets(cloud, { TargetGroupArn = b.target_group, Targets = { { Id = m.id, Port = m.port } } }, ctx)
+    end
+    m.port = port
+    elb.RegisterTargets(cloud, { TargetGroupArn = b.target_group, Targets = { { Id = m.id, Port = port } } }, ctx)
   end
-  b.target_port = port
-  elb.RegisterTargets(cloud, { TargetGroupArn = b.target_group, Targets = { { Id = env.instance, Port = port } } }, ctx)
 end
 
---- What it thinks of the machine: "healthy", "unhealthy", "initial", ...
-function M.health(cloud, ctx, env)
-  local b = env.place.balancer
-  return cloud:service "elbv2"._health(cloud, ctx, b.target_group, env.instance, b.target_port)
+--- Takes machines out of service: afterwards nothing reaches them through it any more.
+---@param machines Machine[]
+function M.deregister(cloud, ctx, env, machines)
+  local b, elb, stop = env.place.balancer, cloud:service "elbv2", task.now() + DRAIN
+  for _, m in ipairs(machines) do
+    if m.port then elb.DeregisterTargets(cloud, { TargetGroupArn = b.target_group, Targets = { { Id = m.id, Port = m.port } } }, ctx) end
+  end
+  for _, m in ipairs(machines) do
+    while m.port and not elb._is_out(cloud, ctx, b.target_group, m.id, m.port) and task.now() < stop do task.sleep(0.05) end
+    m.port = nil
+  end
+end
+
+--- What it thinks of a machine: "healthy", "unhealthy", "initial", ...
+function M.health(cloud, ctx, env, m)
+  return m.port and cloud:service "elbv2"._health(cloud, ctx, env.place.balancer.target_group, m.id, m.port)
 end
 
 --- Deletes it. Its network interfaces, which hold the security group, go a while later.
@@ -165,7 +185,7 @@ function M.swap(cloud, ctx, a, b)
     if env.group then M.let_in(cloud, ctx, env.group, env == a and x or y, env == a and y or x) end
   end
   for _, field in ipairs { "arn", "group", "dns", "ports" } do x[field], y[field] = y[field], x[field] end
-  for _, env in ipairs { a, b } do M.follow(cloud, ctx, env, env.folder) end
+  for _, env in ipairs { a, b } do M.follow(cloud, ctx, env, env.machines[1].folder) end
 end
 
 return M

@@ -1,5 +1,5 @@
---- The container_commands of a bundle: what runs on the machine before a version does. The one machine of a rehearsed
---- environment is always the leader.
+--- The container_commands of a bundle: what runs on a machine before a version does, on one of the machines those, too, that
+--- are the leader's.
 --- https://docs.aws.amazon.com/elasticbeanstalk/latest/dg/customize-containers-ec2.html
 local app = require "rehearsal.planes.app"
 local docker = require "rehearsal.services.elasticbeanstalk.docker"
@@ -40,7 +40,7 @@ function M.read(dir, note)
       for _, key in ipairs(sorted_keys(document.container_commands)) do
         local c = document.container_commands[key]
         found.commands[#found.commands + 1] = { name = key, file = name, command = c.command, test = c.test, env = c.env, cwd = c.cwd,
-                                                ignore = c.ignoreErrors == true or c.ignoreErrors == "true" }
+          leader_only = c.leader_only == true or c.leader_only == "true", ignore = c.ignoreErrors == true or c.ignoreErrors == "true" }
       end
     end
   end
@@ -49,7 +49,7 @@ end
 
 --- Runs one of them; returns its exit code.
 local function run(o, c, words, sink)
-  local env = { EB_IS_COMMAND_LEADER = "true" }
+  local env = { EB_IS_COMMAND_LEADER = o.is_leader and "true" or nil }
   for name, value in pairs(o.env) do env[name] = value end
   for name, value in pairs(c.env or {}) do env[name] = tostring(value) end
   local argv = type(words) == "string" and { "/bin/sh", "-c", words } or words
@@ -58,14 +58,15 @@ end
 
 --- Runs the commands that were read; raises kind "invalid" at the first that fails.
 ---@param list table[]
----@param o { folder: string, dir: string, env: table, prefix: string[], reader: table, trust: fun(service: table), log: fun(line: string) }
+---@param o { folder: string, dir: string, env: table, prefix: string[], reader: table, is_leader: boolean, trust: fun(service: table),
+---  log: fun(line: string) }
 --- log: hears what /var/log/cfn-init-cmd.log gets
 function M.run(list, o)
   if #list == 0 then return end
   local engine <close> = docker.start(o)
   o.env.PATH = engine.path .. ":" .. o.env.PATH
   for _, c in ipairs(list) do
-    if not c.test or run(o, c, c.test, function() end) == 0 then
+    if (o.is_leader or not c.leader_only) and (not c.test or run(o, c, c.test, function() end) == 0) then
       o.log("Command " .. c.name)
       o.log "-----------------------Command Output-----------------------"
       local code = run(o, c, c.command, function(line) o.log("\t" .. line) end)

@@ -2,18 +2,21 @@
 local balancer = require "rehearsal.services.elasticbeanstalk.balancer"
 local C = require "rehearsal.services.elasticbeanstalk.common"
 local configuration = require "rehearsal.services.elasticbeanstalk.configuration"
+local deployments = require "rehearsal.services.elasticbeanstalk.deployments"
 local errors = require "errors"
 local health = require "rehearsal.services.elasticbeanstalk.health"
 local launch = require "rehearsal.services.elasticbeanstalk.launch"
+local machine = require "rehearsal.services.elasticbeanstalk.machine"
 local platforms = require "rehearsal.services.elasticbeanstalk.platforms"
 local sign = require "sign"
 local task = require "task"
 
 local S = {}
 
-local SETTLE = 20                       -- real seconds that an app has to answer
 local TIERS = { WebServer = { Name = "WebServer", Type = "Standard", Version = "1.0" },
                 Worker = { Name = "Worker", Type = "SQS/HTTP", Version = "1.0" } }
+local MIXED = "During an aborted deployment, some instances may have deployed the new application version. To ensure all instances are "
+  .. "running the same version, re-deploy the appropriate application version."
 local FORGOTTEN = 3600                  -- simulated seconds that a terminated environment is listed
 
 local function describe(env)
@@ -83,14 +86,7 @@ local function bring_up(cloud, ctx, env, label)
     cloud.clock:sleep(60)
   end, function(why) C.event(cloud, ctx, env, "ERROR", "%s", why) end)
   if not placed then return false end
-  env.launched_at = cloud.clock:now()
-  local deployed = attempt(function()
-    local staged = launch.prepare(cloud, ctx, env, label)
-    launch.commands(cloud, env, staged)
-    launch.run(cloud, ctx, env, staged)
-    C.event(cloud, ctx, env, "INFO", "Instance deployment completed successfully.")
-    health._settle(cloud, ctx, env, SETTLE)
-  end, function(why)
+  local deployed = attempt(function() deployments.begin(cloud, ctx, env, label) end, function(why)
     C.event(cloud, ctx, env, "ERROR", "Instance deployment failed. For details, see 'eb-engine.log'. %s", why)
     env.deployment_failed = true
     env.Health, env.HealthStatus, env.causes = "Red", "Degraded", { why }
@@ -151,7 +147,7 @@ function S.CreateEnvironment(cloud, p, ctx)
     PlatformArn = platform.PlatformArn, Description = p.Description, DateCreated = now, DateUpdated = now, Status = "Launching", Health = "Grey",
     HealthStatus = "Pending", causes = {}, RefreshedAt = now, Tier = tier, settings = settings,
     tags = C.own_tags(p.Tags), EnvironmentArn = cloud:arn("elasticbeanstalk", ctx.region, ("environment/%s/%s"):format(p.ApplicationName, name)),
-    prefix = p.CNAMEPrefix, instance = cloud:new_id "i", log_groups = {}, OperationsRole = p.OperationsRole, request_id = ctx.request_id,
+    prefix = p.CNAMEPrefix, machines = {}, log_groups = {}, OperationsRole = p.OperationsRole, request_id = ctx.request_id,
   }
   table.insert(env.tags, { Key = "elasticbeanstalk:environment-name", Value = name })
   table.insert(env.tags, { Key = "elasticbeanstalk:environment-id", Value = id })
@@ -168,29 +164,35 @@ end
 local function updating(cloud, ctx, env, before, message, is_deployment)
   cloud.clock:sleep(20)
   local function rolled_back() return env.Status == "Aborting" end
+  local d = { label = env.next_version, commands = is_deployment, changed = {}, aborted = rolled_back }
+  env.serial = env.serial + 1
   local done = attempt(function()
     check_profile(cloud, env)
     if rolled_back() then return end
     launch.refront(cloud, ctx, env)
     launch.regroup(cloud, ctx, env)
     C.event(cloud, ctx, env, "INFO", "%s", message)
-    local staged = launch.prepare(cloud, ctx, env, env.next_version)
-    if is_deployment and not rolled_back() then launch.commands(cloud, env, staged) end
-    if rolled_back() then return end
-    launch.run(cloud, ctx, env, staged)
-    health._settle(cloud, ctx, env, SETTLE)
+    deployments.deploy(cloud, ctx, env, d)
+    if not rolled_back() then deployments.scale(cloud, ctx, env) end
   end, function(why)
-    C.event(cloud, ctx, env, "ERROR", "Unsuccessful command execution on instance id(s) '%s'. %s", env.instance, why)
+    if not d.told then C.event(cloud, ctx, env, "ERROR", "%s", why) end
   end)
   if env.Status ~= "Updating" and env.Status ~= "Aborting" then return end
   local aborted = rolled_back()
   if aborted or not done then
     env.settings, env.next_version = before, nil
-    if env.place and env.place.balancer then pcall(balancer.follow, cloud, ctx, env, env.folder) end
+    if aborted then attempt(function() deployments.undo(cloud, ctx, env, d.changed, env.VersionLabel) end, function() end) end
+    if env.place and env.place.balancer then pcall(balancer.follow, cloud, ctx, env, env.machines[1].folder) end
     C.event(cloud, ctx, env, aborted and "INFO" or "ERROR", aborted and "Environment update was aborted; the earlier version and configuration stay."
       or "Failed to deploy application.")
+    if not aborted and #d.changed > 0 then C.event(cloud, ctx, env, "ERROR", "%s", MIXED) end
+    if env.machines[1].app then health._settle(cloud, ctx, env, 0) end
   else
-    env.VersionLabel, env.next_version, env.deployment_id = env.next_version, nil, (env.deployment_id or 1) + 1
+    env.VersionLabel, env.next_version, env.deployment_id = env.next_version, nil, env.serial
+    for _, m in ipairs(env.machines) do m.deployment_id = env.serial end
+    launch.address(env)
+    health._settle(cloud, ctx, env, 0)
+    if is_deployment then C.event(cloud, ctx, env, "INFO", "New application version was deployed to running EC2 instances.") end
     C.event(cloud, ctx, env, "INFO", "Environment update completed successfully.")
   end
   env.deployment_failed = not done
@@ -242,7 +244,7 @@ function S.RebuildEnvironment(cloud, p, ctx)
   env.work = cloud:after(5, function()
     C.event(cloud, ctx, env, "INFO", "rebuildEnvironment is starting.")
     launch.remove(cloud, ctx, env)
-    env.Health, env.HealthStatus, env.instance, env.folder, env.deployment_failed = "Grey", "Pending", cloud:new_id "i", nil, nil
+    env.Health, env.HealthStatus, env.deployment_failed = "Grey", "Pending", nil
     local up = bring_up(cloud, ctx, env, env.VersionLabel)
     if env.Status ~= "Updating" then return end
     if not up then
@@ -287,7 +289,7 @@ function S.SwapEnvironmentCNAMEs(cloud, p, ctx)
   if both and a.place.balancer and b.place.balancer then balancer.swap(cloud, ctx, a, b)
   elseif both and cloud.net.isolated and not (a.place.balancer or b.place.balancer) then
     local public = cloud.net.vpcs[a.place.vpc].public
-    public[a.CNAME].host, public[b.CNAME].host = b.place.host, a.place.host
+    public[a.CNAME].host, public[b.CNAME].host = b.machines[1].host, a.machines[1].host
     a.place.cname, b.place.cname = b.place.cname, a.place.cname
     cloud.net:filter(a.place.vpc)
   else
@@ -326,11 +328,12 @@ end
 function S.DescribeEnvironmentResources(cloud, p, ctx)
   local env = C.environment(cloud, ctx, p)
   local single = launch.option(env, "aws:elasticbeanstalk:environment", "EnvironmentType") == "SingleInstance"
-  local up = env.place ~= nil
+  local up, machines = env.place ~= nil, {}
+  for i, m in ipairs(env.machines) do machines[i] = { Id = m.id } end
   local name = "awseb-" .. env.EnvironmentId .. "-stack"
   return { EnvironmentResources = {
     EnvironmentName = env.EnvironmentName, AutoScalingGroups = up and { { Name = name .. "-AWSEBAutoScalingGroup" } } or {},
-    Instances = up and { { Id = env.instance } } or {}, LaunchConfigurations = {}, LaunchTemplates = up and { { Id = env.EnvironmentId:gsub("^e",
+    Instances = machines, LaunchConfigurations = {}, LaunchTemplates = up and { { Id = env.EnvironmentId:gsub("^e",
       "lt") } } or {},
     LoadBalancers = up and not single and not launch.is_worker(env)
       and { { Name = env.place.balancer and env.place.balancer.arn or "awseb-" .. env.EnvironmentId } } or {},
@@ -351,33 +354,38 @@ end
 function S._app(cloud)
   local list = {}
   for _, env in ipairs(C.all_environments(cloud)) do
-    if env.app and env.place then
-      list[#list + 1] = { environment = env.EnvironmentName, host = env.place.host,
-        url = "http://" .. (env.place.door or env.CNAME or env.place.address), env = env.resolved or {}, status = env.Status }
+    local first = env.machines[1]
+    if first and first.app then
+      list[#list + 1] = { environment = env.EnvironmentName, host = first.host,
+        url = "http://" .. (first.door or env.CNAME or first.address), env = env.resolved or {}, status = env.Status }
     end
   end
   return list
 end
 
 --- The machines of an environment, by its name, or the one with an id: those that Systems Manager can reach.
----@return { id: string, env: table, host: Host, profile: string }[]
+---@return { id: string, machine: Machine, host: Host, profile: string }[]
 function S._machines(cloud, ctx, name, id)
   local list = {}
   for _, env in ipairs(C.environments(cloud, ctx)) do
-    if env.place and env.app and (env.EnvironmentName == name or env.instance == id) then
-      list[#list + 1] = { id = env.instance, env = env, host = env.place.host,
-                          profile = launch.option(env, "aws:autoscaling:launchconfiguration", "IamInstanceProfile") }
+    for _, m in ipairs(env.machines) do
+      if m.app and (env.EnvironmentName == name or m.id == id) then
+        list[#list + 1] = { id = m.id, machine = m, host = m.host,
+                            profile = launch.option(env, "aws:autoscaling:launchconfiguration", "IamInstanceProfile") }
+      end
     end
   end
   return list
 end
-S._shell = launch.shell
+S._shell = machine.shell
 
 --- Ends all processes and watchers of all environments.
 function S._stop(cloud)
   for _, env in ipairs(C.all_environments(cloud)) do
     if env.watch then env.watch:cancel() pcall(env.watch.join, env.watch) env.watch = nil end
-    if env.app then env.app:stop() env.app = nil end
+    for _, m in ipairs(env.machines) do
+      if m.app then m.app:stop() m.app = nil end
+    end
   end
 end
 

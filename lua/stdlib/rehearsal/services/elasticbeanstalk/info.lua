@@ -50,17 +50,38 @@ local RULE = ("-"):rep(40)
 
 --- The log files of the machine: the whole of all, or the last lines of those that are tailed.
 ---@return { path: string, data: string }[]
-local function logs_of(env, is_tail)
+local function logs_of(m, is_tail)
   local files, tailed = {}, { ["/var/log/eb-engine.log"] = true }
-  for _, path in ipairs(env.tail or {}) do tailed[path] = true end
+  for _, path in ipairs(m.tail or {}) do tailed[path] = true end
   local function add(path, lines)
     files[#files + 1] = { path = path, data = table.concat(lines, "\n", is_tail and math.max(1, #lines - 99) or 1) }
   end
-  for _, path in ipairs(sorted_keys(env.logs or {})) do
-    if tailed[path] or not is_tail then add(path, env.logs[path]) end
+  for _, path in ipairs(sorted_keys(m.logs or {})) do
+    if tailed[path] or not is_tail then add(path, m.logs[path]) end
   end
-  add("/var/log/eb-docker/containers/eb-current-app/eb-stdouterr.log", env.app and env.app.lines or {})
+  add("/var/log/eb-docker/containers/eb-current-app/eb-stdouterr.log", m.app and m.app.lines or {})
   return files
+end
+
+--- Puts the logs of a machine into the bucket.
+---@return table info as RetrieveEnvironmentInfo answers it
+local function hand_out(cloud, ctx, env, m, kind)
+  local files = logs_of(m, kind == "tail")
+  local path, media = ("resources/environments/logs/%s/%s/%s/"):format(kind, env.EnvironmentId, m.id), "text/plain"
+  local text
+  if kind == "tail" then
+    local parts = {}
+    for i, file in ipairs(files) do parts[i] = ("%s\n%s\n%s\n%s\n"):format(RULE, file.path, RULE, file.data) end
+    path, text = path .. "TailLogs.txt", table.concat(parts)
+  else
+    for _, file in ipairs(files) do file.path = file.path:sub(2) end
+    path, media, text = path .. "BundleLogs.zip", "application/zip", zip.pack(files)
+  end
+  local bucket = storage(cloud, ctx)
+  cloud:service "s3".PutObject(cloud, { Bucket = bucket, Key = path, Body = text, ContentType = media }, { region = ctx.region,
+    request = { headers = {} } })
+  C.event(cloud, ctx, env, "INFO", "[Instance: %s] Successfully finished %s 1 log(s)", m.id, kind == "tail" and "tailing" or "bundling")
+  return { InfoType = kind, Ec2InstanceId = m.id, SampleTimestamp = cloud.clock:now(), bucket = bucket, key = path }
 end
 
 --- Puts what the processes printed into the bucket: the last 100 lines, or all that is kept.
@@ -69,35 +90,22 @@ function S.RequestEnvironmentInfo(cloud, p, ctx)
   if p.InfoType == "analyze" then C.refuse "The rehearsal does not analyze environments: ask for tail or bundle." end
   C.event(cloud, ctx, env, "INFO", "requestEnvironmentInfo is starting.")
   cloud:after(5, function()
-    local files = logs_of(env, p.InfoType == "tail")
-    local path, kind = ("resources/environments/logs/%s/%s/%s/"):format(p.InfoType, env.EnvironmentId, env.instance), "text/plain"
-    local text
-    if p.InfoType == "tail" then
-      local parts = {}
-      for i, file in ipairs(files) do parts[i] = ("%s\n%s\n%s\n%s\n"):format(RULE, file.path, RULE, file.data) end
-      path, text = path .. "TailLogs.txt", table.concat(parts)
-    else
-      for _, file in ipairs(files) do file.path = file.path:sub(2) end
-      path, kind, text = path .. "BundleLogs.zip", "application/zip", zip.pack(files)
-    end
-    local bucket = storage(cloud, ctx)
-    cloud:service "s3".PutObject(cloud, { Bucket = bucket, Key = path, Body = text, ContentType = kind }, { region = ctx.region,
-      request = { headers = {} } })
+    local list = {}
+    for _, m in ipairs(env.machines or {}) do list[#list + 1] = hand_out(cloud, ctx, env, m, p.InfoType) end
     env.info = env.info or {}
-    env.info[p.InfoType] = { InfoType = p.InfoType, Ec2InstanceId = env.instance, SampleTimestamp = cloud.clock:now(), bucket = bucket, key = path }
-    C.event(cloud, ctx, env, "INFO", "[Instance: %s] Successfully finished %s 1 log(s)", env.instance, p.InfoType == "tail" and "tailing"
-      or "bundling")
+    env.info[p.InfoType] = list
   end)
 end
 
 function S.RetrieveEnvironmentInfo(cloud, p, ctx)
   local env = C.environment(cloud, ctx, p)
-  local info = env.info and env.info[p.InfoType]
-  if not info then return { EnvironmentInfo = {} } end
-  local url = sign.presign({ method = "GET", url = ("%s/%s/%s"):format(cloud.url, info.bucket, info.key), service = "s3", region = ctx.region,
-                             access_key = cloud.access_key, secret_key = cloud.secret_key }, 86400)
-  return { EnvironmentInfo = { { InfoType = info.InfoType, Ec2InstanceId = info.Ec2InstanceId, SampleTimestamp = info.SampleTimestamp,
-    Message = url } } }
+  local list = {}
+  for i, info in ipairs(env.info and env.info[p.InfoType] or {}) do
+    local url = sign.presign({ method = "GET", url = ("%s/%s/%s"):format(cloud.url, info.bucket, info.key), service = "s3", region = ctx.region,
+                               access_key = cloud.access_key, secret_key = cloud.secret_key }, 86400)
+    list[i] = { InfoType = info.InfoType, Ec2InstanceId = info.Ec2InstanceId, SampleTimestamp = info.SampleTimestamp, Message = url }
+  end
+  return { EnvironmentInfo = list }
 end
 
 return S

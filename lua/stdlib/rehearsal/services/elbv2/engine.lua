@@ -73,7 +73,8 @@ local function instructions(cloud, ctx, lb)
       local group = C.group(cloud, ctx, arn)
       local targets = json.array {}
       for key, target in pairs(group.targets) do
-        targets[#targets + 1] = { key = key, address = target.address, port = target.port, draining = target.state == "draining" }
+        targets[#targets + 1] = { key = key, serial = target.serial, address = target.address, port = target.port,
+                                  draining = target.state == "draining" }
       end
       groups[arn] = { targets = targets, path = group.HealthCheckPath, matcher = group.Matcher.HttpCode, up = group.HealthyThresholdCount,
         down = group.UnhealthyThresholdCount, timeout = group.HealthCheckTimeoutSeconds,
@@ -89,7 +90,10 @@ local function listen(cloud, ctx, lb)
     local found = json.decode(line)
     local group = type(found) == "table" and C.groups(cloud, ctx)[found.group]
     local target = group and group.targets[found.key]
-    if target and target.state ~= "draining" then
+    if target and target.serial ~= found.serial then target = nil end      -- told of one that was here before it
+    if target and found.state == "drained" then
+      target.drained = true
+    elseif target and target.state ~= "draining" then
       target.state, target.reason, target.description = found.state, found.reason, found.description
     elseif type(found) ~= "table" then
       log.warn("a load balancer of the rehearsal: %s", line)

@@ -44,31 +44,38 @@ local function ask(group, target)
   return false, "Target.FailedHealthChecks", "Health checks failed"
 end
 
-local function say(arn, key, state, reason, description)
-  io.stdout:write(json.encode { group = arn, key = key, state = state, reason = reason, description = description }, "\n")
+local function say(arn, target, state, reason, description)
+  io.stdout:write(json.encode { group = arn, key = target.key, serial = target.serial, state = state, reason = reason,
+                                description = description }, "\n")
   io.stdout:flush()
 end
 
+--- What a target is called here: one that left and came back is another one.
+local function id_of(arn, target) return ("%s %s#%d"):format(arn, target.key, target.serial) end
+
 --- Looks at a target again and again. One good answer makes a new target healthy; after that it takes as many in a row as
 --- the group says.
-local function watch(balancer, arn, key)
-  local good, bad, state = 0, 0, "initial"
-  say(arn, key, state, "Elb.InitialHealthChecking", "Initial health checks in progress")
+local function watch(balancer, arn, new)
+  local id, good, bad, state = id_of(arn, new), 0, 0, "initial"
+  say(arn, new, state, "Elb.InitialHealthChecking", "Initial health checks in progress")
   while true do
     local group = balancer.groups[arn]
-    local target = group and group.by_key[key]
-    if not target then return end
+    local target = group and group.by_key[new.key]
+    if not target or target.serial ~= new.serial then
+      balancer.watchers[id], balancer.states[id], balancer.drained[id] = nil, nil, nil
+      return
+    end
     if not target.draining then
       local ok, reason, description = ask(group, target)
       good, bad = ok and good + 1 or 0, ok and 0 or bad + 1
       if ok and state ~= "healthy" and (state == "initial" or good >= group.up) then
         state = "healthy"
-        say(arn, key, state)
+        say(arn, target, state)
       elseif not ok and bad >= group.down and state ~= "unhealthy" then
         state = "unhealthy"
-        say(arn, key, state, reason, description)
+        say(arn, target, state, reason, description)
       end
-      balancer.states[arn .. key] = state
+      balancer.states[id] = state
     end
     task.sleep(group.pause)
   end
@@ -81,7 +88,7 @@ local function pick(balancer, arn)
   local healthy, others = {}, {}
   local group = balancer.groups[arn] or { targets = {} }
   for _, target in ipairs(group.targets) do
-    local state = balancer.states[arn .. target.key]
+    local state = balancer.states[id_of(arn, target)]
     if not target.draining and state == "healthy" then healthy[#healthy + 1] = target
     elseif not target.draining and state == "unhealthy" then others[#others + 1] = target end
   end
@@ -102,11 +109,14 @@ local function forward(balancer, listener, arn, req)
   headers["x-forwarded-proto"], headers["x-forwarded-port"] = listener.protocol, tostring(listener.outside)
   headers["x-amzn-trace-id"] = headers["x-amzn-trace-id"] or ("Root=1-%x-%s"):format(os.time(), sign.hex(sign.random(12)))
   local query = req.raw_query ~= "" and "?" .. req.raw_query or ""
+  local id = id_of(arn, target)
+  balancer.busy[id] = (balancer.busy[id] or 0) + 1
   local ok, r = pcall(http.request, {
     method = req.method, url = ("http://%s:%d%s%s"):format(target.address, target.port, req.raw_path, query), headers = headers,
     body = req.body_file and { file = req.body_file } or req.body_size > 0 and req.body or nil,
     connect_timeout = 10, stall_timeout = balancer.idle,
   })
+  balancer.busy[id] = balancer.busy[id] > 1 and balancer.busy[id] - 1 or nil
   if not ok then
     if errors.is(r, "cancelled") then error(r, 0) end
     return errors.is(r, "timeout") and page(504, "Gateway Time-out") or page(502, "Bad Gateway")
@@ -178,11 +188,21 @@ local function follow(balancer, config)
   balancer.groups = config.groups
   for arn, group in pairs(config.groups) do
     for _, target in ipairs(group.targets) do
-      local id = arn .. target.key
+      local id = id_of(arn, target)
       local running = balancer.watchers[id]
-      if not running or running.done then
-        balancer.states[id] = nil
-        balancer.watchers[id] = task.spawn(watch, balancer, arn, target.key)
+      if not running or running.done then balancer.watchers[id] = task.spawn(watch, balancer, arn, target) end
+    end
+  end
+end
+
+--- Says which of the targets that leave have nothing to do any more.
+local function tell_drained(balancer)
+  for arn, group in pairs(balancer.groups) do
+    for _, target in ipairs(group.targets) do
+      local id = id_of(arn, target)
+      if target.draining and not balancer.busy[id] and not balancer.drained[id] then
+        balancer.drained[id] = true
+        say(arn, target, "drained")
       end
     end
   end
@@ -191,7 +211,7 @@ end
 --- Runs until it is ended.
 ---@param path string its instructions
 function M.run(path)
-  local balancer = { listeners = {}, servers = {}, groups = {}, watchers = {}, states = {}, turn = 0 }
+  local balancer = { listeners = {}, servers = {}, groups = {}, watchers = {}, states = {}, busy = {}, drained = {}, turn = 0 }
   local before
   while true do
     local text = fs.exists(path) and fs.read(path)
@@ -199,6 +219,7 @@ function M.run(path)
       before = text
       follow(balancer, errors.check("read " .. path, json.decode(text)))
     end
+    tell_drained(balancer)
     task.sleep(LOOK)
   end
 end

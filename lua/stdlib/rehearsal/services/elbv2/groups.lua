@@ -2,6 +2,7 @@
 local C = require "rehearsal.services.elbv2.common"
 local engine = require "rehearsal.services.elbv2.engine"
 local managed = require "rehearsal.managed"
+local task = require "task"
 local wire = require "rehearsal.wire"
 
 local S = {}
@@ -11,6 +12,8 @@ local ATTRIBUTES = {
   ["stickiness.lb_cookie.duration_seconds"] = "86400", ["slow_start.duration_seconds"] = "0",
   ["load_balancing.algorithm.type"] = "round_robin", ["load_balancing.cross_zone.enabled"] = "use_load_balancer_configuration",
 }
+
+local CUT = 5                           -- real seconds for the load balancer to say that nothing runs at a target any more
 
 local CHECK = { "HealthCheckProtocol", "HealthCheckPort", "HealthCheckPath", "HealthCheckEnabled", "HealthCheckIntervalSeconds",
   "HealthCheckTimeoutSeconds", "HealthyThresholdCount", "UnhealthyThresholdCount", "Matcher" }
@@ -150,11 +153,24 @@ function S.RegisterTargets(cloud, p, ctx)
     local key = key_of(group, target)
     local old = group.targets[key]
     if not old or old.state == "draining" then
-      group.targets[key] = { id = target.Id, port = target.Port or group.Port, address = address_of(cloud, ctx, group, target),
+      group.serial = (group.serial or 0) + 1                 -- one that comes back is a new one: nothing is known of its health
+      group.targets[key] = { serial = group.serial, id = target.Id, port = target.Port or group.Port, address = address_of(cloud, ctx, group, target),
         state = "initial", reason = "Elb.RegistrationInProgress", description = "Target registration is in progress" }
     end
   end
   engine.refresh(cloud, ctx)
+end
+
+--- Whether nothing is sent to a target that leaves, and nothing that was sent to it runs any more.
+local function is_drained(cloud, ctx, group, target)
+  return target.drained or not cloud.servers or #C.users_of(cloud, ctx, group.TargetGroupArn) == 0
+end
+
+--- Takes a target out that has had its time to end what it was asked; what still runs at it then is cut off.
+local function take_out(cloud, ctx, group, key, target)
+  local stop = task.now() + CUT
+  while not is_drained(cloud, ctx, group, target) and task.now() < stop do task.sleep(0.05) end
+  if group.targets[key] == target then group.targets[key] = nil end
 end
 
 function S.DeregisterTargets(cloud, p, ctx)
@@ -164,9 +180,7 @@ function S.DeregisterTargets(cloud, p, ctx)
       if target.id == wanted.Id and (not wanted.Port or wanted.Port == target.port) and target.state ~= "draining" then
         target.state, target.reason = "draining", "Target.DeregistrationInProgress"
         target.description = "Target deregistration is in progress"
-        cloud:after(tonumber(group.attributes["deregistration_delay.timeout_seconds"]), function()
-          if group.targets[key] == target then group.targets[key] = nil end
-        end)
+        cloud:after(tonumber(group.attributes["deregistration_delay.timeout_seconds"]), function() take_out(cloud, ctx, group, key, target) end)
       end
     end
   end
@@ -222,6 +236,13 @@ function S._health(cloud, ctx, group_arn, id, port)
   local group = C.groups(cloud, ctx)[group_arn]
   local target = group and group.targets[("%s:%d"):format(id, port)]
   return target and health_of(target, #C.users_of(cloud, ctx, group_arn) > 0).State, target and target.description
+end
+
+--- Whether a target is out of service: nothing reaches it through a load balancer any more.
+function S._is_out(cloud, ctx, group_arn, id, port)
+  local group = C.groups(cloud, ctx)[group_arn]
+  local target = group and group.targets[("%s:%d"):format(id, port)]
+  return not target or target.state == "draining" and is_drained(cloud, ctx, group, target)
 end
 
 return S

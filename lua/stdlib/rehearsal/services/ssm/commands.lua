@@ -55,7 +55,7 @@ local function run(cloud, ctx, command, invocation)
   local stream = ("%s/%s/%s/stdout"):format(command.CommandId, invocation.InstanceId, PLUGIN:gsub(":", "-"))
   invocation.Status, invocation.began = "InProgress", cloud.clock:now()
   if group then pcall(cloud:service "logs".CreateLogGroup, cloud, { logGroupName = group }, ctx) end       -- as Systems Manager does
-  local ok, code = pcall(eb._shell, cloud, invocation.env, command.script, function(line)
+  local ok, code = pcall(eb._shell, cloud, invocation.machine, command.script, function(line)
     output[#output + 1] = line
     if group then cloud:service "logs"._put(cloud, ctx.region, group, stream, { line }, true) end
   end)
@@ -87,7 +87,7 @@ function S.SendCommand(cloud, p, ctx)
     MaxErrors = p.MaxErrors or "0", CloudWatchOutputConfig = p.CloudWatchOutputConfig, script = secret.concat(script), invocations = {} }
   commands(cloud, ctx)[command.CommandId] = command
   for i, machine in ipairs(found) do
-    local invocation = { CommandId = command.CommandId, InstanceId = machine.id, env = machine.env, Status = "Pending" }
+    local invocation = { CommandId = command.CommandId, InstanceId = machine.id, machine = machine.machine, Status = "Pending" }
     command.invocations[i] = invocation
     cloud:after(2, function() run(cloud, ctx, command, invocation) end)
   end
