@@ -4,6 +4,7 @@
 ---     eb.events("shop", { count = 20 }):select("EventDate", "Severity", "Message")
 ---     eb.follow("shop", print)                         -- until nothing is under way any more
 ---     print(eb.logs "shop")
+---     eb.tail("shop", print)                           -- what its processes print, as they print it, until Ctrl-C
 ---     eb.bundle("shop", "logs")                        -- all that the machines keep, as files
 ---     eb.deploy("shop", eb.versions("shop")[2].VersionLabel)    -- back to the version before
 ---     eb.swap("shop-blue", "shop-green")               -- their addresses change places
@@ -17,6 +18,7 @@ local fs = require "fs"
 local http = require "http"
 local json = require "json"
 local log = require "log"
+local logs = require "logs"
 local noun = require "aws.common.noun"
 local options = require "options"
 local process = require "process"
@@ -167,6 +169,17 @@ function M.bundle(name, dir)
     fs.remove(file)
   end
   return folders
+end
+
+--- Tells what the processes of an environment print and what its machines log, as it comes to CloudWatch Logs. The environment
+--- needs log streaming, as those of aws.environment have it; see logs.tail.
+---@param name string
+---@param tell? fun(line: string, event: table) each line; without it the log does
+---@param o? { since?: number, seconds?: number, filter?: string }
+---@return integer count lines that were told
+function M.tail(name, tell, o)
+  find(name)
+  return logs.tail({ prefix = ("/aws/elasticbeanstalk/%s/"):format(name) }, tell, o)
 end
 
 -- Doing --------------------------------------------------------------------

@@ -7,6 +7,6 @@ return {
   { "redis", "redis", "redis/connection", "redis/transaction", "redis/script", "redis/subscription", "redis/cluster",
     "redis/copy", "redis/live", "redis/same" },
   { "list", "list", "list/groups" }, { "show", "show" }, { "csv" },
-  { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "dns" }, { "eb" }, { "procfile" },
+  { "queues" }, { "bullmq" }, { "sidekiq" }, { "ssh" }, { "http" }, { "dns" }, { "eb" }, { "logs" }, { "procfile" },
   { "json" }, { "cbor" }, { "yaml" }, { "xml" }, { "zip" }, { "text" }, { "secret" }, { "sign" }, { "process" }, { "fs" },
 }

@@ -138,21 +138,25 @@ local function measure(cloud, region, group, line)
   end
 end
 
+--- Adds a line to a stream.
+---@param at integer milliseconds since 1970
+local function add(cloud, region, group, stream, line, at)
+  local now = math.floor(cloud.clock:now() * 1000)
+  stream.serial = (stream.serial or 0) + 1
+  table.insert(stream.events, { timestamp = at, ingestionTime = now, message = line, serial = stream.serial })
+  group.storedBytes = group.storedBytes + #line
+  if group.filters then measure(cloud, region, group, line) end
+  while #stream.events > KEPT do table.remove(stream.events, 1) end
+  stream.firstEventTimestamp, stream.lastEventTimestamp, stream.lastIngestionTime = stream.events[1].timestamp, at, now
+end
+
 --- Adds lines to a stream, as the agent on an instance does; makes what is missing.
 ---@param lines string[]
 ---@param only_there? boolean they are lost where the group is gone
 function S._put(cloud, region, group_name, stream_name, lines, only_there)
   if only_there and not groups(cloud, region)[group_name] then return end
   local stream, group = stream_of(cloud, region, group_name, stream_name)
-  local now = math.floor(cloud.clock:now() * 1000)
-  for _, line in ipairs(lines) do
-    table.insert(stream.events, { timestamp = now, ingestionTime = now, message = line })
-    group.storedBytes = group.storedBytes + #line
-    if group.filters then measure(cloud, region, group, line) end
-  end
-  while #stream.events > KEPT do table.remove(stream.events, 1) end
-  stream.firstEventTimestamp = stream.events[1] and stream.events[1].timestamp
-  stream.lastEventTimestamp, stream.lastIngestionTime = now, now
+  for _, line in ipairs(lines) do add(cloud, region, group, stream, line, math.floor(cloud.clock:now() * 1000)) end
 end
 
 function S.CreateLogStream(cloud, p, ctx)
@@ -162,10 +166,9 @@ function S.CreateLogStream(cloud, p, ctx)
 end
 
 function S.PutLogEvents(cloud, p, ctx)
-  get(cloud, ctx, p.logGroupName)
-  local lines = {}
-  for i, event in ipairs(p.logEvents) do lines[i] = event.message end
-  S._put(cloud, ctx.region, p.logGroupName, p.logStreamName, lines)
+  local group = get(cloud, ctx, p.logGroupName)
+  local stream = group.streams[p.logStreamName] or wire.fail("ResourceNotFoundException", 400, "The specified log stream does not exist.")
+  for _, event in ipairs(p.logEvents) do add(cloud, ctx.region, group, stream, event.message, event.timestamp) end
   return { nextSequenceToken = "0" }
 end
 
@@ -192,15 +195,19 @@ end
 function S.FilterLogEvents(cloud, p, ctx)
   local group, list = get(cloud, ctx, p.logGroupName or p.logGroupIdentifier), {}
   for name, stream in pairs(group.streams) do
-    for i, event in ipairs(stream.events) do
+    for _, event in ipairs(stream.events) do
       if (not p.filterPattern or p.filterPattern == "" or event.message:find(p.filterPattern:gsub('"', ""), 1, true))
          and (not p.startTime or event.timestamp >= p.startTime) and (not p.endTime or event.timestamp < p.endTime) then
         list[#list + 1] = { logStreamName = name, timestamp = event.timestamp, message = event.message, ingestionTime = event.ingestionTime,
-                            eventId = sign.sha256(("%s\n%s\n%d"):format(group.logGroupName, name, i)) }
+                            eventId = sign.sha256(("%s\n%s\n%d"):format(group.logGroupName, name, event.serial)), serial = event.serial }
       end
     end
   end
-  table.sort(list, function(a, b) return a.timestamp < b.timestamp end)
+  table.sort(list, function(a, b)                            -- the same order for each page
+    if a.timestamp ~= b.timestamp then return a.timestamp < b.timestamp end
+    if a.logStreamName ~= b.logStreamName then return a.logStreamName < b.logStreamName end
+    return a.serial < b.serial
+  end)
   local page, token = cloud.page(list, p.nextToken, p.limit or 10000)
   return { events = page, nextToken = token, searchedLogStreams = {} }
 end

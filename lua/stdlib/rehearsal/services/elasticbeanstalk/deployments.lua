@@ -48,7 +48,7 @@ local function prepare(cloud, ctx, env, machines, d)
     for i, m in ipairs(machines) do
       local is_leader = not d.led
       d.led = true
-      machine.commands(cloud, env, m, staged[i], is_leader)
+      machine.commands(cloud, ctx, env, m, staged[i], is_leader)
     end
   end
   return staged

@@ -153,17 +153,35 @@ function M.prepare(cloud, ctx, env, label)
   return { services = services, folder = folder, dir = dir, reader = reader }
 end
 
---- A line of a log of the machine, with the time that its program writes before it.
-local function logged(cloud, m, file, fmt, ...)
+--- Puts a line into a log group of the environment, where its logs are streamed.
+---@param name string the group's name after the environment's
+local function stream(cloud, ctx, env, name, stream_name, line)
+  if option(env, "aws:elasticbeanstalk:cloudwatch:logs", "StreamLogs") ~= "true" then return end
+  local group, logs = ("/aws/elasticbeanstalk/%s/%s"):format(env.EnvironmentName, name), cloud:service "logs"
+  if not env.log_groups[group] then
+    env.log_groups[group] = true
+    local days = math.tointeger(tonumber(option(env, "aws:elasticbeanstalk:cloudwatch:logs", "RetentionInDays")))
+    pcall(logs.CreateLogGroup, cloud, { logGroupName = group }, ctx)
+    if days then pcall(logs.PutRetentionPolicy, cloud, { logGroupName = group, retentionInDays = days }, ctx) end
+  end
+  logs._put(cloud, ctx.region, group, stream_name, { line })
+end
+
+local ENGINE, COMMANDS = "/var/log/eb-engine.log", "/var/log/cfn-init-cmd.log"
+
+--- A line of a log of the machine, with the time that its program writes before it. That of the platform is streamed, too.
+local function logged(cloud, ctx, env, m, file, fmt, ...)
+  local line = fmt:format(os.date("!%Y-%m-%d %H:%M:%S,000", math.floor(cloud.clock:now())), ...)
   m.logs = m.logs or {}
   m.logs[file] = m.logs[file] or {}
-  table.insert(m.logs[file], fmt:format(os.date("!%Y-%m-%d %H:%M:%S,000", math.floor(cloud.clock:now())), ...))
+  table.insert(m.logs[file], line)
+  if file == ENGINE then stream(cloud, ctx, env, file:sub(2), m.id, line) end
 end
 
 --- Runs the commands of a version, before it runs.
 ---@param staged Staged
 ---@param is_leader boolean whether those run, too, that only one machine of the environment runs
-function M.commands(cloud, env, m, staged, is_leader)
+function M.commands(cloud, ctx, env, m, staged, is_leader)
   if not staged.folder then return end
   local own = { PATH = PATH, HOME = staged.dir, LANG = "C.UTF-8" }
   for name, value in pairs(env.resolved) do own[name] = value end
@@ -173,10 +191,10 @@ function M.commands(cloud, env, m, staged, is_leader)
   local ok, e = pcall(commands.run, found.commands, {
     folder = staged.folder, dir = staged.dir, env = own, prefix = m.host.prefix, reader = staged.reader, is_leader = is_leader,
     trust = function(service) trust(cloud, service) end,
-    log = function(line) logged(cloud, m, "/var/log/cfn-init-cmd.log", "%s P1042 [INFO] %s", line) end,
+    log = function(line) logged(cloud, ctx, env, m, COMMANDS, "%s P1042 [INFO] %s", line) end,
   })
   if ok then return end
-  logged(cloud, m, "/var/log/eb-engine.log", "%s [ERROR] An error occurred during execution of command [app-deploy] - [PostBuildEbExtension]. "
+  logged(cloud, ctx, env, m, ENGINE, "%s [ERROR] An error occurred during execution of command [app-deploy] - [PostBuildEbExtension]. "
     .. "Stop running the command. Error: EbExtension build failed. Please refer to /var/log/cfn-init.log for more details.")
   error(e, 0)
 end
@@ -212,21 +230,6 @@ local function settle_ports(cloud, m, services)
   end
 end
 
-local function send_logs(cloud, ctx, env, m)
-  if option(env, "aws:elasticbeanstalk:cloudwatch:logs", "StreamLogs") ~= "true" then return nil end
-  local days = math.tointeger(tonumber(option(env, "aws:elasticbeanstalk:cloudwatch:logs", "RetentionInDays")))
-  local logs = cloud:service "logs"
-  return function(service, stream, line)
-    local group = ("/aws/elasticbeanstalk/%s/%s"):format(env.EnvironmentName, service)
-    if not env.log_groups[group] then
-      env.log_groups[group] = true
-      pcall(logs.CreateLogGroup, cloud, { logGroupName = group }, ctx)
-      if days then pcall(logs.PutRetentionPolicy, cloud, { logGroupName = group, retentionInDays = days }, ctx) end
-    end
-    logs._put(cloud, ctx.region, group, ("%s/%s"):format(m.id, stream), { line })
-  end
-end
-
 --- Replaces what runs on a machine by a version's services.
 ---@param staged Staged
 function M.run(cloud, ctx, env, m, staged)
@@ -235,7 +238,7 @@ function M.run(cloud, ctx, env, m, staged)
   local lines = m.app and m.app.lines
   if m.app then m.app:stop() end
   m.app = app.start { services = services, prefix = m.host.prefix, lines = lines, folders = folder and { folder } or {},
-                      sink = send_logs(cloud, ctx, env, m) }
+                      sink = function(service, of, line) stream(cloud, ctx, env, service, ("%s/%s"):format(m.id, of), line) end }
   local inside
   for _, service in ipairs(services) do
     for _, port in ipairs(service.ports) do if port.outside == 80 then inside = inside or port.inside end end
@@ -246,6 +249,7 @@ function M.run(cloud, ctx, env, m, staged)
     if not ok then log.debug("the folder of an old version stays: %s", tostring(e)) end
   end
   m.folder = folder
+  logged(cloud, ctx, env, m, ENGINE, "%s [INFO] Platform Engine finished execution on command: app-deploy")
   log.debug("machine %s of %s runs %d processes", m.id, env.EnvironmentName, #m.app.entries)
 end
 
