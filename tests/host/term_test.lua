@@ -1,5 +1,6 @@
---- The terminal, through a real one: script(1) gives the child a pseudo-terminal.
+--- The terminal, through a real one: typed.py gives the child a pseudo-terminal, and types when the child asks.
 local fs = require "fs"
+local json = require "json"
 local process = require "process"
 local term = require "term"
 local test = require "test"
@@ -7,45 +8,44 @@ local T = test.cases()
 
 local exe = fs.realpath "/proc/self/exe"
 
---- Runs a command line on a terminal, typing `keys` with pauses between them; returns what the terminal showed.
-local function on_terminal(words, keys)
-  local typed = {}
-  for i, k in ipairs(keys) do typed[i] = ("sleep 0.3; printf '%s'"):format(k) end
-  local lib = os.getenv "HKRUN_LIB"
-  local r = process.run {
-    "sh", "-c", ("(%s; sleep 0.3) | script -qec \"trap : INT; %s %s\" /dev/null"):format(table.concat(typed, "; "), exe, words),
-    env = { PATH = os.getenv "PATH", TERM = "xterm", HKRUN_HISTORY = "", LANG = "C.UTF-8",
-      HKRUN_LIB = lib and fs.realpath(lib) or nil },
-    timeout = 60,
+--- Runs a command line on a terminal, typing keys when their prompt is shown: { prompt, keys, ... }; returns what the terminal showed.
+local function on_terminal(words, typed)
+  local answers, lib = json.array {}, os.getenv "HKRUN_LIB"
+  for i = 1, #typed, 2 do answers[i], answers[i + 1] = typed[i], { typed[i + 1] } end
+  local r = process.run { test.tool "python3", "tests/support/typed.py", json.encode(answers),
+    "sh", "-c", ("trap : INT; %s %s"):format(exe, words),
+    env = { PATH = os.getenv "PATH", TERM = "xterm", HKRUN_HISTORY = "", LANG = "C.UTF-8", HKRUN_LIB = lib and fs.realpath(lib) or nil },
+    timeout = 100,
   }
   return r.stdout
 end
 
 T["a line is read from the terminal, edited with the keys that people know"] = function()
-  local seen = on_terminal("-e 'term.line[[name? ]]'", { "abd\\177c\\n" })
+  local seen = on_terminal("-e 'term.line[[name? ]]'", { "name? ", "abd\127c\n" })
   test.match(seen, "name%? ")
   test.match(seen, "\nabc\r\n$")
   test.equal(select(2, seen:gsub("name%?", "")), 1, "the prompt is shown once")
 end
 
 T["the end of input is nil"] = function()
-  test.match(on_terminal("-e 'tostring(term.line[[name? ]])'", { "\\004" }), "nil\r\n$")
+  test.match(on_terminal("-e 'tostring(term.line[[name? ]])'", { "name? ", "\4" }), "nil\r\n$")
 end
 
 T["a password is not shown, and is a secret"] = function()
-  local seen = on_terminal("-e 'secret.equal(term.password[[Password: ]], [[geheim]])'", { "geheim\\n" })
+  local seen = on_terminal("-e 'secret.equal(term.password[[Password: ]], [[geheim]])'", { "Password: ", "geheim\n" })
   test.match(seen, "Password: \r\ntrue\r\n$")
   test.truthy(not seen:find "geheim")
 end
 
 T["Ctrl-C at a prompt cancels and gives the terminal its settings back"] = function()
-  local seen = on_terminal("-e 'term.password[[Password: ]]'; echo code=\\$?; stty -a", { "\\003" })
+  local seen = on_terminal("-e 'term.password[[Password: ]]'; echo code=$?; stty -a", { "Password: ", "\3" })
   test.match(seen, "code=130")
   test.match(seen, "[^-]echo ")
 end
 
 T["the REPL remembers lines, but none that begin with a space"] = function()
-  local seen = on_terminal("repl", { "40+2\\n", " 1+1\\n", "\\033[A\\n", "\\004" })
+  local prompt = "read-only> "
+  local seen = on_terminal("repl", { prompt, "40+2\n", prompt, " 1+1\n", prompt, "\27[A\n", prompt, "\4" })
   test.equal(select(2, seen:gsub("\n42\r", "")), 2, "the upper line ran twice")
 end
 
