@@ -28,10 +28,8 @@ end
 ---@param found table of cost.of
 ---@return string
 function M.origin(found)
-  local dates = {}
-  for _, source in pairs(prices.sources) do dates[#dates + 1] = source.of end
-  table.sort(dates)
-  local words = ("prices on demand, of %s to %s (recipes/heroku_to_aws/prices.lua)"):format(dates[1], dates[#dates])
+  local first, last = prices.dates(found.region)
+  local words = ("prices on demand%s (recipes/heroku_to_aws/prices.lua)"):format(first and (", of %s to %s"):format(first, last) or "")
   if found.live then
     words = found.live.failed and ("%s; AWS's own were not to be had: %s"):format(words, found.live.failed)
       or ("%d prices as AWS told them now; the others %s"):format(found.live.count, words)

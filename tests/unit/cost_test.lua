@@ -1,5 +1,5 @@
---- What it costs: five apps reckoned by hand, what-ifs, unknown prices. Prices are those of recipes/heroku_to_aws/prices.lua
---- for us-east-1, in millionths of a dollar; a month has 730 hours.
+--- What it costs: apps reckoned by hand, what-ifs, unknown prices. Prices are those of recipes/heroku_to_aws/prices.lua, for
+--- us-east-1 where no region is named, in millionths of a dollar; a month has 730 hours.
 package.path = "recipes/?.lua;" .. package.path
 local cost = require "heroku_to_aws.cost"
 local cost_report = require "heroku_to_aws.cost_report"
@@ -114,7 +114,36 @@ T["by hand, 6: an app of Heroku's eu region, in Ireland, and what it costs there
   local found = {}
   for _, v in ipairs(cost.variants(facts, mapping.plan(facts, {}), opt)) do found[v.what] = v end
   test.equal({ found["in eu-west-1"].total, found["in eu-west-1"].difference }, { ireland, ireland - virginia })
-  test.equal(found["in us-west-2"].difference, nil)           -- where lines are unknown
+  test.equal(found["in us-west-2"].difference, 0)             -- Oregon asks what Virginia does
+  test.equal({ found["in ap-southeast-2"].unknown, found["in ap-southeast-2"].difference },
+    { { "PostgreSQL, storage", "images and bundles" }, nil })  -- nothing is said where lines are unknown
+end
+
+T["by hand, 7: three apps in eu-west-1 and us-west-2"] = function()
+  local function totals(facts, opt)
+    local list = {}
+    for i, region in ipairs { "eu-west-1", "us-west-2" } do
+      local c = of(facts, setmetatable({ region = region }, { __index = opt })).aws
+      list[i] = { c.total, c.unknown }
+    end
+    return list
+  end
+  -- the first: eu-west-1 t3.small 22800 * 730 = 1664 (1664.4), disk 8 * 88000 = 70 (70.4); us-west-2 20800 * 730 = 1518 (1518.4),
+  -- disk 8 * 80000 = 64; address 365; secret 40; metric 30
+  test.equal(totals(app { { "web", 1, "Standard-1X" } }, LEAST),
+    { { 1664 + 70 + 365 + 40 + 30, { "images and bundles" } }, { 1518 + 64 + 365 + 40 + 30, { "images and bundles" } } })
+  -- the second: eu-west-1 db.t4g.micro 17000 * 730 = 1241, 20 GB * 127000 = 254, cache.t4g.micro 13600 * 730 = 993 (992.8), bastion t3.micro
+  -- 11400 * 730 = 832 (832.2) and its disk 70; us-west-2 16000 * 730 = 1168, 20 * 115000 = 230, 12800 * 730 = 934 (934.4), 10400 * 730 = 759
+  -- (759.2), 64; both: addresses 2 * 365, secrets 3 * 40, alarms 12 * 10, metric 30
+  local both = 730 + 120 + 120 + 30
+  test.equal(totals(app { { "web", 1, "Eco" }, { "worker", 1, "Eco" }, postgres = "essential-0", redis = "mini" }, {}),
+    { { 1664 + 70 + 1241 + 254 + 993 + 832 + 70 + both, UNKNOWN }, { 1518 + 64 + 1168 + 230 + 934 + 759 + 64 + both, UNKNOWN } })
+  -- the fourth, whose database has no price there: eu-west-1 2 * t3.medium 45600 * 1460 = 6658 (6657.6), disks 16 * 88000 = 141 (140.8),
+  -- balancer 25200 * 730 = 1840 (1839.6), LCU 584, 2 * 768 GB * 127000 = 19507 (19507.2); us-west-2 41600 * 1460 = 6074 (6073.6), 16 * 80000 = 128,
+  -- 22500 * 730 = 1643 (1642.5), 584, 1536 * 115000 = 17664; both: addresses 4 * 365, secrets 80, metric 30
+  local unknown = { "PostgreSQL", "images and bundles" }
+  test.equal(totals(app { { "web", 2, "Performance-M" }, postgres = "premium-4" }, LEAST),
+    { { 6658 + 141 + 1840 + 584 + 19507 + 1460 + 80 + 30, unknown }, { 6074 + 128 + 1643 + 584 + 17664 + 1460 + 80 + 30, unknown } })
 end
 
 T["what is easily forgotten has a line, also where it costs nothing"] = function()
@@ -144,8 +173,9 @@ T["otherwise: single zone, Graviton, x86 stores, NAT, no bastion, other regions;
   test.equal(found["without the bastion"].difference, -(759 + 64 + 365))
   -- db.t3.medium 72000 * 1460 = 10512 for 9490; cache.t3.micro 13600 * 730 = 993 (992.8) for 934
   test.equal(found["stores on x86-64"].difference, 10512 - 9490 + 993 - 934)
-  test.equal(found["in eu-west-1"].difference, nil)
-  test.truthy(#found["in eu-west-1"].unknown > 3)
+  -- Ireland: t3.small 146 more, bastion 73, both disks 12, 2 * db.t4g.medium 10074 for 9490, 2 * 64 GB 1626 for 1472, cache 993 for 934
+  test.equal(found["in eu-west-1"].difference, 146 + 73 + 12 + 10074 - 9490 + 1626 - 1472 + 993 - 934)
+  test.equal({ found["in ap-southeast-2"].difference, #found["in ap-southeast-2"].unknown }, { nil, 3 + #UNKNOWN })
   test.equal(found["in us-east-1"], nil)
 end
 
@@ -158,14 +188,55 @@ T["a region that is not in the table: every priced line is unknown, nothing is c
 end
 
 T["every row of the table has a source with a date, a unit, and a price or a mark for each region"] = function()
-  local seen = {}
+  local seen, used = {}, {}
   for _, row in ipairs(prices.rows) do
     local name = row[1] .. " " .. row[2]
     test.truthy(not seen[name], name)
     seen[name] = true
-    test.match(prices.sources[row[4]].of, "^20%d%d%-%d%d")
     test.equal(#row, 4 + #prices.regions, name)
-    for i = 5, #row do test.truthy(row[i] == false or math.type(row[i]) == "integer" and row[i] > 0, name) end
+    for i = 5, #row do
+      test.truthy(row[i] == false or math.type(row[i]) == "integer" and row[i] > 0, name)
+      if row[i] then used[row[4] .. " " .. prices.regions[i - 4]] = true end
+    end
+  end
+  for name, source in pairs(prices.sources) do
+    test.match(source.of, "^20%d%d%-%d%d")
+    test.truthy(used[name .. " us-east-1"], name)
+    for region, there in pairs(source.elsewhere or {}) do
+      test.match(there.of, "^20%d%d%-%d%d")
+      test.truthy(used[name .. " " .. region], name .. " in " .. region .. " is the source of nothing")
+    end
+  end
+end
+
+T["the dates of a region's prices are said"] = function()
+  local first, last = prices.dates "us-west-2"
+  test.truthy(first < last and prices.dates "sa-east-1" == nil)
+  local c = of(app { { "web", 1, "Eco" } }, { region = "us-west-2" })
+  test.equal(cost_report.origin(c), ("prices on demand, of %s to %s (recipes/heroku_to_aws/prices.lua)"):format(first, last))
+end
+
+--- Families of which AWS asks twice as much for the next size, but for rounding.
+local FAMILIES = {
+  { "ec2", "t3", "micro", "small", "medium", "large" }, { "ec2", "t4g", "micro", "small", "medium", "large" },
+  { "ec2", "m6i", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge" }, { "ec2", "m7g", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge" },
+  { "rds", "db.t4g", "micro", "small", "medium", "large" }, { "rds", "db.t3", "micro", "small", "medium" }, { "rds", "db.m7g", "large", "xlarge" },
+  { "rds", "db.m6i", "large", "xlarge" }, { "rds", "db.r7g", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge" },
+  { "rds", "db.r6i", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge" }, { "elasticache", "cache.t4g", "micro", "small", "medium" },
+  { "elasticache", "cache.t3", "micro", "small", "medium" },
+  { "elasticache", "cache.r7g", "large", "xlarge", "2xlarge", "4xlarge", "8xlarge", "16xlarge" },
+}
+
+T["a size of a family costs twice the one below it, in every region: no digit has slipped"] = function()
+  for _, region in ipairs(prices.regions) do
+    local price = prices.of(region)
+    for _, f in ipairs(FAMILIES) do
+      for i = 4, #f do
+        local small, large = price(f[1], f[2] .. "." .. f[i - 1]), price(f[1], f[2] .. "." .. f[i])
+        local ratio = small and large and large / small or 2
+        test.truthy(ratio > 1.9 and ratio < 2.1, ("%s.%s in %s: %g"):format(f[2], f[i], region, ratio))
+      end
+    end
   end
 end
 
