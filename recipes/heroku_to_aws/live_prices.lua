@@ -18,8 +18,8 @@ end
 local function database(name) return { instanceType = name, databaseEngine = "PostgreSQL", deploymentOption = "Single-AZ" } end
 local function node(name) return { instanceType = name, cacheEngine = "Valkey" } end
 
---- Where the price list has each row of prices.lua: the service, the end of its usage type (the region's short name stands
---- before it), and further filters; by service and name, or by service for all its names.
+--- Where the price list has each row of prices.lua: the service, its usage type (the region's short name stands before it), and
+--- further filters; by service and name, or by service for all its names.
 local PLACES = {
   ["ec2"] = { "AmazonEC2", "BoxUsage:%s", machine },
   ["rds"] = { "AmazonRDS", "InstanceUsage:%s", database },
@@ -63,13 +63,20 @@ local function usage_of(product)
   return item.product.attributes.usagetype or "", item
 end
 
+--- Whether a usage type is the one that is looked for. A region's short name may stand before it ("EU-", "USW2-"); other words
+--- there make it another product ("USW2-TS-LoadBalancerUsage"). RDS writes "db.r7g.2xl" for db.r7g.2xlarge.
+local function is_usage(found, wanted)
+  local bare = found:gsub("^EU%-", ""):gsub("^%u%u+%d%-", "")
+  return bare == wanted or bare == wanted:gsub("(InstanceUsage:.*)xlarge$", "%1xl")
+end
+
 --- One row of prices.lua, asked for.
 ---@return integer? millionths
 local function ask(client, region, service, name)
   local place = PLACES[service .. " " .. name] or PLACES[service]
   if not place then return nil end
   local code, usage, more = table.unpack(place)
-  usage = usage:gsub("%%s", (name:gsub("^dms%.", "")))
+  usage = usage:gsub("%%s", name)
   local filters = { { Type = "TERM_MATCH", Field = "regionCode", Value = region } }
   for field, value in pairs(type(more) == "function" and more(name) or more) do
     filters[#filters + 1] = { Type = "TERM_MATCH", Field = field, Value = value }
@@ -77,7 +84,7 @@ local function ask(client, region, service, name)
   table.sort(filters, function(a, b) return a.Field < b.Field end)
   for _, product in ipairs(client:get_products({ ServiceCode = code, Filters = filters, MaxResults = 100 }).PriceList) do
     local its, item = usage_of(product)
-    if its == usage or its:sub(-#usage - 1) == "-" .. usage then return M.price(item) end
+    if is_usage(its, usage) then return M.price(item) end
   end
 end
 

@@ -6,6 +6,7 @@ local cost_report = require "heroku_to_aws.cost_report"
 local lab = dofile "tests/support/vpc_lab.lua"
 local live_prices = require "heroku_to_aws.live_prices"
 local mapping = require "heroku_to_aws.mapping"
+local prices = require "heroku_to_aws.prices"
 local rehearsal = require "rehearsal.cloud"
 local test = require "test"
 local T = test.cases()
@@ -35,7 +36,7 @@ print(count("EQUALS", "db.t4g.micro"), count("CONTAINS", "t4g"), count("ANY_OF",
 ]==]), table.concat({
     "EU-BoxUsage:t3.small Hrs 0.0228000000 0 Inf True",
     "16 0 NotFoundException",
-    "['AWSELB', 'AWSSecretsManager'] ['Valkey'] NotFoundException",
+    "['AWSDatabaseMigrationSvc', 'AWSELB'] ['Valkey'] NotFoundException",
     "1 3 2 4", "" }, "\n"))
 end
 
@@ -58,6 +59,26 @@ T["live prices: what AWS tells counts, the rest is the table's, and a region bey
   local found = cost.of(f, plan, { live = live })
   test.equal(found.aws.lines[1].cents, 2190)                  -- 30000 * 730
   test.match(cost_report.origin(found), "^%d+ prices as AWS told them now")
+end
+
+T["live prices: what AWS tells of a region is what the table has, and what is beside a product is not taken for it"] = function()
+  local _ <close> = test.cloud()
+  local large = facts()                                       -- its classes and nodes have names that the price list shortens, and neighbours
+  large.formation[1].quantity, large.postgres.plan, large.redis.plan = 2, "heroku-postgresql:standard-4", "heroku-redis:premium-7"
+  for _, region in ipairs { "us-east-1", "eu-west-1" } do
+    local price, asked = prices.of(region), {}
+    for _, f in ipairs { facts(), large } do
+      local live = live_prices.ask(f, mapping.plan(f, {}), { region = region, data = "dms" })
+      for key, millionths in pairs(live.prices) do
+        local service, name = key:match "^(%S+) (.+)$"
+        test.equal(millionths, price(service, name), key .. " in " .. region)
+        asked[key] = true
+      end
+    end
+    test.truthy(asked["ec2 t3.small"] and asked["alb hour"] and asked["elasticache cache.t4g.micro"] and asked["nat gigabyte"], region)
+    local only = region == "us-east-1" or nil
+    test.equal({ asked["rds db.r7g.xlarge"], asked["elasticache cache.r7g.large"], asked["dms dms.t3.medium"] }, { only, only, only }, region)
+  end
 end
 
 T["live prices that are not to be had never fail a run: the table's are taken, and the reason is said"] = function()
