@@ -126,7 +126,7 @@ cw.put_metric_alarm(AlarmName="age", Namespace="AWS/SQS", MetricName="Approximat
   Dimensions=[{"Name": "QueueName", "Value": "orders"}])
 ]==])
   local function wait_for(pattern)
-    for _ = 1, 300 do
+    for _ = 1, 2400 do
       local found = mails(pattern)
       if #found > 0 then return found end
       task.sleep(0.05)

@@ -76,7 +76,7 @@ local function lab()
     local env = c:env()
     env.HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB")
     env.HKRUN_SETTLE = "0"                                   -- no read is late here, so no difference is waited for
-    local o = { exe, command, "shop.lua", ..., env = env, cwd = dir, timeout = 120, stdin = "" }
+    local o = { exe, command, "shop.lua", ..., env = env, cwd = dir, timeout = 600, stdin = "" }
     local r = process.run(o)
     if r.code ~= 0 then error(("%s: %s%s"):format(command, r.stdout, r.stderr), 2) end
     return r.stdout

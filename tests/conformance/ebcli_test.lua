@@ -63,12 +63,12 @@ T["the EB CLI creates, shows, deploys and swaps environments"] = function()
   local dir = project "one"
   local function eb(...)
     local words = { test.tool "eb", ... }
-    words.cwd, words.env, words.timeout = dir, c:env(), 100
+    words.cwd, words.env, words.timeout = dir, c:env(), 600
     local r = process.run(words)
     test.equal(r.code, 0, ("eb %s\n%s%s"):format(table.concat({ ... }, " "), r.stdout, r.stderr))
     return r.stdout
   end
-  local ground = process.run { test.tool "python3", "-c", GROUND, env = c:env(), timeout = 60 }
+  local ground = process.run { test.tool "python3", "-c", GROUND, env = c:env(), timeout = 600 }
   test.equal(ground.code, 0, ground.stderr)
   local vpc, subnets = ground.stdout:match "^(%S+) (%S+)"
 
@@ -90,7 +90,7 @@ T["the EB CLI creates, shows, deploys and swaps environments"] = function()
     return { health = out:match "Health: (%S+)", status = out:match "Status: (%S+)", version = out:match "Deployed Version: (%S+)",
              cname = out:match "CNAME: (%S+)" }
   end
-  local function page(address) return http.get("http://" .. address .. "/", { timeout = 20 }).body end
+  local function page(address) return http.get("http://" .. address .. "/", { timeout = 60 }).body end
   fs.write(dir .. "/version", "two")
   local seen = task.all {
     deploy = function() return eb("deploy", "shop-green") end,
@@ -109,7 +109,7 @@ T["the EB CLI creates, shows, deploys and swaps environments"] = function()
   test.match(seen.events, "INFO%s+createEnvironment is starting%..*INFO%s+Successfully launched environment: shop%-blue")
   test.match(seen.tail, "the app listens")
   local saved = seen.bundle:match "Logs were saved to (%S+)"
-  local lines = process.run { "grep", "-rh", "the app listens", saved, timeout = 20 }
+  local lines = process.run { "grep", "-rh", "the app listens", saved, timeout = 60 }
   test.match(lines.stdout, "the app listens", "eb logs --all keeps the bundle's files in " .. saved)
   test.match(seen.env, "COLOR = \"?blue")
 

@@ -124,7 +124,7 @@ ecs.get_waiter("services_stable").wait(cluster="shop", services=["web"], WaiterC
 print(json.dumps({"url": "http://" + lb["DNSName"], "lb": lb["LoadBalancerArn"], "group": group, "second": second, "serve": serve}))
 ]==]
 
-local function answer(url) return http.get(url, { timeout = 10 }).body end
+local function answer(url) return http.get(url, { timeout = 60 }).body end
 
 T["a service rolls to a new definition without a gap, and goes back from one that fails"] = function()
   local c, ids = start()
@@ -134,7 +134,7 @@ T["a service rolls to a new definition without a gap, and goes back from one tha
   local seen, watching = {}, true
   local customer = task.spawn(function()
     while watching do
-      local ok, a = pcall(http.get, made.url .. "/", { timeout = 10 })
+      local ok, a = pcall(http.get, made.url .. "/", { timeout = 60 })
       local what = ok and a.status == 200 and a.body or ok and tostring(a.status) or tostring(a)
       if seen[#seen] ~= what then seen[#seen + 1] = what end
       task.sleep(0.05)

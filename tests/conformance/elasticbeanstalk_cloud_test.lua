@@ -46,7 +46,7 @@ def env(name="shop-production", deleted=False):
     found = eb.describe_environments(EnvironmentNames=[name], IncludeDeleted=deleted)["Environments"]
     return found[-1] if found else None
 
-def until(what, fn, seconds=40):
+def until(what, fn, seconds=200):
     end = time.time() + seconds
     while time.time() < end:
         value = fn()
@@ -63,7 +63,7 @@ def show(*_):
 sys.excepthook = (lambda before: lambda *args: (show(), before(*args)))(sys.excepthook)
 
 def get(path="/"):
-    try: return urllib.request.urlopen("http://" + env()["CNAME"] + path, timeout=5).read().decode()
+    try: return urllib.request.urlopen("http://" + env()["CNAME"] + path, timeout=60).read().decode()
     except urllib.error.HTTPError as e: return str(e.code)
 
 def code(call, **args):
@@ -75,7 +75,7 @@ def messages(): return [e["Message"] for e in eb.describe_events()["Events"]]
 
 local function python(c, code)
   local isolated = ("ISOLATED = %s\n"):format(c.net.isolated and "True" or "False")
-  local r = process.run { test.tool "python3", "-c", HEAD .. isolated .. code, env = c:env(), timeout = 150 }
+  local r = process.run { test.tool "python3", "-c", HEAD .. isolated .. code, env = c:env(), timeout = 800 }
   if r.code ~= 0 then error(r.stderr) end
   return r.stdout
 end
@@ -301,7 +301,7 @@ print(get("/"), code(eb.abort_environment_update, EnvironmentName="shop-producti
 if ISOLATED:
     eb.swap_environment_cnames(SourceEnvironmentName="shop-production", DestinationEnvironmentName="shop-staging")
     other = env("shop-staging")["CNAME"]
-    print(e["CNAME"] == other, "Congratulations" in urllib.request.urlopen("http://" + other, timeout=5).read().decode(), get("/env"))
+    print(e["CNAME"] == other, "Congratulations" in urllib.request.urlopen("http://" + other, timeout=60).read().decode(), get("/env"))
 else: print("True True - new hello world")
 eb.create_environment(ApplicationName="shop", EnvironmentName="shop-worker", SolutionStackName=STACK, VersionLabel="w1",
   OptionSettings=options(vpc, subnet) + [option("aws:elasticbeanstalk:environment", "EnvironmentType", "SingleInstance")])

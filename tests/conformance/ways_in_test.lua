@@ -51,7 +51,7 @@ local function plugin(answer, token, enough)
     .. "Sec-WebSocket-Key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"):format(path), 1)
   send(conn, 1, json.encode { TokenValue = token, MessageSchemaVersion = "1.0", RequestId = sign.uuid() })
   local rest, printed, n, agreed, last = "", "", 0, false, -1
-  task.within(30, "hear the agent", function()
+  task.within(120, "hear the agent", function()
     while not (agreed and enough(printed)) do
       local bytes = task.step(conn, "read")
       if not bytes or bytes == "" then return end

@@ -36,7 +36,7 @@ def message_of(fn, **args):
 def tested(endpoint):
     dms.test_connection(ReplicationInstanceArn=ids["instance"], EndpointArn=endpoint)
     def read(): return dms.describe_connections(Filters=[{"Name": "endpoint-arn", "Values": [endpoint]}])["Connections"][0]
-    end = time.time() + 40
+    end = time.time() + 200
     while read()["Status"] == "testing" and time.time() < end: time.sleep(0.05)
     return read()
 ]]
@@ -90,9 +90,9 @@ print(json.dumps(ids))
 end
 
 local function psql(prefix, host, port, password, sql)
-  local r = process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, prefix = prefix, timeout = 20,
+  local r = process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, prefix = prefix, timeout = 120,
     env = { PATH = os.getenv "PATH", PGHOST = host, PGPORT = tostring(port), PGUSER = "shop", PGPASSWORD = password, PGDATABASE = "shop",
-            PGCONNECT_TIMEOUT = "5" } }
+            PGCONNECT_TIMEOUT = "60" } }
   test.equal(r.code, 0, r.stderr)
   return r.stdout
 end

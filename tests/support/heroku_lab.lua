@@ -64,7 +64,7 @@ function M.start(more)
   function lab.call(method, path, body, headers)
     local all = { Accept = "application/vnd.heroku+json; version=3", Authorization = text("Bearer %s", heroku.key) }
     for name, value in pairs(headers or {}) do all[name] = value or nil end      -- false takes one away
-    local r = http.request { method = method, url = cloud.url .. path, json = body, headers = all, timeout = 20 }
+    local r = http.request { method = method, url = cloud.url .. path, json = body, headers = all, timeout = 60 }
     return r.body ~= "" and json.decode(r.body) or nil, r
   end
   function lab.get(path, headers) return lab.call("GET", path, nil, headers) end
@@ -72,14 +72,14 @@ function M.start(more)
   --- The same by curl, a client that is not ours; the token goes through its standard input.
   function lab.curl(path, ...)
     local words = { "curl", "-sS", "-K", "-", "-H", "Accept: application/vnd.heroku+json; version=3.sdk", ... }
-    words.timeout = 20
+    words.timeout = 60
     words.stdin = text('header = "Authorization: Bearer %s"\nurl = "%s%s"\n', heroku.key, cloud.url, path)
     local r = process.run(words)
     test.equal(r.code, 0, r.stderr)
     return r.stdout
   end
   function lab.web(path, opts)
-    local o = { url = heroku.app.router.url .. path, timeout = 20 }
+    local o = { url = heroku.app.router.url .. path, timeout = 60 }
     for name, value in pairs(opts or {}) do o[name] = value end
     return http.request(o)
   end
@@ -88,7 +88,7 @@ end
 
 --- Waits until fn answers something true; fails after so many seconds.
 function M.wait(what, fn, seconds)
-  local deadline = task.now() + (seconds or 20)
+  local deadline = task.now() + (seconds or 120)
   while true do
     local value = fn()
     if value then return value end
@@ -99,8 +99,11 @@ end
 
 --- Whether a process of that pid lives.
 function M.is_alive(pid)
-  local path = ("/proc/%d/stat"):format(pid)
-  return fs.exists(path) and not fs.read(path):find "%) Z "
+  local there, stat = pcall(fs.read, ("/proc/%d/stat"):format(pid))
+  return there and not stat:find "%) Z "
 end
+
+--- Sends a signal to a process, "STOP" or "CONT".
+function M.signal(name, pid) test.equal(process.run({ "kill", "-" .. name, tostring(pid) }).code, 0) end
 
 return M

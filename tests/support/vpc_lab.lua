@@ -3,6 +3,7 @@
 local test = require "test"
 local cloud = require "rehearsal.cloud"
 local process = require "process"
+local task = require "task"
 
 local M = {}
 
@@ -16,7 +17,7 @@ def code_of(fn, **args):
         return "no error"
     except botocore.exceptions.ClientError as e:
         return e.response["Error"]["Code"]
-def wait_for(read, wanted, seconds=40):
+def wait_for(read, wanted, seconds=200):
     end = time.time() + seconds
     seen = []
     while True:
@@ -25,7 +26,7 @@ def wait_for(read, wanted, seconds=40):
         if now == wanted: return seen
         if time.time() > end: raise SystemExit("still %s, not %s" % (seen, wanted))
         time.sleep(0.05)
-]] .. code, env = c:env(), timeout = 100 }
+]] .. code, env = c:env(), timeout = 800 }
   for _, arg in ipairs(args or {}) do words[#words + 1] = arg end
   local r = process.run(words)
   if r.code ~= 0 then error(r.stdout .. r.stderr, 2) end
@@ -58,6 +59,36 @@ ec2.authorize_security_group_ingress(GroupId=ids["store"], IpPermissions=[{"IpPr
 print(json.dumps(ids))
 ]], { tostring(port) })
   return c, require "json".decode(out)
+end
+
+--- The states that something goes through, as they come: looked at whenever the cloud begins to wait for time to pass. Who
+--- asks now and then misses those that are short.
+---@param read fun(): string? the state now
+---@return string[]
+function M.states(c, read)
+  local seen, sleep = {}, c.clock.sleep
+  local function look()
+    local now = read()
+    if now and seen[#seen] ~= now then seen[#seen + 1] = now end
+  end
+  c.clock.sleep = function(clock, seconds)
+    look()
+    sleep(clock, seconds)
+  end
+  return setmetatable(seen, { __call = function() look() return seen end })
+end
+
+--- Runs fn while nothing that the cloud waits for comes, however long it takes.
+function M.held(c, fn)
+  local sleep, held = c.clock.sleep, true
+  c.clock.sleep = function(clock, seconds)
+    sleep(clock, seconds)
+    while held do task.sleep(0.01) end
+  end
+  local r = table.pack(pcall(fn))
+  held, c.clock.sleep = false, sleep
+  if not r[1] then error(r[2], 0) end
+  return table.unpack(r, 2, r.n)
 end
 
 --- A machine of the customer's in the VPC; its `prefix` runs programs there.
