@@ -157,9 +157,11 @@ function Network:remove_host(host)
   if not host.ns then return end
   local vpc = host.vpc
   vpc.hosts[host.address] = nil
+  local addresses = {}
   for public, entry in pairs(vpc.public) do
-    if entry.host == host then self:unpublish(vpc.id, public) end
+    if entry.host == host then addresses[#addresses + 1] = public end
   end
+  for _, public in ipairs(addresses) do self:unpublish(vpc.id, public) end
   host.ns.holder:stop(1, "KILL")
   host.ns = nil
   if vpc.ns then self:filter(vpc.id) end

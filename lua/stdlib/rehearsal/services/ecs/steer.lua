@@ -4,6 +4,7 @@
 --- https://docs.aws.amazon.com/AmazonECS/latest/developerguide/deployment-circuit-breaker.html
 local errors = require "errors"
 local log = require "log"
+local managed = require "rehearsal.managed"
 local sign = require "sign"
 local task = require "task"
 local tasks = require "rehearsal.services.ecs.tasks"
@@ -119,7 +120,7 @@ end
 
 --- Tasks that ended by themselves, or that the load balancer gave up.
 local function reap(cloud, ctx, service)
-  for _, t in pairs(service.cluster.tasks) do
+  for _, t in ipairs(managed.sorted(service.cluster.tasks)) do        -- others come and go meanwhile
     if t.service == service and not t.reaped then
       if is_up(t) then
         local state = health(cloud, ctx, service, t)

@@ -121,25 +121,30 @@ local function without_servers(cloud, ctx)
   end
 end
 
---- Tells all load balancers of the region what to do now.
+--- Tells a load balancer what to do now.
+local function tell(cloud, ctx, lb)
+  lb.dir = lb.dir or fs.join(cloud.dir, "elbv2", lb.LoadBalancerArn:match "[^/]*$")
+  local listeners = C.listeners_of(cloud, ctx, lb.LoadBalancerArn)
+  if #listeners > 0 or lb.process then
+    fs.mkdir_p(lb.dir)
+    local wanted = instructions(cloud, ctx, lb)
+    local text = json.encode(wanted, { sort = true })
+    if text ~= lb.text then fs.write(fs.join(lb.dir, "listeners.json"), text, 384) end
+    lb.text = text
+    if not lb.process then start(cloud, ctx, lb) end
+  end
+  if lb.public then
+    for port in pairs(lb.ports) do lb.ports[port] = nil end
+    for _, listener in ipairs(listeners) do lb.ports[listener.Port] = listener.Port end
+    cloud.net:filter(lb.VpcId)
+  end
+end
+
+--- Tells all load balancers of the region; others may come and go meanwhile.
 function M.refresh(cloud, ctx)
   if not cloud.servers then return without_servers(cloud, ctx) end
-  for arn, lb in pairs(C.balancers(cloud, ctx)) do
-    lb.dir = lb.dir or fs.join(cloud.dir, "elbv2", arn:match "[^/]*$")
-    local listeners = C.listeners_of(cloud, ctx, arn)
-    if #listeners > 0 or lb.process then
-      fs.mkdir_p(lb.dir)
-      local wanted = instructions(cloud, ctx, lb)
-      local text = json.encode(wanted, { sort = true })
-      if text ~= lb.text then fs.write(fs.join(lb.dir, "listeners.json"), text, 384) end
-      lb.text = text
-      if not lb.process then start(cloud, ctx, lb) end
-    end
-    if lb.public then
-      for port in pairs(lb.ports) do lb.ports[port] = nil end
-      for _, listener in ipairs(listeners) do lb.ports[listener.Port] = listener.Port end
-      cloud.net:filter(lb.VpcId)
-    end
+  for _, lb in ipairs(managed.sorted(C.balancers(cloud, ctx))) do
+    if C.balancers(cloud, ctx)[lb.LoadBalancerArn] == lb then tell(cloud, ctx, lb) end
   end
 end
 
