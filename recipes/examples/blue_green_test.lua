@@ -24,7 +24,7 @@ local function ground()
   end)
 end
 
-local function page(name) return http.get(eb.status(name).url, { timeout = 20 }).body end
+local function page(name) return http.get(eb.status(name).url, { timeout = 120 }).body end
 
 T["a version goes live by a swap, one that cannot be built does not, and what eb tells is told"] = function()
   local _ <close> = test.cloud { servers = true }

@@ -35,7 +35,7 @@ T["psql and redis-cli reach the private stores, with verified certificates and n
   test.equal(said("redis-cli", "GET proof"), "42")
 
   local password = process.run { test.tool "aws", "secretsmanager", "get-secret-value", "--secret-id", "shop-db-password", "--query", "SecretString",
-    "--output", "text", env = cloud.cloud:env(), timeout = 60 }.stdout:gsub("%s", "")
+    "--output", "text", env = cloud.cloud:env(), timeout = 300 }.stdout:gsub("%s", "")
   test.truthy(#password >= 16, "a password to look for")
   local seen = said("psql", [[\! tr '\0' ' ' < /proc/$PPID/cmdline; echo]])
   test.match(seen, "psql %-X %-A")

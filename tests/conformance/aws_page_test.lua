@@ -108,7 +108,7 @@ local function make_watching(url)
   eb:create_environment { ApplicationName = "shop", EnvironmentName = "shop-live", SolutionStackName = "64bit Amazon Linux 2" }
   local acm, dir = client(url, "acm"), test.tmpdir()
   for name, days in pairs { ["soon.example.com"] = 20, ["later.example.com"] = 300 } do
-    local r = process.run { "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", dir .. "/key", "-out", dir .. "/cert", "-days", tostring(days), "-subj", "/CN=" .. name, timeout = 60 }
+    local r = process.run { "openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-keyout", dir .. "/key", "-out", dir .. "/cert", "-days", tostring(days), "-subj", "/CN=" .. name, timeout = 300 }
     test.equal(r.code, 0, r.stderr)
     acm:import_certificate { Certificate = fs.read(dir .. "/cert"), PrivateKey = fs.read(dir .. "/key") }
   end
@@ -184,7 +184,7 @@ T["each question of the page has one line of code, and its answer"] = function()
                 AWS_REGION = "us-east-1", HKRUN_LIB = lib and fs.realpath(lib) }
   for _, q in ipairs(questions()) do
     test.truthy(not q.code:find "\n", "one line: " .. q.question)
-    local r = process.run { SELF, "-e", q.code, "--read-only", env = env, timeout = 60 }
+    local r = process.run { SELF, "-e", q.code, "--read-only", env = env, timeout = 300 }
     test.equal({ r.code, r.stderr }, { 0, "" }, q.question)
     local result, answer = json.decode(r.stdout), test.truthy(answers[q.question], "an answer to: " .. q.question)
     if type(answer) == "function" then answer(result) else test.equal(result, answer, q.question) end

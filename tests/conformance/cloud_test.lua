@@ -7,7 +7,7 @@ local cloud = require "rehearsal.cloud"
 local T = test.cases()
 
 local function python(c, code)
-  local r = process.run { test.tool "python3", "-c", "import boto3, botocore\n" .. code, env = c:env(), timeout = 60 }
+  local r = process.run { test.tool "python3", "-c", "import boto3, botocore\n" .. code, env = c:env(), timeout = 300 }
   if r.code ~= 0 then error(r.stderr) end
   return r.stdout
 end

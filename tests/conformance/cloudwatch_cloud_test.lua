@@ -8,7 +8,7 @@ local test = require "test"
 local T = test.cases()
 
 local function cli(c, words)
-  local r = process.run { test.tool "aws", "--output", "json", env = c:env(), timeout = 60, table.unpack(words) }
+  local r = process.run { test.tool "aws", "--output", "json", env = c:env(), timeout = 300, table.unpack(words) }
   return r.stdout .. r.stderr
 end
 

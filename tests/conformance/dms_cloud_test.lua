@@ -43,7 +43,7 @@ print(task()["StopReason"], task()["ReplicationTaskStats"]["FullLoadProgressPerc
 ]==]), "Stop Reason FULL_LOAD_ONLY_FINISHED 100 3\n")
   local arn = c:service "dms".DescribeReplicationTasks(c, {}, { region = "us-east-1" }).ReplicationTasks[1].ReplicationTaskArn
   local cli = process.run { test.tool "aws", "--endpoint-url", c.url, "--output", "text", "dms", "describe-table-statistics", env = c:env(),
-    timeout = 60, "--replication-task-arn", arn, "--query", "sort_by(TableStatistics, &TableName)[].[TableName, TableState, FullLoadRows]" }
+    timeout = 300, "--replication-task-arn", arn, "--query", "sort_by(TableStatistics, &TableName)[].[TableName, TableState, FullLoadRows]" }
   test.equal(cli.stdout, "Odd Name\tTable completed\t2\ncustomers\tTable completed\t5000\norders\tTable completed\t3000\n", cli.stderr)
   test.equal(at_target(c, ids, SUMS), at_source(ids, SUMS), "every row")
   test.equal(at_target(c, ids, "SELECT to_regclass('left_out') IS NULL, nextval('customers_id_seq')"), "t|1\n")   -- nor sequences

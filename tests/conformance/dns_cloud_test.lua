@@ -20,7 +20,7 @@ end
 local function dig(c, name, kind, ...)
   local host, port = c:service "route53"._address(c):match "^(.*):(%d+)$"
   local words = { "dig", "@" .. host, "-p", port, "+time=20", "+tries=3", name, kind, ... }
-  words.timeout = 90
+  words.timeout = 300
   local r = process.run(words)
   test.equal(r.code, 0, r.stdout .. r.stderr)
   return r.stdout

@@ -90,7 +90,7 @@ T["the EB CLI creates, shows, deploys and swaps environments"] = function()
     return { health = out:match "Health: (%S+)", status = out:match "Status: (%S+)", version = out:match "Deployed Version: (%S+)",
              cname = out:match "CNAME: (%S+)" }
   end
-  local function page(address) return http.get("http://" .. address .. "/", { timeout = 60 }).body end
+  local function page(address) return http.get("http://" .. address .. "/", { timeout = 300 }).body end
   fs.write(dir .. "/version", "two")
   local seen = task.all {
     deploy = function() return eb("deploy", "shop-green") end,
@@ -109,7 +109,7 @@ T["the EB CLI creates, shows, deploys and swaps environments"] = function()
   test.match(seen.events, "INFO%s+createEnvironment is starting%..*INFO%s+Successfully launched environment: shop%-blue")
   test.match(seen.tail, "the app listens")
   local saved = seen.bundle:match "Logs were saved to (%S+)"
-  local lines = process.run { "grep", "-rh", "the app listens", saved, timeout = 60 }
+  local lines = process.run { "grep", "-rh", "the app listens", saved, timeout = 300 }
   test.match(lines.stdout, "the app listens", "eb logs --all keeps the bundle's files in " .. saved)
   test.match(seen.env, "COLOR = \"?blue")
 

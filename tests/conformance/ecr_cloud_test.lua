@@ -67,7 +67,7 @@ print(ecr.describe_repositories()["repositories"])
 
 T["a repository and its registry: made, pushed to in pieces, refused what is wrong, read by tag and digest, deleted"] = function()
   local c <close> = cloud.start { dir = fs.join(test.tmpdir(), "cloud") }
-  local r = process.run { test.tool "python3", "-c", CODE, env = c:env(), timeout = 60 }
+  local r = process.run { test.tool "python3", "-c", CODE, env = c:env(), timeout = 300 }
   test.equal(r.code, 0, r.stderr)
   test.equal(r.stdout, table.concat({
     "RepositoryNotFoundException",

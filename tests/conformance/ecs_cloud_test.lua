@@ -124,7 +124,7 @@ ecs.get_waiter("services_stable").wait(cluster="shop", services=["web"], WaiterC
 print(json.dumps({"url": "http://" + lb["DNSName"], "lb": lb["LoadBalancerArn"], "group": group, "second": second, "serve": serve}))
 ]==]
 
-local function answer(url) return http.get(url, { timeout = 60 }).body end
+local function answer(url) return http.get(url, { timeout = 300 }).body end
 
 T["a service rolls to a new definition without a gap, and goes back from one that fails"] = function()
   local c, ids = start()
@@ -134,7 +134,7 @@ T["a service rolls to a new definition without a gap, and goes back from one tha
   local seen, watching = {}, true
   local customer = task.spawn(function()
     while watching do
-      local ok, a = pcall(http.get, made.url .. "/", { timeout = 60 })
+      local ok, a = pcall(http.get, made.url .. "/", { timeout = 300 })
       local what = ok and a.status == 200 and a.body or ok and tostring(a.status) or tostring(a)
       if seen[#seen] ~= what then seen[#seen + 1] = what end
       task.sleep(0.05)
@@ -160,7 +160,7 @@ print(code_of(ecs.delete_service, cluster="shop", service="web"), code_of(ecs.de
   test.truthy(seen[1] == "one" and seen[#seen] == "two", table.concat(seen, " "))
   for _, what in ipairs(seen) do test.truthy(what == "one" or what == "two", "a customer saw " .. what) end
   local cli = process.run { test.tool "aws", "--endpoint-url", c.url, "--output", "text", "ecs", "describe-services", "--cluster", "shop",
-    "--services", "web", "--query", "services[0].[status,desiredCount,runningCount,deployments[0].rolloutState]", env = c:env(), timeout = 60 }
+    "--services", "web", "--query", "services[0].[status,desiredCount,runningCount,deployments[0].rolloutState]", env = c:env(), timeout = 300 }
   test.equal(cli.stdout, "ACTIVE\t2\t2\tCOMPLETED\n", cli.stderr)
   ask(c, ids, [==[
 ecs.update_service(cluster="shop", service="web", desiredCount=0)

@@ -58,7 +58,7 @@ print(group()["NodeGroups"][0]["PrimaryEndpoint"]["Address"])
   test.match(run "INFO memory", "maxmemory:402653184")
   test.match(run "CONFIG GET maxmemory", "unknown command")
   test.match(run("GET k", "wrong-token-wrong-token"), "NOAUTH")
-  local plain = process.run { "timeout", "3", "redis-cli", "-h", address, prefix = app.prefix, stdin = "PING\n", timeout = 60 }
+  local plain = process.run { "timeout", "3", "redis-cli", "-h", address, prefix = app.prefix, stdin = "PING\n", timeout = 300 }
   test.truthy(not plain.stdout:find "PONG", "without TLS nobody answers")
   if c.net.isolated then
     local other = lab.host(c, ids, "10.77.1.201", "other")

@@ -115,7 +115,7 @@ end
 function Watched:answers()
   local seen = {}
   for _ = 1, 6 do
-    local answer = http.get(self.url, { timeout = 20 })
+    local answer = http.get(self.url, { timeout = 120 })
     seen[("%d %s"):format(answer.status, answer.status == 200 and answer.body or "")] = true
   end
   local list = {}
@@ -131,7 +131,7 @@ function Watched:asked_while(fn)
   local client = task.spawn(function()
     while true do
       task.sleep(0.01)
-      local ok, answer = pcall(http.get, self.url, { timeout = 20 })
+      local ok, answer = pcall(http.get, self.url, { timeout = 120 })
       if not ok and errors.is(answer, "cancelled") then error(answer, 0) end
       count.asked = count.asked + 1
       if not ok or answer.status ~= 200 then count.failed = count.failed + 1 end

@@ -37,7 +37,7 @@ local function web(c, ids, address, name, group)
   return host, sick
 end
 
-local function get(url) return http.get(url, { timeout = 60 }) end
+local function get(url) return http.get(url, { timeout = 30 }) end
 
 --- Asks until the answer is as `good` wants it.
 local function until_good(url, good)
@@ -83,7 +83,7 @@ acm.delete_certificate(CertificateArn=arn)
 
 --- What curl sees at the load balancer, with the rehearsal's authority as the only one.
 local function curl(c, address, ...)
-  return process.run { "curl", "-sS", "--max-time", "60", "--cacert", c.ca.file, "--connect-to", "::" .. address .. ":", timeout = 90,
+  return process.run { "curl", "-sS", "--max-time", "60", "--cacert", c.ca.file, "--connect-to", "::" .. address .. ":", timeout = 300,
                        env = { PATH = os.getenv "PATH", NO_PROXY = "*" }, ... }
 end
 

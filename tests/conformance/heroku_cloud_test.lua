@@ -272,9 +272,9 @@ T["one-off dynos run beside the formation, and logs tell"] = function()
   lab.call("POST", "/apps/tiny/dynos/" .. dyno.name .. "/actions/stop")
   lab_of.wait("it ends", function() return #lab.get "/apps/tiny/dynos" == 0 end)
   local session = lab.call("POST", "/apps/tiny/log-sessions", { dyno = "web", source = "app", lines = 2 })
-  local out = process.run { "curl", "-sS", session.logplex_url, timeout = 60 }.stdout
+  local out = process.run { "curl", "-sS", session.logplex_url, timeout = 300 }.stdout
   test.match(out, "^[%d-]+T[%d:.]+%+00:00 app%[web%.1%]: web listens\n.*app%[web%.1%]: and says so here\n$")
-  local events = process.run { "curl", "-sS", "-H", "Accept: text/event-stream", session.logplex_url, timeout = 60 }.stdout
+  local events = process.run { "curl", "-sS", "-H", "Accept: text/event-stream", session.logplex_url, timeout = 300 }.stdout
   test.match(events, "^id: %d+\ndata: [%d-]+T[%d:.]+%+00:00 app%[web%.1%]: web listens\n\nid: ")
   local tail = lab.call("POST", "/apps/tiny/log-sessions", { tail = true })
   local reader <close> = process.start { "curl", "-sSN", tail.logplex_url, stdout = "pipe" }
@@ -292,12 +292,12 @@ T["the slug downloads, has its digest, and unpacks to the app; installs happen o
   local slug = lab.get("/apps/tiny/slugs/" .. release.slug.id)
   test.equal(slug.process_types, { web = "node web.js", worker = "node worker.js" })
   local file = fs.join(lab.dir, "slug.tgz")
-  test.equal(process.run { "curl", "-sSf", "-o", file, slug.blob.url, timeout = 60 }.code, 0)
+  test.equal(process.run { "curl", "-sSf", "-o", file, slug.blob.url, timeout = 300 }.code, 0)
   test.equal("SHA256:" .. sign.sha256_file(file), slug.checksum)
   test.equal(fs.stat(file).size, slug.size)
   local out = fs.join(lab.dir, "out")
   fs.mkdir_p(out)
-  test.equal(process.run { "tar", "-xzf", file, "-C", out, timeout = 60 }.code, 0)
+  test.equal(process.run { "tar", "-xzf", file, "-C", out, timeout = 300 }.code, 0)
   for name, content in pairs(lab_of.files) do test.equal(fs.read(fs.join(out, "app", name)), content) end
   local stamp = fs.read(fs.join(out, "app/node_modules/stamp"))
   test.equal(fs.read(fs.join(out, "app/node_modules/link")), lab_of.files["web.js"])
@@ -318,7 +318,7 @@ T["Postgres has Heroku's rights: owner, no superuser, no replication"] = functio
   local parts = secret.parse_url(url)
   local roots = lab.cloud:env().PGSSLROOTCERT
   local function run(sql, sslmode)
-    return process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, timeout = 60, env = {
+    return process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, timeout = 300, env = {
       PATH = os.getenv "PATH", HOME = "/", PGHOST = parts.host, PGPORT = tostring(parts.port), PGUSER = parts.user,
       PGPASSWORD = parts.password, PGDATABASE = parts.path:sub(2), PGSSLMODE = sslmode or "require",
       PGSSLROOTCERT = roots } }
@@ -388,7 +388,7 @@ T["a Key-Value Store has TLS and a password, and its settings only through the A
   test.equal(parts.scheme, "rediss")
   local function cli(...)
     local words = { "redis-cli", "-h", parts.host, "-p", tostring(parts.port), "--tls", "--insecure", ... }
-    words.timeout, words.env = 20, { PATH = os.getenv "PATH", REDISCLI_AUTH = parts.password }
+    words.timeout, words.env = 120, { PATH = os.getenv "PATH", REDISCLI_AUTH = parts.password }
     return process.run(words).stdout
   end
   test.match(cli("SET", "a", "1"), "^OK")
@@ -397,9 +397,9 @@ T["a Key-Value Store has TLS and a password, and its settings only through the A
   local info = cli("INFO", "memory")
   test.match(info, "maxmemory_policy:noeviction")
   test.match(info, "maxmemory:52428800")
-  local plain = process.run { "redis-cli", "-h", parts.host, "-p", tostring(parts.port), "PING", timeout = 60 }
+  local plain = process.run { "redis-cli", "-h", parts.host, "-p", tostring(parts.port), "PING", timeout = 300 }
   test.truthy(not plain.stdout:find "PONG", "plaintext is refused")
-  local unknown = process.run { "redis-cli", "-h", parts.host, "-p", tostring(parts.port), "--tls", "--insecure", "PING", timeout = 60 }
+  local unknown = process.run { "redis-cli", "-h", parts.host, "-p", tostring(parts.port), "--tls", "--insecure", "PING", timeout = 300 }
   test.match(unknown.stdout .. unknown.stderr, "NOAUTH")
 
   test.equal(lab.get("/redis/v0/databases/" .. addon.name .. "/config").notify_keyspace_events.value, "")
@@ -484,17 +484,17 @@ T["the sandbox command runs it all for other programs, and leaves nothing"] = fu
   local env = json.decode(fs.read(ready), { secrets = { HEROKU_API_KEY = true } })
   test.truthy(env.HKRUN_REHEARSAL_ISOLATED, "whether the network is isolated")
   test.equal(fs.read(fs.join(env.HKRUN_REHEARSAL_APP_DIR, "Procfile")), lab_of.files.Procfile)
-  local r = process.run { "curl", "-sS", "-K", "-", timeout = 60, stdin = text(
+  local r = process.run { "curl", "-sS", "-K", "-", timeout = 300, stdin = text(
     'url = "%s/apps/boxed"\nheader = "Accept: application/vnd.heroku+json; version=3"\nheader = "Authorization: Bearer %s"\n',
     env.HEROKU_HOST, env.HEROKU_API_KEY) }
   local found = json.decode(r.stdout)
   test.equal({ found.name, found.web_url }, { "boxed", env.HKRUN_REHEARSAL_APP_URL .. "/" })
-  local web = json.decode(process.run { "curl", "-sS", found.web_url, timeout = 60 }.stdout)
+  local web = json.decode(process.run { "curl", "-sS", found.web_url, timeout = 300 }.stdout)
   test.truthy(lab_of.is_alive(web.pid))
   sandbox:kill "INT"
   test.equal(sandbox:wait(120), 0)
   test.equal(lab_of.is_alive(web.pid), false)
-  local bad = process.run { fs.realpath "/proc/self/exe", "sandbox", "--scael", "3", timeout = 60 }
+  local bad = process.run { fs.realpath "/proc/self/exe", "sandbox", "--scael", "3", timeout = 300 }
   test.equal({ bad.code, bad.stderr }, { 2, "hkrun: hkrun sandbox has no option --scael (did you mean scale?)\n" })
 end
 

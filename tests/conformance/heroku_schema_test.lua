@@ -30,7 +30,7 @@ end
 local function recorder(cloud, heroku)
   local answers = {}
   local function call(method, path, body, query)
-    local r = http.request { method = method, url = cloud.url .. path .. (query or ""), json = body, timeout = 20, headers = {
+    local r = http.request { method = method, url = cloud.url .. path .. (query or ""), json = body, timeout = 120, headers = {
       Accept = "application/vnd.heroku+json; version=3", Authorization = text("Bearer %s", heroku.key) } }
     local value = r.body ~= "" and json.decode(r.body) or nil
     return value, r

@@ -6,7 +6,7 @@ local process = require "process"
 local T = test.cases()
 
 T["every expression of every paginator and waiter finds what python's jmespath finds"] = function()
-  local run = process.run { test.tool "python3", "tests/conformance/jmespath_judge.py", timeout = 120 }
+  local run = process.run { test.tool "python3", "tests/conformance/jmespath_judge.py", timeout = 600 }
   test.equal(run.code, 0, run.stderr)
   local expressions, counts = {}, { botocore = 0, language = 0 }
   for line in run.stdout:gmatch "[^\n]+" do

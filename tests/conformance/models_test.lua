@@ -20,7 +20,7 @@ print(json.dumps(names))
 ]]
 
 local function run(words)
-  words.timeout = 120
+  words.timeout = 600
   local r = process.run(words)
   test.equal(r.code, 0, r.stderr)
   return r.stdout

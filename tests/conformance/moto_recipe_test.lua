@@ -146,12 +146,12 @@ T["moto: the provisioning nouns are made, found unchanged, read back by boto3, c
   fs.write(dir .. "/provision.lua", recipe)
   fs.write(dir .. "/bundle.zip", ("x"):rep(1000))
   local function hkrun(...)
-    local r = process.run { env = env, cwd = dir, stdin = "", timeout = 120, exe, ... }
+    local r = process.run { env = env, cwd = dir, stdin = "", timeout = 600, exe, ... }
     if r.code ~= 0 then error(table.concat({ ... }, " ") .. ": " .. r.stdout .. r.stderr, 2) end
     return r.stdout
   end
   local function world()
-    local r = process.run { test.tool "python3", "-c", READ, url, env = env, timeout = 60 }
+    local r = process.run { test.tool "python3", "-c", READ, url, env = env, timeout = 300 }
     if r.code ~= 0 then error(r.stderr, 2) end
     return json.decode(r.stdout)
   end

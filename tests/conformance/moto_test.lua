@@ -87,7 +87,7 @@ function cases.ec2_reach()
   local instance = ec2:run_instances({ ImageId = image, MinCount = 1, MaxCount = 1, InstanceType = "t3.micro", NetworkInterfaces = { {
     DeviceIndex = 0, SubnetId = subnet, Groups = { store }, AssociatePublicIpAddress = true } } }).Instances[1].InstanceId
   ec2:create_tags { Resources = { instance }, Tags = { { Key = "Name", Value = "machine" } } }
-  local r = process.run { fs.realpath "/proc/self/exe", "-e", ("for _, o in ipairs(aws.reach { vpc = %q }) do print(o.text) end"):format(vpc), timeout = 60,
+  local r = process.run { fs.realpath "/proc/self/exe", "-e", ("for _, o in ipairs(aws.reach { vpc = %q }) do print(o.text) end"):format(vpc), timeout = 300,
     env = { AWS_ENDPOINT_URL = url, AWS_ACCESS_KEY_ID = "AK", AWS_SECRET_ACCESS_KEY = "SK", AWS_REGION = "us-east-1", HOME = "/nonexistent",
             HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") } }
   test.equal(r.stdout .. r.stderr, table.concat({
@@ -349,7 +349,7 @@ end
 
 T["moto: the results that boto3 gets, of 150 operations of 25 services and more"] = function()
   reset()
-  local run = process.run { test.tool "python3", "-B", "tests/conformance/moto_judge.py", url, stdin = json.encode(scenario), timeout = 120 }
+  local run = process.run { test.tool "python3", "-B", "tests/conformance/moto_judge.py", url, stdin = json.encode(scenario), timeout = 600 }
   test.equal(run.code, 0, run.stderr)
   reset()
   local theirs, named, wrong, operations, services = run.stdout:gmatch "[^\n]+", {}, {}, {}, 0

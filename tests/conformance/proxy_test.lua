@@ -42,7 +42,7 @@ local function run(proxy, words, env)
   words.env = { PATH = os.getenv "PATH", HOME = test.tmpdir(), AWS_ACCESS_KEY_ID = "AK", AWS_SECRET_ACCESS_KEY = "SK", AWS_REGION = "us-east-1",
                 AWS_DEFAULT_REGION = "us-east-1", AWS_CA_BUNDLE = proxy.ca, AWS_EC2_METADATA_DISABLED = "true", AWS_MAX_ATTEMPTS = "2" }
   for name, value in pairs(env) do words.env[name] = value end
-  words.timeout = 120
+  words.timeout = 600
   return process.run(words)
 end
 

@@ -46,9 +46,10 @@ end
 --- psql in a machine of the VPC, or (prefix nil) outside.
 local function psql(c, prefix, address, sql, o)
   o = o or {}
-  return process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, prefix = prefix, timeout = 120,
+  return process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, prefix = prefix, timeout = 600,
     env = { PATH = os.getenv "PATH", PGHOST = address, PGPORT = "5432", PGUSER = o.user or "shop", PGPASSWORD = o.password or "tr0ub4dor&3",
-            PGDATABASE = o.database or "shop", PGSSLMODE = o.sslmode or "verify-full", PGSSLROOTCERT = c.ca.file, PGCONNECT_TIMEOUT = o.patience or "60" } }
+            PGDATABASE = o.database or "shop", PGSSLMODE = o.sslmode or "verify-full", PGSSLROOTCERT = c.ca.file,
+            PGCONNECT_TIMEOUT = o.patience or "60" } }
 end
 
 T["a DB instance is a PostgreSQL in the VPC, with RDS's rights, groups and states"] = function()
@@ -69,8 +70,9 @@ T["a DB instance is a PostgreSQL in the VPC, with RDS's rights, groups and state
   test.match(sql("SELECT 1", { user = "rdsadmin" }).stderr, "pg_hba.conf rejects")
   if c.net.isolated then
     local other = lab.host(c, ids, "10.77.1.201", "other")
-    test.match(psql(c, other.prefix, address, "SELECT 1", { patience = "2" }).stderr, "timeout expired")
-    test.truthy(psql(c, nil, address, "SELECT 1", { patience = "2" }).code ~= 0, "the internet does not reach it")
+    local soon = { patience = "2" }
+    test.match(psql(c, other.prefix, address, "SELECT 1", soon).stderr, "timeout expired")
+    test.truthy(psql(c, nil, address, "SELECT 1", soon).code ~= 0, "the internet does not reach it")
     ask(c, ids, 'rds.modify_db_instance(DBInstanceIdentifier="shop", VpcSecurityGroupIds=[ids["other"]])')
     test.match(sql("SELECT 1", { patience = "2" }).stderr, "timeout expired")
     ask(c, ids, 'rds.modify_db_instance(DBInstanceIdentifier="shop", VpcSecurityGroupIds=[ids["store"]])')

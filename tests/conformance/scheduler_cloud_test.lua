@@ -69,7 +69,7 @@ print([g["Name"] for g in sch.list_schedule_groups()["ScheduleGroups"]])
     "disabled again: 0", "not yet: 0",
     "['default']", "" }, "\n"))
   local cli = process.run { test.tool "aws", "--endpoint-url", c.url, "--output", "text", "scheduler", "list-schedule-groups", "--query",
-    "ScheduleGroups[].[Name,State]", env = c:env(), timeout = 60 }
+    "ScheduleGroups[].[Name,State]", env = c:env(), timeout = 300 }
   test.equal(cli.stdout, "default\tACTIVE\n", cli.stderr)
 end
 

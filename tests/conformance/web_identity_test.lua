@@ -56,7 +56,7 @@ print(code(lambda: assume(token())), code(iam.get_open_id_connect_provider, Open
 
 T["a token's bearer takes the role on as its trust policy says, and may do what its policy says"] = function()
   local c <close> = cloud.start { dir = fs.join(test.tmpdir(), "cloud") }
-  local r = process.run { test.tool "python3", "-c", CODE, env = c:env(), timeout = 60 }
+  local r = process.run { test.tool "python3", "-c", CODE, env = c:env(), timeout = 300 }
   test.equal(r.code, 0, r.stderr)
   local session = "arn:aws:sts::123456789012:assumed-role/deploy/run"
   test.equal(r.stdout, table.concat({

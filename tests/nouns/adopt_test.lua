@@ -55,7 +55,7 @@ local function lab()
     local env = c:env()
     env.HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB")
     env.HKRUN_SETTLE = "0"                                   -- no read is late here, so no difference is waited for
-    return process.run { exe, env = env, cwd = dir, timeout = 60, stdin = "", ... }
+    return process.run { exe, env = env, cwd = dir, timeout = 300, stdin = "", ... }
   end
   function l.ok(...)
     local r = l.run(...)

@@ -27,7 +27,7 @@ local function applied(action, times)
   local env = c:env()
   env.HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB")
   env.HKRUN_SETTLE = "1"
-  local r = process.run { exe, "apply", "shop.lua", "--yes", env = env, cwd = dir, timeout = 60, stdin = "" }
+  local r = process.run { exe, "apply", "shop.lua", "--yes", env = env, cwd = dir, timeout = 300, stdin = "" }
   local lost, n = 0, {}
   for _, call in ipairs(c.calls) do if call.fault == "lost" then lost = lost + 1 end end
   for _, entry in pairs(c:store("ec2", "us-east-1").resources) do

@@ -81,7 +81,7 @@ local function slug(dir)
   fs.write(dir .. "/s/app/package.json", '{ "dependencies": { "ws": "8" } }')
   fs.write(dir .. "/s/app/run", "#!/bin/sh\n", 493)
   fs.write(dir .. "/s/app/.profile.d/node.sh", "export FROM_PROFILE=yes\n")
-  local r = process.run { "tar", "-C", dir .. "/s", "-czf", dir .. "/slug.tgz", "./app", timeout = 20 }
+  local r = process.run { "tar", "-C", dir .. "/s", "-czf", dir .. "/slug.tgz", "./app", timeout = 120 }
   test.equal(r.code, 0)
   return dir .. "/slug.tgz"
 end

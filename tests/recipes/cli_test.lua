@@ -115,7 +115,7 @@ T["--help of a command says how it is called, and does nothing else"] = function
 end
 
 local function wait_for(path)
-  for _ = 1, 1000 do
+  for _ = 1, 6000 do
     if fs.exists(path) then return end
     task.sleep(0.02)
   end
@@ -136,7 +136,7 @@ T["Ctrl-C undoes the guard, exits 130, and apply goes on from there"] = function
   wait_for(dir .. "/copying")
   test.truthy(fs.exists(dir .. "/frozen"))
   signal(p, "INT")
-  test.equal(p:wait(20), 130)
+  test.equal(p:wait(120), 130)
   test.truthy(not fs.exists(dir .. "/frozen"), "the guard is undone")
   test.match(fs.read(dir .. "/out"), "apply again goes on from here")
   local r = hkrun(dir, { "shop.lua", "--app", "eu", "--yes" })
@@ -154,7 +154,7 @@ T["a second run is refused while one is at work; after kill -9 the next one take
   test.match(r.stderr, "another run has it: process " .. p.pid .. " of ")
   test.equal(hkrun(dir, { "status", "shop.lua" }).code, 0, "status may look")
   signal(p, "KILL")
-  p:wait(20)
+  p:wait(120)
   local status = hkrun(dir, { "status", "shop.lua" }).stdout
   test.match(status, "freeze eu  still in force: apply again finishes or undoes it")
   test.match(status, "left to do: apply again\n  run copy  %(cutover%)\ndestroy would delete 2")
@@ -200,7 +200,7 @@ T["-e evaluates and prints; the REPL does the same for lines"] = function()
   test.equal(hkrun(dir, { "-e", "secret.new 'geheim'" }).stdout, "(secret)\n")
   test.equal(hkrun(dir, { "-e", "x = 3 return x" }).stdout, "3\n")
   test.equal(hkrun(dir, { "-e", "1 +" }).code, 2)
-  local r = process.run { exe, "repl", cwd = dir, env = env(), timeout = 60,
+  local r = process.run { exe, "repl", cwd = dir, env = env(), timeout = 300,
     stdin = "a = 2\na + 1\nfunction f(x)\n  return x * 2\nend\nf(a)\nnil + 1\njson.encode { a }\n" }
   test.match(r.stdout, '^3\n4\n[^\n]*arithmetic on a nil value[^\n]*\n%[2%]\n$')
 end
@@ -211,7 +211,7 @@ T["what goes wrong in a recipe names the recipe's line, also inside task.all, a 
   local head = 'local recipe, task, aws = require "recipe", require "task", require "aws"\nlocal opt = recipe.options { { "n", "n", default = 1 } }\n'
   local function says(body, ...)
     fs.write(dir .. "/r.lua", head .. body)
-    local r = process.run { cwd = dir, timeout = 30, env = { PATH = os.getenv "PATH", HOME = dir, ASAN_OPTIONS = os.getenv "ASAN_OPTIONS",
+    local r = process.run { cwd = dir, timeout = 120, env = { PATH = os.getenv "PATH", HOME = dir, ASAN_OPTIONS = os.getenv "ASAN_OPTIONS",
       HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB"), AWS_EC2_METADATA_DISABLED = "true" }, exe, "r.lua", "--yes", ... }
     return r.stderr:gsub("^.-(hkrun: )", "%1"):match "[^\n]*"
   end

@@ -64,7 +64,7 @@ T["killed after an add-on is removed and applied again: a dump with every row, e
   local removed = "heroku DELETE /apps/{app}/addons/{addon}"
   t:plan { { call = removed, n = 2, fault = "kill", when = "after" } }
   local words = { "sh", "-c", 'echo $$ > "$0"; exec "$@"', t.pid_file, fs.realpath "/proc/self/exe", "apply", RECIPE, "--yes",
-    env = t.lab.env, cwd = t.lab.dir .. "/work", timeout = 120 }
+    env = t.lab.env, cwd = t.lab.dir .. "/work", timeout = 600 }
   local r = process.run(words)
   test.equal(t:struck(), 1, r.stdout .. r.stderr)
   local said = run(t, 0, { "apply", RECIPE, "--yes" })

@@ -43,7 +43,7 @@ end
 
 local function run(command, dir, env)
   env.PATH, env.HOME, env.HKRUN_LIB, env.ASAN_OPTIONS = dir .. "/bin:" .. os.getenv "PATH", dir, LIB, os.getenv "ASAN_OPTIONS"
-  local r = process.run { "sh", "-c", command .. " 2>&1", cwd = dir, timeout = 60, env = env }
+  local r = process.run { "sh", "-c", command .. " 2>&1", cwd = dir, timeout = 300, env = env }
   local lines = {}
   for line in r.stdout:gmatch "([^\n]*)\n" do lines[#lines + 1] = line end
   return lines
@@ -117,7 +117,7 @@ T["the programs of the page on moving Redis do on two servers what it shows"] = 
 end
 
 T["docs/modules.md is what `make docs` writes"] = function()
-  local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = fs.read "tools/modules.lua", timeout = 60,
+  local r = process.run { fs.realpath "/proc/self/exe", "-", stdin = fs.read "tools/modules.lua", timeout = 300,
     env = { PATH = os.getenv "PATH", HKRUN_LIB = os.getenv "HKRUN_LIB", ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }
   test.equal({ r.code, r.stderr }, { 0, "" })
   test.truthy(r.stdout == fs.read "docs/modules.md", "docs/modules.md is up to date (else: make docs)")

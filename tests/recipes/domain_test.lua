@@ -28,7 +28,7 @@ end
 
 local function dig(server, name, kind)
   local host, port = server:match "^(.*):(%d+)$"
-  local r = process.run { "dig", "@" .. host, "-p", port, "+noall", "+answer", "+time=5", "+tries=3", name, kind, timeout = 30 }
+  local r = process.run { "dig", "@" .. host, "-p", port, "+noall", "+answer", "+time=5", "+tries=3", name, kind, timeout = 120 }
   test.equal(r.code, 0, r.stdout)
   return (r.stdout:gsub("[ \t]+", " "):gsub("\n$", ""))
 end
@@ -82,7 +82,7 @@ T["names lead to AWS with HTTPS, and back to Heroku by rollback"] = function()
   local server = zone(cloud)
   local opt, seen = { domain = { "all" }, dns_server = server, health_path = "/" }, {}
   test.apply(recipe_of({ dns_server = server, health_path = "/" }, seen))
-  test.equal(http.get("http://" .. seen.cname .. "/", { timeout = 20 }).status, 200, "without names of its own: one machine")
+  test.equal(http.get("http://" .. seen.cname .. "/", { timeout = 120 }).status, 200, "without names of its own: one machine")
   test.match(test.plan(recipe_of(opt, seen)).output, "%+ aws%.certificate \"example%.com\"")
   opt.stop = true
   test.apply(recipe_of(opt, seen))

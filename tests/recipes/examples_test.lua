@@ -32,7 +32,7 @@ end
 T["--help says what it does, how it is called and what it prints"] = function()
   local lib = os.getenv "HKRUN_LIB"
   for _, name in ipairs(names()) do
-    local r = process.run { exe, "recipes/examples/" .. name .. ".lua", "--help", timeout = 30,
+    local r = process.run { exe, "recipes/examples/" .. name .. ".lua", "--help", timeout = 120,
       env = { PATH = os.getenv "PATH", HOME = test.tmpdir(), HKRUN_LIB = lib and fs.realpath(lib), ASAN_OPTIONS = os.getenv "ASAN_OPTIONS" } }
     test.equal({ r.code, r.stderr }, { 0, "" }, name)
     test.match(r.stdout, "^%u[^\n]+\n", name)

@@ -37,7 +37,7 @@ end
 --- The app has two names, one of them its zone's own. Where load balancers have no port 443 of their own, they stay where they are.
 local function give_names(lab)
   if not lab.isolated then return end
-  http.post(lab.env.HEROKU_HOST .. "/apps/shop/domains", { json = { hostname = "example.com", sni_endpoint = json.null }, timeout = 60,
+  http.post(lab.env.HEROKU_HOST .. "/apps/shop/domains", { json = { hostname = "example.com", sni_endpoint = json.null }, timeout = 300,
     headers = { Accept = "application/vnd.heroku+json; version=3", Authorization = "Bearer " .. lab.env.HEROKU_API_KEY } })
   local zone = aws(lab, "route53", "list-hosted-zones", "--query", "HostedZones[0].Id")
   aws(lab, "route53", "change-resource-record-sets", "--hosted-zone-id", zone, "--change-batch", json.encode { Changes = { { Action = "CREATE",

@@ -49,7 +49,7 @@ T["Ctrl-C during the cutover: exit 130, the app on Heroku runs and answers again
     test.equal(quantities(lab), before, mark)
     local answer
     for _ = 1, 100 do                                        -- its dynos start
-      answer = http.get(lab.said.HKRUN_REHEARSAL_APP_URL .. "/health", { timeout = 20 })
+      answer = http.get(lab.said.HKRUN_REHEARSAL_APP_URL .. "/health", { timeout = 120 })
       if answer.status == 200 then break end
       task.sleep(0.1)
     end

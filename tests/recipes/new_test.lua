@@ -9,7 +9,7 @@ local exe, rules = fs.realpath "/proc/self/exe", fs.realpath ".luacheckrc"
 --- hkrun in a folder; the environment has things in it that must not reach a test.
 local function hkrun(dir, ...)
   local lib = os.getenv "HKRUN_LIB"
-  return process.run { cwd = dir, timeout = 120, env = {
+  return process.run { cwd = dir, timeout = 600, env = {
     PATH = os.getenv "PATH", HOME = dir, HKRUN_LIB = lib and fs.realpath(lib), ASAN_OPTIONS = os.getenv "ASAN_OPTIONS",
     AWS_ENDPOINT_URL = "http://127.0.0.1:9", AWS_ACCESS_KEY_ID = "AKIAUSER", AWS_SECRET_ACCESS_KEY = "k", HKRUN_EMAIL = "user@example.com",
   }, exe, ... }
@@ -28,7 +28,7 @@ T["what `new` writes passes its own tests and luacheck as it is, whatever its na
     test.match(r.stdout, "^wrote [%w_%-]+%.lua and [%w_%-]+_test%.lua%. Next:\n  hkrun test [%w_%-]+_test%.lua")
   end
   passes(dir, 12)                                            -- three cases each
-  local lint = process.run { "luacheck", "-q", "--codes", "--config", rules, dir, timeout = 60 }
+  local lint = process.run { "luacheck", "-q", "--codes", "--config", rules, dir, timeout = 300 }
   test.equal(lint.code, 0, lint.stdout)
   local help = hkrun(dir, "alerts.lua", "--help").stdout
   test.match(help, "^A topic that sends")

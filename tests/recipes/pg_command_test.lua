@@ -172,7 +172,7 @@ T["help lists the commands, and of each command its options"] = function()
     test.match(r.stdout, "\n  %-%-jobs INTEGER +")
     test.truthy(not r.stdout:find "%-%-from ")
   end
-  local all = process.run { EXE, "help", timeout = 60 }
+  local all = process.run { EXE, "help", timeout = 300 }
   test.match(all.stdout, "\n  pg +checks, copies or compares PostgreSQL databases\n")
 end
 

@@ -44,7 +44,7 @@ local function written()
 end
 
 local function run(words)
-  words.timeout, words.env = 60, { PATH = os.getenv "PATH", HOME = "/nonexistent" }
+  words.timeout, words.env = 300, { PATH = os.getenv "PATH", HOME = "/nonexistent" }
   return process.run(words)
 end
 

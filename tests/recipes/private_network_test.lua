@@ -23,7 +23,7 @@ end
 
 --- What answers, asked from inside this prefix: { [address] = { open =, closed = } }.
 local function scan(prefix, addresses, ...)
-  local words = { "python3", "tests/support/scan.py", prefix = prefix, timeout = 120, env = { PATH = os.getenv "PATH" } }
+  local words = { "python3", "tests/support/scan.py", prefix = prefix, timeout = 600, env = { PATH = os.getenv "PATH" } }
   for _, a in ipairs(addresses) do words[#words + 1] = a end
   if ... then words[#words + 1] = "--" end
   for _, port in ipairs { ... } do words[#words + 1] = tostring(port) end

@@ -14,7 +14,7 @@ local EXE = fs.realpath "/proc/self/exe"
 local start, open = redis_lab.start, redis_lab.open
 
 local function hkrun(words, env)
-  local o = { EXE, "redis", env = { PATH = os.getenv "PATH", HOME = "/nonexistent", LSAN_OPTIONS = os.getenv "LSAN_OPTIONS" }, timeout = 60 }
+  local o = { EXE, "redis", env = { PATH = os.getenv "PATH", HOME = "/nonexistent", LSAN_OPTIONS = os.getenv "LSAN_OPTIONS" }, timeout = 300 }
   table.move(words, 1, #words, #o + 1, o)
   for name, value in pairs(env or {}) do o.env[name] = value end
   return process.run(o)

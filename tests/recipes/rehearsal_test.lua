@@ -295,10 +295,10 @@ T["the app answers at its new address, and Heroku's is in maintenance"] = functi
   local lab = cloud()
   test.truthy(applied, "an apply that worked")
   local app = lab:ask "apps"[1]
-  local totals = http.get(app.url:gsub("/$", "") .. "/totals", { timeout = 20 }):json()
+  local totals = http.get(app.url:gsub("/$", "") .. "/totals", { timeout = 120 }):json()
   local source = lab:foreign { "psql", "-X", "-A", "-t", "-d", lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, "-c", "SELECT count(*) FROM orders" }
   test.equal(totals.orders, math.tointeger(tonumber(source.stdout)))
-  test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 20 }).status, 503)
+  test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 120 }).status, 503)
 end
 
 T["when the app answers with errors, an alarm is mailed, and later that it is over"] = function() judged():check_alarm() end

@@ -67,14 +67,14 @@ end
 
 --- What Heroku's app answers, and what runs there.
 local function on_heroku()
-  local answer = http.get(cloud().said.HKRUN_REHEARSAL_APP_URL .. "/health", { timeout = 20 })
+  local answer = http.get(cloud().said.HKRUN_REHEARSAL_APP_URL .. "/health", { timeout = 120 })
   local r = cloud():hkrun { "-e", "local n = {} for _, p in ipairs(heroku.app('tiny').formation) do n[p.type] = p.quantity end return n" }
   return { answer.status, json.decode(r.stdout) or r.stderr }
 end
 
 --- How often the release process wrote into a database.
 local function releases(url)
-  local r = process.run { "psql", "-X", "-A", "-t", "-c", "SELECT count(*) FROM released", url, timeout = 20 }
+  local r = process.run { "psql", "-X", "-A", "-t", "-c", "SELECT count(*) FROM released", url, timeout = 120 }
   return tonumber(r.stdout) or r.stderr
 end
 
@@ -107,8 +107,8 @@ T["once both are mended apply goes on: the release ran once on the data that was
   test.equal(r.code, 0, r.stdout:sub(-1500) .. r.stderr:sub(-1500))
   test.match(r.stdout, "release phase +sh release%.sh, once, before anything else ran")
   test.equal(releases(lab:ask "apps"[1].env.DATABASE_URL), releases(lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL) + 1)
-  test.equal(http.get(lab:ask "apps"[1].url .. "/health", { timeout = 20 }):json(), { ok = true, database = true })
-  test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 20 }).status, 503)
+  test.equal(http.get(lab:ask "apps"[1].url .. "/health", { timeout = 120 }):json(), { ok = true, database = true })
+  test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 120 }).status, 503)
 end
 
 T["the image is what runs: pushed once, scanned, its tag for ever; the engine had the password from no argument and keeps none"] = function()
@@ -161,7 +161,7 @@ local function push()
                        workflow = ".github/workflows/deploy-tiny.yml" }
 end
 
-local function web() return http.get(cloud():ask "apps"[1].url .. "/health", { timeout = 20 }) end
+local function web() return http.get(cloud():ask "apps"[1].url .. "/health", { timeout = 120 }) end
 
 T["--github: the workflow and its files are written, and what they need is made; a second apply changes nothing"] = function()
   repository, runner = fs.tmpdir "hkrun-repository-", github.programs "required_reviewers"

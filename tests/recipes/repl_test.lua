@@ -57,7 +57,7 @@ local function judge(name)
   end }
   test.defer(function() server:stop() end)
   env.AWS_ENDPOINT_URL = server.url
-  local r = process.run { test.tool "python3", "tests/recipes/repl_judge.py", exe, name, env = env, timeout = 120 }
+  local r = process.run { test.tool "python3", "tests/recipes/repl_judge.py", exe, name, env = env, timeout = 600 }
   if r.code ~= 0 then error(r.stderr, 0) end
 end
 

@@ -44,7 +44,7 @@ local function shelf()
   fs.write(dir .. "/notes.lua", RECIPE)
   local env = { HOME = dir, PATH = os.getenv "PATH", LANG = "C.UTF-8", NO_COLOR = "1",
                 HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }
-  return dir, function(...) return process.run { exe, env = env, cwd = dir, timeout = 60, ... } end
+  return dir, function(...) return process.run { exe, env = env, cwd = dir, timeout = 300, ... } end
 end
 
 T["a run writes both beside its journal, for its owner only; the command writes them again, or where it is told"] = function()

@@ -33,7 +33,7 @@ end
 --- The app runs on Heroku as before, and its router lets visitors in.
 local function on_heroku(t, where)
   test.equal(t:heroku(), { maintenance = false, web = 1, worker = 1 }, where)
-  test.equal(http.get(t.lab.said.HKRUN_REHEARSAL_APP_URL:gsub("/$", "") .. "/totals", { timeout = 20 }).status, 200, where)
+  test.equal(http.get(t.lab.said.HKRUN_REHEARSAL_APP_URL:gsub("/$", "") .. "/totals", { timeout = 120 }).status, 200, where)
 end
 
 local function run(t, code, words)

@@ -160,7 +160,7 @@ T["on a terminal: a replacement wants the name typed; a saved plan that shows it
   local words = { "shop.lua", "--app", "eu" }
   local function typed(answers)
     return process.run { test.tool "python3", fs.realpath "tests/support/typed.py", json.encode(json.array(answers)), boxes.exe,
-      cwd = dir, env = boxes.env { NO_COLOR = "1" }, timeout = 60, table.unpack(words) }
+      cwd = dir, env = boxes.env { NO_COLOR = "1" }, timeout = 300, table.unpack(words) }
   end
   test.equal(typed({ "Do this? [y/N] ", "n" }).code, 1)
   test.equal(state(dir), {})

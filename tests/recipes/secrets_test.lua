@@ -174,7 +174,7 @@ end
 --- as it is to an ordinary user, and in a container that lacks the right.
 local function core_of(p, name, all)
   local path = ("%s.%d"):format(name, p.pid)
-  local r = process.run { "gcore", all and "-ao" or "-o", name, tostring(p.pid), timeout = 120 }
+  local r = process.run { "gcore", all and "-ao" or "-o", name, tostring(p.pid), timeout = 600 }
   if r.stderr:find "ptrace: Operation not permitted" then
     test.equal(fs.exists(path), false)
     return nil

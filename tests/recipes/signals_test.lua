@@ -12,10 +12,10 @@ local lib = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB")
 local RECIPE = [[
 local recipe, task, fs, process = require "recipe", require "task", require "fs", require "process"
 local MOMENT = os.getenv "MOMENT"
-local function at(moment, seconds)
+local function at(moment)
   if MOMENT ~= moment then return end
   fs.write("at", moment)
-  task.sleep(seconds or 60)
+  while not fs.exists "go on" do task.sleep(0.01) end
 end
 local function append(line) fs.append("calls", line .. "\n") end
 local file = recipe.kind {
@@ -23,17 +23,17 @@ local file = recipe.kind {
   read = function(spec) return fs.exists(spec.name) and { id = spec.name, name = spec.name, of = spec.of,
     tags = { ["hkrun:recipe"] = "r", ["hkrun:key"] = "toy.file:" .. spec.name } } or nil end,
   create = function(spec)
-    at("call", 0.7)
+    at "call"
     append("create " .. spec.name)
     fs.write(spec.name, "made")
     return spec.name
   end,
   ready = function() at "wait" end,
   delete = function(current)
-    at("delete", 0.7)
+    at "delete"
     append("delete " .. current.id)
     fs.remove(current.id)
-    at("after delete", 0.7)
+    at "after delete"
   end,
 }
 local function apply_guard() append "freeze" fs.write("frozen", "yes") end
@@ -54,7 +54,7 @@ do
   local freeze <close> = recipe.guard {
     key = "freeze", what = "freeze it", holds = function() return fs.exists "frozen" end, apply = apply_guard,
     undo = function()
-      at("undo", 0.7)
+      at "undo"
       append "thaw"
       fs.remove "frozen"
     end,
@@ -71,7 +71,9 @@ local function world()
   fs.write(dir .. "/r.lua", RECIPE)
   local w = { dir = dir }
   function w.start(command, moment)
-    if fs.exists(dir .. "/at") then fs.remove(dir .. "/at") end
+    for _, name in ipairs { "at", "go on" } do
+      if fs.exists(dir .. "/" .. name) then fs.remove(dir .. "/" .. name) end
+    end
     -- under nohup the tests themselves ignore SIGHUP, and children would too
     local p = process.start { "env", "--default-signal=HUP", exe, command, "r.lua", "--yes", cwd = dir,
                               stdout = dir .. "/said", stderr = dir .. "/said",
@@ -79,25 +81,40 @@ local function world()
     test.defer(function() p:stop(1) end)
     return p
   end
+  --- Waits until the process has been told of a signal, and of the first of them until it says so: it is at a place where
+  --- it can. After the last one what it does goes on, unless it has ended.
+  local function heard(p, moment, first)
+    local deadline = task.now() + 120
+    while p:is_running() do
+      local _, status = pcall(fs.read, ("/proc/%d/status"):format(p.pid))
+      local pending = tonumber(tostring(status):match "ShdPnd:%s*(%x+)" or "0", 16)
+      if pending == 0 and (not first or moment == "compute" or w.said():find "; what is not to stay is undone") then return end
+      if task.now() > deadline then error("it did not hear a signal: " .. w.said(), 2) end
+      task.sleep(0.01)
+    end
+  end
+
   --- Starts it, waits until it is at the moment, and sends the signals, each when the one before has been heard.
   function w.signalled(command, moment, ...)
     local p = w.start(command, moment)
-    local deadline = task.now() + 30
+    local deadline = task.now() + 120
     while not fs.exists(dir .. "/at") do
       if task.now() > deadline or not p:is_running() then error("it never came to " .. moment .. ": " .. w.said(), 2) end
       task.sleep(0.01)
     end
     for i, signal in ipairs { ... } do
-      if i > 1 then task.sleep(0.15) end
+      if i > 1 then task.sleep(0.3) end                     -- two presses, not one that came twice
       p:kill(signal)
+      heard(p, moment, i == 1)
     end
-    local code = p:wait(20)
+    if moment ~= "guarded" and moment ~= "wait" then fs.write(dir .. "/go on", "") end
+    local code = p:wait(120)
     if not code then error("it did not end: " .. w.said(), 2) end
     return code
   end
   function w.run(command)
     local p = w.start(command)
-    local code = p:wait(30)
+    local code = p:wait(120)
     if code ~= 0 then error(("%s ended with %s: %s"):format(command, code, w.said()), 2) end
   end
   function w.said() return fs.exists(dir .. "/said") and fs.read(dir .. "/said") or "" end
@@ -186,7 +203,7 @@ T["a second Ctrl-C takes the children of the children along"] = function()
   local w = world()
   test.equal(w.signalled("apply", "child", "INT", "INT"), 130)
   local pid = fs.read(w.dir .. "/grandchild"):match "%d+"
-  local deadline = task.now() + 10
+  local deadline = task.now() + 120
   while fs.exists("/proc/" .. pid .. "/stat") and not fs.read("/proc/" .. pid .. "/stat"):find "%) Z " do
     if task.now() > deadline then error "the grandchild lives" end
     task.sleep(0.02)

@@ -32,13 +32,13 @@ local function workshop()
   local env = { HOME = dir, PATH = os.getenv "PATH", LANG = "C.UTF-8", NO_COLOR = "1",
                 HKRUN_LIB = os.getenv "HKRUN_LIB" and fs.realpath(os.getenv "HKRUN_LIB") }
   local function hkrun(...)
-    local r = process.run { exe, env = env, cwd = dir, timeout = 60, ... }
+    local r = process.run { exe, env = env, cwd = dir, timeout = 300, ... }
     return r.stdout, r.code, r.stderr
   end
   local function start()
     local p = process.start { exe, "apply", "slow.lua", "--yes", env = env, cwd = dir, stdout = "null", stderr = "null" }
     test.defer(function() p:stop(1) end)
-    local stop = task.now() + 30
+    local stop = task.now() + 120
     while not hkrun("status", "slow.lua"):find "half done" and task.now() < stop do task.sleep(0.05) end
     return p
   end

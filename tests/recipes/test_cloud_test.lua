@@ -237,7 +237,7 @@ T["with servers the app on Heroku runs"] = function()
   fs.write(dir .. "/web.js", [[require('node:http').createServer((q, r) => r.end(process.env.COLOR)).listen(process.env.PORT)]], 420)
   fs.write(dir .. "/Procfile", "web: node web.js\n", 420)
   local cloud <close> = test.cloud { servers = true, heroku = { app = "tiny", source = dir, formation = { web = 1 }, config = { COLOR = "red" } } }
-  test.equal(http.get(cloud.cloud.heroku.app.router.url, { timeout = 20 }).body, "red")
+  test.equal(http.get(cloud.cloud.heroku.app.router.url, { timeout = 120 }).body, "red")
 end
 
 T["a cloud that nobody closes ends with its case"] = function()

@@ -90,7 +90,7 @@ print(json.dumps(ids))
 end
 
 local function psql(prefix, host, port, password, sql)
-  local r = process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, prefix = prefix, timeout = 120,
+  local r = process.run { "psql", "-XAtq", "-v", "ON_ERROR_STOP=1", "-c", sql, prefix = prefix, timeout = 600,
     env = { PATH = os.getenv "PATH", PGHOST = host, PGPORT = tostring(port), PGUSER = "shop", PGPASSWORD = password, PGDATABASE = "shop",
             PGCONNECT_TIMEOUT = "60" } }
   test.equal(r.code, 0, r.stderr)

@@ -21,7 +21,7 @@ local function token(o, job)
 end
 
 local function git(dir, ...)
-  local r = process.run { timeout = 30, env = { PATH = os.getenv "PATH", HOME = "/nonexistent" },
+  local r = process.run { timeout = 120, env = { PATH = os.getenv "PATH", HOME = "/nonexistent" },
                           "git", "-c", "user.name=a", "-c", "user.email=a@example.com", "-C", dir, ... }
   test.equal(r.code, 0, table.concat({ "git", ... }, " ") .. ": " .. r.stdout .. r.stderr)
   return (r.stdout:gsub("%s+$", ""))
@@ -99,7 +99,7 @@ function M.push(o)
         for name, value in pairs(env) do all[name] = value end
         for name, value in pairs(step.env or {}) do all[name] = filled(value, env) end
         local r = process.run { "bash", "--noprofile", "--norc", "-eo", "pipefail", file, env = all, cwd = fs.exists(clone) and clone or work,
-                                timeout = 120 }
+                                timeout = 600 }
         log[#log + 1] = r.stdout .. r.stderr
         ok = r.code == 0
       end

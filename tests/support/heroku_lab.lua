@@ -64,7 +64,7 @@ function M.start(more)
   function lab.call(method, path, body, headers)
     local all = { Accept = "application/vnd.heroku+json; version=3", Authorization = text("Bearer %s", heroku.key) }
     for name, value in pairs(headers or {}) do all[name] = value or nil end      -- false takes one away
-    local r = http.request { method = method, url = cloud.url .. path, json = body, headers = all, timeout = 60 }
+    local r = http.request { method = method, url = cloud.url .. path, json = body, headers = all, timeout = 300 }
     return r.body ~= "" and json.decode(r.body) or nil, r
   end
   function lab.get(path, headers) return lab.call("GET", path, nil, headers) end
@@ -72,7 +72,7 @@ function M.start(more)
   --- The same by curl, a client that is not ours; the token goes through its standard input.
   function lab.curl(path, ...)
     local words = { "curl", "-sS", "-K", "-", "-H", "Accept: application/vnd.heroku+json; version=3.sdk", ... }
-    words.timeout = 60
+    words.timeout = 300
     words.stdin = text('header = "Authorization: Bearer %s"\nurl = "%s%s"\n', heroku.key, cloud.url, path)
     local r = process.run(words)
     test.equal(r.code, 0, r.stderr)

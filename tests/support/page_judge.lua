@@ -37,7 +37,7 @@ return function(pages)
     pages[i] = fs.realpath(page)
     words[#words + 1] = pages[i]
   end
-  words.timeout, words.env = 120, { PATH = os.getenv "PATH", HOME = test.tmpdir(), LANG = "C.UTF-8" }
+  words.timeout, words.env = 600, { PATH = os.getenv "PATH", HOME = test.tmpdir(), LANG = "C.UTF-8" }
   local r = process.run(words)
   if r.code ~= 0 then error("the browser: " .. r.stderr, 2) end
   local seen = json.decode(r.stdout)

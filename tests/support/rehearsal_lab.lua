@@ -106,7 +106,7 @@ end
 --- A page of the cloud's inspector: "calls", "left", "apps".
 function Lab:ask(page)
   local answer = http.get(self.env.AWS_ENDPOINT_URL .. "/_hkrun/" .. page,
-    { headers = { ["X-Hkrun-Key"] = self.env.AWS_SECRET_ACCESS_KEY }, timeout = 60 })
+    { headers = { ["X-Hkrun-Key"] = self.env.AWS_SECRET_ACCESS_KEY }, timeout = 300 })
   if answer.status ~= 200 then error(("the inspector answered %d to %s"):format(answer.status, page), 2) end
   return answer:json()
 end
@@ -138,7 +138,7 @@ end
 
 --- Runs a foreign program in the cloud's environment; fails the case when it fails.
 function Lab:foreign(words)
-  words.env, words.timeout = words.env or self.env, words.timeout or 60
+  words.env, words.timeout = words.env or self.env, words.timeout or 300
   local r = process.run(words)
   if r.code ~= 0 and not words.may_fail then error(("%s ended with %d: %s%s"):format(words[1], r.code, r.stdout, r.stderr), 2) end
   return r
