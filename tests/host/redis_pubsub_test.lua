@@ -161,7 +161,7 @@ end
 
 T["a silent server is asked whether it is there, and its silence is a loss"] = function()
   local s = start()
-  local r = open(s.url, { timeout = 0.2 })
+  local r = open(s.url, { timeout = 1 })
   local sub = require "redis.subscription"
   local beat = sub.heartbeat
   test.defer(function() sub.heartbeat = beat end)
