@@ -76,7 +76,8 @@ T["two statements at once on one connection are refused"] = function()
 end
 
 T["a deadline stops the statement on the server"] = function()
-  local conn <close> = lab:open { timeout = 0.2 }
+  local conn <close> = lab:open()
+  conn.timeout = 0.2
   local e = test.raises("no answer within 0.2 s", conn.query, conn, "SELECT pg_sleep(60)")
   test.equal(e.kind, "timeout")
   conn.timeout = 10

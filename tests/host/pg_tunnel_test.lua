@@ -62,7 +62,8 @@ end
 
 T["cancel reaches the server through the tunnel, too"] = function()
   local via <close> = session()
-  local conn <close> = pg.open(at(via), { timeout = 0.3 })
+  local conn <close> = pg.open(at(via))
+  conn.timeout = 0.3
   test.equal(test.raises("no answer", conn.query, conn, "SELECT pg_sleep(66)").kind, "timeout")
   conn.timeout = 20
   test.equal(conn:value "SELECT 1", 1)

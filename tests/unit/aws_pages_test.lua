@@ -136,7 +136,7 @@ T["a waiter tells each state; its errors know the last one"] = function()
     { delay = 0.01, what = "wait for the database shop", progress = function(state, seconds) told[#told + 1] = state; test.truthy(seconds >= 0) end })
   test.equal({ told, e.state, e.kind }, { states, "failed", "remote" })
   local slow = client("rds", function() return { body = db "backing-up" } end)
-  e = test.raises("it did not happen within 0%.05 seconds; last seen: backing%-up", slow.wait, slow, "db_instance_available", {}, { delay = 0.01, timeout = 0.05 })
+  e = test.raises("it did not happen within 0%.5 seconds; last seen: backing%-up", slow.wait, slow, "db_instance_available", {}, { delay = 0.05, timeout = 0.5 })
   test.equal({ e.kind, e.state }, { "timeout", "backing-up" })
   test.equal(test.raises("no option timout %(did you mean timeout", slow.wait, slow, "db_instance_available", {}, { timout = 1 }).kind, "usage")
 end
