@@ -12,7 +12,8 @@
 #include <string.h>
 
 #define MAX_KEYS 10000000                    /* of one answer to SCAN; COUNT is 100,000 at most */
-#define LIMITED_KEYS 64                      /* keys a round while the source is spared */
+#define FEW_KEYS 64                          /* a round while the source is spared, and at least */
+#define ROUND_BYTES (16 << 20)               /* a round is smaller than told if its values, by the size of the last ones, come to more */
 
 /* --- scanning -------------------------------------------------------------------------------------------------- */
 
@@ -44,10 +45,16 @@ static MoveRound *read_scan (Worker *w) {
   return r;
 }
 
+/* How many keys the next round should have: what a kill in the middle of it costs is bounded by their bytes. */
+static int round_keys (const Worker *w) {
+  long long most = w->mean > 0 ? ROUND_BYTES / w->mean : w->m->batch;
+  if (most < FEW_KEYS || atomic_load(&w->m->share) > 0 || atomic_load(&w->m->rate) > 0) most = FEW_KEYS;
+  return most < w->m->batch ? (int)most : w->m->batch;
+}
+
 static MoveRound *scan (Worker *w, const MoveSegment *s) {
   char number[16];
-  int limited = atomic_load(&w->m->share) > 0 || atomic_load(&w->m->rate) > 0;
-  snprintf(number, sizeof number, "%d", limited && w->m->batch > LIMITED_KEYS ? LIMITED_KEYS : w->m->batch);
+  snprintf(number, sizeof number, "%d", round_keys(w));
   if (host_work_source(w, s->db) != 0 || host_work_ask(w, "*4\r\n$4\r\nSCAN\r\n", s->cursor, strlen(s->cursor)) != 0
       || host_work_ask(w, "$5\r\nCOUNT\r\n", number, strlen(number)) != 0 || host_end_write(&w->from) != 0) return NULL;
   atomic_fetch_add(&w->m->asked, 1);

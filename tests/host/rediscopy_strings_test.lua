@@ -133,6 +133,23 @@ T["answers to MGET that no Redis gives end the copy, not the process"] = functio
   test.equal({ e.kind, e.code, e.message }, { "remote", "NOPERM", "source: MGET: NOPERM not you" })
 end
 
+T["rounds of large values have fewer keys than told: what a kill costs is bounded"] = function()
+  local from, to = start(), start()
+  local a <close>, commands = open(from.url), {}
+  for i = 1, 900 do commands[i] = { "SETRANGE", "large:" .. i, 99999, "x" } end
+  a:pipeline(commands)
+  local job <close> = errors.check("make a job", host.new())
+  job:source("127.0.0.1", from.port)
+  job:target("127.0.0.1", to.port)
+  job:segment { db = 0, expires = false }
+  job:start { connections = 1, strings = true, batch = 600, slice = 1, stall = 20000 }
+  test.equal(task.await(job:id(), 60), true)
+  local slices = job:slices()
+  test.equal(errors.check("copy", job:result()).keys, 900)
+  test.truthy(slices[1].keys > 300, "keys of the first round, before the sizes are known")
+  test.truthy(slices[2].keys < 250, "keys of the second")
+end
+
 T["a target that is full is named with the key and the command, and told of as it is"] = function()
   local from, to = start(), start()
   local a, b = open(from.url), open(to.url)

@@ -42,7 +42,7 @@ M.OPTIONS = {
   { "functions", "copy the function libraries too", type = "boolean", default = true },
   { "connections", "connections to either side, each with a thread", type = "integer", default = 4 },
   { "parallel", "several databases at the same time", type = "boolean", default = true },
-  { "batch", "keys in one round", type = "integer", default = 1000 },
+  { "batch", "keys in one round, at most; 500 where they pass one by one", type = "integer", default = 2500 },
   { "load", "share of the source's time that the copy may take while others use it; 1: all", type = "number", default = 0.1 },
   { "rate", "keys a second, at most", type = "integer" },
   { "patience", "seconds to try again when a server cannot be reached", type = "number", default = 60 },

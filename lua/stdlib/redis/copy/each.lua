@@ -8,6 +8,8 @@ local task = require "task"
 
 local M = {}
 
+local ROUND = 500                       -- keys at a time, at most: between them the source is left to others
+
 --- How values look to a function, by type: a string; lists of elements; a hash's fields by name; scores by member.
 local read = {}
 
@@ -191,7 +193,7 @@ function M.run(c, segments, told, patiently)
       local start, began, slice = cursor, task.now(), nil
       local copied = patiently(function()
         c.from:select(s.db)
-        local reply = c.from:scan(start, "COUNT", c.o.batch)
+        local reply = c.from:scan(start, "COUNT", math.min(c.o.batch, ROUND))
         cursor = reply[1]
         local n = round(c, s.db, reply[2])
         slice = { ev = "slice", db = s.db, start = start, stop = cursor, keys = n }
