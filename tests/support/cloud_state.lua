@@ -9,7 +9,7 @@ local SKIPPED = {}
 for name in ([[order tokens events host KeyFingerprint PublicDnsName PublicIpAddress PrivateDnsName streams dir folder file next config_name
     deployments deployment_id token storedBytes DbiResourceId RoleId InstanceProfileId
     StateValue StateReason reservation interfaces served servers serial turn next_address AvailableIpAddressCount
-    completed_id fired logs]]):gmatch "%S+" do SKIPPED[name] = true end
+    completed_id started logs]]):gmatch "%S+" do SKIPPED[name] = true end
 
 --- A number under such a name is a moment.
 local MOMENTS = { "Time$", "Timestamp$", "^Date", "Date$", "At$", "_at$", "^created$", "^modified$", "^made$", "^from$", "^to$", "^ValidTill$" }

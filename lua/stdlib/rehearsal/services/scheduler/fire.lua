@@ -10,7 +10,7 @@ local sign = require "sign"
 
 local M = {}
 
-local LEAST = 1                         -- real seconds between two starts
+local LEAST = 2                         -- real seconds between two starts
 
 --- "ecs", "universal" (any operation of a service, as arn:aws:scheduler:::aws-sdk:ssm:sendCommand), or nil.
 function M.kind(arn)
@@ -79,10 +79,12 @@ end
 --- One firing, with its retries.
 local function fire(cloud, ctx, schedule)
   local policy, began, tries = schedule.Target.RetryPolicy, cloud.clock:now(), 0
-  schedule.fired = (schedule.fired or 0) + 1
   while not schedule.gone do
     local ok, e = xpcall(attempt, function(e) return type(e) == "table" and e.aws and e or errors.handler(e) end, cloud, ctx, schedule)
-    if ok then return end
+    if ok then
+      schedule.started = e
+      return
+    end
     if not e.aws then error(e, 0) end
     tries = tries + 1
     if tries > policy.MaximumRetryAttempts or cloud.clock:now() - began > policy.MaximumEventAgeInSeconds then
@@ -92,10 +94,21 @@ local function fire(cloud, ctx, schedule)
   end
 end
 
---- Has a schedule fire at its times, from now on. After a change it begins anew. Times that a fast clock brings too soon after
---- the last one are left out: what is started runs in real time.
+--- Whether what the last firing started still runs.
+local function is_busy(cloud, ctx, schedule)
+  local id, target = schedule.started, schedule.Target
+  if not id then return false end
+  if M.kind(target.Arn) == "ecs" then
+    local ok, found = pcall(cloud:service "ecs".DescribeTasks, cloud, { cluster = target.Arn, tasks = { id } }, ctx)
+    return ok and found.tasks[1] and found.tasks[1].lastStatus ~= "STOPPED"
+  end
+  return cloud:service "ssm".ListCommands(cloud, { CommandId = id }, ctx).Commands[1].Status == "InProgress"
+end
+
+--- Has a schedule fire at its times, from now on. After a change it begins anew. What is started runs in real time, so times
+--- that a fast clock brings too soon are left out: those right after the last one, and those while what it started still runs.
 function M.begin(cloud, ctx, schedule)
-  schedule.turn = sign.uuid()
+  schedule.turn, schedule.started = sign.uuid(), nil
   local turn, kept = schedule.turn, { region = ctx.region, request_id = "scheduler" }
   local parsed = expression.parse(schedule.ScheduleExpression)
   cloud:after(0, function()
@@ -106,7 +119,8 @@ function M.begin(cloud, ctx, schedule)
       cloud.clock:sleep(math.max(0, at - cloud.clock:now()))
       last = at
       local in_time = at >= (schedule.StartDate or 0) and at <= (schedule.EndDate or math.huge)
-      if schedule.turn == turn and not schedule.gone and schedule.State == "ENABLED" and in_time and at - fired >= LEAST * cloud.clock.scale then
+      local rested = at - fired >= LEAST * cloud.clock.scale and not is_busy(cloud, kept, schedule)
+      if schedule.turn == turn and not schedule.gone and schedule.State == "ENABLED" and in_time and rested then
         fired = at
         cloud:after(0, function() fire(cloud, kept, schedule) end)
       end
