@@ -96,6 +96,7 @@ local function key_of(event) return ("%s %s"):format(event.EventDate, event.Mess
 function M.follow(name, tell, o)
   local deadline, seen = task.now() + (o and o.timeout or 3600), {}
   tell = tell or function(line) log.info("%s", line) end
+  if tell == print then tell = function(line) print(line) end end          -- of the event it would print the address
   local last = M.events(name, { count = 1 })[1]
   local since = last and last.EventDate
   while true do

@@ -65,6 +65,7 @@ end
 function M.tail(what, tell, o)
   o = options.check(o or {}, declared, "logs.tail")
   tell = tell or function(line) log.info("%s", line) end
+  if tell == print then tell = function(line) print(line) end end          -- of the event it would print the address
   local since = math.tointeger((o.since or os.time() - RECENT) * 1000 // 1)
   local places, count, stop = {}, 0, o.seconds and task.now() + o.seconds
   while true do
@@ -82,6 +83,7 @@ function M.tail(what, tell, o)
       tell(line_of(one.event), one.event)
       count = count + 1
     end
+    io.stdout:flush()                                        -- where they are printed into a pipe, too
     if is_last then return count end
     task.sleep(stop and math.max(0, math.min(PAUSE, stop - task.now())) or PAUSE)
   end

@@ -1,6 +1,7 @@
 --- The migration, on a small rehearsal of the sample app: planned, applied, applied again, judged by programs that none
 --- of us wrote, destroyed. The cases build on each other, in this order. After a wanted change of the plan write its
 --- golden file anew: HKRUN_GOLDEN=write ./hkrun test tests/recipes/rehearsal_test.lua --only=golden
+local eb_judge = dofile "tests/support/eb_judge.lua"
 local fs = require "fs"
 local http = require "http"
 local json = require "json"
@@ -279,6 +280,14 @@ T["status says that nobody is told of an alarm before the address is confirmed, 
 end
 
 T["the AWS CLI says the same"] = function() judged():check_cli() end
+T["the EB CLI says of the environment what eb says"] = function()
+  judged()
+  eb_judge.check(cloud(), "shop")
+end
+T["eb.tail tells the lines that the AWS CLI says, each once, those of a new log group too, until Ctrl-C"] = function()
+  local j = judged()
+  eb_judge.check_tail(cloud(), "shop", function(...) return j:aws(...) end)
+end
 T["OpenSSH logs in at the bastion with its key, its host key verified"] = function() judged():check_ssh() end
 T["psql through ssh -L, verify-full, counts the same orders as on Heroku"] = function()
   judged():check_psql "SELECT count(*) FROM orders"

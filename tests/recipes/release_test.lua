@@ -61,6 +61,11 @@ local function set_mode(mode)
   test.equal(r.code, 0, r.stderr)
 end
 
+local function machines()
+  local r = cloud():hkrun { "-e", "local ids = {} for i, m in ipairs(eb.machines 'tiny') do ids[i] = m.id end return ids" }
+  return json.decode(r.stdout) or r.stderr
+end
+
 local function apply(...)
   return cloud():hkrun({ "apply", labs.recipe, "--yes", ... }, { timeout = 280 })
 end
@@ -103,12 +108,17 @@ T["once both are mended apply goes on: the release ran once on the data that was
   local lab = cloud()
   set_mode "well"
   lab.env.PATH = programs { "podman" } .. ":" .. lab.env.PATH
+  lab.env.HKRUN_DEPLOYMENT_POLICY = "immutable"
+  local before = machines()
   local r = apply("--overwrite", "--engine", "podman", "--health-timeout", "120")      -- what ran on AWS may have written there
   test.equal(r.code, 0, r.stdout:sub(-1500) .. r.stderr:sub(-1500))
   test.match(r.stdout, "release phase +sh release%.sh, once, before anything else ran")
   test.equal(releases(lab:ask "apps"[1].env.DATABASE_URL), releases(lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL) + 1)
   test.equal(http.get(lab:ask "apps"[1].url .. "/health", { timeout = 120 }):json(), { ok = true, database = true })
   test.equal(http.get(lab.said.HKRUN_REHEARSAL_APP_URL, { timeout = 120 }).status, 503)
+  local after = machines()
+  test.equal({ #before, #after, before[1] ~= after[1] }, { 1, 1, true }, "the machine is another one: its policy is immutable")
+  test.match(lab:hkrun({ "-e", "return eb.events 'tiny'" }).stdout, "Deployment succeeded%. Terminating old instances")
 end
 
 T["the image is what runs: pushed once, scanned, its tag for ever; the engine had the password from no argument and keeps none"] = function()
