@@ -12,7 +12,8 @@ local task = require "task"
 
 local M = {}
 
-local SETTLE = 20                       -- real seconds that a version has to become healthy
+local SETTLE = 20                       -- real seconds that a version is waited for until it answers
+local PATIENCE = 60                     -- real seconds that a machine has to become healthy before its deployment has failed
 
 ---@class Deployment
 ---@field label? string of the version; nil: the sample application
@@ -78,7 +79,7 @@ local function replace(cloud, ctx, env, machines, d)
 end
 
 local function check(cloud, ctx, env, machines, d)
-  local ill = health._ill(cloud, ctx, env, machines, SETTLE)
+  local ill = health._ill(cloud, ctx, env, machines, PATIENCE)
   if #ill == 0 then return end
   health._note(cloud, ctx, env)
   failed(cloud, ctx, env, d, "Instance id(s) '%s' did not pass health check after command execution. Aborting the operation.", ids(ill))

@@ -186,12 +186,12 @@ local function updating(cloud, ctx, env, before, message, is_deployment)
     C.event(cloud, ctx, env, aborted and "INFO" or "ERROR", aborted and "Environment update was aborted; the earlier version and configuration stay."
       or "Failed to deploy application.")
     if not aborted and #d.changed > 0 then C.event(cloud, ctx, env, "ERROR", "%s", MIXED) end
-    if env.machines[1].app then health._settle(cloud, ctx, env, 0) end
+    if env.machines[1].app then health._note(cloud, ctx, env) end
   else
     env.VersionLabel, env.next_version, env.deployment_id = env.next_version, nil, env.serial
     for _, m in ipairs(env.machines) do m.deployment_id = env.serial end
     launch.address(env)
-    health._settle(cloud, ctx, env, 0)
+    health._note(cloud, ctx, env)
     if is_deployment then C.event(cloud, ctx, env, "INFO", "New application version was deployed to running EC2 instances.") end
     C.event(cloud, ctx, env, "INFO", "Environment update completed successfully.")
   end

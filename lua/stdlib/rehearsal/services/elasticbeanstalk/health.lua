@@ -90,7 +90,7 @@ local function wait(cloud, ctx, env, m, seconds)
   repeat
     local answers
     m.HealthStatus, m.causes, answers = look(cloud, ctx, env, m)
-    if m.HealthStatus == "Ok" or is_crashing(m) then break end
+    if m.HealthStatus == "Ok" or not m.inside_port or is_crashing(m) then break end
     if answers then deadline = math.min(deadline, task.now() + UNKIND) end
     task.sleep(0.25)
   until task.now() > deadline
