@@ -130,11 +130,11 @@ T["a cancel ends an upload at once, and leaves what can be gone on with or throw
   local l = lab(11 * MIB, function(req)
     if tonumber(req.query.partNumber or "0") > 1 then
       waiting = waiting + 1
-      task.sleep(60)
+      task.sleep(600)
     end
   end)
   local t = task.spawn(function() l.s3:upload { file = l.file, to = "s3://shop/big", part_size = PART } end)
-  task.within(30, "see the parts arrive", function()
+  task.within(120, "see the parts arrive", function()
     while waiting < 2 or not count(l.cloud).UploadPart do task.sleep(0.01) end
   end)
   t:cancel()

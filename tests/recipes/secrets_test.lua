@@ -137,7 +137,7 @@ local function in_the_copy()
   -- the limit of the user's shell does not count: hkrun sets its own
   local p = process.start { "sh", "-c", 'ulimit -c unlimited; exec "$0" "$@"', fs.realpath "/proc/self/exe", "apply", labs.recipe, "--yes",
     "--db-instance-class", "db.t4g.micro", "--health-path", "/health", "-v", env = env, cwd = lab.dir .. "/work", stdout = out, stderr = out }
-  local deadline = task.now() + 120
+  local deadline = task.now() + 400
   local function state() return p:is_running() and fs.read(("/proc/%d/stat"):format(p.pid)):match "^.*%) (%a)" end
   while state() ~= "T" do
     test.truthy(p:is_running() and task.now() < deadline, "it comes to the copy: " .. fs.read(out):sub(-500))
