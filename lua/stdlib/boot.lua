@@ -17,13 +17,33 @@ local function commands()
   return list
 end
 
+--- The commands as --help lists them: what is needed first and most comes first.
+local GROUPS = {
+  { "run a recipe", "plan", "apply", "status", "rollback", "destroy", "prune" },
+  { "what it did", "report", "log", "policy", "export" },
+  { "write one and try it", "rehearse", "new", "test", "types", "sandbox" },
+  { "databases", "pg", "redis" },
+  { "ask AWS", "repl", "eval" },
+  { "else", "run", "version" },
+}
+
 local function usage()
-  local lines = { "usage: hkrun RECIPE.lua [--option value ...] | hkrun COMMAND ...", "" }
-  for _, name in ipairs(commands()) do
-    lines[#lines + 1] = ("  %-10s %s"):format(name, require("command." .. name).help)
+  local log = require "log"
+  log.out "usage: hkrun RECIPE.lua [--option value ...] | hkrun COMMAND ... | hkrun"
+  local listed = {}
+  local function list(name)
+    listed[name] = true
+    log.out("  %-10s %s", name, require("command." .. name).help)
   end
-  lines[#lines + 1] = "\n`hkrun COMMAND --help` and `hkrun RECIPE.lua --help` tell more."
-  return table.concat(lines, "\n")
+  for _, group in ipairs(GROUPS) do
+    log.out("\n%s", log.color("bold", group[1], 1))
+    for i = 2, #group do list(group[i]) end
+  end
+  for _, name in ipairs(commands()) do
+    if not listed[name] then list(name) end
+  end
+  log.out "\nWith each: -v says more, --read-only refuses what could change something. `hkrun RECIPE.lua --help` lists a recipe's options,"
+  log.out "`hkrun help COMMAND` (or COMMAND --help) tells more of a command; hkrun alone is a console."
 end
 
 local function find(args)
@@ -43,7 +63,7 @@ end
 
 local function main(args)
   local name, rest = find(args)
-  if not name then print(usage()) return 0 end
+  if not name then usage() return 0 end
   rest.n = nil
   return require("command." .. name).main(rest)
 end

@@ -21,11 +21,14 @@ local report_options = {
 --- Declares the recipe's options and returns their values. Comes first, once.
 --- Each: `{ "name", "help", type=, default=, required=, one_of=, check=function(v) -> nil|"why not", target=true,
 --- use=function(v) }`. `target` names the journal; `use` is called with the value in every command, also in destroy.
----@param declared table[]
+--- A string between them is the heading of those that follow, which `--help` prints. To read an option that is not declared
+--- is an error.
+---@param declared (table|string)[]
 ---@return table values
 function M.options(declared)
   local r = run.peek()
   if not r then errors.usage "recipe.options works only in a recipe that runs" end
+  declared = options.rows(declared)
   r.declared = declared
   if r.mode == "help" then run.stop "help" end
   local values, target
@@ -47,7 +50,7 @@ function M.options(declared)
     if d.use and values[d[1]] ~= nil then d.use(values[d[1]]) end
   end
   if r.mode == "load" then run.stop "loaded" end
-  return values
+  return options.strict(values, declared)
 end
 
 --- Declares a kind of noun and returns its constructor.

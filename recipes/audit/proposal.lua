@@ -81,7 +81,9 @@ end
 function M.tables(audit, opt)
   local rows, costs, found = { { "app", "on Heroku", "on AWS", "note" } }, { { "app", "today a month", "on AWS a month", "region", "unknown" } }, {}
   for _, app in ipairs(audit.apps) do
-    local o = setmetatable({ region = opt.region or tables.regions[app.region] }, { __index = opt })
+    local o = {}                                             -- with more than an audit has options for
+    for name, v in pairs(opt) do o[name] = v end
+    o.region = opt.region or tables.regions[app.region]
     local facts, plan, deferred = M.plan(app, audit.account.dyno_sizes, o)
     mapping_rows(rows, app, plan, deferred)
     if plan then

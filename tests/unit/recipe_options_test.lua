@@ -127,4 +127,30 @@ T["help fits the terminal, and says neither twice nor against itself what an opt
   }, "too narrow for words beside the names")
 end
 
+T["a word between the options is the heading of those below it"] = function()
+  local rows = options.rows { { "app", "the app" }, "network", { "zones", "how many", default = 2 }, { "cidr", "range" }, "cutover", { "budget", "minutes" } }
+  test.equal(options.help(rows), {
+    "  --app STRING     the app",
+    "", "network",
+    "  --zones INTEGER  how many (default 2)",
+    "  --cidr STRING    range",
+    "", "cutover",
+    "  --budget STRING  minutes",
+  })
+  test.equal((options.fill(rows, { args = { "--zones", "3" } })), { zones = 3 })
+  test.equal(options.help(options.rows { { "app", "the app" } }), { "  --app STRING  the app" }, "without headings")
+  test.raises("entry 2 is neither an option nor a heading, but a number", options.rows, { "a", 1 })
+end
+
+T["an option that is not declared cannot be read; one that is not given is nil"] = function()
+  local d = declared()
+  local values = options.strict(options.fill(d, { args = { "--app", "x" } }), d)
+  test.equal({ values.app, values.tags, values[1], #values }, { "x", nil, nil, 0 })
+  local e = test.raises("^there is no option zonse; did you mean zones%?$", function() return values.zonse end)
+  test.equal(errors.exit_code(e), 2)
+  test.raises("^there is no option quite_another: recipe.options does not declare it$", function() return values.quite_another end)
+  values.added = 1
+  test.equal(values.added, 1, "a recipe may add to them")
+end
+
 return T

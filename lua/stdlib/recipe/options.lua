@@ -3,6 +3,7 @@ local errors = require "errors"
 local fs = require "fs"
 local json = require "json"
 local lib = require "options"
+local log = require "log"
 local plain = require "recipe.plain"
 local secret = require "secret"
 local term = require "term"
@@ -17,7 +18,7 @@ M.reserved = { "yes", "json", "config", "until", "only", "adopt", "out", "help",
 local types = { string = true, integer = true, number = true, boolean = true, list = true, table = true, secret = true }
 
 local FIELDS = { "type", "default", "required", "one_of", "check", "target", "use" }
-local known = {}
+local known = { group = true }                               -- that one is ours: the heading that it stands under
 for _, f in ipairs(FIELDS) do known[f] = true end
 
 local function flag_name(name) return "--" .. name:gsub("_", "-") end
@@ -193,6 +194,36 @@ local function index(declared)
   return by_name, names
 end
 
+--- The options of what a recipe declares: a string in it is the heading of those that follow, which --help prints.
+---@param declared (table|string)[]
+---@return table[]
+function M.rows(declared)
+  local rows, group = {}, nil
+  for i, d in ipairs(declared) do
+    if type(d) == "string" then group = d
+    elseif type(d) ~= "table" then errors.usage("recipe.options: entry %d is neither an option nor a heading, but a %s", i, type(d))
+    else
+      d.group = group
+      rows[#rows + 1] = d
+    end
+  end
+  return rows
+end
+
+--- Lets values raise where a name is read that is not declared: it would be nil, and the recipe would go on.
+---@param values table
+---@param declared table[]
+---@return table values
+function M.strict(values, declared)
+  local names, is_declared = {}, {}
+  for i, d in ipairs(declared) do names[i], is_declared[d[1]] = d[1], true end
+  return setmetatable(values, { __index = function(_, name)
+    if is_declared[name] or type(name) ~= "string" then return nil end
+    local near = lib.nearest(name, names)
+    errors.usage("there is no option %s%s", name, near and ("; did you mean %s?"):format(near) or ": recipe.options does not declare it")
+  end })
+end
+
 --- Fills the declared options.
 ---@param declared table[]
 ---@param o table `{ args=, config=, earlier=, only_target= }`; `args.given`: the values themselves, and nothing else counts
@@ -254,8 +285,13 @@ function M.help(declared, wide)
     left[i] = flag_name(d[1]) .. (d.type == "secret" and "-fd N" or d.type ~= "boolean" and " " .. d.type:upper() or "")
     width = math.max(width, #left[i])
   end
-  local lines = {}
+  local lines, group = {}, nil
   for i, d in ipairs(declared) do
+    if d.group ~= group then
+      group = d.group
+      lines[#lines + 1] = ""
+      lines[#lines + 1] = log.color("bold", group, 1)
+    end
     local notes = {}
     if d.one_of then
       local c = {}
