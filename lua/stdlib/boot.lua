@@ -80,6 +80,6 @@ return function()
   if not (errors.is(code, "cancelled") or code.shown) then
     require("log").failure("hkrun: " .. errors.text(code, not require("term").is_tty(2)))
   end
-  if (verbose or errors.is(code, "bug")) and code.traceback then io.stderr:write(code.traceback, "\n") end
+  for _, line in ipairs(errors.story(code, verbose)) do io.stderr:write(line, "\n") end
   return task.is_stopping() and 130 or errors.exit_code(code)   -- also where it failed on the way
 end

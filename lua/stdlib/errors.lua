@@ -17,6 +17,7 @@ local M = {}
 ---@field retry? boolean whether trying again can help
 ---@field tried? string[] what was tried in turn, and why each failed
 ---@field traceback? string
+---@field mistake? errors.Mistake|true of a mistake in the user's own Lua: what to tell of it; true until that is found out
 ---@field where? string|false the line of the user's own file that it came from: "shop.lua:12"; false where that says nothing
 
 local mt = {}
@@ -48,6 +49,18 @@ function M.text(e, for_log)
   end
   if not M.is(e) or not e.where or SAYS_ENOUGH[e.kind] or message:find "^%S+:%d+: " then return message end
   return e.where .. ": " .. message
+end
+
+--- What to say of an error below its sentence: the line of the user's own Lua that is wrong, and where it was called from.
+--- Of a mistake in hkrun itself, and if all is wanted, the traceback.
+---@param e any
+---@param all? boolean
+---@return string[]
+function M.story(e, all)
+  local found, lines = M.is(e) and (e.mistake or M.is(e.cause) and e.cause.mistake), {}
+  if type(found) == "table" then table.move(found.lines, 1, #found.lines, 1, lines) end
+  if type(e) == "table" and e.traceback and (all or M.is(e, "bug") and not found) then lines[#lines + 1] = e.traceback end
+  return lines
 end
 
 --- Makes an error object of a table of fields; a plain string is a message.
@@ -106,19 +119,13 @@ function M.exit_code(e)
   return kind == "usage" and 2 or kind == "cancelled" and 130 or 1
 end
 
---- "shop.lua:12", where the file is the user's, not hkrun's.
-local function users_line(source, line)
-  local file = source:match "^@(.*)"
-  return file and line > 0 and not file:find "^stdlib/" and ("%s:%d"):format(file, line) or nil
-end
-
 --- The innermost line of the user's on the stack.
 local function place()
   local level = 3
   local frame = debug.getinfo(level, "Sl")
   while frame do
-    local found = users_line(frame.source, frame.currentline)
-    if found then return found end
+    local found = require("errors.mistake").place(frame.source, frame.currentline)
+    if found then return frame.source:sub(1, 1) == "@" and found or false end
     level = level + 1
     frame = debug.getinfo(level, "Sl")
   end
@@ -130,13 +137,25 @@ end
 function M.place(e, fn)
   if not M.is(e) or e.where ~= nil then return end
   local info = debug.getinfo(fn, "S")
-  e.where = users_line(info.source, info.linedefined)
+  e.where = info.source:sub(1, 1) == "@" and require("errors.mistake").place(info.source, info.linedefined) or nil
+end
+
+--- What is to be said of an error that Lua raised: whose mistake it is, and where.
+local function of_lua(e)
+  local message = tostring(e)
+  if type(e) == "table" and message:find "^table: " then message = "error was called with a table" end
+  local ok, found = pcall(require("errors.mistake").of, message, 5)       -- of, pcall, this, the handler; then who raised it
+  found = ok and found or nil
+  return M.new { kind = found and found.kind or "bug", message = found and found.message or message, where = found and found.where, mistake = found }
 end
 
 --- A message handler for xpcall: keeps the traceback for -v, and the line of the recipe.
 function M.handler(e)
-  if getmetatable(e) ~= mt then
-    e = M.new { kind = "bug", message = tostring(e) }
+  if getmetatable(e) ~= mt then e = of_lua(e) end
+  if e.mistake == true then                                  -- whose sentence is known
+    local ok, found = pcall(require("errors.mistake").here, 4)
+    e.mistake = ok and found or nil
+    if e.mistake then e.where = e.mistake.where end
   end
   if e.where == nil then e.where = place() end
   e.traceback = e.traceback or debug.traceback("", 2)

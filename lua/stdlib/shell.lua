@@ -1,5 +1,6 @@
 --- What the REPL and `-e` share: an environment in which the modules are at hand, and how its results are shown.
 local log = require "log"
+local mistake = require "errors.mistake"
 local secret = require "secret"
 local term = require "term"
 
@@ -49,11 +50,13 @@ end
 ---@param env table
 ---@param name string
 ---@return function|nil chunk
----@return string|nil err
+---@return Error|nil err
 function M.compile(code, env, name)
-  local chunk = load("return " .. code, name, "t", env)
-  if chunk then return chunk end
-  return load(code, name, "t", env)
+  mistake.typed[name] = code
+  local chunk, err = load("return " .. code, name, "t", env)
+  if not chunk then chunk, err = load(code, name, "t", env) end
+  if not chunk then return nil, mistake.error(err, name) end
+  return chunk
 end
 
 --- Whether code breaks off: more lines could make it whole.

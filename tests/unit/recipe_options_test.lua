@@ -128,7 +128,8 @@ T["help fits the terminal, and says neither twice nor against itself what an opt
 end
 
 T["a word between the options is the heading of those below it"] = function()
-  local rows = options.rows { { "app", "the app" }, "network", { "zones", "how many", default = 2 }, { "cidr", "range" }, "cutover", { "budget", "minutes" } }
+  local rows = options.rows { { "app", "the app" }, "network", { "zones", "how many", default = 2 }, { "cidr", "range" },
+    "cutover", { "budget", "minutes" } }
   test.equal(options.help(rows), {
     "  --app STRING     the app",
     "", "network",

@@ -35,7 +35,7 @@ return {
     end
     local code, format = read_args(args)
     local chunk, err = shell.compile(code, shell.environment(), "=code")
-    if not chunk then errors.usage("%s", err) end
+    if not chunk then errors.raise(err) end
     shell.print(table.pack(chunk()), format == "table" and shell.show or shell.json)
     return 0
   end,

@@ -14,6 +14,7 @@ local term = require "term"
 ---@class repl.Session
 ---@field env table             the globals of the code
 ---@field input? repl.Input     on a terminal
+---@field entries integer       how many there were
 ---@field time? boolean
 ---@field json? boolean
 ---@field over? boolean
@@ -32,15 +33,16 @@ end
 --- A failure in one sentence; where it happened with -v.
 local function complain(e)
   log.out("%s", errors.is(e, "cancelled") and "cancelled" or errors.text(e, not term.is_tty(1)))
-  if log.verbose and e.traceback then log.out("%s", e.traceback) end
+  for _, line in ipairs(errors.story(e, log.verbose)) do log.data(line) end
 end
 
 --- Runs code, prints what it returns, keeps the first value as `_`.
 ---@param code string
 ---@param timed? boolean whether to say how long it took
 function Session:evaluate(code, timed)
-  local chunk, err = shell.compile(code, self.env, "=repl")
-  if not chunk then return log.out("%s", err) end
+  self.entries = self.entries + 1
+  local chunk, err = shell.compile(code, self.env, "=repl " .. self.entries)
+  if not chunk then return complain(err) end
   local began = task.now()
   local r = table.pack(xpcall(chunk, errors.handler))
   local seconds = task.now() - began
@@ -152,7 +154,7 @@ return {
       log.out("%s", USAGE)
       return 0
     end
-    local session = setmetatable({ env = shell.environment() }, Session)
+    local session = setmetatable({ env = shell.environment(), entries = 0 }, Session)
     session.env.help = function(value) session:page(require("repl.help").text(value)) end
     commands.begin()
     if term.is_tty(0) then session:converse() else session:listen() end

@@ -81,7 +81,7 @@ function M.file(path)
   if type(path) == "table" then return path end
   local file = M.find(path) or errors.usage("there is no recipe %s", path)
   local chunk, err = loadfile(file, "t")
-  if not chunk then errors.usage("%s", err) end
+  if not chunk then errors.raise(require("errors.mistake").error(err, "@" .. file)) end
   local dir = file:match "^(.*)/[^/]*$" or "."
   package.path = ("%s/?.lua;%s/?/init.lua"):format(dir, dir)
   return { name = file:match "([^/]+)$":gsub("%.lua$", ""), file = file, chunk = chunk }

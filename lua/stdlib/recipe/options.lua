@@ -220,7 +220,10 @@ function M.strict(values, declared)
   return setmetatable(values, { __index = function(_, name)
     if is_declared[name] or type(name) ~= "string" then return nil end
     local near = lib.nearest(name, names)
-    errors.usage("there is no option %s%s", name, near and ("; did you mean %s?"):format(near) or ": recipe.options does not declare it")
+    errors.raise {
+      kind = "usage", mistake = true,
+      message = ("there is no option %s%s"):format(name, near and ("; did you mean %s?"):format(near) or ": recipe.options does not declare it"),
+    }
   end })
 end
 
