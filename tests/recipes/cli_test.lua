@@ -58,6 +58,8 @@ T["bad input is one line and exit code 2, and nothing is written"] = function()
     { { "plan", "shop.lua" }, "%-%-app is needed" },
     { { "plan", "shop.lua", "--app", "x", "--token", "abc" }, "%-%-token is a secret" },
     { { "plan", "nothere.lua" }, "there is no recipe nothere.lua" },
+    { { "plan", "./shp.lua" }, "there is no recipe %./shp%.lua %(did you mean %./shop%.lua%?%)" },
+    { { "plan", "nofolder/shop.lua" }, "there is no recipe nofolder/shop%.lua" },
     { { "plan", "syntax.lua" }, "syntax.lua:1: [^\n]*\n  1 | local = 1", lines = 2 },
     { { "apply", "need.lua", "--yes" }, "the Procfile is wrong in line 3" },
     { { "plan" }, "hkrun plan needs a recipe" },

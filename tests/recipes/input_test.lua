@@ -15,7 +15,7 @@ local function left_there(lab)
   return list
 end
 
---- Runs `hkrun apply --yes` with what is wrong; expects the sentence, exit code 2, no mutating call, and no file.
+--- Runs `hkrun apply --yes` with what is wrong; expects the sentence (and o.line of the recipe below it), exit code 2, no mutating call, and no file.
 local function refused(pattern, words, o)
   local lab = cloud()
   o = o or {}
@@ -26,7 +26,7 @@ local function refused(pattern, words, o)
   local r = lab:hkrun(all, { env = o.env })
   test.match(r.stderr, pattern)
   test.equal({ r.code, r.stdout }, { 2, "" }, r.stderr)
-  test.match(r.stderr:gsub("  %.%.%. [^\n]*\n", ""), "^hkrun: [^\n]+\n$", "one sentence after the progress")
+  test.match(r.stderr:gsub("  %.%.%. [^\n]*\n", ""), "^hkrun: [^\n]+\n" .. (o.line or "") .. "$", "one sentence after the progress")
   local calls = lab:mutating()
   test.equal(table.move(calls, before + 1, #calls, 1, {}), {}, "mutating calls")
   test.equal(left_there(lab), {}, "files in the folder where hkrun ran")
@@ -142,7 +142,7 @@ end
 T["a recipe with a syntax error is refused with file and line"] = function()
   local path = test.tmpdir() .. "/broken.lua"
   fs.write(path, "local recipe = require 'recipe'\nrecipe.stage 'one'\nif then\n")
-  refused("broken%.lua:3:", {}, { recipe = path })
+  refused("broken%.lua:3:", {}, { recipe = path, line = "  3 | if then\n" })
 end
 
 T["every sentence of this file was printed without a secret"] = function()

@@ -83,6 +83,7 @@ end
 
 local HINTS = {                                                -- by codes of http.request
   unverified = "AWS_CA_BUNDLE names a PEM file of other authorities to trust, as of a proxy that looks inside",
+  resolve = "look whether this machine has a network and a name server, and the region is spelled right",
   proxy = "the proxy is HTTPS_PROXY or HTTP_PROXY, http://user:password@host:port; NO_PROXY lists the hosts that go without",
 }
 

@@ -55,8 +55,7 @@ return {
     if args[1] == "--help" or args[1] == "-h" then return usage() end
     local o, rest, recipe = arguments(args)
     if not recipe then errors.usage "hkrun rehearse needs a recipe: hkrun rehearse recipes/heroku_to_aws.lua" end
-    local file = load.find(recipe) or errors.usage("there is no recipe %s", recipe)
-    o.recipe, o.rest = fs.realpath(file), rest
+    o.recipe, o.rest = fs.realpath(load.locate(recipe)), rest
     if o.report then
       if not (o.report:find "%.html$" or o.report:find "%.md$") then errors.usage("--report %s ends neither with .html nor with .md", o.report) end
       o.report = o.report:find "^/" and o.report or fs.join(fs.cwd(), o.report)

@@ -3,6 +3,7 @@ local errors = require "errors"
 local fs = require "fs"
 local journal = require "journal"
 local log = require "log"
+local nearest = require "options".nearest
 local options = require "recipe.options"
 local process = require "process"
 local run = require "recipe.run"
@@ -74,12 +75,28 @@ function M.find(path)
   end
 end
 
+--- As find; a recipe that is not there is refused, with the nearest name in its folder.
+---@param path string
+---@return string file
+function M.locate(path)
+  local file = M.find(path)
+  if file then return file end
+  local dir, name = path:match "^(.-)([^/]*)$"
+  local folder = dir == "" and "." or dir
+  local names = {}
+  for _, other in ipairs((fs.stat(folder) or {}).type == "dir" and fs.list(folder) or {}) do
+    if other:find "%.lua$" then names[#names + 1] = other end
+  end
+  local near = nearest(name, names)
+  errors.usage("there is no recipe %s%s", path, near and (" (did you mean %s%s?)"):format(dir, near) or "")
+end
+
 --- Loads a recipe's file. Its own modules are found beside it.
 ---@param path string|table a loaded one is given back
 ---@return table `{ name=, file=, chunk= }`
 function M.file(path)
   if type(path) == "table" then return path end
-  local file = M.find(path) or errors.usage("there is no recipe %s", path)
+  local file = M.locate(path)
   local chunk, err = loadfile(file, "t")
   if not chunk then errors.raise(require("errors.mistake").error(err, "@" .. file)) end
   local dir = file:match "^(.*)/[^/]*$" or "."
