@@ -61,8 +61,9 @@ end
 ---@param fargate boolean? whether the app goes to Fargate
 ---@return string words what it costs in a month, before and after
 function M.write(facts, plan, opt, fargate)
-  local o = { fargate = fargate, live = opt.live_prices and live_prices.ask(facts, plan, opt) or nil }
+  local o = { fargate = fargate }
   for name, v in pairs(opt) do o[name] = v end
+  o.live = opt.live_prices and live_prices.ask(facts, plan, o) or nil
   for _, found in ipairs(M.tables(facts, plan, o)) do recipe.report(found[1], found[2], { head = true }) end
   local found = cost.of(facts, plan, o)
   return ("%s on Heroku, %s on AWS"):format(M.total(found.today, 1), M.total(found.aws, 1))

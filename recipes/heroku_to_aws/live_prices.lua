@@ -107,7 +107,7 @@ end
 --- Asks for the prices of a plan.
 ---@param facts table
 ---@param plan table of mapping.plan
----@param opt table the recipe's options
+---@param opt table of cost.of
 ---@return { prices: table<string, integer>, count: integer, failed: string? } live for cost.of; failed: why there is none
 function M.ask(facts, plan, opt)
   local found, count, why = {}, 0, nil

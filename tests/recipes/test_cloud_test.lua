@@ -93,11 +93,15 @@ T["destroy tells of the bucket and the log groups that Elastic Beanstalk leaves,
   aws.logs:create_log_group { logGroupName = group }
   aws.logs:put_retention_policy { logGroupName = group, retentionInDays = 14 }
   local said = test.destroy(site "false").output
+  for _, name in ipairs { "shop%-web", "shop%-api" } do
+    test.match(said, "\nthe log group /aws/elasticbeanstalk/" .. name .. "/var/log/eb%-engine%.log stays;")
+  end
   test.match(said, "\nthe log group /aws/elasticbeanstalk/shop%-web/web stays; CloudWatch bills [^\n]* until it is 14 days old\n"
     .. "    to delete it:   aws logs delete%-log%-group %-%-log%-group%-name /aws/elasticbeanstalk/shop%-web/web\n")
   local _, times = said:gsub("the bucket " .. bucket:gsub("%-", "%%-"), "")
   test.equal(times, 1, "two environments, one bucket")
-  test.equal(cloud:left(), { "logs logGroups " .. group })
+  local engine = "logs logGroups /aws/elasticbeanstalk/shop-%s/var/log/eb-engine.log"
+  test.equal(cloud:left(), { engine:format "api", engine:format "web", "logs logGroups " .. group })
   local e = test.raises("explicit deny", function() aws.s3:delete_bucket { Bucket = bucket } end)
   test.equal(e.code, "AccessDenied")
   aws.s3:delete_bucket_policy { Bucket = bucket }            -- as it was told
