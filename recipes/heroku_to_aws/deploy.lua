@@ -135,6 +135,15 @@ end
 
 local SAMPLE = "Sample Application"     -- what Beanstalk calls the version of an environment that was given none
 
+local SERVE = "serve from AWS"
+
+--- Whether the app is live on AWS: a cutover was kept, and not rolled back.
+---@return boolean
+function M.is_kept()
+  local _, kept = recipe.remembered(SERVE)
+  return kept or false
+end
+
 --- Whether the app runs on AWS and the journal knows nothing of it: that of its cutover is lost. Whatever version of it: it may have
 --- been deployed from GitHub since.
 ---@param environments table<string, any> of aws.environment, by name
@@ -164,7 +173,7 @@ function M.live(environments, code)
   end
   local first = recipe.guard { key = FIRST .. held.again(), lasting = true, apply = function() end, undo = function() end }
   local live = recipe.guard {
-    key = "serve from AWS", what = "start the app on AWS",
+    key = SERVE, what = "start the app on AWS",
     apply = function()
       local first_one = code.release_in
       if first_one then environments[first_one]:deploy(code.versions[first_one], {}) end

@@ -9,6 +9,7 @@ local ages = require "heroku_to_aws.ages"
 local audit = require "heroku_to_aws.audit"
 local aws = require "aws"
 local deploy = require "heroku_to_aws.deploy"
+local ecs = require "aws.common.ecs"
 local errors = require "errors"
 local mapping = require "heroku_to_aws.mapping"
 local recipe = require "recipe"
@@ -53,16 +54,28 @@ local function processes(plan)
   return list
 end
 
+--- The image that runs once the app is live: it may have been deployed from GitHub since.
+local function live_image(plan)
+  if not deploy.is_kept() then return nil end
+  local first = ("%s-%s"):format(plan.name, processes(plan)[1].type)
+  local s = ecs.service(plan.name, first)
+  if not s then return nil end
+  local definition = aws.ecs:describe_task_definition({ taskDefinition = s.taskDefinition }).taskDefinition
+  for _, c in ipairs(definition.containerDefinitions) do
+    if c.name == first then return c.image end
+  end
+end
+
 --- The image that runs, and the cluster that everything stands in.
 ---@param app HerokuApp
 ---@param plan table
 ---@param _ string the account
 ---@param opt table
----@return { application: table, versions: table<string, { id: string }>, parked: { id: string }, surroundings: table[] }
+---@return { application: table, versions: table<string, { id: string }>, parked: { id: string }, surroundings: table[], repository: any }
+--- as deploy.code
 function M.code(app, plan, _, opt)
-  local image, surroundings = opt.image, {}
+  local image, surroundings, described = opt.image, {}, nil
   if not image then
-    local described
     described, image, surroundings = deploy.image(app, plan, opt, { source = opt.source, stack = app.stack, slug = app.slug,
       buildpacks = opt.source and app.buildpacks, platform = "docker", region = aws.ecr.region })
     if not described then
@@ -72,8 +85,9 @@ function M.code(app, plan, _, opt)
     end
   end
   local cluster = aws.ecs_cluster { plan.name, tags = { [audit.DYNOS] = plan.dynos } }
+  image = live_image(plan) or image
   return { application = { id = cluster.id, arn = cluster.arn, image = image }, versions = { [plan.name] = { id = image } },
-           parked = { id = "parked" }, surroundings = surroundings }
+           parked = { id = "parked" }, surroundings = surroundings, repository = described and described.repository }
 end
 
 --- The roles: what fetches the image and the secrets, and what the app's own calls to AWS have. The latter may open a shell:
@@ -147,7 +161,7 @@ function M.environments(plan, o)
     local group = log_group("jobs", ages.metrics(list_of_jobs))
     return task.map(list_of_jobs, function(j)
       return definition("job-" .. j.name, j.command, M.size { type = j.name, size = j.size },
-        { env = { PROCESS_TYPE = "scheduler" }, log_group = group }).arn
+        { env = { PROCESS_TYPE = "scheduler" }, log_group = group })
     end)
   end
   local function service(p)
@@ -185,11 +199,13 @@ end
 ---@return { target: string, task: table, may: table[] }[] starts
 function M.jobs(environments, plan, jobs)
   local app, starts = environments[plan.environments[1].name], {}
-  for i, definition in ipairs(app.jobs(jobs)) do
-    starts[i] = {
-      target = app.cluster_arn, task = { task_definition = definition, subnets = app.network.subnets, groups = app.network.groups,
+  app.job_families = {}
+  for i, d in ipairs(app.jobs(jobs)) do
+    app.job_families[i] = d.name
+    starts[i] = {                       -- the newest revision: GitHub deploys to jobs by making one
+      target = app.cluster_arn, task = { task_definition = d.family_arn, subnets = app.network.subnets, groups = app.network.groups,
                                          public_ip = true, exec = true },
-      may = { { Effect = "Allow", Action = "ecs:RunTask", Resource = definition },
+      may = { { Effect = "Allow", Action = "ecs:RunTask", Resource = { d.family_arn, text("%s:*", d.family_arn) } },
               i == 1 and { Effect = "Allow", Action = "iam:PassRole", Resource = app.roles } or nil },
     }
   end

@@ -49,7 +49,7 @@ end
 local function release(self, p)
   local r = self.release
   local args = {
-    cluster = self.cluster, taskDefinition = r.definition, launchType = "FARGATE", startedBy = "hkrun release",
+    cluster = self.cluster, taskDefinition = r.definition, launchType = "FARGATE", startedBy = "hkrun-release",
     networkConfiguration = { awsvpcConfiguration = {
       subnets = self.network.subnets, securityGroups = self.network.groups, assignPublicIp = "ENABLED" } },
   }

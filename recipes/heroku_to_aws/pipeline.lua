@@ -4,9 +4,9 @@
 --- Sources: docs.github.com/actions, "Configuring OpenID Connect in Amazon Web Services", "OpenID Connect reference" (the
 --- subjects of tokens), "Managing environments for deployment"; docs/deploy.md says what is left to do.
 local aws = require "aws"
+local beanstalk = require "heroku_to_aws.pipeline_beanstalk"
 local bundle = require "heroku_to_aws.bundle"
-local deploy = require "heroku_to_aws.deploy"
-local errors = require "errors"
+local fargate = require "heroku_to_aws.pipeline_fargate"
 local files = require "heroku_to_aws.pipeline_files"
 local fs = require "fs"
 local json = require "json"
@@ -36,43 +36,34 @@ function M.branch(v)
   if not v:find "^[%w._/-]+$" or v:find "^[/-]" then return "it is not the name of a branch" end
 end
 
---- The environments of a stage's application, the one with the release phase first. Another app's must be there already.
-local function environments_of(app, o)
-  local list = {}
-  if app == o.plan.name then
-    for i, e in ipairs(o.plan.environments) do list[i] = { name = e.name, id = o.environments[e.name].environment_id } end
-    return list
-  end
-  for e in aws.elasticbeanstalk:each("describe_environments", { ApplicationName = app, IncludeDeleted = false }) do
-    if e.Status ~= "Terminated" then list[#list + 1] = { name = e.EnvironmentName, id = e.EnvironmentId } end
-  end
-  table.sort(list, function(a, b) return #a.name < #b.name or #a.name == #b.name and a.name < b.name end)
-  return list
+--- What knows where the app runs.
+local function target_of(o)
+  return o.environments[o.plan.environments[1].name].services and fargate or beanstalk
 end
 
 --- The stages of the app's pipeline that are on AWS, this app's own among them, in the order of promotion.
 ---@param o table of make
----@return table[] stages { stage, app, environments, bucket, protected }
+---@return table[] stages { stage, app, protected, and what `place` of the target tells }
 function M.stages(o)
-  local by_stage = {}
+  local target, by_stage, list, own = target_of(o), {}, {}, false
   for _, s in ipairs(o.app.couplings and o.app.stages or {}) do
     by_stage[s.stage] = by_stage[s.stage] or {}
     table.insert(by_stage[s.stage], s.name == o.app.name and o.plan.name or s.name)
   end
-  local list, own = {}, false
   for _, stage in ipairs(ORDER) do
     table.sort(by_stage[stage] or {})
     for _, app in ipairs(by_stage[stage] or {}) do
       own = own or app == o.plan.name
-      list[#list + 1] = { stage = stage, app = app, environments = environments_of(app, o) }
+      list[#list + 1] = { stage = stage, app = app }
     end
   end
-  if not own then list = { { stage = "production", app = o.plan.name, environments = environments_of(o.plan.name, o) } } end
+  if not own then list = { { stage = "production", app = o.plan.name } } end
   local kept = {}
   for _, s in ipairs(list) do
-    if #s.environments > 0 then
-      s.bucket, s.protected = deploy.bucket_name(s.app, o.account), #kept > 0
-      kept[#kept + 1] = s
+    local place = target.place(s.app, o)
+    if place then
+      for k, v in pairs(place) do s[k] = v end
+      s.protected, kept[#kept + 1] = #kept > 0, s
     end
   end
   return kept
@@ -82,7 +73,7 @@ end
 local function roles(stages, repository, o)
   local partition = aws.sts:get_caller_identity().Arn:match "^arn:([^:]+):"
   local github = aws.oidc_provider { ISSUER, audiences = { AUDIENCE }, keep = true }      -- it may serve others, and costs nothing
-  local of_stage = {}
+  local where, of_stage = { partition = partition, account = o.account, region = aws.sts.region }, {}
   for _, s in ipairs(stages) do
     of_stage[s.stage] = (of_stage[s.stage] or 0) + 1
     local number = of_stage[s.stage] > 1 and of_stage[s.stage] or ""
@@ -91,9 +82,7 @@ local function roles(stages, repository, o)
     s.role = ("arn:%s:iam::%s:role/%s"):format(partition, o.account, name)
     aws.role { name, description = ("what GitHub Actions of %s may do for %s"):format(o.opt.github, s.app),
       web_identity = { provider = github, audience = AUDIENCE, subjects = { ("repo:%s:%s"):format(o.opt.github, subject) } },
-      inline = { deploy = policy.deploy { partition = partition, region = aws.elasticbeanstalk.region, account = o.account, application = s.app,
-                                          environments = s.environments, bucket = s.bucket },
-                 push = not s.protected and repository and policy.push(repository.arn) or nil } }
+      inline = { deploy = target_of(o).policy(s, where), push = not s.protected and repository and policy.push(repository.arn) or nil } }
   end
 end
 
@@ -103,17 +92,17 @@ local function workflow_name(o) return o.app.pipeline and o.app.pipeline.name or
 local function texts(stages, repository, o)
   local of = { source = o.opt.source, buildpacks = o.opt.source and o.app.buildpacks, platform = o.plan.platform.kind, region = aws.ecr.region,
                repository = true, image = repository ~= nil }
-  local list = { [FOLDER .. "/deploy.sh"] = files.script }
-  for _, e in ipairs(o.plan.environments) do
-    for name, content in pairs(bundle.additions(e, of)) do list[("%s/%s/%s"):format(FOLDER, e.name, name)] = content end
-  end
+  local target = target_of(o)
+  local list = { [FOLDER .. "/deploy.sh"] = target.script }
+  for name, content in pairs(target.files(o.plan, of)) do list[FOLDER .. "/" .. name] = content end
   if repository and o.opt.source then
     for name, content in pairs(bundle.describe_image({ source = of.source, buildpacks = of.buildpacks }).files) do
       list[FOLDER .. "/" .. name] = content
     end
   end
+  for _, s in ipairs(stages) do s.variables = target.variables(s) end
   list[(".github/workflows/deploy-%s.yml"):format(workflow_name(o))] = files.workflow {
-    app = o.plan.name, branch = o.opt.github_branch, region = aws.elasticbeanstalk.region, folder = FOLDER,
+    app = o.plan.name, branch = o.opt.github_branch, region = aws.ecr.region, folder = FOLDER,
     repository = repository and repository.uri, stages = stages }
   return list
 end
@@ -162,9 +151,7 @@ end
 --- deploy.code; environments: of deploy.environments
 function M.make(o)
   if not o.opt.github then return end
-  if not o.environments[o.plan.environments[1].name].environment_id then errors.usage "--github deploys to Elastic Beanstalk only" end
-  local has_image = o.opt.engine ~= "none" and bundle.has_image { source = o.opt.source, platform = o.plan.platform.kind }
-  local repository = has_image and (o.code.repository or aws.ecr_repository { o.plan.name }) or nil
+  local repository = target_of(o).has_image(o) and (o.code.repository or aws.ecr_repository { o.plan.name }) or nil
   local stages = M.stages(o)
   roles(stages, repository, o)
   local workflow = place((".github/workflows/deploy-%s.yml"):format(workflow_name(o)), o)

@@ -64,14 +64,44 @@ local function beanstalks(o, arn)
   }
 end
 
---- What the role of a stage may do.
+--- What the role of a stage may do whose app runs on Elastic Beanstalk.
 ---@param o { partition: string, region: string, account: string, application: string, environments: { name: string, id: any }[],
 --- bucket: string } ids of environments are Elastic Beanstalk's
 ---@return table document
-function M.deploy(o)
+function M.beanstalk(o)
   local function arn(service, rest) return ("arn:%s:%s:%s:%s:%s"):format(o.partition, service, o.region, o.account, rest) end
   local list, more = own(o, arn), beanstalks(o, arn)
   return { Version = "2012-10-17", Statement = table.move(more, 1, #more, #list + 1, list) }
+end
+
+--- What the role of a stage may do whose app runs on Fargate. Who may register a revision of the app's task definitions gets what
+--- the app may: its secrets are named there. Task definitions can only be described all or none.
+---@param o { partition: string, region: string, account: string, cluster: string, services: string[], release: string?, jobs: string[] }
+--- services: their names, and their task definitions'; release, jobs: task definitions, by family
+---@return table document
+function M.fargate(o)
+  local function arn(service, rest) return ("arn:%s:%s:%s:%s:%s"):format(o.partition, service, o.region, o.account, rest) end
+  local function role(name) return ("arn:%s:iam::%s:role/%s-%s"):format(o.partition, o.account, o.cluster, name) end
+  local services, families = {}, {}
+  for i, name in ipairs(o.services) do services[i] = arn("ecs", ("service/%s/%s"):format(o.cluster, name)) end
+  for _, names in ipairs { o.services, { o.release }, o.jobs } do
+    for _, name in ipairs(names) do families[#families + 1] = arn("ecs", ("task-definition/%s:*"):format(name)) end
+  end
+  local inside = { ArnEquals = { ["ecs:cluster"] = arn("ecs", "cluster/" .. o.cluster) } }
+  local list = {
+    allow("Services", { "ecs:DescribeServices", "ecs:UpdateService" }, services),
+    allow("Revisions", "ecs:RegisterTaskDefinition", families),
+    allow("TagRevisions", "ecs:TagResource", families, { StringEquals = { ["ecs:CreateAction"] = "RegisterTaskDefinition" } }),
+    allow("Look", "ecs:DescribeTaskDefinition", "*"),
+    allow("Tasks", "ecs:DescribeTasks", arn("ecs", ("task/%s/*"):format(o.cluster))),
+    allow("ListTasks", "ecs:ListTasks", "*", inside),
+    allow("Roles", "iam:PassRole", { role "ecs-execution", role "ecs-task" },
+      { StringEquals = { ["iam:PassedToService"] = "ecs-tasks.amazonaws.com" } }),
+  }
+  if o.release then
+    list[#list + 1] = allow("Release", "ecs:RunTask", arn("ecs", ("task-definition/%s:*"):format(o.release)), inside)
+  end
+  return { Version = "2012-10-17", Statement = list }
 end
 
 --- What pushing an image takes.

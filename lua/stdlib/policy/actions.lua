@@ -163,6 +163,7 @@ return {
   ["ecs:ListClusters"] = "list",
   ["ecs:ListServices"] = "list",
   ["ecs:ListTagsForResource"] = "read capacity-provider cluster container-instance service task task-definition task-set",
+  ["ecs:ListTaskDefinitionFamilies"] = "list",
   ["ecs:ListTaskDefinitions"] = "list",
   ["ecs:ListTasks"] = "list container-instance*",
   ["ecs:RegisterTaskDefinition"] = "write task-definition*",

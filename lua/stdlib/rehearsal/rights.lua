@@ -72,6 +72,7 @@ local function is_met(cloud, condition, params, ctx)
       local tag = key:match "^aws:ResourceTag/(.*)$"
       if tag then have = tags_of(cloud, params, tag, ctx)
       elseif key == "aws:RequestedRegion" then have = { ctx.region }
+      elseif key == "ecs:cluster" then have = { cloud:arn("ecs", ctx.region, "cluster/" .. (params.cluster or "default"):match "[^/]*$") }
       else return false end
       if not each(have, function(value) return each(wanted, function(w) return w == value end) end) then return false end
     end

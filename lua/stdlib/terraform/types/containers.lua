@@ -45,7 +45,8 @@ local function without_secrets(definitions, asked)
 end
 
 M["aws.ecs_task_definition"] = {
-  type = "aws_ecs_task_definition", import = "{arn}", gives = { arn = "arn" }, ignore = { "container_definitions" },
+  type = "aws_ecs_task_definition", import = "{arn}", gives = { arn = "arn", family_arn = "arn_without_revision" },
+  ignore = { "container_definitions" },
   note = "Deployments make new revisions: Terraform leaves its containers alone.",
   read = function(v)
     local d = aws.ecs:describe_task_definition({ taskDefinition = v.arn }).taskDefinition

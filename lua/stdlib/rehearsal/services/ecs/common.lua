@@ -42,6 +42,17 @@ function M.id() return sign.hex(sign.random(16)) end
 
 function M.arn(cloud, ctx, fmt, ...) return cloud:arn("ecs", ctx.region, fmt:format(...)) end
 
+--- Who gives a task its roles must be allowed to pass them: a session by the policies of its role.
+---@param definition table with executionRoleArn, taskRoleArn
+function M.pass_roles(cloud, ctx, definition)
+  for _, role in ipairs(ctx.session and { definition.executionRoleArn or "", definition.taskRoleArn or "" } or {}) do
+    if role ~= "" and not cloud:service "iam"._may(cloud, ctx.session.role, "iam:PassRole", role) then
+      wire.fail("AccessDeniedException", 400, "User: %s is not authorized to perform: iam:PassRole on resource: %s because no identity-based "
+        .. "policy allows the iam:PassRole action", ctx.session.arn, role)
+    end
+  end
+end
+
 -- Tags, whose members ECS writes in lower case -----------------------------
 
 --- A copy.

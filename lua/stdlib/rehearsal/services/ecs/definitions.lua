@@ -84,6 +84,7 @@ function S.RegisterTaskDefinition(cloud, p, ctx)
   for _, kind in ipairs(p.requiresCompatibilities or {}) do is_fargate = is_fargate or kind == "FARGATE" end
   if not is_fargate then C.client "The rehearsal runs tasks on Fargate only: requiresCompatibilities must name FARGATE." end
   check_fargate(p)
+  C.pass_roles(cloud, ctx, p)
   local families = C.families(cloud, ctx)
   local family = families[p.family] or { latest = 0 }
   families[p.family] = family
@@ -135,6 +136,25 @@ function S.ListTaskDefinitions(cloud, p, ctx)
   for i, definition in ipairs(list) do list[i] = definition.taskDefinitionArn end
   local page, token = C.page(cloud, p, list)
   return { taskDefinitionArns = page, nextToken = token }
+end
+
+--- Families by name; "ACTIVE" are those with an active revision.
+function S.ListTaskDefinitionFamilies(cloud, p, ctx)
+  local list = {}
+  for name, family in pairs(C.families(cloud, ctx)) do
+    local active, any = false, false
+    for i = 1, family.latest do
+      any = any or family[i] ~= nil
+      active = active or family[i] ~= nil and family[i].status == "ACTIVE"
+    end
+    local status = p.status or "ACTIVE"
+    if any and (status == "ALL" or (status == "ACTIVE") == active) and name:sub(1, #(p.familyPrefix or "")) == (p.familyPrefix or "") then
+      list[#list + 1] = name
+    end
+  end
+  table.sort(list)
+  local page, token = C.page(cloud, p, list)
+  return { families = page, nextToken = token }
 end
 
 function S.DeregisterTaskDefinition(cloud, p, ctx)

@@ -200,6 +200,8 @@ function S.RunTask(cloud, p, ctx)
   local cluster = C.cluster(cloud, ctx, p.cluster)
   local definition = definition_of(cloud, ctx, p.taskDefinition)
   if (p.launchType or "FARGATE") ~= "FARGATE" then C.invalid "No Container Instances were found in your cluster." end
+  C.pass_roles(cloud, ctx, definition)
+  if p.startedBy and (#p.startedBy > 128 or not p.startedBy:find "^[%w_/%-]+$") then C.invalid "Invalid startedBy value." end
   if (p.count or 1) > 10 then C.invalid "count cannot be greater than 10." end
   local network = S._network(cloud, ctx, p.networkConfiguration)
   for _, o in ipairs(p.overrides and p.overrides.containerOverrides or {}) do
