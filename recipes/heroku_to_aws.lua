@@ -19,7 +19,8 @@ local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 local opt = recipe.options {
   { "app", "Heroku app to move", target = true },
   { "region", "AWS region to move it to", default = "us-east-1", target = true, use = function(v) aws.use { region = v } end },
-  { "bastion_ssh_from", "who may reach the bastion: your address with /32 (needed with the bastion)", check = checks.ssh_range },
+  { "bastion_ssh_from", "who may reach the bastion: your own address, like 203.0.113.7/32", required = "activate_bastion",
+    check = checks.ssh_range },
   { "environment_name", "name of everything that is made (default: the app's)", check = checks.name },
 
   "network",
@@ -77,7 +78,6 @@ local opt = recipe.options {
   { "github_branch", "its branch whose pushes are deployed", default = "main", check = pipeline.branch },
   { "workflows", "folder for its workflows (default: .github/workflows of the source folder, else below .hkrun)" },
 }
-need(opt.bastion_ssh_from or not opt.activate_bastion, "--bastion-ssh-from is needed with the bastion: your own address, like 203.0.113.7/32")
 
 --- What must be right on AWS before it goes live there: add what your app is for.
 local function tests(web)

@@ -20,9 +20,9 @@ local report_options = {
 
 --- Declares the recipe's options and returns their values. Comes first, once.
 --- Each: `{ "name", "help", type=, default=, required=, one_of=, check=function(v) -> nil|"why not", target=true,
---- use=function(v) }`. `target` names the journal; `use` is called with the value in every command, also in destroy.
---- A string between them is the heading of those that follow, which `--help` prints. To read an option that is not declared
---- is an error.
+--- use=function(v) }`. `required = true`, or the name of an option with which it must be given. `target` names the
+--- journal; `use` is called with the value in every command, also in destroy. A string between them is the heading of those
+--- that follow, which `--help` prints. To read an option that is not declared is an error.
 ---@param declared (table|string)[]
 ---@return table values
 function M.options(declared)
@@ -37,7 +37,7 @@ function M.options(declared)
       values, target = r.preset, r.preset_target
     else
       values, target = options.fill(declared, {
-        args = r.args, config = r.config, only_target = r.mode == "load", earlier = r.earlier,
+        args = r.args, config = r.config, only_target = r.mode == "load", makes_nothing = r.mode == "undo", earlier = r.earlier,
       })
     end
     r:begin(values, target)
@@ -47,7 +47,7 @@ function M.options(declared)
     error(e, 0)
   end
   for _, d in ipairs(declared) do
-    if d.use and values[d[1]] ~= nil then d.use(values[d[1]]) end
+    if d.use and values[d[1]] ~= nil and not unknown.is(values[d[1]]) then d.use(values[d[1]]) end
   end
   if r.mode == "load" then run.stop "loaded" end
   return options.strict(values, declared)
@@ -60,7 +60,8 @@ M.kind = kind.define
 ---@param name string
 function M.stage(name) run.current("stage"):enter(name) end
 
---- Stops with one sentence unless cond holds. An unknown value passes in a plan.
+--- Stops with one sentence unless cond holds. An unknown value passes in a plan. What a recipe needs is for what it makes: it does
+--- not keep destroy from finding what is there.
 ---@generic T
 ---@param cond T
 ---@param fmt string

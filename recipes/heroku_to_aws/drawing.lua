@@ -1,5 +1,6 @@
 --- The architecture before and after, as drawings of the report. What stands where is the plan's; nothing is asked.
 local recipe = require "recipe"
+local text = require "text"
 
 local M = {}
 
@@ -119,7 +120,7 @@ function M.after(o)
   local target = o.deploy.is_fargate and "ECR and ECS" or "Elastic Beanstalk and S3"
   return {
     about = "The app stands in the public subnets; its database and cache in private ones, which have no way to the internet.",
-    rows = { { { "Visitors", tone = "people" }, opt.activate_bastion and { "You", "from " .. opt.bastion_ssh_from, tone = "people" } },
+    rows = { { { "Visitors", tone = "people" }, opt.activate_bastion and { "You", text("from %s", opt.bastion_ssh_from), tone = "people" } },
              { vpc, beside(opt, o.jobs, target) } },
     arrows = arrows,
   }

@@ -92,7 +92,11 @@ T["the journal is lost in the copy: apply goes on; and after the migration: appl
   test.equal(code, 2, said:sub(-800))
   test.match(said, "small runs on AWS already, and the journal of its cutover is not here")
   trial:check(wanted)
+  local env = trial.lab.env
+  local ssh_from = env.HKRUN_BASTION_SSH_FROM
+  env.HKRUN_BASTION_SSH_FROM = nil                          -- needed to make a bastion, not to delete one
   trial:destroy()
+  env.HKRUN_BASTION_SSH_FROM = ssh_from
   test.equal(trial.problems, {})
   lab = trial:finish()
 end

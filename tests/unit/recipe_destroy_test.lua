@@ -354,6 +354,33 @@ T["without its journal destroy finds by tag what the recipe made, says so, asks,
   test.equal(l.out[#l.out], "destroy: nothing left")
 end
 
+T["without its journal destroy wants nothing that only making wants: neither an option nor what the recipe needs"] = function()
+  local l = lab()
+  local function r()
+    local opt = recipe.options { { "size", "how big", type = "integer", required = true } }
+    recipe.need(l.room ~= false, "there is no room")
+    local net = l.thing { "net", size = opt.size }
+    l.thing { "db", part_of = net }
+  end
+  l:apply(r, { args = { "--size", "3" } })
+  require("fs").remove(l.dir .. "/lab.journal")
+  l.room = false
+  test.raises("%-%-size is needed: how big", l.plan, l, r)
+  test.raises("there is no room", l.plan, l, r, { args = { "--size", "3" } })
+  l:destroy(r)
+  test.equal(l:state(), {})
+  test.equal(l.out[#l.out], "destroy: nothing left")
+end
+
+T["without its journal destroy says first what the recipe needs, where it cannot go on without it"] = function()
+  local l = lab()
+  local function r()
+    recipe.need(l.room, "there is no room")
+    l.thing { "net", size = l.room.size }
+  end
+  test.raises("there is no room", l.destroy, l, r)
+end
+
 T["without its journal destroy does not claim that nothing is left when it could not look"] = function()
   local l = lab()
   test.raises("the network is down", l.destroy, l, function()

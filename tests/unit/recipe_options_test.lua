@@ -3,6 +3,7 @@ local fs = require "fs"
 local options = require "recipe.options"
 local secret = require "secret"
 local test = require "test"
+local unknown = require "recipe.unknown"
 local T = test.cases()
 
 local function declared()
@@ -95,6 +96,24 @@ T["a recipe's own declarations are checked"] = function()
   bad("declared twice", { { "a", "" }, { "a", "" } })
   bad("unknown type", { { "a", "", type = "colour" } })
   bad("a has the unknown field dafault %(did you mean default%?%)", { { "a", "", dafault = 3 } })
+end
+
+T["an option can be needed with another one; where nothing is made what is needed is unknown"] = function()
+  local d = {
+    { "app", "the app", required = true }, { "bastion", "make one", default = true }, { "dns", "a server" },
+    { "ssh_from", "your address", required = "bastion" }, { "zone", "its zone", required = "dns" },
+  }
+  local function of(args, o) return (options.fill(d, { args = args, makes_nothing = o })) end
+  test.raises("%-%-ssh%-from is needed unless %-%-bastion=false: your address", of, { "--app", "x" })
+  test.raises("%-%-zone is needed with %-%-dns: its zone", of, { "--app", "x", "--bastion=false", "--dns", "ns" })
+  test.raises("%-%-app is needed: the app", of, { "--bastion=false" })
+  test.equal(of { "--app", "x", "--bastion=false" }, { app = "x", bastion = false })
+  local v = of({ "--dns", "ns" }, true)
+  test.equal({ unknown.is(v.app), unknown.is(v.ssh_from), unknown.is(v.zone), v.dns }, { true, true, true, "ns" })
+  test.equal(of({ "--no-bastion" }, true).ssh_from, nil)
+  test.equal(of({ "--ssh-from", "me" }, true).ssh_from, "me")
+  test.match(table.concat(options.help(d), "\n"), "your address %(needed unless %-%-bastion=false%).*its zone %(needed with %-%-dns%)")
+  test.raises("ssh_from is required with bastion, which is not declared", options.fill, { { "ssh_from", "", required = "bastion" } }, { args = {} })
 end
 
 T["help names every option, its default and its choices"] = function()

@@ -127,6 +127,7 @@ end
 --- Without a journal: what the recipe finds by name, and whose tags say that this recipe made it.
 local function find_again(r, o)
   local looked, e = load.look(r, o)
+  e = e and looked.unmet or e                                -- what came to nothing after it is no surprise
   local list = {}
   for _, entry in ipairs(looked.entries) do
     if entry.id and entry.of and entry.of.delete and not entry.adopted then list[#list + 1] = entry end

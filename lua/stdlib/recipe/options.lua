@@ -7,6 +7,7 @@ local log = require "log"
 local plain = require "recipe.plain"
 local secret = require "secret"
 local term = require "term"
+local unknown = require "recipe.unknown"
 local wrap = require "wrap"
 
 local M = {}
@@ -191,6 +192,10 @@ local function index(declared)
     by_name[name] = d
     names[#names + 1] = name
   end
+  for _, d in ipairs(declared) do
+    local other = type(d.required) == "string" and d.required
+    if other and not by_name[other] then errors.usage("recipe.options: %s is required with %s, which is not declared", d[1], other) end
+  end
   return by_name, names
 end
 
@@ -227,9 +232,28 @@ function M.strict(values, declared)
   end })
 end
 
---- Fills the declared options.
+--- When an option is needed, in words.
+local function when_needed(d, by_name)
+  local other = type(d.required) == "string" and by_name[d.required]
+  if not other then return "" end
+  return other.type == "boolean" and other.default and (" unless %s=false"):format(flag_name(other[1])) or " with " .. flag_name(other[1])
+end
+
+--- Refuses where an option that is needed was not given; where nothing is made it is unknown.
+local function need_all(declared, values, by_name, makes_nothing)
+  for _, d in ipairs(declared) do
+    local must = d.required
+    if type(must) == "string" then must = values[must] end
+    if must and values[d[1]] == nil then
+      if not makes_nothing then errors.usage("%s is needed%s: %s", flag_name(d[1]), when_needed(d, by_name), d[2] or "") end
+      values[d[1]] = unknown.new("the option " .. flag_name(d[1]))
+    end
+  end
+end
+
+--- Fills the declared options. What is needed only to make things is unknown where it is not given and nothing is made.
 ---@param declared table[]
----@param o table `{ args=, config=, earlier=, only_target= }`; `args.given`: the values themselves, and nothing else counts
+---@param o table `{ args=, config=, earlier=, only_target=, makes_nothing= }`; `args.given`: the values themselves, and nothing else counts
 ---@return table values
 ---@return string target the values of the options that name the journal, joined by "."
 function M.fill(declared, o)
@@ -260,13 +284,11 @@ function M.fill(declared, o)
     local name, v = d[1], told(d)
     if v == nil then v = earlier[name] end
     if v == nil then v = d.default end
-    if v == nil and d.required and d.type == "secret" and not o.only_target and term.interactive() then
+    if v == nil and d.required == true and d.type == "secret" and not o.only_target and not o.makes_nothing and term.interactive() then
       v = term.password((d[2] or name) .. ": ")
     end
     if v == nil then
-      if d.required and not o.only_target or d.target then
-        errors.usage("%s is needed: %s", flag_name(name), d[2] or "")
-      end
+      if d.target then errors.usage("%s is needed: %s", flag_name(name), d[2] or "") end
     else
       v = convert(d, v)
       verify(d, v)
@@ -274,6 +296,7 @@ function M.fill(declared, o)
     end
     if d.target then target[#target + 1] = tostring(values[name]) end
   end
+  if not o.only_target then need_all(declared, values, by_name, o.makes_nothing) end
   return values, table.concat(target, ".")
 end
 
@@ -282,7 +305,7 @@ end
 ---@param wide? integer columns of the terminal
 ---@return string[] lines
 function M.help(declared, wide)
-  index(declared)
+  local by_name = index(declared)
   local left, width = {}, 0
   for i, d in ipairs(declared) do
     left[i] = flag_name(d[1]) .. (d.type == "secret" and "-fd N" or d.type ~= "boolean" and " " .. d.type:upper() or "")
@@ -302,7 +325,7 @@ function M.help(declared, wide)
       notes[#notes + 1] = "one of " .. table.concat(c, ", ")
     end
     if d.default ~= nil then notes[#notes + 1] = "default " .. plain.show(d.default) end
-    if (d.required or d.target) and d.default == nil then notes[#notes + 1] = "needed" end
+    if (d.required or d.target) and d.default == nil then notes[#notes + 1] = "needed" .. when_needed(d, by_name) end
     if d.type == "secret" then notes[#notes + 1] = "or HKRUN_" .. d[1]:upper() .. ", or asked for" end
     local words = (d[2] or "") .. (#notes > 0 and " (" .. table.concat(notes, "; ") .. ")" or "")
     words = words:gsub("%) %(([^()]*%))$", "; %1")           -- one pair of brackets is enough

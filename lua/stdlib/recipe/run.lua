@@ -247,7 +247,10 @@ end
 function Run:need(cond, fmt, ...)
   if cond and (self.mode ~= "apply" or not unknown.is(cond)) then return cond end
   local message = fmt and (select("#", ...) > 0 and fmt:format(...) or tostring(fmt)) or "a need of the recipe is not met"
-  errors.raise { kind = "invalid", message = message, need = true, where = false }
+  local e = errors.new { kind = "invalid", message = message, need = true, where = false }
+  if self.mode ~= "undo" or self.memory.runs > 0 then error(e, 0) end
+  self.unmet = self.unmet or e
+  return cond
 end
 
 --- recipe.confirm
