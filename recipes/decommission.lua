@@ -2,10 +2,11 @@
 ---
 --- Run it when going back is out of the question, days or weeks after recipes/heroku_to_aws.lua: `hkrun rollback` of that has
 --- nothing to go back to afterwards. A last dump of the database is made and proven first. Nothing on AWS is deleted: what a
---- cutover may have left there is listed, with the way to be rid of it.
+--- cutover may have left there is listed, with the way to be rid of it; and so is each file and object that still holds
+--- anything of the app or of the move.
 local recipe = require "recipe"
 local heroku = require "heroku"
-local backup, leftovers = require "decommission.backup", require "decommission.leftovers"
+local backup, kept, leftovers = require "decommission.backup", require "decommission.kept", require "decommission.leftovers"
 local stage, need, confirm = recipe.stage, recipe.need, recipe.confirm
 
 local opt = recipe.options {
@@ -38,5 +39,7 @@ recipe.once(GONE, function() app:delete() end)
 stage "leftovers"                                -- ends at zero, or says what is left
 if not recipe.planning() or recipe.done(GONE) then        -- also when it is applied again, to look what is left
   recipe.report("The last dump", backup.report(dump))
-  recipe.report("Left over", leftovers.after(opt.app, opt.environment_name or opt.app, before), { head = true })
+  local name = opt.environment_name or opt.app
+  recipe.report("Left over", leftovers.after(opt.app, name, before), { head = true })
+  recipe.report("Kept: copies and records, yours to delete", kept.list(opt.app, name, opt.backup_dir), { head = true })
 end

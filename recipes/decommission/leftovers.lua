@@ -83,6 +83,15 @@ local function named(list, field, name)
   return n
 end
 
+--- The buckets into which DMS wrote what it found; see heroku_to_aws/dms.lua.
+local function dms_buckets(name)
+  local n, begin = 0, ("hkrun-%s-dms-"):format(name)
+  for _, bucket in ipairs(aws.s3:list_buckets({}).Buckets or {}) do
+    if bucket.Name:sub(1, #begin) == begin then n = n + 1 end
+  end
+  return n
+end
+
 --- What the move has on AWS only for itself: most of it costs money every hour, and endpoints know the way into a database.
 local function on_aws(name)
   local dms, ec2 = aws.dms, aws.ec2
@@ -97,11 +106,12 @@ local function on_aws(name)
       remedy = "delete it in the DMS console" },
     { what = "DMS certificates", n = named(dms:describe_certificates({}).Certificates or {}, "CertificateIdentifier", name),
       remedy = "delete it in the DMS console" },
+    { what = "DMS buckets", n = dms_buckets(name), remedy = "aws s3 rb --force it, once nobody wants DMS's assessment" },
     { what = "bastions", n = #bastions, remedy = "`hkrun apply recipes/heroku_to_aws.lua --activate-bastion=false`" },
   }
 end
 
---- The table at the end: zero everywhere, or what to do.
+--- The table at the end: zero everywhere, or what to do. What is kept on purpose is in another (kept.lua).
 ---@param app string its name on Heroku
 ---@param name string that of everything on AWS
 ---@param before table[] of `count`

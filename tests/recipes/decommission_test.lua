@@ -105,4 +105,42 @@ T["the dump has the app's rows, and one that is cut off or lacks a row is refuse
   test.raises("cannot read the dump", backup.prove, dir .. "/half", rows)
 end
 
+T["whatever still holds something of the app or its move is named; deleted as it says, it is named no more"] = function()
+  local t = start()
+  local work, words = t.lab.dir .. "/work", { "apply", RECIPE, "--yes" }
+  local put = { [".hkrun/heroku_to_aws.small%2Eus-east-1.journal"] = "{}", [".hkrun/heroku_to_aws.small%2Eus-east-1.html"] = "<p/>",
+    [".hkrun/small.redis-1"] = "{}", [".hkrun/bundles/v1.zip"] = "PK", ["handed over/network.tf"] = "# Written by hkrun export terraform of "
+    .. "heroku_to_aws; sha256 of the lines below: 0", [".hkrun/github/small/a.yml"] = "on: push" }
+  local others = { ".hkrun/heroku_to_aws.smaller%2Eus-east-1.journal", ".hkrun/heroku_to_aws.small-2.journal", "terraform/main.tf",
+                   "kept/tiny-1.dump" }
+  for path, text in pairs(put) do
+    fs.mkdir_p((work .. "/" .. path):match "^(.*)/")
+    fs.write(work .. "/" .. path, text)
+  end
+  for _, path in ipairs(others) do
+    fs.mkdir_p((work .. "/" .. path):match "^(.*)/")
+    fs.write(work .. "/" .. path, "somebody else's")
+  end
+  local function s3(...) return t.lab:foreign { test.tool "aws", "s3", env = t.lab.env, ... } end
+  local buckets = {}
+  for i, name in ipairs { "small", "small-dms", "small-2" } do buckets[i] = ("s3://hkrun-%s-123456789012-us-east-1"):format(name) end
+  for _, bucket in ipairs(buckets) do s3("mb", bucket) end
+  s3("cp", work .. "/.hkrun/bundles/v1.zip", buckets[1])
+  local said = run(t, 0, words)
+  test.match(said, "DMS buckets +1 .*\n  all +1 *\n")
+  local kept = said:match "\nKept.*$"
+  test.match(kept, "versions of the app[^\n]* " .. buckets[1]:gsub("%p", "%%%0") .. " +1 objects, 2 B ")
+  test.truthy(not kept:find(buckets[3], 1, true), "another app's bucket")
+  local n = 0
+  for command in kept:gmatch " (rm [^\n]+)" do
+    local r = process.run { "sh", "-c", command, cwd = work, env = { PATH = os.getenv "PATH" } }
+    test.equal({ r.code, r.stderr }, { 0, "" }, command)
+    n = n + 1
+  end
+  test.equal(n, 10, kept)                                    -- those six, the dump, this recipe's own journal and its reports
+  for _, bucket in ipairs(buckets) do s3("rb", "--force", bucket) end
+  for path in pairs(put) do test.truthy(not fs.exists(work .. "/" .. path), path) end
+  for _, path in ipairs(others) do test.truthy(fs.exists(work .. "/" .. path), path) end
+end
+
 return T
