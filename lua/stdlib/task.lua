@@ -151,7 +151,7 @@ function M.step(handle, method, ...)
     if r[1] == nil then return nil, r[2] end
     if r[1] then return table.unpack(r, 2, r.n) end
     local deadline = handle.deadline and handle:deadline()
-    local seconds = deadline and math.max(0, deadline - loop.now())
+    local seconds = deadline and math.max(0, deadline - M.now())
     if not M.wait_fd(handle:fd(), r[2], seconds, handle) then
       return nil, { kind = "timeout", message = "no answer in time", retry = true }
     end

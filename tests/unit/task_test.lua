@@ -1,6 +1,7 @@
 local test = require "test"
 local task = require "task"
 local errors = require "errors"
+local udp = require "host.udp"
 
 local T = test.cases()
 
@@ -144,6 +145,18 @@ T["a cancel that comes with a wake-up does not reach into the shield that follow
   end)
   test.raises("cancelled", t.join, t)
   test.truthy(recorded, "the shield ran to its end")
+end
+
+T["the deadline of a handle is of the clock that task.now() is, after simulated time too"] = function()
+  task.simulate(true)
+  task.sleep(3600)
+  task.simulate(false)
+  local silent <close> = udp.bind("127.0.0.1", 0)
+  local over = task.now() + 0.01
+  local handle = { fd = function() return silent:fd() end, deadline = function() return over end,
+                   look = function() return false, "read" end }
+  local done, err = task.step(handle, "look")
+  test.equal({ done, err.kind }, { nil, "timeout" })
 end
 
 T["what was given up leaves no id behind"] = function()
