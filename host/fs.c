@@ -76,6 +76,14 @@ static int fs_write (lua_State *L) {
   return bad ? failed(L, "write", path) : succeeded(L);
 }
 
+/* print(bytes|secret) -> true | nil, err: to standard output, after what was printed before */
+static int fs_print (lua_State *L) {
+  size_t len;
+  const char *s = host_bytes(L, 1, &len);
+  fflush(stdout);
+  return write_all(STDOUT_FILENO, s, len) == 0 ? succeeded(L) : failed(L, "write", "standard output");
+}
+
 /* rename(from, to) -> true | nil, err; durable: the folder is synced too */
 static int fs_rename (lua_State *L) {
   const char *from = luaL_checkstring(L, 1), *to = luaL_checkstring(L, 2);
@@ -290,7 +298,7 @@ static int fs_free_port (lua_State *L) {
 
 int luaopen_host_fs (lua_State *L) {
   static const luaL_Reg functions[] = {
-    { "read", fs_read }, { "write", fs_write }, { "rename", fs_rename },
+    { "read", fs_read }, { "write", fs_write }, { "print", fs_print }, { "rename", fs_rename },
     { "mkdir", fs_mkdir }, { "mkdtemp", fs_mkdtemp }, { "remove", fs_remove },
     { "list", fs_list }, { "stat", fs_stat }, { "chmod", fs_chmod },
     { "chown", fs_chown }, { "symlink", fs_symlink }, { "cwd", fs_cwd },

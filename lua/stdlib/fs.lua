@@ -52,6 +52,10 @@ function M.append(path, bytes, mode, sync)
   return append(path, bytes, mode or 420, true, sync)
 end
 
+--- Prints bytes to standard output, a secret's too: only for who asks for them in so many words.
+---@param bytes any string or secret
+M.print = raises "print"
+
 M.rename = rename
 
 --- Waits until a file's bytes are on the disk.

@@ -62,6 +62,15 @@ T["a standard descriptor may be closed; what could not be printed is a failure"]
   test.equal({ r.stdout, r.stderr }, { "1\n", "0\n" }, "a reader that left early is no failure")
 end
 
+T["what is printed and what is said stand in order in one file, a secret that is asked for too"] = function()
+  local file = test.tmpdir() .. "/all"
+  local code = [[io.write "a " require "fs".print(secret.new "geheim ") print "b" require "log".warn "c" print "d"]]
+  process.run { "sh", "-c", '"$1" -e "$2" > "$3" 2>&1', "sh", SELF, code, file, env = env(), timeout = 60 }
+  test.equal(fs.read(file), "a geheim b\nwarning: c\nd\n")
+  local r = process.run { "sh", "-c", '"$1" -e "$2" > /dev/full', "sh", SELF, [[require "fs".print "a"]], env = env(), timeout = 60 }
+  test.match(r.stderr, "cannot write standard output: No space left on device")
+end
+
 T["a terminal gets a table that fits it, in colours unless NO_COLOR says not"] = function()
   local long = ROWS:format(("x"):rep(200))
   local at_80 = on_terminal(80, long, { NO_COLOR = "1" })

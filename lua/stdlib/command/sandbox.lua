@@ -169,8 +169,7 @@ local function run(o, dir)
   if o["ready-file"] then
     fs.write(o["ready-file"], json.encode(rehearsal_env(running, env)), 384)
   else
-    io.stdout:flush()
-    fs.append("/dev/stdout", exports(env))
+    fs.print(exports(env))
   end
   log.info("the sandbox runs at %s; Ctrl-C ends it", running.url)
   while true do task.sleep(3600) end
