@@ -86,9 +86,9 @@ else
 endif
 
 # The judges that we did not write: moto, boto3, the AWS CLI; the EB CLI; the Heroku CLI; Terraform's formatter and parser;
-# the reference of IAM's actions; actionlint; axe, for pages (pinned, 400 MB).
+# the reference of IAM's actions; actionlint; axe, for pages; the Node.js of those that need one (pinned, 1 GB).
 tools: build/tools/installed build/tools-eb/installed build/tools-heroku/installed build/tools-hcl/installed \
-  build/tools-iam/installed build/tools-actionlint/installed build/tools-page/installed build/heroku-schema.json
+  build/tools-iam/installed build/tools-actionlint/installed build/tools-page/installed build/tools-node/installed build/heroku-schema.json
 build/tools/installed: tools/judges.txt
 	@rm -rf build/tools && python3 -m venv build/tools
 	@build/tools/bin/pip install -q --disable-pip-version-check -r $<

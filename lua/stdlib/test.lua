@@ -147,7 +147,7 @@ function M.destroy(recipe, options) return require "test.cloud".destroy(recipe, 
 ---@return { output: string } done
 function M.rollback(recipe, options) return require "test.cloud".rollback(recipe, options) end
 
-local TOOLS = { "build/tools/bin", "build/tools-eb/bin", "build/tools-heroku/node_modules/.bin" }
+local TOOLS = { "build/tools/bin", "build/tools-eb/bin", "build/tools-heroku/node_modules/.bin", "build/tools-node/node_modules/.bin" }
 
 --- The path of a foreign tool that `make tools` installed, or of the machine's own.
 function M.tool(name)

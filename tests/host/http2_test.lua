@@ -16,7 +16,7 @@ local T = test.cases()
 local function start()
   local mine = ca.new(test.tmpdir() .. "/ca")
   local pair = mine:issue { name = "here", ips = { "127.0.0.1" } }
-  local server = process.start { "node", "tests/support/http2_aws.js", pair.cert, pair.key, "AK", "SK", stdout = "pipe" }
+  local server = process.start { test.tool "node", "tests/support/http2_aws.js", pair.cert, pair.key, "AK", "SK", stdout = "pipe" }
   test.defer(function()
     http.close_idle()
     server:stop()

@@ -337,7 +337,7 @@ server.listen(0, "127.0.0.1", () => console.log(server.address().port))
 T["HTTP/2 is spoken where it is offered, many requests on one connection"] = function()
   local mine = ca.new(test.tmpdir() .. "/ca")
   local good = mine:issue { name = "good", ips = { "127.0.0.1" } }
-  local server = process.start { "node", "-e", HTTP2, "--", good.cert, good.key, stdout = "pipe" }
+  local server = process.start { test.tool "node", "-e", HTTP2, "--", good.cert, good.key, stdout = "pipe" }
   test.defer(function() server:stop() end)
   local url = "https://127.0.0.1:" .. server:read_line()
   local bodies = task.map({ "/a", "/b", "/c" }, function(path) return http.get(url .. path, { ca = mine.file }).body end)

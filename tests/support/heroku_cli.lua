@@ -12,7 +12,7 @@ return function(cloud)
   env.HEROKU_DISABLE_AUTOUPDATE, env.DISABLE_TELEMETRY, env.HEROKU_PARTICLEBOARD_URL = "1", "true", cloud.url
   test.match(env.HEROKU_HOST, "^http://127%.0%.0%.1:%d+$")
   return function(line)
-    local words = { test.tool "heroku", env = env, timeout = 300 }
+    local words = { test.tool "node", test.tool "heroku", env = env, timeout = 300 }
     for word in line:gmatch "%S+" do words[#words + 1] = (word:gsub("~", " ")) end
     local before = #cloud.calls
     local r = process.run(words)

@@ -32,7 +32,7 @@ end
 ---@return table[] seen what the browser saw of each
 return function(pages)
   if not fs.exists(AXE) then error("axe is not installed: run `make tools`", 2) end
-  local words = { "node", fs.realpath "tests/recipes/report_judge.mjs", test.tool "chromium", fs.realpath(AXE), test.tmpdir() }
+  local words = { test.tool "node", fs.realpath "tests/recipes/report_judge.mjs", test.tool "chromium", fs.realpath(AXE), test.tmpdir() }
   for i, page in ipairs(pages) do
     pages[i] = fs.realpath(page)
     words[#words + 1] = pages[i]

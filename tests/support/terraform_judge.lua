@@ -68,7 +68,7 @@ end
 ---@param dir string
 ---@return { resources: table<string, table>, imports: table<string, string>, text: string }
 function M.check(dir)
-  local r = process.run { "node", "tests/support/terraform.js", "build/tools-hcl", dir, timeout = 300 }
+  local r = process.run { test.tool "node", "tests/support/terraform.js", "build/tools-hcl", dir, timeout = 300 }
   test.equal({ r.code, r.stderr }, { 0, "" }, "what the parser said")
   local answer = json.decode(r.stdout)
   test.equal(answer.unformatted, {}, "files that terraform fmt would write otherwise")
