@@ -10,7 +10,7 @@ build='gcc libc6-dev make pkg-config git lua5.4 liblua5.4-dev libcurl4-openssl-d
   zlib1g-dev libedit-dev libmicrohttpd-dev'
 rehearsal='postgresql postgresql-contrib redis-server openssh-server openssh-client nodejs npm
   iproute2 nftables util-linux ca-certificates'
-tests='python3 python3-venv openssl curl lua-check gdb-minimal ruby-sidekiq bind9-dnsutils shellcheck zip jq'
+tests='python3 python3-pip python3-venv procps openssl curl lua-check gdb-minimal ruby-sidekiq bind9-dnsutils shellcheck zip jq'
 browser=chromium
 [ "${1:-}" != demo ] || browser=
 
