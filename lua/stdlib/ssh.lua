@@ -49,7 +49,7 @@ local function await(handle, op, seconds)
     if r[1] then return table.unpack(r, 1, r.n) end
     local left = deadline - task.now()
     if left <= 0 then
-      fail(op, { kind = "timeout", code = "timeout", message = ("no answer in %g s"):format(seconds), retry = true })
+      fail(op, { kind = "timeout", code = "timeout", message = ("no answer in %.3g s"):format(seconds), retry = true })
     end
     task.await(handle:id(), left)
   end
