@@ -58,7 +58,7 @@ end
 function M.programs(rules)
   if not folder then serve_cli() end
   local dir = fs.tmpdir "hkrun-runner-"
-  test.defer(function() fs.rmtree(dir) end)
+  test.defer_file(function() fs.rmtree(dir) end)
   local function program(name, body) fs.write(fs.join(dir, name), "#!/bin/sh\n" .. body .. "\n", 493) end
   program("aws", ('exec "%s" -S -E "%s" "%s/socket" "$@"'):format(python, fs.realpath "tests/support/aws_cli.py", folder))
   program("docker", ('exec "%s" "%s" "$@"'):format(python, fs.realpath "tests/support/engine.py"))
