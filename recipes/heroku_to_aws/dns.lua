@@ -13,8 +13,6 @@ local M = {}
 
 M.WAIT = 1800                           -- seconds until names that people switch must lead to AWS
 
-local ADDRESSES = { A = true, AAAA = true, CNAME = true }
-
 --- The record that leads a name to the app. At the top of a zone no CNAME can stand (RFC 1912, 2.4): there it is an alias,
 --- which Route 53 has for the names of environments and of load balancers.
 local function target(place, web, ttl)
@@ -29,27 +27,26 @@ end
 local function now(places)
   local before = {}
   for _, place in ipairs(places) do
-    local sets = {}
-    for _, set in ipairs(place.zone and records.sets(place.zone.id, place.name) or {}) do
-      if ADDRESSES[set.Type] then
+    if place.zone then
+      local sets = domain.addresses(place)
+      for _, set in ipairs(sets) do
         if set.TTL and place.ttl and place.ttl > 0 then set.TTL = place.ttl end
-        sets[#sets + 1] = set
       end
+      before[#before + 1] = { name = place.name, zone = place.zone.id, sets = sets }
     end
-    if place.zone then before[#before + 1] = { name = place.name, zone = place.zone.id, sets = sets } end
   end
   return { names = before }
 end
 
 --- Makes these the only address records of a name, in one change.
-local function replace(zone, name, sets)
+local function replace(place, sets)
   local changes, wanted = {}, {}
   for _, set in ipairs(sets) do wanted[set.Type] = true end
-  for _, set in ipairs(records.sets(zone, name)) do
-    if ADDRESSES[set.Type] and not wanted[set.Type] then changes[#changes + 1] = { Action = "DELETE", ResourceRecordSet = set } end
+  for _, set in ipairs(domain.addresses(place)) do
+    if not wanted[set.Type] then changes[#changes + 1] = { Action = "DELETE", ResourceRecordSet = set } end
   end
   for _, set in ipairs(sets) do changes[#changes + 1] = { Action = "UPSERT", ResourceRecordSet = set } end
-  if #changes > 0 then records.change(zone, changes) end
+  if #changes > 0 then records.change(place.zone.id, changes) end
 end
 
 --- Why a name does not lead to the environment yet; nil when all its servers say that it does, and HTTPS answers there.
@@ -117,32 +114,30 @@ function M.switch(places, web, opt)
   if #places == 0 then return {} end
   local words = {}
   for i, place in ipairs(places) do words[i] = place.name end
-  local switched = recipe.guard {
+  local switched <close> = recipe.guard {
     key = "point the domains to AWS", what = "point " .. table.concat(words, ", ") .. " to AWS",
     facts = function() return now(places) end,
     apply = function()
       for _, place in ipairs(places) do domain.ask(place.name, web.cname, opt.health_path) end
       for _, place in ipairs(places) do
-        if place.zone then replace(place.zone.id, place.name, { target(place, web, domain.TTL) }) end
+        if place.zone then replace(place, { target(place, web, domain.TTL) }) end
       end
     end,
     undo = function(facts)
-      for _, before in ipairs(facts.names) do replace(before.zone, before.name, before.sets) end
+      for _, before in ipairs(facts.names) do replace({ name = before.name, zone = { id = before.zone } }, before.sets) end
     end,
   }
   switched:keep()                       -- what people must switch takes its time: a name that waits for them undoes no other
   if not recipe.planning() then by_hand(places, web) end
   local verified = {}
   for i, place in ipairs(places) do
-    verified[i] = recipe.once(("see that %s leads to AWS"):format(place.name), verify(place, web, opt))
+    verified[i] = switched:once(("see that %s leads to AWS"):format(place.name), verify(place, web, opt))
     if place.lowered_at and place.ttl and not recipe.planning() and os.time() < place.lowered_at + place.ttl then
       log.warn("some resolvers may lead %s to Heroku until %s: its records were to be kept for %d s, and that was lowered only then",
         place.name, os.date("!%H:%M UTC", place.lowered_at + place.ttl), place.ttl)
     end
     if place.zone and not place.apex and place.ttl and place.ttl > domain.TTL then
-      recipe.once(("raise the TTL of %s"):format(place.name), function()
-        replace(place.zone.id, place.name, { target(place, web, place.ttl) })
-      end)
+      switched:once(("raise the TTL of %s"):format(place.name), function() replace(place, { target(place, web, place.ttl) }) end)
     end
   end
   return verified

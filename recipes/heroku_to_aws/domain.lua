@@ -142,22 +142,50 @@ local function answers(name, address, path)
   return nil, answer
 end
 
---- Lowers how long others keep a name's records, where they are the account's; answers what it was.
-local function lower(place)
-  return recipe.once("lower the TTL of " .. place.name, function()
-    local changes, before = {}, 0
-    for _, set in ipairs(records.sets(place.zone.id, place.name)) do
-      if (set.Type == "A" or set.Type == "AAAA" or set.Type == "CNAME") and not set.AliasTarget then
-        before = math.max(before, set.TTL)
-        if set.TTL > M.TTL then
-          set.TTL = M.TTL
-          changes[#changes + 1] = { Action = "UPSERT", ResourceRecordSet = set }
-        end
-      end
+local ADDRESSES = { A = true, AAAA = true, CNAME = true }
+
+--- The record sets that lead a name somewhere.
+---@param place table of place, with a zone
+---@return table[] sets in AWS's own members
+function M.addresses(place)
+  local sets = {}
+  for _, set in ipairs(records.sets(place.zone.id, place.name)) do
+    if ADDRESSES[set.Type] then sets[#sets + 1] = set end
+  end
+  return sets
+end
+
+--- Sets how long others keep a name's records: those for which `wanted(set)` is another number than now.
+local function keep_for(place, wanted)
+  local changes = {}
+  for _, set in ipairs(M.addresses(place)) do
+    local ttl = set.TTL and wanted(set)
+    if ttl and ttl ~= set.TTL then
+      set.TTL = ttl
+      changes[#changes + 1] = { Action = "UPSERT", ResourceRecordSet = set }
     end
-    if #changes > 0 then records.change(place.zone.id, changes) end
-    return { ttl = before, at = os.time() }
-  end)
+  end
+  if #changes > 0 then records.change(place.zone.id, changes) end
+end
+
+--- Lowers how long others keep a name's records, where they are the account's, until `hkrun rollback`.
+---@return { ttl: integer, at: integer }? before how long that was; nil in a plan
+local function lower(place)
+  local lowered <close> = recipe.guard {
+    key = "lower the TTL of " .. place.name,
+    facts = function()
+      local by_type, most = {}, 0
+      for _, set in ipairs(M.addresses(place)) do
+        by_type[set.Type] = set.TTL
+        most = math.max(most, set.TTL or 0)
+      end
+      return { ttl = most, by_type = by_type, at = os.time() }
+    end,
+    apply = function() keep_for(place, function(set) return math.min(set.TTL, M.TTL) end) end,
+    undo = function(facts) keep_for(place, function(set) return set.TTL == M.TTL and facts.by_type[set.Type] end) end,
+  }
+  lowered:keep()
+  return lowered.facts
 end
 
 --- Gets names ready to be switched: HTTPS answers for each at the new address, and no resolver keeps the old records long.
@@ -171,8 +199,8 @@ function M.prepare(names, web, opt)
     local place = M.place(name, opt)
     places[i] = place
     if place.zone then
-      local lowered = lower(place)
-      if not recipe.is_unknown(lowered) then place.ttl, place.lowered_at = lowered.ttl, lowered.at end
+      local before = lower(place)
+      if before then place.ttl, place.lowered_at = before.ttl, before.at end
     elseif recipe.planning() then
       log.warn("%s: its DNS is at %s, not at Route 53: lower the TTL of its record there to %d s a day before", name, place.servers[1], M.TTL)
     end

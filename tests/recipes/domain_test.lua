@@ -107,6 +107,15 @@ T["names lead to AWS with HTTPS, and back to Heroku by rollback"] = function()
   test.rollback(recipe_of(opt, seen))
   test.equal(dig(server, "shop.example.com", "CNAME"), "shop.example.com. 3600 IN CNAME calm-1.herokudns.com.")
   test.equal(dig(server, "example.com", "A"), "example.com. 3600 IN A 127.0.0.1")
+  opt.stop = true
+  test.apply(recipe_of(opt, seen))
+  test.equal(dig(server, "shop.example.com", "CNAME"), "shop.example.com. 60 IN CNAME calm-1.herokudns.com.", "on the way again")
+  test.rollback(recipe_of(opt, seen))
+  test.equal(dig(server, "shop.example.com", "CNAME"), "shop.example.com. 3600 IN CNAME calm-1.herokudns.com.", "as it was before")
+  opt.stop, seen.verified = nil, nil
+  test.apply(recipe_of(opt, seen))
+  test.equal(dig(server, "shop.example.com", "CNAME"), ("shop.example.com. 3600 IN CNAME %s."):format(seen.cname), "the second time, too")
+  test.rollback(recipe_of(opt, seen))
   test.destroy(recipe_of(opt, seen))
   local left = {}
   for _, line in ipairs(cloud:left()) do if not line:find "^route53" then left[#left + 1] = line end end

@@ -1,6 +1,9 @@
---- Rollback rehearsed from every stage of the migration, after it, and through kills: the app answers on Heroku afterwards,
---- no row and no job is lost, AWS is as asked. The cases build on each other, in this order, on one cloud.
+--- Rollback rehearsed from every stage of the migration, after it, and through kills: the app answers on Heroku afterwards, also
+--- under its own domain, no row and no job is lost, AWS is as asked. The migration has all that options add: a domain with its
+--- certificate, HTTPS and DNS, a release process, a scheduled job, deployments from GitHub. The cases build on each other, in this
+--- order, on one cloud.
 local crash = dofile "tests/support/crash_lab.lua"
+local dns = require "dns"
 local fs = require "fs"
 local http = require "http"
 local judge = dofile "tests/crash/judge.lua"
@@ -19,21 +22,51 @@ test.defer_file(function()
 end)
 
 local function start()
-  trial = trial or crash.start()
+  if not trial then
+    crash.whole "beanstalk"
+    trial = crash.start()
+    trial.lab.env.HKRUN_GITHUB = "tea/small"
+  end
   return trial
 end
 
 local function old_database(t) return pg.open { url = t.lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, sslmode = "require" } end
 
 local function stores(t)
-  return { old = old_database(t), new = pg.open { url = t.lab:ask "apps"[1].env.DATABASE_URL, sslmode = "require" },
+  return { old = old_database(t), new = pg.open { url = t:app().env.DATABASE_URL, sslmode = "require" },
     old_redis = redis.open { url = t.lab.said.HKRUN_REHEARSAL_OLD_REDIS_URL, insecure = true } }
 end
 
---- The app runs on Heroku as before, and its router lets visitors in.
-local function on_heroku(t, where)
-  test.equal(t:heroku(), { maintenance = false, web = 1, worker = 1 }, where)
-  test.equal(http.get(t.lab.said.HKRUN_REHEARSAL_APP_URL:gsub("/$", "") .. "/totals", { timeout = 120 }).status, 200, where)
+local DOMAIN = "small.example.com"
+
+--- What the rehearsal's name server says of the app's own name: where it leads, and for how many seconds others keep that.
+local function asked(t)
+  local found = dns.query(DOMAIN, "CNAME", { server = t.lab.env.HKRUN_DNS_SERVER }).answers[1]
+  return { at = found.value:match "%.herokudns%.com%.?$" and "Heroku" or "AWS", ttl = found.ttl }
+end
+
+--- Whether AWS starts the scheduled job.
+local function is_scheduled(t)
+  local on = {}
+  for key, store in pairs(t.lab:ask "state") do
+    for _, schedule in pairs(key:find "^scheduler/" and store.schedules or {}) do on[#on + 1] = schedule.State == "ENABLED" end
+  end
+  test.equal(#on, 1, "schedules")
+  return on[1]
+end
+
+--- The app runs on Heroku as before, and its router lets visitors in, who come by the app's own name, too. That name's TTL is as
+--- before after a rollback; a minute while the migration only waits for another try.
+local function on_heroku(t, where, ttl)
+  test.equal(t:heroku(), { maintenance = false, web = 1, worker = 1, release = 0 }, where)
+  local port, name = t.lab.said.HKRUN_REHEARSAL_APP_URL:match ":(%d+)", "127.0.0.1"
+  local server = t.lab.env.HKRUN_DNS_SERVER
+  if server then
+    test.equal(asked(t), { at = "Heroku", ttl = ttl or 3600 }, where)
+    name = DOMAIN
+  end
+  local address = server and dns.resolve(DOMAIN, "A", { server = server })[1] or name
+  test.equal(http.get(("http://%s:%s/totals"):format(name, port), { connect_to = ("%s:%s"):format(address, port), timeout = 120 }).status, 200, where)
 end
 
 local function run(t, code, words)
@@ -48,19 +81,23 @@ local function stages()
   return list
 end
 
-T["rollback from every stage before the freeze: nothing to undo, the app on Heroku goes on, what was made stays"] = function()
+T["rollback from every stage before the freeze: only the TTL to undo, the app on Heroku goes on, what was made stays"] = function()
   local t = start()
-  local tried = 0
+  local tried, low = 0, 0
   for _, stage in ipairs(stages()) do
     run(t, 0, { "apply", labs.recipe, "--yes", "--until", stage })
-    test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "There is nothing to roll back", stage)
+    local lowered = t.lab.env.HKRUN_DNS_SERVER and asked(t).ttl == 60
+    test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), lowered and "Rolled back" or "There is nothing to roll back", stage)
     on_heroku(t, stage)
-    tried = tried + 1
+    tried, low = tried + 1, low + (lowered and 1 or 0)
     if stage == "cutover" then break end
   end
   test.truthy(tried > 6, "stages")
+  test.equal(low, t.lab.isolated and 3 or 0, "of them with a TTL that was lowered: alarms, data, cutover")
   test.truthy(#t.lab:ask "left" > 0, "AWS is kept")
 end
+
+local SWITCH = "route53 ChangeResourceRecordSets"
 
 T["a cutover killed anywhere, then rolled back: Heroku is thawed and answers, without --yes nothing is touched"] = function()
   local t = start()
@@ -68,9 +105,11 @@ T["a cutover killed anywhere, then rolled back: Heroku is thawed and answers, wi
     { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "kill", when = "after" },
     { effect = "sql end of COPY", n = 3, how = "after" },
     { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
+    t.lab.isolated and { call = SWITCH, n = 2, fault = "kill", when = "after", arguments = { "--overwrite" } } or nil,  -- the first lowers the TTL
   } do
     local where = crash.name(point)
     test.equal((t:run("apply", point)), 137, where)
+    if point.call == SWITCH then test.equal({ asked(t).at, is_scheduled(t) }, { "AWS", true }, where) end
     if i == 1 then
       test.match(run(t, 1, { "rollback", labs.recipe }), "there is no terminal")
       test.equal(t:heroku().maintenance, true, "without --yes")
@@ -103,15 +142,15 @@ T["a failed smoke test, a budget that is used up: Heroku answers again, and it s
   local recipe = edited(t, "smoke", { ["heroku_to_aws.lua"] = { SMOKE, 'web:expect(opt.health_path, { text = "good" })' },
     ["heroku_to_aws/smoke.lua"] = { "M.SETTLE = 20", "M.SETTLE = 0" } })
   local said = run(t, 1, { "apply", recipe, "--yes", "--overwrite" })
-  test.match(said, 'cannot test http://%S+/health: "good" is not in its answer')
-  on_heroku(t, "a failed smoke test")
+  test.match(said, 'cannot test https?://%S+/health: "good" is not in its answer')
+  on_heroku(t, "a failed smoke test", 60)
   test.match(run(t, 1, { "apply", labs.recipe, "--yes", "--overwrite", "--downtime-budget", "5s" }),
     "the budget cannot be kept: predicted downtime 3 min 10 s, budget 5 s; .*Nothing was stopped")
   recipe = edited(t, "late", { ["heroku_to_aws.lua"] = { SMOKE, "task.sleep(600)" },
     ["heroku_to_aws/tables.lua"] = { "M.window = { stop = 40, start = 150,", "M.window = { stop = 0, start = 0," } })
   said = run(t, 1, { "apply", recipe, "--yes", "--overwrite", "--downtime-budget", "6s" })
   test.match(said, "the budget of 6 s is used up; the app goes on running on Heroku, and nothing is lost; apply again tries anew")
-  on_heroku(t, "a budget that is used up")
+  on_heroku(t, "a budget that is used up", 60)
 end
 
 T["a token that expires in mid-run, of AWS or of Heroku: it says so, and the next run goes on"] = function()
@@ -119,13 +158,13 @@ T["a token that expires in mid-run, of AWS or of Heroku: it says so, and the nex
   local code, said = t:run("apply", { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "expired", arguments = { "--overwrite" } })
   test.equal(code, 1, said)
   test.match(said, "the credentials have expired: sign in again")
-  on_heroku(t, "AWS's token")
+  on_heroku(t, "AWS's token", 60)
   local expired = {}
   for n = 1, 2 do expired[n] = { call = "heroku PATCH /apps/{app}/formation", n = n, fault = "expired" } end
   code, said = t:run("apply", { faults = expired, arguments = { "--overwrite" } })
   test.equal({ code, t:struck() }, { 1, 2 }, said)
   test.match(said, "the token is wrong or has expired: run `heroku login` or set HEROKU_API_KEY")
-  test.match(said, "run it again, which takes it up where it is, or undo it by hand: .*heroku ps:scale web=1 worker=1 %-%-app small")
+  test.match(said, "run it again, which takes it up where it is, or undo it by hand: .*heroku ps:scale [%w= ]*web=1 worker=1 %-%-app small")
   test.equal(t:heroku().maintenance, true, "it could not be undone")
   test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "Rolled back")
   on_heroku(t, "Heroku's token")
@@ -165,7 +204,7 @@ end
 
 local OUTSIDE = "SELECT count(*) FROM events WHERE kind = 'outside'"
 
-T["rollback after the whole migration, killed on its way three times: what was written on AWS is on Heroku, each job ran once"] = function()
+T["rollback after the whole migration, killed on its way four times: what was written on AWS is on Heroku, each job ran once"] = function()
   local t = start()
   judge.seed({ database = t.lab.said.HKRUN_REHEARSAL_OLD_DATABASE_URL, redis = t.lab.said.HKRUN_REHEARSAL_OLD_REDIS_URL }, JOBS)
   local out = outsider(t)
@@ -177,11 +216,14 @@ T["rollback after the whole migration, killed on its way three times: what was w
   test.truthy(out.rows > 0 and out.refused > 0, "somebody outside wrote, and then could not")
   local rows = at.new:value(OUTSIDE)
   test.truthy(rows >= out.rows and rows <= out.rows + out.unsure, ("%d rows of somebody outside, of %d acknowledged"):format(rows, out.rows))
+  if t.lab.isolated then test.equal(asked(t), { at = "AWS", ttl = 3600 }) end
+  test.match(said, "production +small on each push to main of tea/small")
   order(at.new, 4711)
   task.within(120, "run the jobs that are left on AWS", function()
     while at.new:query(RUNS)[1].jobs < JOBS do task.sleep(0.05) end
   end)
   for _, point in ipairs {
+    t.lab.isolated and { call = SWITCH, n = 1, fault = "kill", when = "after" } or { effect = "journal write", n = 5, how = "after" },
     { call = "elasticbeanstalk UpdateEnvironment", n = 1, fault = "kill", when = "after" },
     { effect = "sql end of COPY", n = 3, how = "after" },
     { call = "heroku PATCH /apps/{app}/formation", n = 1, fault = "kill", when = "after" },
@@ -190,6 +232,7 @@ T["rollback after the whole migration, killed on its way three times: what was w
   end
   test.match(run(t, 0, { "rollback", labs.recipe, "--yes" }), "Rolled back")
   on_heroku(t, "after the rollback")
+  test.equal(is_scheduled(t), false, "the job")
   test.equal(at.old:value "SELECT count(*) FROM orders WHERE total = 4711", 1, "the order")
   test.equal(at.old:value "SELECT count(*) FROM orders", 101)
   local db <close> = old_database(t)
@@ -204,9 +247,9 @@ T["rollback after the whole migration, killed on its way three times: what was w
   for _, c in pairs(at) do c:close() end
 end
 
-T["another cutover, then a rollback that leaves the data on AWS: it says how much is lost; --destroy leaves nothing on AWS"] = function()
+T["another cutover, then before the names move a rollback that leaves the data there: it says what is lost; --destroy leaves nothing"] = function()
   local t = start()
-  local said = run(t, 0, { "apply", labs.recipe, "--yes" })
+  local said = run(t, 0, { "apply", labs.recipe, "--yes", "--until", "dns" })
   test.match(said, "what the new stores hold is on Heroku, too, since the rollback of %d+%-%d+%-%d+T%S+: it is dropped and copied again")
   local at = stores(t)
   order(at.new, 4712)
