@@ -1,11 +1,11 @@
 --- make crash: the whole migration of a small app (tests/crash/app) with a name of its own, a release process and a scheduled
 --- job, killed before and after each mutating call and each effect on a database, a Redis or a file, and simply applied again;
---- the same with faults instead of kills; kills while a bundle is built; 200 rounds of two runs at once. Each point is tried in
---- a migration of its own, from an empty account on; each destroy that follows is killed at a point of its own.
+--- the same with faults instead of kills; kills around the release phase, and while a bundle is built; 200 rounds of two runs
+--- at once. Each point is tried in a migration of its own, from an empty account on; each destroy that follows is killed at a point of its own.
 ---
 ---     make crash WORKERS=4 ONLY=kills MATCH='^kill after ec2 '
 ---
---- tries only kills, faults, files or locks, only the points whose names are like MATCH (a Lua pattern), so many at a time.
+--- tries only kills, faults, release, files or locks, only the points whose names are like MATCH (a Lua pattern), so many at a time.
 --- TARGET=fargate moves the app to Fargate instead of Elastic Beanstalk; EVERY=20 tries only each twentieth point.
 ---
 --- What was tried and was right is noted in build/crash.done, so that a run that was ended goes on where it was; a run that
@@ -15,6 +15,7 @@ local disk_kills = dofile "tests/support/disk_kills.lua"
 local errors = require "errors"
 local fs = require "fs"
 local log = require "log"
+local release_kills = dofile "tests/support/release_kills.lua"
 local task = require "task"
 local two_runs = dofile "tests/support/two_runs.lua"
 
@@ -114,7 +115,7 @@ end
 crash.whole(target)
 local _ <close> = setmetatable({}, { __close = crash.clean })  -- also when it is cancelled
 local failures = 0
-if only ~= "locks" and only ~= "files" then
+if only ~= "locks" and only ~= "files" and only ~= "release" then
   local calm, calm_lab = crash.calm()
   if calm_lab then calm_lab:stop() end
   log.out("An undisturbed apply makes %d mutating calls and %d effects on databases, Redis and files; destroy %d and %d.",
@@ -126,6 +127,15 @@ if only ~= "locks" and only ~= "files" then
         crash.points(calm.destroy_calls, calm.destroy_effects, { faults = faults, during = "destroy" }))
     end
   end
+end
+if only == "" or only == "release" then
+  local began, tried, wrong = task.now(), 0, 0
+  release_kills.try(crash, target, function(what, problems)
+    tried, wrong = tried + 1, wrong + math.min(1, #problems)
+    for _, problem in ipairs(problems) do log.out("FAIL release, killed %s: %s", what, problem) end
+  end)
+  failures = failures + wrong
+  log.out("release: %d kills around the release phase, %d failures, %.0f s", tried, wrong, task.now() - began)
 end
 if only == "" or only == "files" then
   local began = task.now()

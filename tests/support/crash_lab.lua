@@ -4,6 +4,7 @@
 --- A point is where it goes wrong:
 ---   { call = "ec2 CreateVpc", n = 1, fault = "kill", when = "after" }      at the cloud: see rehearsal.exact_faults
 ---   { effect = "sql COMMENT ON", n = 2, how = "after" }                    on a database, a Redis, a file: see crash/effects.c
+---   { at = function() return boolean end }                                 as soon as it is so: looked at all the time
 --- `during = "destroy"`: while all is deleted.
 ---
 --- `M.whole` adds what takes longer: a name of its own, a release process, a scheduled job; and can make Fargate the target.
@@ -14,6 +15,7 @@ local json = require "json"
 local labs = dofile "tests/support/rehearsal_lab.lua"
 local marks = dofile "tests/support/marks.lua"
 local process = require "process"
+local task = require "task"
 local judge = dofile "tests/crash/judge.lua"
 
 local M = {}
@@ -37,10 +39,22 @@ local target                             -- of M.whole
 ---@param name "beanstalk"|"fargate" where the app goes
 function M.whole(name) target = name end
 
+--- The release process: says in a file that it began and that it succeeded; goes on once nobody holds it.
+local RELEASE = [[
+cd "$1"
+echo begun >> log
+while [ -e hold ]; do sleep 0.02; done
+echo "released with ${#DATABASE_URL}"
+[ ! -e broken ] && echo succeeded >> log
+]]
+
 --- What M.whole adds to the app, and the recipe's target.
 local function add_stages(dir)
   fs.append(dir .. "/app/rehearsal.yml", "domains: [small.example.com]\n")
-  fs.append(dir .. "/app/Procfile", 'release: echo "released with ${#DATABASE_URL}"\n')
+  fs.write(dir .. "/app/release.sh", RELEASE, 420)
+  fs.append(dir .. "/app/Procfile", ("release: sh release.sh %s/release\n"):format(dir))
+  fs.mkdir_p(dir .. "/release", 511)
+  fs.chmod(dir .. "/release", 511)      -- written to by the app's processes
   fs.write(dir .. "/jobs.yml", '- command: echo "a job with ${#SESSION_SECRET}"\n  frequency: daily at 03:30 UTC\n', 420)
   if target == "fargate" then
     local recipe = dir .. "/recipes/heroku_to_aws.lua"
@@ -61,6 +75,10 @@ local function app()
   if target then add_stages(app_dir) end
   return app_dir
 end
+
+--- Where the release processes of M.whole write `log`, and look for the files `hold` and `broken`. One for all clouds.
+---@return string folder
+function M.release() return app() .. "/release" end
 
 --- Removes that folder.
 function M.clean()
@@ -166,6 +184,16 @@ local function impatient(lab)
   return dir .. "/heroku_to_aws.lua"
 end
 
+--- Kills a process as soon as `at` is so.
+local function kill_at(p, at)
+  local deadline = task.now() + TOO_LONG
+  while p:is_running() and task.now() < deadline do
+    if at() then p:kill "KILL" end
+    task.sleep(0.005)
+  end
+  return p:wait(1)
+end
+
 --- Runs `hkrun COMMAND RECIPE --yes` with what goes wrong; returns its exit code and what it said.
 ---@param point table? a point, or { faults = { point, ... }, hangs = boolean }, or { log = FILE }, which notes the effects
 function Trial:run(command, point)
@@ -179,7 +207,8 @@ function Trial:run(command, point)
   self:plan(point.faults or point.call and { point } or {})
   local p <close> = process.start { "sh", "-c", 'echo $$ > "$0"; exec "$@"', self.pid_file, EXE, command, recipe, "--yes", env = env,
                                     cwd = self.lab.dir .. "/work", stdout = out, stderr = out, table.unpack(point.arguments or {}) }
-  local code = p:wait(TOO_LONG)
+  local code
+  if point.at then code = kill_at(p, point.at) else code = p:wait(TOO_LONG) end
   if not code then
     p:kill "KILL"
     p:wait(10)
