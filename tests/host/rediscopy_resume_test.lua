@@ -125,6 +125,26 @@ T["with other options, or another source, it does not go on"] = function()
   same(o, "another server at the source's place: copied anew")
 end
 
+T["a copy that begins again, and is cut off as its journal does, goes on all the same"] = function()
+  local o, from = half { method = "value" }
+  open(from.url):set("written", "since: by value there are no digests, so it begins again")
+  local journals = require "redis.copy.journal"
+  local opened = journals.open
+  journals.open = function(path)
+    local journal = opened(path)
+    function journal:begin(rec)
+      getmetatable(journal).begin(self, rec)
+      error("cut off", 0)
+    end
+    return journal
+  end
+  local ok, e = pcall(redis.copy, o)
+  journals.open = opened
+  test.equal({ ok, e }, { false, "cut off" })
+  test.equal(redis.copy(o).kept, 0)
+  same(o)
+end
+
 T["the mark of another copy is not ours, and the journal of another not this one's"] = function()
   local o, _, to = half()
   open(to.url):set("hkrun:copy", "of somebody else")

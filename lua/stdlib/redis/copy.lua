@@ -254,11 +254,11 @@ local function begin(c, way, facts)
     return
   end
   local id = sign.uuid()
+  to:select(0)
+  if o.replace or o.restart or way == "anew" then to:flushall() end      -- first: its mark is of what the journal forgets
   if c.journal then
     c.journal:begin { id = id, source = facts.source, target = facts.target, options = facts.options, from = c.from.label, to = c.to.label }
   end
-  to:select(0)
-  if o.replace or o.restart or way == "anew" then to:flushall() end
   to:set(refusals.MARK, id)
 end
 
