@@ -271,6 +271,29 @@ T["over TLS, with passwords, to a pinned certificate"] = function()
   test.raises("not the pinned one", redis.same, { one, { url = to.url, pin = one.pin } })
 end
 
+T["a connection that is lost lets the comparison begin again, and what was found before does not count twice"] = function()
+  local a, b, _, from, to = pair()
+  for i = 1, 50 do a:set("k" .. i, "x") b:set("k" .. i, i == 7 and "y" or "x") end
+  local comparison = require "redis.same.comparison"
+  local between, begun = comparison.between, 0
+  comparison.between = function(...)
+    local c = between(...)
+    begun = begun + 1
+    if begun < 3 then
+      local run = c.run
+      function c:run(...)
+        run(self, ...)
+        self.b.port = fs.free_port()                 -- where nobody listens
+        run(self, ...)
+      end
+    end
+    return c
+  end
+  local ok, r = pcall(redis.same, { from.url, to.url, quiet = true })
+  comparison.between = between
+  test.equal({ ok, begun, r.count, r.keys }, { true, 3, 1, 50 })
+end
+
 T["a server that ends in mid-comparison is an error; a cancel ends it at once"] = function()
   local a, b, _, from, to = pair()
   local commands = {}

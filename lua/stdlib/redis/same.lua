@@ -61,13 +61,9 @@ local function sentence(c)
     c.count > #shown and #shown > 0 and ("; and %d more"):format(c.count - #shown) or "")
 end
 
--- See redis.lua.
-function M.same(given)
-  local o = options.check(given, M.OPTIONS, "redis.same")
-  local first, second = o.a or o[1], o.b or o[2]
-  if not first or not second then errors.usage "redis.same needs two servers: redis.same{ a, b }" end
-  if o.sample < 1 then errors.usage("redis.same: sample must be at least 1, not %d", o.sample) end
-  local started = task.now()
+local AGAIN = 2                         -- times that a comparison begins anew because a connection was lost
+
+local function compare(first, second, o)
   local a <close> = redis.open(first, { timeout = o.timeout })
   local b <close> = redis.open(second, { timeout = o.timeout })
   local c = comparison.between(a, b, o)
@@ -80,13 +76,30 @@ function M.same(given)
   end
   if o.quick then c:quick(o.sample, report) elseif #c.databases > 0 then c:run(c.databases, nil, report) end
   if o.functions then functions.compare(c) end
+  return c, ("accept %s as equal to %s"):format(b.label, a.label)
+end
+
+-- See redis.lua.
+function M.same(given)
+  local o = options.check(given, M.OPTIONS, "redis.same")
+  local first, second = o.a or o[1], o.b or o[2]
+  if not first or not second then errors.usage "redis.same needs two servers: redis.same{ a, b }" end
+  if o.sample < 1 then errors.usage("redis.same: sample must be at least 1, not %d", o.sample) end
+  local started = task.now()
+  local ok, c, op
+  for attempt = 0, AGAIN do
+    ok, c, op = pcall(compare, first, second, o)
+    if ok then break end
+    if attempt == AGAIN or not errors.is(c, "network") then error(c, 0) end
+    log.warn("%s; the comparison begins again", tostring(c))
+    task.sleep(1)
+  end
   local equal = c.count == 0
   if equal and o.quick then equal = nil end
   local result = { equal = equal, keys = c.keys, count = c.count, counts = c.counts, differences = c.differences, sampled = c.sampled,
     ttl_tolerance = c.ttl_tolerance, notes = c.notes, seconds = task.now() - started }
   if c.count > 0 and not o.quiet then
-    errors.raise { kind = "stopped", op = ("accept %s as equal to %s"):format(b.label, a.label), message = sentence(c),
-      differences = c.differences, counts = c.counts }
+    errors.raise { kind = "stopped", op = op, message = sentence(c), differences = c.differences, counts = c.counts }
   end
   return result
 end
