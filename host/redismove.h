@@ -39,6 +39,7 @@ typedef struct MoveRound {
   long long *expiry;                         /* given: milliseconds since 1970, -1 never; NULL: the source is asked */
   long long keys, bytes;                     /* that were there, their payloads and digest */
   uint64_t digest;
+  long long taken, gone, deleted;            /* taken by the target, gone at the source, deleted */
 } MoveRound;
 
 typedef struct MoveSlice {                   /* a part of a scan that is in the target */
@@ -98,8 +99,9 @@ int host_plan_refuse (Move *m, const MoveRound *r, size_t i, const char *code, c
 
 size_t host_plan_name (const RedisBuf *names, const size_t *ends, size_t i, const char **key);   /* its length */
 
-/* What to do next. 1: *round is to be copied; 2: *segment is to be scanned, then host_plan_scanned; 0: nothing more. */
-int host_plan_next (Move *m, MoveRound **round, MoveSegment **segment);
+/* What to do next. 1: *round is to be copied; 2: *segment is to be scanned, then host_plan_scanned; 0: nothing more;
+   -1, unless it waits: nothing until a round has ended. */
+int host_plan_next (Move *m, MoveRound **round, MoveSegment **segment, int wait);
 void host_plan_scanned (Move *m, MoveSegment *s, MoveRound *r);  /* r->after is the new cursor; r NULL: it failed */
 int host_plan_done (Move *m, MoveRound *r);  /* frees the round; -1: no memory */
 int host_plan_pace (Move *m, long long took, long long keys);    /* milliseconds to wait before the next round */

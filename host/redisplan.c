@@ -169,7 +169,7 @@ static MoveSegment *free_segment (Move *m, int *waits) {
   return NULL;
 }
 
-int host_plan_next (Move *m, MoveRound **round, MoveSegment **segment) {
+int host_plan_next (Move *m, MoveRound **round, MoveSegment **segment, int wait) {
   int what = 0;
   (void)pthread_mutex_lock(&m->lock);
   for (;;) {
@@ -189,6 +189,10 @@ int host_plan_next (Move *m, MoveRound **round, MoveSegment **segment) {
       break;
     }
     if (!waits && m->busy == 0 && !m->open) break;       /* rounds under way may yet add a segment */
+    if (!wait) {
+      what = -1;
+      break;
+    }
     (void)pthread_cond_wait(&m->changed, &m->lock);
   }
   if (what == 0) (void)pthread_cond_broadcast(&m->changed);

@@ -23,10 +23,10 @@ long long host_work_now (void) {
 
 /* --- the target's answers -------------------------------------------------------------------------------------- */
 
-int host_work_refuse (Worker *w, size_t i, RedisEnd *e, const char *what, const char *line, size_t n) {
+int host_work_refuse (Worker *w, const MoveRound *r, size_t i, RedisEnd *e, const char *what, const char *line, size_t n) {
   char told[REDIS_NAME_SHOWN + 32];
   const char *key;
-  size_t k = host_plan_name(&w->r->names, w->r->ends, i, &key);
+  size_t k = host_plan_name(&r->names, r->ends, i, &key);
   RedisFail why = { .kind = "" };
   RedisFail *kept = e->fail;
   snprintf(told, sizeof told, "%s of key \"%.*s\"", what, (int)(k < REDIS_NAME_SHOWN ? k : REDIS_NAME_SHOWN), key);
@@ -36,31 +36,36 @@ int host_work_refuse (Worker *w, size_t i, RedisEnd *e, const char *what, const 
   e->fail = kept;
   if (strcmp(why.code, "OOM") == 0 || strcmp(why.code, "READONLY") == 0 || strcmp(why.code, "MISCONF") == 0 || why.retry)
     return host_redis_remote(e, told, line, n);          /* not this key's fault */
-  if (host_plan_refuse(w->m, w->r, i, why.code, line + 1, host_redis_said(line + 1, n - 1)) != 0)
+  if (host_plan_refuse(w->m, r, i, why.code, line + 1, host_redis_said(line + 1, n - 1)) != 0)
     return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the copy's buffers");
   return 0;
 }
 
-/* One line for each command in `asked`. */
+/* An answer to the command that is first in `asked`. */
+static int take_answer (Worker *w, const char *line, size_t n) {
+  MoveRound *r = w->last_asked > 0 ? w->last : w->r;
+  uint32_t i;
+  if (w->asked.n - w->asked.at < sizeof i)
+    return host_redis_fail(&w->fail, "protocol", "protocol", 0, "target: an answer to no question");
+  memcpy(&i, w->asked.p + w->asked.at, sizeof i);
+  w->asked.at += sizeof i;
+  if (w->last_asked > 0) w->last_asked--;
+  if (*line == ':') r->deleted += line[1] == '1';
+  else if (*line == '+') r->taken += i != WORK_SELECTED;
+  else if (i == WORK_SELECTED) return host_redis_remote(&w->to, "SELECT", line, n);
+  else return host_work_refuse(w, r, i & ~WORK_STRING, &w->to, i & WORK_STRING ? "SET" : "RESTORE", line, n);
+  return 0;
+}
+
 static int drain_target (Worker *w) {
   RedisBuf *b = &w->to.in;
   while (b->at < b->n) {
     char *line = b->p + b->at, *end = memchr(line, '\n', b->n - b->at);
-    size_t n;
-    uint32_t i;
     if (end == NULL) {
       if (b->n - b->at > MAX_LINE) return host_redis_fail(&w->fail, "protocol", "protocol", 0, "target: an endless line");
       break;
     }
-    if (w->asked.n - w->asked.at < sizeof i)
-      return host_redis_fail(&w->fail, "protocol", "protocol", 0, "target: an answer to no question");
-    memcpy(&i, w->asked.p + w->asked.at, sizeof i);
-    n = (size_t)(end - line) - (end > line && end[-1] == '\r');
-    if (*line == ':') w->deleted += line[1] == '1';
-    else if (*line == '+') w->keys += i != WORK_SELECTED;
-    else if (i == WORK_SELECTED) return host_redis_remote(&w->to, "SELECT", line, n);
-    else if (host_work_refuse(w, i & ~WORK_STRING, &w->to, i & WORK_STRING ? "SET" : "RESTORE", line, n) != 0) return -1;
-    w->asked.at += sizeof i;
+    if (take_answer(w, line, (size_t)(end - line) - (end > line && end[-1] == '\r')) != 0) return -1;
     b->at += (size_t)(end - line) + 1;
   }
   if (b->at == b->n) b->at = b->n = 0;

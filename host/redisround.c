@@ -139,11 +139,11 @@ static int take_dump (Worker *w, uint32_t i) {
   char *line = host_end_line(&w->from);
   long long size;
   if (line == NULL) return -1;
-  if (line[0] == '-') return host_work_refuse(w, i, &w->from, "DUMP", line, strlen(line));
+  if (line[0] == '-') return host_work_refuse(w, w->r, i, &w->from, "DUMP", line, strlen(line));
   size = strtoll(line + 1, NULL, 10);
   if (line[0] != '$' || (size >= 0 && size < FOOT) || size > WORK_MAX_KEY * 2) return host_end_nonsense(&w->from, "DUMP");
   if (size >= 0) return take_value(w, i, size, 0);
-  w->gone++;                                 /* expired or deleted meanwhile */
+  w->r->gone++;                               /* expired or deleted meanwhile */
   return w->m->deletes && !w->r->check ? delete_key(w, i) : 0;
 }
 
@@ -199,9 +199,8 @@ static int begin_round (Worker *w) {
     if (expiry == NULL || dumps == NULL) return host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the copy's buffers");
     w->cap = r->count;
   }
-  r->keys = r->bytes = 0;
+  r->keys = r->bytes = r->taken = r->gone = r->deleted = 0;
   r->digest = 0;
-  w->keys = w->gone = w->deleted = 0;
   w->gets = w->got = w->dump_count = w->dumps_asked = w->dumped = 0;
   if (w->m->strings) return 0;
   for (; w->got < r->count; w->got++) w->dumps[w->got] = (uint32_t)w->got;
@@ -223,15 +222,31 @@ static int take_answers (Worker *w) {
   return 0;
 }
 
-/* The pause that the limit demands after a round that took so long. */
-static void pause_after (Worker *w, long long took) {
-  const MoveRound *r = w->r;
-  struct pollfd q = { .fd = w->m->cancel_fd, .events = POLLIN, .revents = 0 };
-  long long least = (long long)r->count * KEY_NS + r->bytes * BYTE_NS;
-  int pause = host_plan_pace(w->m, took > least ? took : least, (long long)r->count);
-  if (pause > 0) (void)poll(&q, 1, pause);
+int host_work_finish (Worker *w) {
+  MoveRound *r = w->last;
+  while (w->last_asked > 0)
+    if (host_work_pump(w, 0) != 0) return -1;
+  if (r == NULL) return 0;
+  w->last = NULL;
+  atomic_fetch_add(&w->m->keys, r->taken);
+  atomic_fetch_add(&w->m->bytes, r->check ? 0 : r->bytes);
+  atomic_fetch_add(&w->m->gone, r->gone);
+  atomic_fetch_add(&w->m->deleted, r->deleted);
+  return host_plan_done(w->m, r) == 0 ? 0 : host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the copy's slices");
 }
 
+/* The pause that the limit demands after the source was busy for so long; nothing is left half said meanwhile. */
+static int pause_after (Worker *w, long long took, long long keys, long long bytes) {
+  struct pollfd q = { .fd = w->m->cancel_fd, .events = POLLIN, .revents = 0 };
+  long long least = keys * KEY_NS + bytes * BYTE_NS;
+  int pause = host_plan_pace(w->m, took > least ? took : least, keys);
+  if (pause <= 0) return 0;
+  if (host_work_finish(w) != 0) return -1;
+  (void)poll(&q, 1, pause);
+  return 0;
+}
+
+/* The source goes on with the next round while the target answers for this one. */
 int host_work_round (Worker *w) {
   MoveRound *r = w->r;
   int asks = r->count > 0 && r->expires && r->expiry == NULL;
@@ -240,13 +255,9 @@ int host_work_round (Worker *w) {
   if (asks && ask_expiry(w) != 0) return -1;
   if (ask_more(w) != 0 || (asks && read_expiry(w) != 0) || take_answers(w) != 0) return -1;
   took = host_work_now() - took - w->from.trip;
-  while (w->asked.at < w->asked.n)
-    if (host_work_pump(w, 0) != 0) return -1;
-  w->asked.at = w->asked.n = 0;
-  atomic_fetch_add(&w->m->keys, w->keys);
-  atomic_fetch_add(&w->m->bytes, r->check ? 0 : r->bytes);
-  atomic_fetch_add(&w->m->gone, w->gone);
-  atomic_fetch_add(&w->m->deleted, w->deleted);
-  pause_after(w, took);
-  return 0;
+  if (host_work_finish(w) != 0) return -1;
+  w->last = r;
+  w->last_asked = (w->asked.n - w->asked.at) / sizeof (uint32_t);
+  w->r = NULL;
+  return pause_after(w, took, (long long)r->count, r->bytes);
 }

@@ -63,13 +63,26 @@ static MoveRound *scan (Worker *w, const MoveSegment *s) {
 
 /* --- a worker -------------------------------------------------------------------------------------------------- */
 
+/* On new connections: what the target had not answered is read and written again. */
+static int redo_last (Worker *w) {
+  MoveRound *r = w->r, *last = w->last;
+  int rc;
+  if (last == NULL) return 0;
+  w->r = last;
+  w->last = NULL;
+  rc = host_work_round(w);
+  if (rc != 0) w->last = last;
+  w->r = r;
+  return rc;
+}
+
 static int open_ends (Worker *w) {
   if (w->open) return 0;
   w->from_db = w->to_db = -1;
-  w->asked.at = w->asked.n = 0;
+  w->asked.at = w->asked.n = w->last_asked = 0;
   if (host_end_open(&w->from) != 0 || host_end_open(&w->to) != 0) return -1;
   w->open = 1;
-  return 0;
+  return redo_last(w);
 }
 
 static void drop_ends (Worker *w) {
@@ -96,23 +109,26 @@ static int again (Worker *w, long long *lost, int *pause) {
   return 1;
 }
 
-/* Scans, or copies the round in hand, as often as it takes. */
+static int try_it (Worker *w, MoveSegment *s) {
+  if (open_ends(w) != 0) return -1;
+  if (s != NULL) return (w->r = scan(w, s)) != NULL ? 0 : -1;
+  return w->r != NULL ? host_work_round(w) : host_work_finish(w);
+}
+
+/* Scans, or copies the round in hand, or without one sees the last to its end, as often as it takes. */
 static int do_it (Worker *w, MoveSegment *s) {
   long long lost = 0;
   int pause = 50;
-  for (;;) {
-    if (open_ends(w) == 0) {
-      if (s != NULL && (w->r = scan(w, s)) != NULL) return 0;
-      if (s == NULL && host_work_round(w) == 0) return 0;
-    }
+  while (try_it(w, s) != 0)
     if (!again(w, &lost, &pause)) return -1;
-  }
+  return 0;
 }
 
 static int next_thing (Worker *w) {
   MoveSegment *s;
-  int what = host_plan_next(w->m, &w->r, &s);
+  int what = host_plan_next(w->m, &w->r, &s, w->last == NULL);
   if (what == 0) return 0;
+  if (what < 0) return do_it(w, NULL) == 0 ? 1 : -1;
   if (what == 2) {
     if (do_it(w, s) != 0) {
       w->r = NULL;
@@ -121,11 +137,12 @@ static int next_thing (Worker *w) {
     }
     host_plan_scanned(w->m, s, w->r);
   }
-  if (do_it(w, NULL) != 0) {
-    if (w->r->segment == NULL) host_plan_free_round(w->r);
-    return -1;
-  }
-  return host_plan_done(w->m, w->r) == 0 ? 1 : host_redis_fail(&w->fail, "limit", "memory", 0, "no memory for the copy's slices");
+  return do_it(w, NULL) == 0 ? 1 : -1;
+}
+
+/* A round of a segment is the segment's. */
+static void free_given (MoveRound *r) {
+  if (r != NULL && r->segment == NULL) host_plan_free_round(r);
 }
 
 void host_move_work (Move *m) {
@@ -138,6 +155,8 @@ void host_move_work (Move *m) {
   host_stream_init(&w.to.s);
   while ((rc = next_thing(&w)) > 0) { }
   if (rc < 0) host_plan_stop(m, &w.fail);
+  free_given(w.r);
+  free_given(w.last);
   host_end_free(&w.from);
   host_end_free(&w.to);
   free(w.asked.p);

@@ -15,8 +15,10 @@ typedef struct Worker {
   Move *m;
   RedisEnd from, to;
   RedisFail fail;
-  MoveRound *r;                              /* in hand */
-  RedisBuf asked;                            /* uint32_t: the keys that the target has not answered yet, by place in the round */
+  MoveRound *r;                              /* in hand: the source is asked for it */
+  MoveRound *last;                           /* read, but not all answered by the target; NULL: none */
+  RedisBuf asked;                            /* uint32_t: the keys that the target has not answered yet, by place in their round */
+  size_t last_asked;                         /* the first so many of them are of `last` */
   long long *expiry;                         /* of each key of the round */
   uint32_t *dumps;                           /* the places of those that go by DUMP and RESTORE */
   size_t cap;                                /* of both lists */
@@ -24,7 +26,6 @@ typedef struct Worker {
   size_t dump_count, dumps_asked, dumped;
   long long mean;                            /* bytes of a value lately */
   int from_db, to_db, open;                  /* selected, -1: not known; 1: both ends are connected */
-  long long keys, gone, deleted;             /* of the round: taken by the target, gone at the source, deleted */
 } Worker;
 
 long long host_work_now (void);              /* nanoseconds */
@@ -39,7 +40,8 @@ int host_work_ask (Worker *w, const char *head, const char *word, size_t n);
 int host_work_asked (Worker *w, uint32_t i);             /* the target will answer for this key */
 int host_work_source (Worker *w, int db);                /* selected */
 int host_work_target (Worker *w, int db);
-int host_work_refuse (Worker *w, size_t i, RedisEnd *e, const char *what, const char *line, size_t n);
-int host_work_round (Worker *w);                         /* copies the round in hand */
+int host_work_refuse (Worker *w, const MoveRound *r, size_t i, RedisEnd *e, const char *what, const char *line, size_t n);
+int host_work_round (Worker *w);                         /* reads the round in hand, which becomes the last one */
+int host_work_finish (Worker *w);                        /* waits until the target has answered for the last one */
 
 #endif
