@@ -25,10 +25,13 @@ local CODE = [[
   io.stdout:write(r.keys, " ", r.kept, "\n")
 ]]
 
-local KINDS = {
+local PACED = {
   "{ rate = %d, batch = 50 }", "{ rate = %d, batch = 100, connections = 4 }", "{ rate = %d, batch = 50, parallel = false }",
   '{ rate = %d, batch = 50, method = "value" }', '{ rate = %d, batch = 50, rename = "" }',
 }
+
+-- Without a rate the source is asked for more while the target answers; what that takes, about.
+local FREE <const>, FREE_SECONDS <const> = { "{ batch = 20 }", "{ batch = 20, connections = 1 }" }, 0.06
 
 -- What an app might do to the source while nobody copies.
 local WRITES = {
@@ -67,12 +70,14 @@ function Lab:fill()
 end
 
 --- A new target and a new journal.
----@param seconds? number that the copy is to take
+---@param seconds? number that the copy is to take, at a rate; nil: the lab's, or as fast as it can
 function Lab:fresh(seconds)
   self.trials = self.trials + 1
   self:on("target", "FLUSHALL")
   self.journal = ("%s/journal-%d"):format(self.dir, self.trials)
-  self.options = KINDS[1 + self.random(#KINDS)]:format(self.keys / (seconds or self.seconds) // 1 | 0)
+  local kind = 1 + self.random(#PACED + (seconds and 0 or #FREE))
+  self.span = PACED[kind] and (seconds or self.seconds) or FREE_SECONDS
+  self.options = PACED[kind] and PACED[kind]:format(self.keys / self.span // 1 | 0) or FREE[kind - #PACED]
 end
 
 --- A copy as another process.
@@ -111,7 +116,7 @@ function Lab:kill_trial(i)
   local kills = 1 + self.random(3)
   for _ = 1, kills do
     local p = self:start()
-    task.sleep(1.3 * self.seconds * self.random(1000) / 1000)
+    task.sleep(1.3 * self.span * self.random(1000) / 1000)
     p:kill "KILL"
     p:wait(20)
     local write, done = self.random(3) == 0, fs.exists(self.journal) and fs.read(self.journal):find '"ev":"end"'
@@ -132,7 +137,7 @@ function Lab:cut_trial(i)
   local p = self:start()
   local name = self.random(2) == 0 and "source" or "target"
   for _ = 1, 1 + self.random(3) do
-    task.sleep(0.6 * self.seconds * self.random(1000) / 1000)
+    task.sleep(0.6 * self.span * self.random(1000) / 1000)
     self:on(name, "CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
   end
   self:finish(("cut %d at the %s, %s"):format(i, name, self.options), p)
