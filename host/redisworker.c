@@ -71,7 +71,7 @@ static int redo_last (Worker *w) {
   w->r = last;
   w->last = NULL;
   rc = host_work_round(w);
-  if (rc != 0) w->last = last;
+  if (w->r != NULL) w->last = last;          /* it was not read to its end */
   w->r = r;
   return rc;
 }
